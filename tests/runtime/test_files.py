@@ -1,0 +1,121 @@
+"""Files are complete or absent."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import (
+    atomic_directory,
+    atomic_file,
+    read_json,
+    write_json_atomic,
+    write_table,
+    write_text_atomic,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def half_written(path: Path) -> None:
+    """Writes, then fails as a full disk or a broken source would."""
+    path.write_text("half")
+    path.parent.read_bytes()
+
+
+def test_json_survives_a_round_trip_and_makes_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.json"
+    write_json_atomic(path, {"ü": [1, 2.5, None], "b": {"z": 1, "a": 2}})
+    assert read_json(path) == {"ü": [1, 2.5, None], "b": {"z": 1, "a": 2}}
+    assert "ü" in path.read_text(encoding="utf-8")
+    assert names(path.parent) == ["b.json"]
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json_atomic(path, 1)
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json_atomic(path, float("nan"))
+    with pytest.raises(IsADirectoryError), atomic_file(path) as temporary:
+        half_written(temporary)
+    assert read_json(path) == 1
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_a_directory_appears_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    with atomic_directory(target) as temporary:
+        (temporary / "x").write_text("1")
+        assert not target.exists()
+    assert names(tmp_path) == ["data"]
+    assert names(target) == ["x"]
+
+
+def test_an_unfinished_directory_goes(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), atomic_directory(tmp_path / "data") as temporary:
+        half_written(temporary / "x")
+    assert names(tmp_path) == []
+
+
+def test_the_first_of_two_processes_wins(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    with atomic_directory(target) as late:
+        (late / "x").write_text("late")
+        with atomic_directory(target) as early:
+            (early / "x").write_text("early")
+    assert (target / "x").read_text() == "early"
+    assert names(tmp_path) == ["data"]
+
+
+def test_a_file_where_the_directory_belongs_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("in the way")
+    with pytest.raises(OSError, match="Not a directory"), atomic_directory(tmp_path / "data"):
+        pass
+    assert names(tmp_path) == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b'{"a": 1,\n', "broken JSON in line 2"), (b"", "broken JSON in line 1"), (b'"\xff"', "not UTF-8")],
+)
+def test_unreadable_json_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_json(path)
+    assert str(caught.value).startswith(f"{path}: {says}")
+    assert "\n" not in str(caught.value)
+
+
+def test_absent_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.json: no such file"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(UserError, match="this is a folder"):
+        read_json(tmp_path)
+
+
+def test_a_table_is_written_twice_and_equal_frames_give_equal_bytes(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"name": ["a", "b"], "value": [1.0, float("nan")]}, index=[5, 7])
+    for name in ("one", "two"):
+        write_table(frame, tmp_path / "tables" / name)
+    assert names(tmp_path / "tables") == ["one.csv", "one.parquet", "two.csv", "two.parquet"]
+    for suffix in ("csv", "parquet"):
+        one, two = ((tmp_path / "tables" / f"{name}.{suffix}").read_bytes() for name in ("one", "two"))
+        assert one == two
+    back = pd.read_parquet(tmp_path / "tables/one.parquet")
+    pd.testing.assert_frame_equal(back, frame.reset_index(drop=True))
+    assert (tmp_path / "tables/one.csv").read_text() == "name,value\na,1.0\nb,\n"
+
+
+def test_a_name_with_dots_keeps_them(tmp_path: Path) -> None:
+    write_table(pd.DataFrame({"a": [1]}), tmp_path / "v1.2")
+    assert names(tmp_path) == ["v1.2.csv", "v1.2.parquet"]
+
+
+def test_written_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
+    write_text_atomic(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode

@@ -1,0 +1,27 @@
+"""Where things are written, and the folder with real data."""
+
+from pathlib import Path
+
+import pytest
+
+from amad_bench.runtime import paths
+from amad_bench.runtime.errors import UserError
+
+
+def test_everything_written_stands_below_results() -> None:
+    assert paths.run_dir("x") == Path("results/runs/x")
+    assert paths.data_dir("scenes", "0123456789abcdef") == Path("results/data/scenes-01234567")
+    for path in (paths.tables_dir(), paths.figures_dir(), paths.prepared_marker("key")):
+        assert path.parts[0] == "results"
+
+
+def test_amad_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    assert paths.amad_data() == tmp_path
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="no such folder"):
+        paths.amad_data()
+    for unset in (lambda: monkeypatch.setenv("AMAD_DATA", ""), lambda: monkeypatch.delenv("AMAD_DATA")):
+        unset()
+        with pytest.raises(UserError, match="AMAD_DATA is not set"):
+            paths.amad_data()

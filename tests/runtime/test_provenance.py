@@ -1,0 +1,26 @@
+"""What a result says about where it comes from."""
+
+import json
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+from amad_bench.runtime.provenance import provenance
+
+
+def test_it_is_flat_json_and_names_versions() -> None:
+    facts = provenance("cpu")
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["torch"] == torch.__version__
+    assert facts["python"] == platform.python_version()
+    assert (facts["device"], facts["device_name"], facts["cuda"]) == ("cpu", None, None)
+    assert facts["threads"] == torch.get_num_threads()
+    assert facts["cpu"]
+
+
+def test_the_commit_is_that_of_the_source_tree(repository: Path) -> None:
+    command = ["git", "-C", str(repository), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert provenance("cpu")["commit"] == (done.stdout.strip() if done.returncode == 0 else None)
