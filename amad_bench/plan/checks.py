@@ -1,0 +1,256 @@
+"""What a config's values must mean together: names of the catalogue, options, head counts, sites.
+
+Works on the raw file and looks only at values of the right type, so that these mistakes are reported together
+with those of keys and types (plan/messages.py), which it leaves alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from amad_bench.plan.catalogue import (
+    DATASETS,
+    FAMILIES,
+    LAYER_MAPS,
+    LOSSES,
+    PRETRAINING,
+    PRETRAINING_AVAILABLE,
+    TASKS,
+    Loss,
+)
+from amad_bench.plan.messages import shown
+from amad_bench.plan.raw import (
+    cells_of,
+    check_options,
+    entries_at,
+    is_count,
+    list_at,
+    mapping_at,
+    repeated,
+    unknown_name,
+)
+from amad_bench.runtime.errors import did_you_mean
+
+ROLES = ("teacher", "student")
+
+
+def check_meaning(raw: Mapping[Any, Any]) -> list[str]:
+    """Messages without the file's name, in the order of the file's usual keys."""
+    return [
+        *_datasets(raw),
+        *_models(raw),
+        *_heads(raw),
+        *_pretraining(raw),
+        *_losses(raw),
+        *_sites(raw),
+        *_layer_map(raw),
+        *_cells(raw),
+    ]
+
+
+def _name(cell: Mapping[Any, Any], key: str, known: Mapping[str, Any]) -> str | None:
+    value = cell.get(key)
+    return value if isinstance(value, str) and value in known else None
+
+
+def _datasets(raw: Mapping[Any, Any]) -> Iterator[str]:
+    for name, entry in entries_at(raw, "datasets"):
+        if name not in DATASETS:
+            yield unknown_name(f"datasets.{name}", "data set", name, DATASETS)
+        elif isinstance(entry, Mapping):
+            yield from check_options(f"datasets.{name}", entry, DATASETS[name].options, ("limit",))
+
+
+def _models(raw: Mapping[Any, Any]) -> Iterator[str]:
+    for name, entry in entries_at(raw, "models"):
+        if name not in FAMILIES:
+            yield unknown_name(f"models.{name}", "family", name, FAMILIES)
+            continue
+        inputs, where = mapping_at(entry, "inputs"), f"models.{name}.inputs"
+        kind, expected = inputs.get("kind"), FAMILIES[name].inputs
+        if kind in ("regions", "pixels") and kind != expected:
+            yield f"{where}.kind: {name} sees {expected}, found {kind!r}; write `kind: {expected}`"
+        size, patch = inputs.get("size"), inputs.get("patch")
+        if is_count(size) and is_count(patch) and size % patch:
+            yield f"{where}.size: {size} is no multiple of the patch size {patch}; change one of them"
+        yield from _grid(where, inputs)
+
+
+def _grid(where: str, inputs: Mapping[Any, Any]) -> Iterator[str]:
+    sides = [key for key in ("rows", "columns") if inputs.get(key) is not None]
+    if inputs.get("boxes") == "file" and sides:
+        yield f"{where}.{sides[0]}: only `boxes: grid` has rows and columns; remove them"
+    if inputs.get("boxes") == "grid":
+        rows, columns, regions = (inputs.get(key) for key in ("rows", "columns", "max_regions"))
+        if len(sides) < 2:
+            yield f"{where}: `boxes: grid` needs rows and columns; add them"
+        elif is_count(rows) and is_count(columns) and is_count(regions) and rows * columns > regions:
+            yield f"{where}.max_regions: {regions} is less than {rows} x {columns} boxes; raise it"
+
+
+def _heads(raw: Mapping[Any, Any]) -> Iterator[str]:
+    fix = raw.get("fix", "inner_width")
+    for role in ROLES:
+        yield from repeated(f"heads.{role}", list_at(raw, "heads", role))
+    for name, entry in entries_at(raw, "models"):
+        if name not in FAMILIES:
+            continue
+        if isinstance(fix, str) and fix not in FAMILIES[name].fix:
+            if fix == "head_size":
+                yield f"fix: {name} cannot keep the head size (width = heads x head size); use inner_width"
+            continue
+        for role in ROLES:
+            size, where = mapping_at(entry, role), f"models.{name}.{role}"
+            if fix == "head_size":
+                if size and size.get("head_size") is None:
+                    yield f"{where}.head_size: missing; `fix: head_size` needs it"
+                continue
+            if size.get("head_size") is not None:
+                yield f"{where}.head_size: only for `fix: head_size`; here it is width / heads, remove it"
+            width = size.get("width")
+            for heads in list_at(raw, "heads", role):
+                if is_count(width) and is_count(heads) and width % heads:
+                    divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
+                    yield (
+                        f"{where}.width: {name} with width {width} cannot have {heads} heads (heads.{role}): "
+                        f"the width must divide by the heads; possible: {divisors}"
+                    )
+
+
+def _pretraining(raw: Mapping[Any, Any]) -> Iterator[str]:
+    for role in ROLES:
+        values = list_at(raw, "pretraining", role)
+        yield from repeated(f"pretraining.{role}", values)
+        for index, value in enumerate(values):
+            where = f"pretraining.{role}[{index}]"
+            if value in PRETRAINING and value not in PRETRAINING_AVAILABLE:
+                available = ", ".join(PRETRAINING_AVAILABLE)
+                yield f"{where}: {value!r} is not available yet; available now: {available}"
+            elif isinstance(value, str) and value not in PRETRAINING:
+                yield unknown_name(where, "pre-training", value, PRETRAINING_AVAILABLE)
+
+
+def _losses(raw: Mapping[Any, Any]) -> Iterator[str]:
+    labels: dict[str, str] = {}
+    for index, entry in enumerate(list_at(raw, "losses")):
+        where = f"losses[{index}]"
+        name = mapping_at({"entry": entry}, "entry").get("name")
+        if not isinstance(name, str):
+            continue
+        if name not in LOSSES:
+            yield unknown_name(f"{where}.name", "loss", name, LOSSES)
+            continue
+        loss = LOSSES[name]
+        yield from check_options(where, entry, loss.options, ("name", "label", "weights"))
+        yield from _loss_weights(f"{where}.weights", loss, mapping_at(entry, "weights"))
+        label = entry.get("label") or loss.label(entry)
+        if label == "teacher":
+            yield f"{where}.label: tables call the teacher 'teacher'; choose another label"
+        if isinstance(label, str) and label in labels:
+            yield f"{where}: {labels[label]} is labelled {label!r} too; remove it or give it a `label:`"
+        labels.setdefault(str(label), where)
+
+
+def _loss_weights(where: str, loss: Loss, weights: Mapping[Any, Any]) -> Iterator[str]:
+    for key in weights:
+        if key not in loss.weighted_parts:
+            hint = did_you_mean(key, loss.weighted_parts)
+            yield f"{where}.{key}: {loss.name} has the weights {', '.join(loss.weighted_parts)}.{hint}"
+
+
+def _attention_losses(raw: Mapping[Any, Any]) -> list[str]:
+    names = [entry.get("name") for entry in list_at(raw, "losses") if isinstance(entry, Mapping)]
+    return [name for name in names if isinstance(name, str) and name in LOSSES and LOSSES[name].attention]
+
+
+def _sites(raw: Mapping[Any, Any]) -> Iterator[str]:
+    known = {
+        name: tuple(dict.fromkeys(s for sites in f.sites.values() for s in sites))
+        for name, f in FAMILIES.items()
+    }
+    for name, _ in entries_at(raw, "sites"):
+        if name not in FAMILIES:
+            yield unknown_name(f"sites.{name}", "family", name, FAMILIES)
+            continue
+        sites = list_at(raw, "sites", name)
+        yield from repeated(f"sites.{name}", sites)
+        for index, site in enumerate(sites):
+            if isinstance(site, str) and site not in known[name]:
+                yield unknown_name(f"sites.{name}[{index}]", f"site of {name}", site, known[name])
+
+
+def _layer_map(raw: Mapping[Any, Any]) -> Iterator[str]:
+    value = raw.get("layer_map", "last")
+    expected = "layer_map: expected last, uniform or a list of [student, teacher] pairs, found"
+    if isinstance(value, str):
+        if value not in LAYER_MAPS:
+            hint = did_you_mean(value, LAYER_MAPS)
+            yield f"{expected} {value!r}.{hint}"
+        return
+    if not isinstance(value, list) or not value:
+        yield f"{expected} {shown(value)}"
+        return
+    yield from repeated("layer_map", value)
+    families = dict.fromkeys(name for _, cell in cells_of(raw) if (name := _name(cell, "family", FAMILIES)))
+    for index, pair in enumerate(value):
+        where = f"layer_map[{index}]"
+        numbers = isinstance(pair, list) and len(pair) == 2 and all(is_count(n) or n == 0 for n in pair)
+        if not numbers or any(isinstance(n, bool | float) for n in pair):
+            yield f"{where}: expected [student layer, teacher layer], counted from 0, found {shown(pair)}"
+            continue
+        for family in families:
+            for role, layer in zip(("student", "teacher"), pair, strict=True):
+                layers = mapping_at(raw, "models", family, role).get("layers")
+                if is_count(layers) and layer >= layers:
+                    yield (
+                        f"{where}: layer {layer} of the {role} does not exist, models.{family}.{role} has "
+                        f"{layers} layers, counted from 0"
+                    )
+
+
+def _cells(raw: Mapping[Any, Any]) -> Iterator[str]:
+    seen: dict[tuple[str, str, str], str] = {}
+    for where, cell in cells_of(raw):
+        for key, what, records in (
+            ("family", "family", FAMILIES),
+            ("task", "task", TASKS),
+            ("dataset", "data set", DATASETS),
+        ):
+            if isinstance(cell.get(key), str) and cell[key] not in records:
+                yield unknown_name(f"{where}.{key}", what, cell[key], records)
+        family, task = _name(cell, "family", FAMILIES), _name(cell, "task", TASKS)
+        dataset = _name(cell, "dataset", DATASETS)
+        if family and "models" in raw and family not in mapping_at(raw, "models"):
+            yield f"{where}.family: models.{family} is missing; say there how large the models are"
+        if dataset and "datasets" in raw and dataset not in mapping_at(raw, "datasets"):
+            yield f"{where}.dataset: datasets.{dataset} is missing; add it (`{dataset}: {{}}`: its defaults)"
+        if family and task:
+            yield from _family_and_task(raw, where, family, task)
+        if dataset and task and task not in DATASETS[dataset].tasks:
+            yield f"{where}.task: {dataset} has no {task}; its tasks: {', '.join(DATASETS[dataset].tasks)}"
+        boxes = mapping_at(raw, "models", family or "", "inputs").get("boxes")
+        if family and dataset and boxes == "file" and not DATASETS[dataset].has_boxes:
+            yield f"{where}.dataset: {dataset} comes without boxes; set models.{family}.inputs.boxes to grid"
+        if family and task and dataset:
+            key = (family, task, dataset)
+            if key in seen:
+                yield f"{where}: {family}, {task}, {dataset} stand in {seen[key]} already; keep one"
+            seen.setdefault(key, where)
+        for role in ROLES:
+            steps, evaluations = (mapping_at(cell, role).get(key) for key in ("steps", "evaluations"))
+            if is_count(steps) and is_count(evaluations) and evaluations > steps:
+                yield f"{where}.{role}.evaluations: {evaluations} are more than the {steps} steps; lower them"
+
+
+def _family_and_task(raw: Mapping[Any, Any], where: str, family: str, task: str) -> Iterator[str]:
+    sites = FAMILIES[family].sites
+    if task not in sites:
+        yield f"{where}.task: {family} has no {task}; its tasks: {', '.join(sites)}"
+        return
+    wanted = list_at(raw, "sites", family)
+    losses = _attention_losses(raw)
+    if losses and not wanted:
+        yield f"sites.{family}: missing; {losses[0]} compares attention there, for example [{sites[task][0]}]"
+    for site in wanted:
+        elsewhere = any(site in others for others in sites.values())  # unknown ones are reported by _sites
+        if isinstance(site, str) and elsewhere and site not in sites[task]:
+            yield f"sites.{family}: {task} ({where}) has no site {site}; it has {', '.join(sites[task])}"

@@ -1,0 +1,111 @@
+"""Pydantic's findings as lines for people: the key, what was expected, what stands there, what to do."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from amad_bench.runtime.errors import did_you_mean
+
+UNION_TAGS = ("regions", "pixels")
+EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "too_short": "a list with at least one entry",
+    "string_pattern_mismatch": "letters, digits and a few signs only (_ . and, in the name of a config, -)",
+    "union_tag_not_found": "the key `kind`: regions or pixels",
+    "union_tag_invalid": "`kind: regions` or `kind: pixels`",
+}
+
+
+def key_path(location: Sequence[str | int]) -> str:
+    """('cells', 0, 'student') as cells[0].student"""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in the file, cut when long."""
+    words = {"None": "nothing", "True": "true", "False": "false"}
+    text = words.get(repr(value), repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def yaml_number(text: str) -> str | None:
+    """How a number that YAML 1.1 takes for text is written (1e-3 -> 1.0e-3); None if it is no such number."""
+    match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
+    if not match:
+        return None
+    whole, fraction, sign, exponent = match.groups()
+    return f"{whole}.{fraction or '0'}e{sign or '+'}{exponent}"
+
+
+def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
+    """One line for one entry of ValidationError.errors()."""
+    kind, value = error["type"], error.get("input")
+    location = _without_union_tags(error["loc"])
+    where = key_path(location)
+    if kind == "extra_forbidden":
+        known = _known_keys(root, error["loc"][:-1])
+        hint = did_you_mean(location[-1], known) or f" Known keys: {', '.join(known)}"
+        return f"{where}: unknown key.{hint}"
+    if kind == "invalid_key":
+        where = key_path([*location[:-1], str(value)])
+        return f"{where}: expected text as key; write the key in quotes or correct it"
+    if kind == "missing":
+        return f"{where}: missing; add this key"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        return (
+            f"{where}: expected {' or '.join(choices)}, found {shown(value)}.{did_you_mean(value, choices)}"
+        )
+    if kind in ("int_type", "float_type") and isinstance(value, str):
+        hint = yaml_number(value)
+        advice = f"; write {hint}, YAML reads {value} as text" if hint else "; write it without quotes"
+        return f"{where}: expected {EXPECTED[kind]}, found the text {shown(value)}{advice}"
+    message = str(error["ctx"]["error"]) if kind == "value_error" else error["msg"]
+    expected = EXPECTED.get(kind) or re.sub(r"^Input should be ", "", message)
+    return f"{where}: expected {expected}, found {shown(value)}"
+
+
+def _without_union_tags(location: Sequence[str | int]) -> list[str | int]:
+    """Pydantic puts the chosen `kind` of `inputs` into the location, where no key stands."""
+    return [
+        part
+        for index, part in enumerate(location)
+        if part != "[key]" and not (index and location[index - 1] == "inputs" and part in UNION_TAGS)
+    ]
+
+
+def _known_keys(root: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """The keys of the mapping at a location of pydantic's, found by walking the annotations."""
+    models = [root]
+    for part in location:
+        if part in UNION_TAGS:
+            models = [model for model in models if get_args(model.model_fields["kind"].annotation) == (part,)]
+        else:
+            models = [inner for outer in models for inner in _inside(outer, part)]
+    return list(dict.fromkeys(key for found in models for key in found.model_fields))
+
+
+def _inside(model: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
+    """The models behind a key; a list's index and a name in a dict of models stay at the same model."""
+    field = model.model_fields.get(str(part))
+    return _models_in(field.annotation) if field else [model]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

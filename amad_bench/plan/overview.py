@@ -1,0 +1,109 @@
+"""A plan as text for people: what is asked for, and how much of it is done."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import mean
+from typing import Any
+
+from amad_bench.plan.grid import Plan
+from amad_bench.plan.run import Run
+from amad_bench.runtime.errors import STATUSES
+from amad_bench.runtime.files import read_json
+from amad_bench.runtime.paths import run_dir
+
+
+def overview(plan: Plan) -> str:
+    """Counts of runs per cell and loss, limits of the data, and what is skipped with its reason."""
+    kinds = Counter(run.kind for run in plan.runs)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for run in plan.runs:
+        counts[_cell(run)][run.config["loss"]["label"] if run.kind == "student" else "teacher"] += 1
+    columns = list(dict.fromkeys(label for row in counts.values() for label in row))
+    rows = [[cell, *(row[column] or "-" for column in columns)] for cell, row in counts.items()]
+    limits = {
+        run.config["dataset"]["name"]: run.config["dataset"]["limit"]
+        for run in plan.runs
+        if run.config["dataset"]["limit"]
+    }
+    lines = [f"{len(plan.runs)} runs ({kinds['teacher']} teachers, {kinds['student']} students)", ""]
+    lines += _aligned([["cell", *columns], *rows])
+    for name, limit in limits.items():
+        counted = ", ".join(f"{split} {count}" for split, count in limit.items())
+        lines.append(f"only a part of {name} is used: {counted}")
+    if plan.skipped:
+        lines += ["", f"{len(plan.skipped)} combinations skipped:"]
+        lines += [f"  {skip.cell}: {skip.reason}" for skip in plan.skipped]
+    return "\n".join(lines)
+
+
+def _cell(run: Run) -> str:
+    config = run.config
+    name = f"{config['family']} {config['task']} {config['dataset']['name']}"
+    heads = config["model"]["heads"]
+    if run.kind == "teacher":
+        return f"{name} {heads} heads"
+    name = f"{name} {config['teacher']['heads']} -> {heads} heads"
+    pretraining = (config["teacher_pretraining"], config["pretraining"])
+    return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(pretraining)}"
+
+
+def _aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The first column to the left, the others to the right."""
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [
+                str(row[0]).ljust(widths[0]),
+                *(str(c).rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
+
+
+def progress_report(plan: Plan) -> str:
+    """How many runs are done, failed and left, and the time these need by the times of the others."""
+    seconds: dict[str, float] = {}
+    outcomes: dict[str, str] = {}
+    for run in plan.runs:
+        path = run_dir(run.id) / "status.json"
+        if path.is_file():
+            status = read_json(path)
+            outcomes[run.id] = status["status"]
+            seconds[run.id] = status["wall_seconds"]
+    counts = Counter(outcomes.values())
+    failed = {name: counts[name] for name in STATUSES[1:] if counts[name]}
+    details = f" ({', '.join(f'{name} {count}' for name, count in failed.items())})" if failed else ""
+    left = [run for run in plan.runs if run.id not in outcomes]
+    failures = f"{sum(failed.values())} failed{details}"
+    lines = [f"{len(plan.runs)} planned, {counts['done']} done, {failures}, {len(left)} left"]
+    if left and seconds:
+        done = [run for run in plan.runs if outcomes.get(run.id) == "done"]
+        estimate = sum(_expected_seconds(run, done, seconds) for run in left)
+        lines.append(
+            f"about {_duration(estimate)} of work left for one process; n in parallel take 1/n of it"
+        )
+    return "\n".join(lines)
+
+
+def _expected_seconds(run: Run, done: Iterable[Run], seconds: dict[str, float]) -> float:
+    """The mean of finished runs that are like this one in kind, family and task; if there is none, of all."""
+
+    def likeness(other: Run) -> tuple[bool, ...]:
+        return (other.kind == run.kind, *(other.config[key] == run.config[key] for key in ("family", "task")))
+
+    groups: dict[tuple[bool, ...], list[float]] = defaultdict(list)
+    for other in done:
+        groups[likeness(other)].append(seconds[other.id])
+    return mean(groups[max(groups)]) if groups else mean(seconds.values())
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return (
+        f"{minutes / 60:.1f} h"
+        if minutes >= 90
+        else f"{minutes:.0f} min"
+        if minutes >= 1.5
+        else f"{seconds:.0f} s"
+    )

@@ -1,0 +1,52 @@
+"""A run: one training with everything fixed, and its identity."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """One text per meaning: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def short_hash(value: Any, digits: int = 8) -> str:
+    """The first hexadecimal digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()[:digits]
+
+
+@dataclass(frozen=True)
+class Run:
+    """config: the canonical run config. teacher_id: the teacher a student belongs to, None for a teacher."""
+
+    id: str
+    kind: str
+    config: dict[str, Any]
+    teacher_id: str | None = None
+
+    @property
+    def needs(self) -> str | None:
+        """The run that must be finished before this one: the teacher, unless the loss does without (`ce`)."""
+        teacher = self.config["teacher"]
+        return teacher["run_id"] if teacher else None
+
+    @property
+    def data_key(self) -> str:
+        """Names what is prepared for this run; runs that read the same examples in the same form share it."""
+        parts = {key: self.config[key] for key in ("family", "task", "dataset", "inputs", "tokenizer")}
+        return f"{self.config['dataset']['name']}-{short_hash(parts)}"
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """Readable prefix + 8 hex digits of the canonical config: vlt5-vqa-h8to2-amad_kl-none-s03-1f9c2a7b."""
+    heads, pretraining = config["model"]["heads"], config["pretraining"]
+    if config["kind"] == "teacher":
+        parts = [f"h{heads}", "teacher", pretraining]
+    else:
+        teacher_pretraining = config["teacher_pretraining"]
+        both = pretraining if pretraining == teacher_pretraining else f"{teacher_pretraining}to{pretraining}"
+        parts = [f"h{config['teacher']['heads']}to{heads}", config["loss"]["label"], both]
+    prefix = [config["family"], config["task"], *parts, f"s{config['replicate']:02d}"]
+    return "-".join([*prefix, short_hash(config)])

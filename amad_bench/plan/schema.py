@@ -1,0 +1,200 @@
+"""What a config file may say. Closed: every mistake is reported, all at once, before anything runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from amad_bench.plan.catalogue import DATASETS, LOSSES
+from amad_bench.plan.checks import check_meaning
+from amad_bench.plan.messages import explain
+from amad_bench.plan.yaml_file import read_yaml
+from amad_bench.runtime.errors import UserError, UserErrors
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Open(BaseModel):
+    """Beside its own keys it holds options whose names and types the catalogue knows (plan/checks.py)."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
+
+
+def _all_or_count(value: Any) -> Any:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("`all` or a whole number of at least 1")
+
+
+Examples = Annotated[int | str, BeforeValidator(_all_or_count)]
+
+
+class Limit(Closed):
+    """The number of examples of each split that are used."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
+class DatasetEntry(Open):
+    limit: Limit | None = None
+
+    def options(self, name: str) -> dict[str, Any]:
+        """All generation options, defaults filled in."""
+        return {key: self.given.get(key, spec.default) for key, spec in DATASETS[name].options.items()}
+
+
+class RegionInputs(Closed):
+    """Boxes of an image, each as crop x crop RGB pixels. rows, columns: for `boxes: grid` only."""
+
+    kind: Literal["regions"]
+    boxes: Literal["file", "grid"]
+    crop: Count
+    max_regions: Count
+    rows: Count | None = None
+    columns: Count | None = None
+
+
+class PixelInputs(Closed):
+    """The image as size x size pixels, cut into patch x patch squares."""
+
+    kind: Literal["pixels"]
+    size: Count
+    patch: Count
+
+
+class ModelSize(Closed):
+    """head_size: only for `fix: head_size`, where it does not follow from width and heads."""
+
+    layers: Count
+    width: Count
+    feed_forward: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    head_size: Count | None = None
+
+
+class ModelEntry(Closed):
+    inputs: Annotated[RegionInputs | PixelInputs, Field(discriminator="kind")]
+    teacher: ModelSize
+    student: ModelSize
+
+
+class Heads(Closed):
+    teacher: Annotated[list[Count], Field(min_length=1)]
+    student: Annotated[list[Count], Field(min_length=1)]
+
+
+class Pretraining(Closed):
+    teacher: Annotated[list[str], Field(min_length=1)] = ["none"]
+    student: Annotated[list[str], Field(min_length=1)] = ["none"]
+
+
+class Weights(Closed):
+    """Factors of the unweighted parts in the sum that is minimised."""
+
+    ce: NotNegative = 1.0
+    logit_kd: NotNegative = 1.0
+    attention: NotNegative = 1.0
+
+
+class LossEntry(Open):
+    """label: tells two entries of one loss apart. weights: overrides for this loss."""
+
+    name: str
+    label: Label | None = None
+    weights: dict[str, NotNegative] = {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The given options; whole numbers become floats where the catalogue says float."""
+        specs = LOSSES[self.name].options
+        return {key: float(value) if specs[key].type is float else value for key, value in self.given.items()}
+
+    @property
+    def shown_label(self) -> str:
+        return self.label or LOSSES[self.name].label(self.options)
+
+
+class Training(Closed):
+    """examples, batch: records; warmup: share of the steps; clip: gradient norm; log_every: steps."""
+
+    examples: Examples
+    steps: Count
+    batch: Count
+    learning_rate: Positive
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: NotNegative
+    clip: Positive
+    log_every: Count
+    evaluations: Count
+
+
+class Decoding(Closed):
+    """max_length: tokens; beams: 1 is greedy."""
+
+    max_length: Count
+    beams: Count
+
+
+class Cell(Closed):
+    """A family on a task of a data set. vocabulary: entries of the tokenizer trained on it."""
+
+    family: str
+    task: str
+    dataset: str
+    vocabulary: Annotated[int, Field(ge=8)]
+    decoding: Decoding
+    teacher: Training
+    student: Training
+
+
+class Config(Closed):
+    """A whole config file, checked; see configs/default.yaml for an example."""
+
+    name: Name
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    replicates: Count
+    teacher_per: Literal["sweep", "replicate"] = "sweep"
+    datasets: dict[str, DatasetEntry]
+    models: dict[str, ModelEntry]
+    heads: Heads
+    fix: Literal["inner_width", "head_size"] = "inner_width"
+    pretraining: Pretraining = Pretraining()
+    losses: Annotated[list[LossEntry], Field(min_length=1)]
+    weights: Weights = Weights()
+    logit_temperature: Positive = 2.0
+    sites: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    layer_map: Any = "last"
+    cells: Annotated[list[Cell], Field(min_length=1)]
+
+
+def load_config(path: Path | str) -> Config:
+    """The checked config; UserErrors with one line for each mistake in the file."""
+    raw = read_yaml(Path(path))
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{path}: a config is a mapping with the keys {', '.join(Config.model_fields)}")
+    config, problems = None, []
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems = [explain(details, Config) for details in error.errors(include_url=False)]
+    problems += check_meaning(raw)
+    if problems or config is None:
+        raise UserErrors([f"{path}: {problem}" for problem in problems])
+    return config

@@ -1,0 +1,85 @@
+"""The catalogue's records agree with each other."""
+
+import pytest
+
+from amad_bench.plan.catalogue import (
+    DATASETS,
+    FAMILIES,
+    LOSSES,
+    METRICS,
+    TASKS,
+    metrics_of,
+    model_shape,
+    primary_metric,
+)
+
+
+def shape(heads: int, family: str = "vlt5", task: str = "vqa"):
+    return model_shape(family, task, {"heads": heads, "layers": 2, "width": 48, "head_size": 48 // heads})
+
+
+def test_names_are_keys_and_versions_start_at_one() -> None:
+    for records in (DATASETS, FAMILIES, LOSSES, METRICS, TASKS):
+        for name, record in records.items():
+            assert record.name == name
+            assert getattr(record, "version", 1) >= 1
+
+
+def test_every_data_set_has_metrics_for_its_tasks() -> None:
+    for name, dataset in DATASETS.items():
+        for task in dataset.tasks:
+            assert metrics_of(task, name)
+            assert set(metrics_of(task, name)) <= set(METRICS)
+
+
+def test_primary_metrics() -> None:
+    found = {(t, d): primary_metric(t, d) for d in DATASETS for t in DATASETS[d].tasks}
+    assert found == {
+        ("vqa", "scenes"): "vqa_accuracy",
+        ("captioning", "scenes"): "CIDEr",
+        ("translation", "scenes"): "BLEU",
+        ("vqa", "daquar"): "exact_match",
+        ("captioning", "flickr8k"): "CIDEr",
+        ("translation", "multi30k"): "BLEU",
+    }
+
+
+def test_the_files_of_real_data_sets_exist(shared_data) -> None:
+    missing = [
+        file for dataset in DATASETS.values() for file in dataset.files if not (shared_data / file).is_file()
+    ]
+    assert not missing
+
+
+def test_defaults_are_allowed_values() -> None:
+    for record in (*LOSSES.values(), *DATASETS.values()):
+        for spec in record.options.values():
+            assert isinstance(spec.default, spec.type)
+            assert not spec.choices or spec.default in spec.choices
+
+
+def test_labels_carry_the_variant() -> None:
+    assert LOSSES["amad"].label({}) == "amad_kl"
+    assert LOSSES["amad"].label({"variant": "mse"}) == "amad_mse"
+    assert LOSSES["student_mean"].label({"variant": "mse"}) == "student_mean"
+
+
+def test_a_shape_has_the_sites_of_its_task() -> None:
+    assert set(shape(2, "blip", "captioning").heads) == {"vision.self", "decoder.self", "decoder.cross"}
+    assert set(shape(2, "blip", "vqa").layers) == {
+        *("vision.self", "text.self", "text.cross", "decoder.self", "decoder.cross"),
+    }
+    assert shape(2).head_size == {"encoder.self": 24, "decoder.self": 24, "decoder.cross": 24}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_equal_heads_are_supported_by_all(name: str) -> None:
+    assert LOSSES[name].supports(shape(8), shape(8)) == (True, "")
+
+
+@pytest.mark.parametrize("heads", [(8, 2), (2, 8)])
+def test_only_one_to_one_refuses_other_head_counts(heads: tuple[int, int]) -> None:
+    teacher, student = map(shape, heads)
+    refusing = [name for name, loss in LOSSES.items() if not loss.supports(teacher, student)[0]]
+    assert refusing == ["one_to_one"]
+    assert LOSSES["one_to_one"].supports(teacher, student, {"drop": "extra"}) == (True, "")

@@ -1,0 +1,285 @@
+"""Which runs a config gives, and what moves a run's identity and seeds."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from amad_bench.plan import catalogue
+from amad_bench.plan.grid import Plan
+from amad_bench.plan.run import Run, canonical_json
+from amad_bench.runtime.errors import UserError
+
+Raw = dict[str, Any]
+Planned = Callable[[Any], Plan]
+
+
+def students(plan: Plan, loss: str | None = None) -> list[Run]:
+    return [r for r in plan.runs if r.kind == "student" and loss in (None, r.config["loss"]["label"])]
+
+
+def changed(before: Plan, after: Plan) -> Counter[str]:
+    """How many runs of each kind and loss are new in `after`."""
+    new = set(after.by_id) - set(before.by_id)
+    return Counter(f"{after.by_id[i].kind}:{after.by_id[i].config['loss']['label']}" for i in new)
+
+
+def test_counts(raw: Raw, planned: Planned) -> None:
+    plan = planned(raw)
+    assert Counter(run.kind for run in plan.runs) == {"teacher": 2, "student": 2 * 3 * 2}
+    assert len(plan.by_id) == len(plan.runs)
+
+
+def test_teachers_come_before_their_students(raw: Raw, planned: Planned) -> None:
+    raw["heads"] = {"teacher": [4, 8], "student": [1, 2]}
+    plan = planned(raw)
+    position = {run.id: number for number, run in enumerate(plan.runs)}
+    for run in students(plan):
+        assert run.teacher_id is not None
+        assert position[run.teacher_id] < position[run.id]
+        teacher = plan.by_id[run.teacher_id]
+        assert teacher.kind == "teacher"
+        assert teacher.config["model"]["heads"] == run.config["teacher"]["heads"]
+        assert teacher.data_key == run.data_key
+
+
+def test_an_unsupported_combination_is_skipped_with_a_reason(raw: Raw, planned: Planned) -> None:
+    plan = planned(raw)
+    assert [skip.cell for skip in plan.skipped] == [
+        "vlt5-vqa-scenes-h8to2-one_to_one",
+        "blip-captioning-scenes-h8to2-one_to_one",
+    ]
+    assert "teacher has 8 heads and the student 2" in plan.skipped[0].reason
+    raw["losses"][2]["drop"] = "extra"
+    assert not planned(raw).skipped
+    raw["losses"][2]["drop"], raw["heads"]["student"] = "refuse", [8]
+    assert not planned(raw).skipped
+
+
+def test_only_students_that_use_the_teacher_wait_for_it(raw: Raw, planned: Planned) -> None:
+    plan = planned(raw)
+    assert all(run.needs is None for run in students(plan, "ce"))
+    assert all(run.needs == run.teacher_id for run in students(plan, "amad_kl"))
+    assert all(run.needs is None and run.teacher_id is None for run in plan.runs if run.kind == "teacher")
+
+
+def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> None:
+    config = students(planned(raw), "amad_kl")[0].config
+    assert set(config) == {
+        *(
+            "kind",
+            "family",
+            "task",
+            "dataset",
+            "inputs",
+            "tokenizer",
+            "model",
+            "fix",
+            "teacher",
+            "pretraining",
+        ),
+        *(
+            "teacher_pretraining",
+            "loss",
+            "training",
+            "decoding",
+            "replicate",
+            "controls",
+            "seeds",
+            "versions",
+        ),
+    }
+    assert config["loss"]["options"] == {
+        "variant": "kl",
+        "similarity": "cosine",
+        "temperature": 1.0,
+        "detach_alignment": False,
+        "head_reduction": "sum",
+        "row_reduction": "mean",
+    }
+    assert set(config["versions"]) == {
+        *("dataset:scenes", "family:vlt5", "loss:ce", "loss:logit_kd", "loss:amad", "training"),
+        *("metric:vqa_accuracy", "metric:vqa_accuracy_2021"),
+    }
+    assert config["model"] | {"heads": 2, "head_size": 24} == config["model"]
+    assert json.loads(canonical_json(config)) == config
+
+
+def test_controls_are_for_teachers_and_plain_students(raw: Raw, planned: Planned) -> None:
+    for run in planned(raw).runs:
+        assert run.config["controls"] == (run.kind == "teacher" or run.config["loss"]["label"] == "ce")
+
+
+def test_ids_are_readable_and_repeatable(raw: Raw, planned: Planned) -> None:
+    plan = planned(raw)
+    assert list(plan.by_id) == list(planned(raw).by_id)
+    run = students(plan, "amad_kl")[1]
+    prefix, digest = run.id.rsplit("-", 1)
+    assert prefix == "vlt5-vqa-h8to2-amad_kl-none-s01"
+    assert len(digest) == 8
+    assert int(digest, 16) >= 0
+
+
+def test_device_name_and_order_of_keys_are_no_part_of_the_identity(raw: Raw, planned: Planned) -> None:
+    before = planned(raw)
+    raw |= {"device": "cpu", "name": "other"}
+    raw["losses"].reverse()
+    after = planned(dict(reversed(raw.items())))
+    assert set(after.by_id) == set(before.by_id)
+    assert after.hash == before.hash
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda c: c["losses"][3].update(temperature=0.5), {"student:amad_kl": 4}),
+        (lambda c: c["losses"][1].update(temperature=4.0), {"student:logit_kd": 4}),
+        (lambda c: c["losses"][3].update(weights={"attention": 0.5}), {"student:amad_kl": 4}),
+        (lambda c: c.update(weights={"attention": 0.5}), {"student:amad_kl": 4}),
+        (lambda c: c.update(logit_temperature=4.0), {"student:amad_kl": 4}),
+        (lambda c: c.update(layer_map="uniform"), {"student:amad_kl": 4}),
+        (lambda c: c["sites"].update(vlt5=["decoder.cross"]), {"student:amad_kl": 2}),
+        (lambda c: c["losses"].append({"name": "amad", "variant": "mse"}), {"student:amad_mse": 4}),
+        (
+            lambda c: c["losses"].append({"name": "amad", "label": "sharp", "temperature": 0.1}),
+            {"student:sharp": 4},
+        ),
+        (
+            lambda c: c["cells"][0]["student"].update(steps=11),
+            {"student:ce": 2, "student:logit_kd": 2, "student:amad_kl": 2},
+        ),
+        (
+            lambda c: c["cells"][0]["teacher"].update(steps=21),  # `ce` students do not know the teacher
+            {"teacher:ce": 1, "student:logit_kd": 2, "student:amad_kl": 2},
+        ),
+        (lambda c: c.update(replicates=3), {"student:ce": 2, "student:logit_kd": 2, "student:amad_kl": 2}),
+    ],
+)
+def test_a_change_moves_exactly_the_runs_that_use_it(
+    raw: Raw, planned: Planned, change: Callable[[Raw], Any], expected: dict[str, int]
+) -> None:
+    before = planned(raw)
+    change(raw)
+    assert changed(before, planned(raw)) == expected
+
+
+def test_a_raised_version_moves_exactly_the_runs_that_use_it(
+    raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    before = planned(raw)
+    monkeypatch.setitem(catalogue.LOSSES, "logit_kd", replace(catalogue.LOSSES["logit_kd"], version=99))
+    assert changed(before, planned(raw)) == {"student:logit_kd": 4, "student:amad_kl": 4}
+    monkeypatch.undo()
+    monkeypatch.setitem(catalogue.METRICS, "CIDEr", replace(catalogue.METRICS["CIDEr"], version=99))
+    assert (
+        sum(changed(before, planned(raw)).values()) == 1 + 3 * 2
+    )  # the captioning cell, its teacher included
+
+
+def test_all_losses_of_a_replicate_share_seeds(raw: Raw, planned: Planned) -> None:
+    seeds = {}
+    for run in students(planned(raw)):
+        key = (run.config["family"], run.config["replicate"])
+        seeds.setdefault(key, set()).add(canonical_json(run.config["seeds"]))
+    assert {len(values) for values in seeds.values()} == {1}
+    assert len(set().union(*seeds.values())) == len(seeds)
+
+
+def test_added_losses_and_head_counts_leave_other_runs_alone(raw: Raw, planned: Planned) -> None:
+    before = planned(raw)
+    raw["losses"].insert(0, {"name": "student_mean"})
+    raw["heads"] = {"teacher": [4, 8], "student": [1, 2, 4]}
+    assert set(before.by_id) <= set(planned(raw).by_id)
+
+
+def test_data_order_is_shared_by_head_counts_and_initial_weights_are_not(raw: Raw, planned: Planned) -> None:
+    raw["heads"]["student"] = [1, 2]
+    one, two = (
+        next(r.config["seeds"] for r in students(planned(raw), "ce") if r.config["model"]["heads"] == heads)
+        for heads in (1, 2)
+    )
+    assert one["data_order"] == two["data_order"]
+    assert one["init"] != two["init"]
+
+
+def test_the_seed_of_the_config_moves_every_run(raw: Raw, planned: Planned) -> None:
+    before = planned(raw)
+    raw["seed"] = 1
+    assert not set(before.by_id) & set(planned(raw).by_id)
+
+
+def test_one_teacher_per_replicate(raw: Raw, planned: Planned) -> None:
+    raw["teacher_per"] = "replicate"
+    plan = planned(raw)
+    assert sum(run.kind == "teacher" for run in plan.runs) == 4
+    for run in students(plan):
+        assert run.teacher_id is not None
+        assert plan.by_id[run.teacher_id].config["replicate"] == run.config["replicate"]
+
+
+def test_a_fixed_head_size(raw: Raw, planned: Planned) -> None:
+    del raw["models"]["blip"], raw["sites"]["blip"], raw["cells"][1]
+    raw["fix"] = "head_size"
+    for role in ("teacher", "student"):
+        raw["models"]["vlt5"][role]["head_size"] = 16
+    raw["heads"]["student"] = [5]  # need not divide the width
+    model = students(planned(raw))[0].config["model"]
+    assert (model["heads"], model["head_size"], model["width"]) == (5, 16, 48)
+
+
+def test_the_limit_of_a_data_set_is_part_of_the_identity(raw: Raw, planned: Planned) -> None:
+    before = planned(raw)
+    raw["datasets"]["scenes"]["limit"] = {"train": 5, "validation": 2, "test": 2}
+    after = planned(raw)
+    assert not set(before.by_id) & set(after.by_id)
+    assert after.runs[0].data_key != before.runs[0].data_key
+    assert after.runs[0].config["dataset"]["limit"] == {"train": 5, "validation": 2, "test": 2}
+
+
+def test_an_unknown_run_is_named_with_the_nearest(raw: Raw, planned: Planned) -> None:
+    plan = planned(raw)
+    right = plan.runs[3].id
+    with pytest.raises(UserError, match=f"Did you mean '{right}'"):
+        plan.run(right[:-1] + ("0" if right[-1] != "0" else "1"))
+
+
+def large(raw: Raw) -> Raw:
+    """At least 1,000 runs: 2 cells x 2 teachers x 2 students x 5 losses x 25 replicates."""
+    raw = deepcopy(raw)
+    raw["heads"] = {"teacher": [4, 8], "student": [1, 2]}
+    raw["losses"][2]["drop"] = "extra"
+    raw["losses"].append({"name": "student_mean"})
+    raw["replicates"] = 25
+    return raw
+
+
+def test_a_thousand_runs_are_planned_within_two_seconds_without_torch(raw: Raw, tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    path.write_text(yaml.safe_dump(large(raw)))
+    code = (
+        "import sys; from amad_bench.cli import main; code = main(); "
+        "heavy = {'torch', 'transformers', 'pandas', 'numpy'} & set(sys.modules); "
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    best = float("inf")
+    for _ in range(3):  # the fastest of three: other work on the machine is not the planner's fault
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code, "plan", "--json", "--config", str(path)],
+            capture_output=True,
+            text=True,
+        )
+        best = min(best, time.perf_counter() - started)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["runs"]) == 4 + 1000
+    assert best < 2.0

@@ -1,0 +1,242 @@
+"""Config files: what is read, and one line for each mistake, all at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amad_bench.plan.schema import Config, load_config
+from amad_bench.runtime.errors import UserError
+
+Raw = dict[str, Any]
+Errors = Callable[[Any], list[str]]
+
+
+def only(lines: list[str]) -> str:
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_a_valid_config_is_read(raw: Raw, load: Callable[[Any], Config]) -> None:
+    config = load(raw)
+    assert config.cells[0].student.examples == 60
+    assert config.cells[0].teacher.examples == "all"
+    assert config.models["blip"].inputs.model_dump() == {"kind": "pixels", "size": 48, "patch": 8}
+
+
+def test_keys_left_out_get_documented_defaults(raw: Raw, load: Callable[[Any], Config]) -> None:
+    config = load(raw)
+    assert (config.seed, config.device, config.teacher_per, config.fix) == (0, "auto", "sweep", "inner_width")
+    assert config.weights.model_dump() == {"ce": 1.0, "logit_kd": 1.0, "attention": 1.0}
+    assert (config.logit_temperature, config.layer_map) == (2.0, "last")
+
+
+def test_the_default_config_is_valid_and_gives_nothing_to_others(
+    repository: Path, raw: Raw, load: Callable[[Any], Config]
+) -> None:
+    default = load_config(repository / "configs/default.yaml")
+    other = load(raw)
+    assert default.cells
+    assert set(other.datasets) == {"scenes"}
+    assert other.datasets["scenes"].options("scenes")["train_images"] == 100
+    assert [entry.name for entry in other.losses] == ["ce", "logit_kd", "one_to_one", "amad"]
+    assert len(other.cells) == 2
+
+
+def test_all_mistakes_are_reported_at_once(raw: Raw, errors: Errors) -> None:
+    raw["sed"] = 3
+    raw["replicates"] = "2"
+    raw["losses"][3] = {"name": "amda"}
+    raw["models"]["blip"]["student"]["width"] = 64
+    raw["heads"]["student"] = [2, 6]
+    raw["cells"][0]["student"]["stpes"] = raw["cells"][0]["student"].pop("steps")
+    lines = errors(raw)
+    for key in ("sed: ", "replicates: ", "losses[3].name: ", "models.blip.student.width: "):
+        assert sum(line.startswith(key) for line in lines) == 1, (key, lines)
+    assert any(line.startswith("cells[0].student.stpes: ") for line in lines)
+    assert any(line.startswith("cells[0].student.steps: missing") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "meant"),
+    [
+        ((), "replicate", "replicates"),
+        (("datasets", "scenes"), "train_image", "train_images"),
+        (("models", "vlt5", "inputs"), "max_region", "max_regions"),
+        (("models", "blip", "inputs"), "ptach", "patch"),
+        (("models", "vlt5", "teacher"), "widht", "width"),
+        (("losses", 3), "temprature", "temperature"),
+        (("cells", 1), "vocabluary", "vocabulary"),
+        (("cells", 1, "decoding"), "beam", "beams"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_one_that_was_meant(
+    raw: Raw, errors: Errors, path: tuple[str | int, ...], name: str, meant: str
+) -> None:
+    inner: Any = raw
+    for part in path:
+        inner = inner[part]
+    inner[name] = 1
+    line = only(errors(raw))
+    assert "unknown key" in line
+    assert name in line.split(": ")[0]
+    assert f"Did you mean {meant!r}?" in line
+
+
+def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Errors) -> None:
+    raw["models"]["blip"]["inputs"]["xyzzy"] = 1
+    assert only(errors(raw)).endswith("Known keys: kind, size, patch")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "starts", "contains"),
+    [
+        (lambda c: c["losses"][3].update(name="amda"), "losses[3].name: unknown loss 'amda'", "'amad'"),
+        (lambda c: c["losses"][3].update(variant="kll"), "losses[3].variant: ", "Did you mean 'kl'?"),
+        (lambda c: c["losses"][3].update(temperature=0), "losses[3].temperature: ", "more than 0"),
+        (lambda c: c["losses"][3].update(temperature=float("inf")), "losses[3].temperature: ", "finite"),
+        (
+            lambda c: c["losses"][3].update(detach_alignment=1),
+            "losses[3].detach_alignment: ",
+            "true or false",
+        ),
+        (lambda c: c["losses"][0].update(weights={"attention": 1.0}), "losses[0].weights.attention: ", "ce"),
+        (lambda c: c["losses"].append({"name": "ce"}), "losses[4]: losses[0] is labelled 'ce' too", "label"),
+        (lambda c: c["losses"][3].update(label="teacher"), "losses[3].label: ", "another label"),
+        (lambda c: c["cells"][0].update(task="vqaa"), "cells[0].task: unknown task 'vqaa'", "'vqa'"),
+        (lambda c: c["cells"][0].update(dataset="scene"), "cells[0].dataset: unknown data set", "'scenes'"),
+        (lambda c: c["cells"][0].update(family="vl-t5"), "cells[0].family: unknown family", "'vlt5'"),
+        (lambda c: c["cells"][1].update(task="translation"), "cells[1].task: blip has no translation", "vqa"),
+        (
+            lambda c: c["cells"][1].update(dataset="flickr8k"),
+            "cells[1].dataset: datasets.flickr8k is missing",
+            "{}",
+        ),
+        (lambda c: c["cells"].append(c["cells"][0]), "cells[2]: ", "stand in cells[0] already"),
+        (lambda c: c["models"].pop("blip"), "cells[1].family: models.blip is missing", "how large"),
+        (lambda c: c["sites"].update(vlt5=["encoder.slf"]), "sites.vlt5[0]: unknown site", "'encoder.self'"),
+        (lambda c: c["sites"].update(blip=["text.self"]), "sites.blip: captioning", "decoder.self"),
+        (lambda c: c["sites"].pop("blip"), "sites.blip: missing", "vision.self"),
+        (lambda c: c.update(layer_map="lats"), "layer_map: expected last", "Did you mean 'last'?"),
+        (
+            lambda c: c.update(layer_map=[[0, 2]]),
+            "layer_map[0]: layer 2 of the teacher",
+            "models.blip.teacher has 2",
+        ),
+        (
+            lambda c: c.update(layer_map=[[0, 0], [0]]),
+            "layer_map[1]: expected [student layer, teacher",
+            "[0]",
+        ),
+        (lambda c: c["heads"].update(student=[2, 2]), "heads.student[1]: 2 stands twice", "keep one"),
+        (
+            lambda c: c.update(pretraining={"student": ["vl"]}),
+            "pretraining.student[0]: 'vl' is not",
+            "now: none",
+        ),
+        (lambda c: c.update(name="a b"), "name: expected letters, digits", "found 'a b'"),
+        (lambda c: c["losses"][3].update(label="a-b"), "losses[3].label: expected letters, digits", "'a-b'"),
+        (lambda c: c.update(device="gpu"), "device: expected auto or cpu or cuda", "found 'gpu'"),
+        (lambda c: c.update(seed=1.5), "seed: expected a whole number", "1.5"),
+        (lambda c: c.update(seed=True), "seed: expected a whole number", "found true"),
+        (lambda c: c.update(cells=[]), "cells: expected a list with at least one entry", "found []"),
+        (
+            lambda c: c["cells"][0].update(teacher=None),
+            "cells[0].teacher: expected a mapping",
+            "found nothing",
+        ),
+        (lambda c: c["cells"][0]["teacher"].update(examples="al"), "cells[0].teacher.examples: ", "`all`"),
+        (
+            lambda c: c["cells"][0]["student"].update(evaluations=11),
+            "cells[0].student.evaluations: 11",
+            "10 steps",
+        ),
+        (lambda c: c["datasets"]["scenes"].update(seed="0"), "datasets.scenes.seed: expected a whole", "'0'"),
+        (
+            lambda c: c["datasets"]["scenes"].update(limit={"train": 1, "test": 1}),
+            "datasets.scenes.limit.val",
+            "add",
+        ),
+        (lambda c: c["models"]["blip"]["inputs"].update(patch=7), "models.blip.inputs.size: 48", "multiple"),
+        (
+            lambda c: c["models"]["vlt5"]["inputs"].update(boxes="grid"),
+            "models.vlt5.inputs: `boxes: grid` needs rows and columns",
+            "add",
+        ),
+        (
+            lambda c: c["models"]["vlt5"]["inputs"].update(boxes="grid", rows=3, columns=3),
+            "models.vlt5.inputs.max_regions: 8 is less than 3 x 3",
+            "raise",
+        ),
+    ],
+)
+def test_each_mistake_is_one_line_that_names_its_key(
+    raw: Raw, errors: Errors, spoil: Callable[[Raw], Any], starts: str, contains: str
+) -> None:
+    spoil(raw)
+    line = only(errors(raw))
+    assert line.startswith(starts)
+    assert contains in line
+
+
+def test_impossible_head_counts_name_the_possible_ones(raw: Raw, errors: Errors) -> None:
+    raw["heads"]["student"] = [6]
+    line = only(errors(raw))  # 48 divides by 6, 64 does not
+    assert line.startswith("models.blip.student.width: blip with width 64 cannot have 6 heads")
+    assert line.endswith("possible: 1, 2, 4, 8, 16, 32, 64")
+
+
+def test_blip_cannot_fix_the_head_size(raw: Raw, errors: Errors) -> None:
+    raw["fix"] = "head_size"
+    for role in ("teacher", "student"):
+        raw["models"]["vlt5"][role]["head_size"] = 16
+    assert only(errors(raw)).startswith("fix: blip cannot keep the head size")
+
+
+def test_a_fixed_head_size_must_be_given_and_only_then(raw: Raw, errors: Errors) -> None:
+    del raw["models"]["blip"], raw["sites"]["blip"], raw["cells"][1]
+    raw["fix"] = "head_size"
+    assert [line.split(": ")[0] for line in errors(raw)] == [
+        "models.vlt5.teacher.head_size",
+        "models.vlt5.student.head_size",
+    ]
+    raw["fix"] = "inner_width"
+    raw["models"]["vlt5"]["teacher"]["head_size"] = 8
+    assert only(errors(raw)).startswith("models.vlt5.teacher.head_size: only for `fix: head_size`")
+
+
+def test_real_photos_have_no_box_files(raw: Raw, errors: Errors) -> None:
+    raw["datasets"]["daquar"] = {}
+    raw["cells"][0]["dataset"] = "daquar"
+    line = only(errors(raw))
+    assert line.startswith("cells[0].dataset: daquar comes without boxes")
+    assert "grid" in line
+
+
+@pytest.mark.parametrize(("text", "advice"), [("1e-3", "1.0e-3"), ("5E4", "5.0e+4"), ("2.5e3", "2.5e+3")])
+def test_a_number_that_yaml_takes_for_text_is_explained(write: Any, raw: Raw, text: str, advice: str) -> None:
+    import yaml
+
+    document = yaml.safe_dump(raw).replace("learning_rate: 0.001", f"learning_rate: {text}")
+    with pytest.raises(UserError) as caught:
+        load_config(write(document))
+    assert len(caught.value.messages) == 4
+    assert all(f"write {advice}, YAML reads {text} as text" in line for line in caught.value.messages)
+    assert isinstance(yaml.safe_load(advice), float)
+
+
+def test_quoted_numbers_are_refused(raw: Raw, errors: Errors) -> None:
+    raw["cells"][0]["student"]["steps"] = "10"
+    assert only(errors(raw)) == (
+        "cells[0].student.steps: expected a whole number, found the text '10'; write it without quotes"
+    )
+
+
+def test_keys_that_are_no_text_are_reported(raw: Raw, errors: Errors) -> None:
+    raw[1] = 2
+    raw["datasets"]["scenes"][2.5] = 3
+    assert sorted(errors(raw)) == [
+        "1: expected text as key; write the key in quotes or correct it",
+        "datasets.scenes.2.5: expected text as key; write the key in quotes or correct it",
+    ]
