@@ -1,0 +1,214 @@
+"""English sentences about a scene with their German translation, inflected by a small table."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from amad_bench.data.scenes import SceneObject
+
+SENTENCES_PER_IMAGE = 2
+NEEDS_IMAGE_SHARE = 0.4  # of the sentences: only the picture tells the German gender or noun
+
+NOUNS = {
+    "circle": ("Kreis", "m"),
+    "star": ("Stern", "m"),
+    "diamond": ("Raute", "f"),
+    "square": ("Quadrat", "n"),
+}
+ADJECTIVES = {
+    "small": "klein",
+    "large": "groß",
+    "red": "rot",
+    "green": "grün",
+    "blue": "blau",
+    "yellow": "gelb",
+    "white": "weiß",
+    "black": "schwarz",
+}
+# (gender, case) -> article, adjective ending after it. "nom", "acc", "dat".
+DEFINITE = {
+    ("m", "nom"): ("der", "e"),
+    ("f", "nom"): ("die", "e"),
+    ("n", "nom"): ("das", "e"),
+    ("m", "acc"): ("den", "en"),
+    ("f", "acc"): ("die", "e"),
+    ("n", "acc"): ("das", "e"),
+    ("m", "dat"): ("dem", "en"),
+    ("f", "dat"): ("der", "en"),
+    ("n", "dat"): ("dem", "en"),
+}
+INDEFINITE = {
+    ("m", "nom"): ("ein", "er"),
+    ("f", "nom"): ("eine", "e"),
+    ("n", "nom"): ("ein", "es"),
+    ("m", "acc"): ("einen", "en"),
+    ("f", "acc"): ("eine", "e"),
+    ("n", "acc"): ("ein", "es"),
+    ("m", "dat"): ("einem", "en"),
+    ("f", "dat"): ("einer", "en"),
+    ("n", "dat"): ("einem", "en"),
+}
+PRONOUNS = {
+    ("m", "nom"): "er",
+    ("f", "nom"): "sie",
+    ("n", "nom"): "es",
+    ("m", "acc"): "ihn",
+    ("f", "acc"): "sie",
+    ("n", "acc"): "es",
+}
+# English preposition -> German one; all of these take the dative here (a place, not a direction).
+PLACES = {"left of": "links von", "right of": "rechts von", "above": "über", "below": "unter"}
+
+Objects = tuple[SceneObject, ...]
+Pair = tuple[str, str]  # English, German
+
+
+def phrase(article: str, adjectives: list[str], shape: str, case: str) -> str:
+    """German noun phrase: article is "the" or "a", adjectives and shape are the English words."""
+    noun, gender = NOUNS[shape]
+    word, ending = (DEFINITE if article == "the" else INDEFINITE)[gender, case]
+    return " ".join([word, *(ADJECTIVES[adjective] + ending for adjective in adjectives), noun])
+
+
+def pronoun(shape: str, case: str) -> str:
+    """er, sie, es, ihn for the shape's noun."""
+    return PRONOUNS[NOUNS[shape][1], case]
+
+
+def make_sentences(objects: Objects, rng: np.random.Generator) -> list[Pair]:
+    """Two (English, German) sentences about one scene."""
+    pairs: list[Pair] = []
+    while len(pairs) < SENTENCES_PER_IMAGE:
+        makers = _NEEDS_IMAGE if rng.random() < NEEDS_IMAGE_SHARE else _TEXT_ONLY
+        pair = makers[int(rng.integers(len(makers)))](objects, rng)
+        if pair is not None and pair not in pairs:  # None: "it" would fit two objects of this scene
+            pairs.append(pair)
+    return pairs
+
+
+def place_between(item: SceneObject, other: SceneObject) -> str:
+    """Where `item` lies seen from `other`: by columns, or by rows in the same column."""
+    if item.column != other.column:
+        return "left of" if item.column < other.column else "right of"
+    return "above" if item.row < other.row else "below"
+
+
+def _two(objects: Objects, rng: np.random.Generator) -> tuple[SceneObject, SceneObject]:
+    """Two different objects; two of the four nouns are masculine, so the others count twice at first:
+    er, sie and es come equally often."""
+    weighted = [item for item in objects for _ in range(1 if NOUNS[item.shape][1] == "m" else 2)]
+    first = weighted[int(rng.integers(len(weighted)))]
+    others = [item for item in objects if item is not first]
+    return first, others[int(rng.integers(len(others)))]
+
+
+def _alone(item: SceneObject, objects: Objects, *parts: str) -> bool:
+    """Does no other object have the same values of these attributes?"""
+    return all(
+        other is item or any(getattr(other, part) != getattr(item, part) for part in parts)
+        for other in objects
+    )
+
+
+def _sentence(english: str, german: str) -> Pair:
+    return english[0].upper() + english[1:], german[0].upper() + german[1:]
+
+
+# --- sentences that the English text decides ---
+
+
+def _relation_indefinite(objects: Objects, rng: np.random.Generator) -> Pair:
+    one, two = _two(objects, rng)
+    place = place_between(one, two)
+    subject, other = (
+        phrase("a", [one.size, one.colour], one.shape, "nom"),
+        phrase("a", [two.colour], two.shape, "dat"),
+    )
+    return _sentence(
+        f"a {one.size} {one.colour} {one.shape} is {place} a {two.colour} {two.shape}.",
+        f"{subject} ist {PLACES[place]} {other}.",
+    )
+
+
+def _relation_definite(objects: Objects, rng: np.random.Generator) -> Pair:
+    one, two = _two(objects, rng)
+    place = place_between(one, two)
+    subject, other = (
+        phrase("the", [one.colour], one.shape, "nom"),
+        phrase("the", [two.colour], two.shape, "dat"),
+    )
+    return _sentence(
+        f"the {one.colour} {one.shape} is {place} the {two.colour} {two.shape}.",
+        f"{subject} ist {PLACES[place]} {other}.",
+    )
+
+
+def _seen(objects: Objects, rng: np.random.Generator) -> Pair:
+    one, two = _two(objects, rng)
+    seen, also = (
+        phrase("a", [one.size, one.colour], one.shape, "acc"),
+        phrase("a", [two.colour], two.shape, "acc"),
+    )
+    return (
+        f"I see a {one.size} {one.colour} {one.shape} and a {two.colour} {two.shape}.",
+        f"Ich sehe {seen} und {also}.",
+    )
+
+
+def _size_told(objects: Objects, rng: np.random.Generator) -> Pair:
+    one, _ = _two(objects, rng)
+    subject = phrase("the", [one.colour], one.shape, "nom")
+    return _sentence(f"the {one.colour} {one.shape} is {one.size}.", f"{subject} ist {ADJECTIVES[one.size]}.")
+
+
+# --- sentences for which the picture must tell the shape ---
+
+
+def _it_is(objects: Objects, rng: np.random.Generator) -> Pair | None:
+    one, _ = _two(objects, rng)
+    if not _alone(one, objects, "size", "colour"):
+        return None
+    return _sentence(
+        f"it is {one.size} and {one.colour}.",
+        f"{pronoun(one.shape, 'nom')} ist {ADJECTIVES[one.size]} und {ADJECTIVES[one.colour]}.",
+    )
+
+
+def _see_it(objects: Objects, rng: np.random.Generator) -> Pair | None:
+    one, _ = _two(objects, rng)
+    if not _alone(one, objects, "colour"):
+        return None
+    seen = pronoun(one.shape, "acc")
+    return (
+        f"I see it, and it is {one.colour}.",
+        f"Ich sehe {seen}, und {pronoun(one.shape, 'nom')} ist {ADJECTIVES[one.colour]}.",
+    )
+
+
+def _one_beside_one(objects: Objects, rng: np.random.Generator) -> Pair | None:
+    """The German text names the shapes for which English has "one" and "object"."""
+    one, two = _two(objects, rng)
+    if not (_alone(one, objects, "colour") and _alone(two, objects, "colour")):
+        return None
+    place = place_between(one, two)
+    subject, other = (
+        phrase("the", [one.colour], one.shape, "nom"),
+        phrase("the", [two.colour], two.shape, "dat"),
+    )
+    return _sentence(
+        f"the {one.colour} object is {place} the {two.colour} one.",
+        f"{subject} ist {PLACES[place]} {other}.",
+    )
+
+
+def _seen_object(objects: Objects, rng: np.random.Generator) -> Pair | None:
+    one, _ = _two(objects, rng)
+    if not _alone(one, objects, "size", "colour"):
+        return None
+    seen = phrase("the", [one.size, one.colour], one.shape, "acc")
+    return f"I see the {one.size} {one.colour} object.", f"Ich sehe {seen}."
+
+
+Maker = Callable[[Objects, np.random.Generator], Pair | None]
+_TEXT_ONLY: list[Maker] = [_relation_indefinite, _relation_definite, _seen, _size_told]
+_NEEDS_IMAGE: list[Maker] = [_it_is, _see_it, _one_beside_one, _seen_object]

@@ -1,0 +1,32 @@
+import gzip
+
+import pytest
+
+from amad_bench.data.records import read_lines
+from amad_bench.runtime.errors import UserError
+
+
+def test_lines_of_plain_and_zipped_text(tmp_path):
+    text = "größer \r\n\nweiß"
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(text.encode() + b"\n"))
+    assert read_lines(tmp_path / "a.txt") == read_lines(tmp_path / "a.txt.gz") == ["größer", "", "weiß"]
+
+
+def test_a_line_separator_inside_a_sentence_starts_no_line(tmp_path):
+    (tmp_path / "a.txt").write_text("one\u2028same\x0cline\ntwo\n", encoding="utf-8")
+    assert len(read_lines(tmp_path / "a.txt")) == 2
+
+
+def test_missing_broken_and_foreign_files(tmp_path):
+    with pytest.raises(UserError, match=r"a.txt: no such file"):
+        read_lines(tmp_path / "a.txt")
+    (tmp_path / "a.gz").write_bytes(b"no gzip")
+    with pytest.raises(UserError, match=r"a.gz: cannot be read"):
+        read_lines(tmp_path / "a.gz")
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"some text that is cut short" * 9)[:-12])
+    with pytest.raises(UserError, match=r"b.gz: cannot be read"):
+        read_lines(tmp_path / "b.gz")
+    (tmp_path / "a.txt").write_bytes("ok\nweiß\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"a.txt: line 2 is not UTF-8 \(byte 3\); save"):
+        read_lines(tmp_path / "a.txt")
