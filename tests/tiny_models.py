@@ -1,0 +1,62 @@
+"""Tiny models and batches of both families, shared by the model tests."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from amad_bench.models.build import build_model
+
+VOCABULARY = 40
+SITES = {
+    "vlt5": ["encoder.self", "decoder.self", "decoder.cross"],
+    "blip-vqa": ["vision.self", "text.self", "text.cross", "decoder.self", "decoder.cross"],
+    "blip-captioning": ["vision.self", "decoder.self", "decoder.cross"],
+}
+KINDS = tuple(SITES)
+
+
+def tiny_model(kind: str, heads: int = 4, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    family, _, task = kind.partition("-")
+    shape = {
+        "layers": 2,
+        "width": 16,
+        "heads": heads,
+        "head_size": 16 // heads,
+        "feed_forward": 32,
+        "dropout": dropout,
+    }
+    regions = {"kind": "regions", "crop": 2, "max_regions": 3}
+    pixels = {"kind": "pixels", "size": 16, "patch": 8}
+    inputs = regions if family == "vlt5" else pixels
+    return build_model(family, task or "vqa", shape, inputs, VOCABULARY, positions=24, init_seed=seed)
+
+
+def tiny_batch(kind: str, seed: int = 0) -> dict[str, Tensor]:
+    """Three examples; source and target lengths differ where the model allows padding."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def ids(rows: int, columns: int) -> Tensor:
+        return torch.randint(4, VOCABULARY, (rows, columns), generator=generator)
+
+    source, labels = ids(3, 6), ids(3, 5)
+    labels[:, -1] = 1
+    labels[0, 3:] = -100
+    labels[0, 2] = 1
+    if kind == "blip-captioning":
+        source = ids(1, 3).expand(3, -1).clone()  # the prompt is the same for all
+    else:
+        source[1, 4:] = 0
+    batch: dict[str, Any] = {"input_ids": source, "attention_mask": source.ne(0).long(), "labels": labels}
+    if kind == "vlt5":
+        corner = torch.rand(3, 3, 2, generator=generator) / 2
+        batch["vis_feats"] = torch.randn(3, 3, 12, generator=generator)
+        batch["boxes"] = torch.cat([corner, corner + 0.4], dim=-1)
+        batch["vis_attention_mask"] = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 0, 0]])
+    else:
+        batch["pixel_values"] = torch.randn(3, 3, 16, 16, generator=generator)
+    return batch
+
+
+def without_labels(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in batch.items() if name != "labels"}
