@@ -1,0 +1,53 @@
+"""Control: AMAD with every alignment weight fixed at 1/G: teacher heads see the plain mean of student heads.
+
+    kl:  sum_h KL(t_h || sum_g s_g / G)        mse:  sum_h | t_h/|t_h| - sum_g s_g/|s_g| / G |^2
+
+At tau = 1 the weights of AMAD (Zhao et al. 2024) cannot be sharp, so AMAD must beat this (METHODS.md).
+Domain: attention probabilities; any numbers of heads.
+"""
+
+from torch import Tensor
+
+from amad_bench.losses.amad import VARIANTS, mixture_loss
+from amad_bench.losses.base import MapLoss
+from amad_bench.losses.maps import check_choice, prepare, valid_cells
+
+
+def student_mean_loss(
+    teacher_BHQK: Tensor,
+    student_BGQK: Tensor,
+    *,
+    query_mask_BQ: Tensor | None = None,
+    key_mask_BK: Tensor | None = None,
+    cell_mask_QK: Tensor | None = None,
+    variant: str = "kl",
+    head_reduction: str = "sum",
+) -> Tensor:
+    """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows)."""
+    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
+    return student_mean_over_cells(
+        teacher_BHQK, student_BGQK, mask_B1QK, variant=variant, head_reduction=head_reduction
+    )
+
+
+def student_mean_over_cells(
+    teacher_BHQK: Tensor,
+    student_BGQK: Tensor,
+    mask_B1QK: Tensor | None,
+    *,
+    variant: str = "kl",
+    head_reduction: str = "sum",
+) -> Tensor:
+    """`student_mean_loss` with one mask that broadcasts to (B, 1, Q, K)."""
+    check_choice("variant", variant, VARIANTS)
+    maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
+    batch, heads = teacher_BHQK.shape[:2]
+    student_heads = student_BGQK.shape[1]
+    weights_BHG = maps.student_BGQK.new_full((batch, heads, student_heads), 1 / student_heads)
+    return mixture_loss(maps, weights_BHG, variant, head_reduction)
+
+
+class StudentMean(MapLoss):
+    """`student_mean_loss` on traces. Options: those of `student_mean_over_cells`."""
+
+    over_cells = staticmethod(student_mean_over_cells)

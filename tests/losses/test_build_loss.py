@@ -1,0 +1,122 @@
+"""The catalogue and the implementations, one to one; and what a user sees after a mistake."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from amad_bench.losses import IMPLEMENTATIONS, amad, build_loss
+from amad_bench.losses.base import MapLoss
+from amad_bench.plan.catalogue import LOSSES, ModelShape
+from tests.losses.cases import layer_trace, trace
+
+
+def implemented_options(name):
+    """Option -> default, read from the code of the loss."""
+    implementation = IMPLEMENTATIONS[name]
+    function = implementation.over_cells if issubclass(implementation, MapLoss) else implementation
+    return {
+        key: parameter.default
+        for key, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def shape(heads):
+    return ModelShape("vlt5", heads={"a": heads}, layers={"a": 1}, width={"a": 8}, head_size={"a": 4})
+
+
+def run(name, options, teacher_heads, student_heads):
+    teacher = trace({"a": [layer_trace(teacher_heads)]})
+    student = trace({"a": [layer_trace(student_heads)]})
+    return build_loss(name, **options)(teacher, student)
+
+
+def test_the_same_losses():
+    assert set(LOSSES) == set(IMPLEMENTATIONS)
+    assert set(LOSSES["amad"].variants) == set(amad.VARIANTS)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_same_options_and_defaults(name):
+    assert {key: spec.default for key, spec in LOSSES[name].options.items()} == implemented_options(name)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_same_choices(name):
+    """Every choice of the catalogue runs; the implementation's own message lists no further one."""
+    for key, spec in LOSSES[name].options.items():
+        for choice in spec.choices:
+            assert all(part.isfinite() for part in run(name, {key: choice}, 4, 4).values())
+        if spec.choices:
+            implementation = IMPLEMENTATIONS[name](**LOSSES[name].complete({key: "nothing"}))
+            with pytest.raises(ValueError, match=f"unknown {key} 'nothing'; available") as caught:
+                implementation(trace({"a": [layer_trace(4)]}), trace({"a": [layer_trace(4)]}))
+            listed = str(caught.value).split("available: ")[1].rstrip(".").split(", ")
+            assert set(listed) == set(spec.choices)
+
+
+@pytest.mark.parametrize("heads", [(8, 2), (2, 8), (4, 4)])
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in LOSSES), ("one_to_one", {"drop": "extra"})]
+)
+def test_what_the_catalogue_supports_is_what_runs(name, options, heads):
+    supported, reason = LOSSES[name].supports(shape(heads[0]), shape(heads[1]), options)
+    if supported:
+        assert run(name, options, *heads)
+    else:
+        assert reason
+        with pytest.raises(ValueError, match=f"{heads[0]} heads .* {heads[1]}"):
+            run(name, options, *heads)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_parts_are_named_scalars(name):
+    expected = {"ce": "ce", "logit_kd": "logit_kd"}.get(name, "attention")
+    parts = run(name, {}, 4, 4)
+    assert list(parts) == [expected]
+    assert parts[expected].shape == ()
+    assert parts[expected].requires_grad
+
+
+def test_no_loss_has_parameters():
+    assert all(not list(build_loss(name).parameters()) for name in LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("amda", {}, r"unknown loss 'amda'; available: ce, .*Did you mean 'amad'\?"),
+        ("amad", {"varient": "kl"}, r"has no option 'varient'; .*Did you mean 'variant'\?"),
+        ("ce", {"temperature": 2.0}, r"has no option 'temperature'; its options: none"),
+        ("amad", {"variant": "token"}, r"'variant': 'token' is none of kl, mse"),
+        ("amad", {"similarity": "cosin"}, r"Did you mean 'cosine'\?"),
+        ("amad", {"temperature": "hot"}, r"'temperature': expected float, not 'hot'"),
+        ("amad", {"temperature": True}, r"expected float, not True"),
+        ("amad", {"temperature": 0}, r"'temperature': must be above 0.0, not 0"),
+        ("amad", {"detach_alignment": 1}, r"'detach_alignment': expected bool, not 1"),
+        ("amad", {"head_reduction": None}, r"'head_reduction': expected str, not None"),
+    ],
+)
+def test_mistakes_are_one_line_with_what_to_do(name, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        build_loss(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_integer_is_a_fine_temperature():
+    assert build_loss("logit_kd", temperature=3).temperature == 3
+
+
+def test_losses_need_torch_and_numpy_only():
+    """In a fresh process in which everything of the `bench` extra fails to import."""
+    absent = ("transformers", "tokenizers", "pydantic", "yaml", "pandas", "pyarrow", "scipy", "PIL", "tqdm")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "from amad_bench.losses import build_loss\n"
+        "print(build_loss('amad', variant='mse'))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("Amad(variant='mse', similarity='cosine'")

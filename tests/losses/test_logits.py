@@ -1,0 +1,102 @@
+"""ce and logit_kd against loops, and at the edges of their domain."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from amad_bench.losses import ce_loss, logit_kd_loss
+from tests.losses import naive
+from tests.losses.cases import value_and_gradients
+
+LABELS = torch.tensor([[4, 0, -100, -100], [1, -100, 2, 3], [-100] * 4])
+
+
+def random_logits(seed, vocabulary=5):
+    generator = torch.Generator().manual_seed(seed)
+    return 3 * torch.randn(3, 4, vocabulary, generator=generator, dtype=torch.float64)
+
+
+def ce_of_pair(teacher, student, labels):
+    return ce_loss(student, labels)
+
+
+def naive_ce_of_pair(teacher, student, labels):
+    return naive.ce(student, labels)
+
+
+CASES = {
+    "ce": (ce_of_pair, naive_ce_of_pair, {}),
+    "logit_kd": (logit_kd_loss, naive.logit_kd, {}),
+    "logit_kd, tau .7": (logit_kd_loss, naive.logit_kd, {"temperature": 0.7}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_value_and_gradient_agree_with_loops(case):
+    function, oracle, options = CASES[case]
+    pair = random_logits(0), random_logits(1)
+    got = value_and_gradients(function, *pair, LABELS, scale=2.5, **options)
+    assert_close(
+        got, value_and_gradients(oracle, *pair, LABELS, scale=2.5, **options), rtol=1e-10, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_ignored_tokens_may_have_any_logits(case):
+    function, _, options = CASES[case]
+    teacher, student = random_logits(0), random_logits(1)
+    expected = value_and_gradients(function, teacher, student, LABELS, **options)
+    ignored = LABELS == -100
+    teacher[ignored], student[ignored] = math.inf, math.nan
+    assert_close(value_and_gradients(function, teacher, student, LABELS, **options), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_label_at_all_is_zero_with_zero_gradient(case):
+    function, _, options = CASES[case]
+    got = value_and_gradients(
+        function, random_logits(0), random_logits(1), torch.full_like(LABELS, -100), **options
+    )
+    assert all(torch.equal(x, torch.zeros_like(x)) for x in got)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", CASES)
+def test_lower_precision_is_computed_in_float32(case, dtype):
+    function, oracle, options = CASES[case]
+    teacher, student = random_logits(0).to(dtype), random_logits(1).to(dtype)
+    value = function(teacher, student, LABELS, **options)
+    assert value.dtype == torch.float32
+    assert_close(
+        value.double(), oracle(teacher.double(), student.double(), LABELS, **options), rtol=2e-6, atol=0
+    )
+
+
+def test_a_teacher_certain_beyond_float32_is_finite():
+    teacher, student = torch.tensor([[[500.0, -500.0]]]), torch.tensor([[[-500.0, 500.0]]])
+    value, *gradients = value_and_gradients(logit_kd_loss, teacher, student, torch.tensor([[0]]))
+    assert_close(value.item(), 2.0**2 * 500.0)  # KL = (z_0 - z_1) / tau = 500 nats of the student's own scale
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_equal_logits_are_at_the_optimum():
+    logits = random_logits(0)
+    value, _, gradient = value_and_gradients(logit_kd_loss, logits, logits + 3.0, LABELS)
+    assert abs(value.item()) < 1e-12  # a shift of all logits is the same distribution
+    assert gradient.abs().max() < 1e-12
+
+
+def test_different_vocabularies_are_refused_with_both_sizes():
+    with pytest.raises(ValueError, match="teacher's has 5 entries and the student's 6"):
+        logit_kd_loss(random_logits(0), random_logits(0, vocabulary=6), LABELS)
+
+
+def test_shapes_and_temperature_are_checked():
+    with pytest.raises(ValueError, match=r"\(3, 3, 5\).*\(3, 4, 5\)"):
+        logit_kd_loss(random_logits(0)[:, 1:], random_logits(0), LABELS)
+    with pytest.raises(ValueError, match=r"logits \(3, 4, 5\) and labels \(3, 3\)"):
+        ce_loss(random_logits(0), LABELS[:, 1:])
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        logit_kd_loss(random_logits(0), random_logits(0), LABELS, temperature=0.0)
