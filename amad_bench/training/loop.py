@@ -1,0 +1,127 @@
+"""One training: AdamW, warm-up and linear decay, gradient clipping, the best weights by validation."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amad_bench.data.batches import batch_order, make_batch
+from amad_bench.data.task_data import TaskData
+from amad_bench.models.trace import Trace, record
+from amad_bench.runtime.errors import RunFailed
+from amad_bench.runtime.progress import progress
+from amad_bench.scoring.validation import token_accuracy_and_loss
+from amad_bench.training.distill import Objective
+
+# The exclusion list of the official VL-T5 code. T5 names its norms `layer_norm`: they decay there, and here.
+NO_DECAY = ("bias", "LayerNorm.weight")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ends with; the model holds the weights of `best_step`."""
+
+    best_step: int
+    steps: int
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    data: TaskData,
+    options: dict[str, Any],
+    sites: list[str],
+    seeds: dict[str, int],
+    device: torch.device,
+    log_path: Path,
+    teacher_trace: Callable[[np.ndarray], Trace] | None,
+    description: str,
+) -> Trained:
+    """Trains `model` in place and leaves the best validation weights in it.
+
+    `options`: the canonical config's `training`. The step log (JSON lines) holds every loss part unweighted
+    and every validation. Weights are chosen by the share of validation target tokens predicted right (teacher
+    forcing), the earlier step on a tie. Raises RunFailed("diverged") when the loss is not finite.
+    """
+    started = time.perf_counter()
+    steps = options["steps"]
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(model, objective, options["weight_decay"]),
+        lr=options["learning_rate"],
+        eps=1e-6,
+        fused=True,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warm_up_then_decay(step, steps, options["warmup"])
+    )
+    evaluate_at = {round(steps * (k + 1) / options["evaluations"]) for k in range(options["evaluations"])}
+    torch.manual_seed(seeds["dropout"])
+    order = batch_order(len(data.train), options["batch"], steps, np.random.default_rng(seeds["data_order"]))
+    best_score, best_step, best_weights = -1.0, 0, {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    with (
+        log_path.open("w", encoding="utf-8") as log,
+        record(model, sites) as recorder,
+        progress(steps, description) as bar,
+    ):
+        for step, rows in enumerate(order, start=1):
+            model.train()
+            batch = make_batch(data.train, data.images, rows, device)
+            student = recorder.trace(model(**batch), labels=batch["labels"])
+            total, parts = objective(teacher_trace(rows) if teacher_trace else None, student)
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, options["clip"])
+            rate = float(schedule.get_last_lr()[0])
+            optimizer.step()
+            schedule.step()
+            if step % options["log_every"] == 0 or step == 1 or step in evaluate_at:
+                _log_step(log, step, rate, total, norm, parts)
+            if step in evaluate_at:
+                accuracy, loss = token_accuracy_and_loss(model, data.validation, data.images, device)
+                _write(log, {"step": step, "validation_token_accuracy": accuracy, "validation_loss": loss})
+                if accuracy > best_score:
+                    best_score, best_step = accuracy, step
+                    best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+                bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
+            bar.update()
+    model.load_state_dict(best_weights)
+    return Trained(best_step, steps, time.perf_counter() - started)
+
+
+def _log_step(
+    log: Any, step: int, rate: float, total: Tensor, norm: Tensor, parts: dict[str, Tensor]
+) -> None:
+    row = {"step": step, "learning_rate": rate, "loss": total.item(), "gradient_norm": norm.item()}
+    row |= {name: part.item() for name, part in parts.items()}
+    if not all(math.isfinite(value) for value in row.values()):
+        raise RunFailed("diverged", f"loss or gradient is not finite at step {step}: {row}")
+    _write(log, row)
+
+
+def _write(log: Any, row: dict[str, Any]) -> None:
+    log.write(json.dumps(row) + "\n")
+    log.flush()
+
+
+def _warm_up_then_decay(step: int, steps: int, warmup: float) -> float:
+    rising = warmup * steps
+    if step < rising:
+        return (step + 1) / rising
+    return max(0.0, (steps - step) / max(1.0, steps - rising))
+
+
+def _parameter_groups(model: nn.Module, objective: Objective, weight_decay: float) -> list[dict[str, Any]]:
+    named = [*model.named_parameters(), *objective.named_parameters()]
+    kept = [p for name, p in named if not any(part in name for part in NO_DECAY)]
+    free = [p for name, p in named if any(part in name for part in NO_DECAY)]
+    return [{"params": kept, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -1,0 +1,76 @@
+"""A teacher's outputs on the training examples, computed once: it is frozen and sees each of them often."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amad_bench.data.batches import make_batch
+from amad_bench.data.task_data import ImageTable, Split
+from amad_bench.models.trace import LayerTrace, Trace, record
+
+MEMORY_LIMIT = 2 * 2**30  # bytes; beyond it the teacher runs again for every batch
+BATCH = 128
+
+
+class TeacherOutputs:
+    """`trace(rows)` gives the teacher's Trace for those training examples, from memory where they fit."""
+
+    def __init__(
+        self, model: nn.Module, split: Split, images: ImageTable, sites: Sequence[str], device: torch.device
+    ):
+        self.model = model.eval()
+        self.split, self.images, self.sites, self.device = split, images, sites, device
+        self.stored: Trace | None = None
+        first = self._forward(np.arange(min(BATCH, len(split))))
+        if _bytes(first) / len(first.labels_BL) * len(split) <= MEMORY_LIMIT:
+            chunks = np.split(np.arange(len(split)), np.arange(BATCH, len(split), BATCH))
+            self.stored = _concatenate([first, *(self._forward(rows) for rows in chunks[1:])])
+
+    def trace(self, rows: np.ndarray) -> Trace:
+        if self.stored is None:
+            return self._forward(rows)
+        index = torch.as_tensor(rows, device=self.device)
+        return _map(self.stored, lambda tensor: tensor[index])
+
+    @torch.no_grad()
+    def _forward(self, rows: np.ndarray) -> Trace:
+        batch = make_batch(self.split, self.images, rows, self.device)
+        with record(self.model, self.sites) as recorder:
+            return recorder.trace(self.model(**batch), labels=batch["labels"])
+
+
+def _map(trace: Trace, function) -> Trace:
+    """Applies `function` to each tensor with one row per example; what all examples share stays."""
+    examples = len(trace.labels_BL)
+
+    def apply(tensor: Tensor) -> Tensor:
+        return function(tensor) if tensor.shape[0] == examples else tensor
+
+    def layer(old: LayerTrace) -> LayerTrace:
+        named = {name: getattr(old, name) for name in _PER_EXAMPLE}
+        return replace(old, **{name: apply(value) for name, value in named.items() if value is not None})
+
+    sites = {site: [layer(old) for old in layers] for site, layers in trace.sites.items()}
+    return Trace(apply(trace.logits_BLV), apply(trace.labels_BL), sites)
+
+
+_PER_EXAMPLE = tuple(f.name for f in fields(LayerTrace) if f.name not in ("scale", "output_weight_HDd"))
+
+
+def _concatenate(traces: list[Trace]) -> Trace:
+    columns = [_tensors(trace) for trace in traces]
+    joined = iter([torch.cat(parts) for parts in zip(*columns, strict=True)])
+    return _map(traces[0], lambda _: next(joined))
+
+
+def _tensors(trace: Trace) -> list[Tensor]:
+    found: list[Tensor] = []
+    _map(trace, lambda tensor: found.append(tensor) or tensor)
+    return found
+
+
+def _bytes(trace: Trace) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(trace))

@@ -1,0 +1,71 @@
+"""A plan of tiny runs on generated scenes, in an empty working directory."""
+
+from pathlib import Path
+
+import pytest
+
+from amad_bench.plan.grid import Plan, expand
+from amad_bench.plan.schema import load_config
+
+CONFIG = """
+name: tiny
+replicates: 2
+datasets:
+  scenes: {{train_images: 12, validation_images: 4, test_images: 6, seed: {data_seed}}}
+models:
+  vlt5:
+    inputs: {{kind: regions, boxes: file, crop: 4, max_regions: 8}}
+    teacher: &size {{layers: 2, width: 16, feed_forward: 32, dropout: 0.1}}
+    student: *size
+  blip:
+    inputs: {{kind: pixels, size: 16, patch: 8}}
+    teacher: *size
+    student: *size
+heads: {{teacher: [4], student: [2]}}
+losses:
+  - {{name: ce}}
+  - {{name: logit_kd}}
+  - {{name: amad, variant: kl, temperature: {temperature}}}
+sites: {{vlt5: [encoder.self], blip: [vision.self]}}
+cells:
+  - family: vlt5
+    task: vqa
+    dataset: scenes
+    vocabulary: 200
+    decoding: {{max_length: 4, beams: 1}}
+    teacher: &training
+      {{examples: all, steps: 6, batch: 8, learning_rate: {rate}, warmup: 0.1, weight_decay: 0.01, clip: 1.0,
+       log_every: 2, evaluations: 2}}
+    student: *training
+  - {{family: blip, task: vqa, dataset: scenes, vocabulary: 200, decoding: {{max_length: 4, beams: 1}},
+     teacher: *training, student: *training}}
+  - {{family: vlt5, task: translation, dataset: scenes, vocabulary: 200,
+     decoding: {{max_length: 6, beams: 2}}, teacher: *training, student: *training}}
+"""
+
+
+@pytest.fixture
+def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """tiny_plan(rate=..., temperature=..., data_seed=...) -> Plan; results go below tmp_path."""
+    monkeypatch.chdir(tmp_path)
+
+    def plan(rate: str = "1.0e-3", temperature: float = 1.0, data_seed: int = 0) -> Plan:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(
+            CONFIG.format(rate=rate, temperature=temperature, data_seed=data_seed), encoding="utf-8"
+        )
+        return expand(load_config(path))
+
+    return plan
+
+
+def pick(plan: Plan, family: str, task: str, label: str, replicate: int = 0):
+    """The only run of that cell; label "teacher" or a loss."""
+    found = [
+        run
+        for run in plan.runs
+        if (run.config["family"], run.config["task"], run.config["replicate"]) == (family, task, replicate)
+        and label == ("teacher" if run.kind == "teacher" else run.config["loss"]["label"])
+    ]
+    assert len(found) == 1
+    return found[0]

@@ -1,0 +1,132 @@
+"""Whole runs at toy size: what they write, what they repeat exactly, how they fail."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.paths import run_dir
+from amad_bench.training.run import _shuffled_images, score_run, train_run
+from tests.training.conftest import pick
+
+
+def _status(run):
+    return json.loads((run_dir(run.id) / "status.json").read_text())
+
+
+def _scores(run) -> pd.DataFrame:
+    return pd.read_parquet(run_dir(run.id) / "scores.parquet")
+
+
+@pytest.mark.parametrize("family", ["vlt5", "blip"])
+def test_teacher_then_student_write_everything(tiny_plan, family):
+    plan = tiny_plan()
+    teacher, student = (pick(plan, family, "vqa", label) for label in ("teacher", "amad_kl"))
+    assert [train_run(run, "cpu") for run in (teacher, student)] == ["done", "done"]
+    for run in (teacher, student):
+        files = {path.name for path in run_dir(run.id).iterdir()}
+        assert files == {
+            "run.json",
+            "status.json",
+            "steps.jsonl",
+            "predictions.jsonl",
+            "scores.parquet",
+            "model.safetensors",
+        }
+        assert json.loads((run_dir(run.id) / "run.json").read_text())["config"] == run.config
+    lines = (run_dir(student.id) / "steps.jsonl").read_text().splitlines()
+    steps = [json.loads(line) for line in lines]
+    logged = [step for step in steps if "loss" in step]
+    assert [step["step"] for step in logged] == [1, 2, 3, 4, 6]
+    for step in logged:
+        assert step["attention"] > 0
+        total = step["ce"] + step["logit_kd"] + step["attention"]
+        assert step["loss"] == pytest.approx(total, rel=1e-5)
+    assert [step["step"] for step in steps if "validation_loss" in step] == [3, 6]
+    assert _status(student)["extra_params"] == 0
+    assert set(_scores(teacher)["split"]) == {"test", "test_blind", "test_majority"}
+    assert set(_scores(student)["split"]) == {"test"}
+    per_metric = _scores(student).groupby("metric")["example_id"].agg(["size", "nunique"])
+    assert (per_metric == 24).all(axis=None)  # 6 images x 4 questions, none lost, none twice
+
+
+def test_same_seed_same_bytes_and_another_replicate_differs(tiny_plan, tmp_path, monkeypatch):
+    plan = tiny_plan()
+    runs = [
+        pick(plan, "vlt5", "translation", "teacher"),
+        pick(plan, "vlt5", "translation", "amad_kl"),
+        pick(plan, "vlt5", "translation", "amad_kl", replicate=1),
+    ]
+    contents = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        for run in runs:
+            assert train_run(run, "cpu") == "done"
+        contents.append(
+            {
+                (run.id, file): (run_dir(run.id) / file).read_bytes()
+                for run in runs
+                for file in ("scores.parquet", "model.safetensors", "steps.jsonl", "predictions.jsonl")
+            }
+        )
+    assert contents[0] == contents[1]
+    first, other = (contents[0][run.id, "steps.jsonl"] for run in runs[1:])
+    assert first != other
+
+
+def test_scoring_again_gives_the_same_bytes(tiny_plan):
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    train_run(run, "cpu")
+    before = (run_dir(run.id) / "scores.parquet").read_bytes()
+    (run_dir(run.id) / "scores.parquet").unlink()
+    assert score_run(run, "cpu") == "done"
+    assert (run_dir(run.id) / "scores.parquet").read_bytes() == before
+
+
+def test_a_diverged_teacher_is_a_status_and_its_student_says_so(tiny_plan):
+    plan = tiny_plan(rate="1.0e+30")
+    teacher, student = (pick(plan, "vlt5", "vqa", label) for label in ("teacher", "amad_kl"))
+    assert train_run(teacher, "cpu") == "diverged"
+    assert "not finite at step" in _status(teacher)["reason"]
+    assert not (run_dir(teacher.id) / "model.safetensors").exists()
+    assert train_run(student, "cpu") == "teacher_failed"
+    assert teacher.id in _status(student)["reason"]
+
+
+def test_a_missing_teacher_names_the_command_that_trains_it(tiny_plan):
+    run = pick(tiny_plan(), "vlt5", "vqa", "logit_kd")
+    with pytest.raises(UserError, match=rf"amad-bench run --run {run.teacher_id}"):
+        train_run(run, "cpu")
+    assert not (run_dir(run.id) / "status.json").exists()
+
+
+def test_damaged_teacher_weights_are_one_line(tiny_plan):
+    plan = tiny_plan()
+    teacher, student = (pick(plan, "vlt5", "vqa", label) for label in ("teacher", "logit_kd"))
+    train_run(teacher, "cpu")
+    weights = run_dir(teacher.id) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"model\.safetensors: not the weights of this model") as caught:
+        train_run(student, "cpu")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_cuda_where_there_is_none_is_one_line(tiny_plan, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    with pytest.raises(UserError, match="device: cuda was asked for"):
+        train_run(run, "cuda")
+    assert not Path(run_dir(run.id)).exists()
+
+
+def test_shuffled_images_are_all_wrong_and_the_missing_stay_missing():
+    rows = np.array([4, 4, 7, -1, 2, 9, 2])
+    shuffled = _shuffled_images(rows, seed=3)
+    assert np.all((shuffled != rows)[rows >= 0])
+    assert shuffled[3] == -1
+    assert shuffled[0] == shuffled[1]  # one image's examples keep sharing one image
+    assert set(shuffled) == set(rows)

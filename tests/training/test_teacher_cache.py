@@ -1,0 +1,38 @@
+"""The cached teacher is the teacher: a fresh forward pass of the same examples gives the same trace."""
+
+import numpy as np
+import pytest
+import torch
+
+from amad_bench.data.batches import make_batch
+from amad_bench.data.prepare import load_task_data
+from amad_bench.models.trace import record
+from amad_bench.training import teacher_cache
+from amad_bench.training.run import _fresh_model
+from amad_bench.training.teacher_cache import TeacherOutputs
+from tests.training.conftest import pick
+
+
+@pytest.mark.parametrize("memory_limit", [2**31, 0])
+@pytest.mark.parametrize("family", ["vlt5", "blip"])
+def test_cached_rows_equal_a_forward_pass(tiny_plan, monkeypatch, family, memory_limit):
+    monkeypatch.setattr(teacher_cache, "MEMORY_LIMIT", memory_limit)
+    monkeypatch.setattr(teacher_cache, "BATCH", 7)
+    config = pick(tiny_plan(), family, "vqa", "teacher").config
+    data = load_task_data(config)
+    sites = ["encoder.self", "decoder.cross"] if family == "vlt5" else ["vision.self", "text.cross"]
+    model = _fresh_model(config, data).train()  # the cache must switch dropout off by itself
+    outputs = TeacherOutputs(model, data.train, data.images, sites, torch.device("cpu"))
+    assert (outputs.stored is None) == (memory_limit == 0)
+    rows = np.array([11, 3, 3, 46, 20])
+    cached = outputs.trace(rows)
+    batch = make_batch(data.train, data.images, rows, "cpu")
+    with record(model.eval(), sites) as recorder, torch.no_grad():
+        fresh = recorder.trace(model(**batch), batch["labels"])
+    assert torch.equal(cached.labels_BL, fresh.labels_BL)
+    torch.testing.assert_close(cached.logits_BLV, fresh.logits_BLV, atol=1e-5, rtol=0)
+    for site in sites:
+        for old, new in zip(cached.sites[site], fresh.sites[site], strict=True):
+            torch.testing.assert_close(old.probs_BHQK(), new.probs_BHQK(), atol=1e-6, rtol=0)
+            torch.testing.assert_close(old.value_BHKD, new.value_BHKD, atol=1e-5, rtol=0)
+            assert torch.equal(old.query_mask_BQ, new.query_mask_BQ)
