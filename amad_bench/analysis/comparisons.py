@@ -1,0 +1,230 @@
+"""Would A beat B again, with other seeds and other test examples? One comparison, and Holm for many.
+
+Axes: S seeds, C clusters, N examples, K sufficient statistics.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from amad_bench.analysis.anova import (
+    Floats,
+    Statistic,
+    crossed_effects,
+    influence_of_mean,
+    influence_of_statistic,
+)
+
+ALPHA = 0.05
+ROUNDING = 1e-9  # relative to the largest score: what is smaller is no variation
+NAN = math.nan
+
+Statement = Literal["equivalent", "better", "worse", "inconclusive", "not testable"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A minus B, in the units of the scores; `ci_*` is the 95 % interval. What cannot be computed is NaN.
+
+    p_superiority: chance that a run of A scores above a run of B (all pairs of seeds, ties one half).
+    effect_in_seed_sd: the difference over the pooled standard deviation of A's and B's scores over seeds.
+    scope: what the statement speaks about; reason: what the statement rests on.
+    """
+
+    difference: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    df: float
+    n_seeds: int
+    n_examples: int
+    n_clusters: int
+    p_superiority: float
+    effect_in_seed_sd: float
+    statement: Statement
+    reason: str
+    scope: str
+    method: str
+
+
+def compare(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    statistic: Statistic | None = None,
+    region: float | None = None,
+    scope: str = "this teacher",
+    seed: int = 0,
+) -> Comparison:
+    """Score of A minus score of B with its uncertainty over seeds and clusters of examples.
+
+    a, b: (S, N) values, paired in both axes; their mean over N is the score. With `statistic` they are
+    (S, N, K) sufficient statistics, and `statistic` maps their (..., K) sums to (...) scores. clusters: (N,)
+    labels, by default one cluster per example. region: half-width of equivalence, in the units of the scores.
+    With one seed the scope is "this pair of runs". `seed` is for methods that draw; this one does not.
+    ValueError: shapes that differ, values that are not finite.
+    """
+    del seed
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"a has shape {a.shape}, b {b.shape}: paired scores have the same")
+    if region is not None and not region > 0:
+        raise ValueError(f"region is {region}: half the width of the region of equivalence, above 0")
+    labels = _checked(a, "a", clusters, statistic)
+    _checked(b, "b", clusters, statistic)
+
+    a_S, b_S = _scores(a, statistic), _scores(b, statistic)
+    if statistic is None:
+        influence_SC, largest = influence_of_mean(a - b, labels), max(np.abs(a).max(), np.abs(b).max())
+    else:
+        influence_SC = influence_of_statistic(a, labels, statistic) - influence_of_statistic(
+            b, labels, statistic
+        )
+        largest = max(np.abs(a_S).max(), np.abs(b_S).max())
+    tolerance = ROUNDING * float(largest)
+    difference = float(np.mean(a_S - b_S))
+    seeds, n_clusters = influence_SC.shape
+    low, high, p_value, df, trouble = _test(difference, influence_SC, tolerance)
+
+    pairs_SS = a_S[:, None] - b_S[None, :]
+    pairs_SS[np.abs(pairs_SS) <= tolerance] = 0.0
+    pooled_sd = math.sqrt((a_S.var(ddof=1) + b_S.var(ddof=1)) / 2) if seeds > 1 else 0.0
+    undecided = Comparison(
+        difference=difference,
+        ci_low=low,
+        ci_high=high,
+        p_value=p_value,
+        df=df,
+        n_seeds=seeds,
+        n_examples=a.shape[1],
+        n_clusters=n_clusters,
+        p_superiority=float(np.mean((np.sign(pairs_SS) + 1) / 2)),
+        effect_in_seed_sd=difference / pooled_sd if pooled_sd > tolerance else NAN,
+        statement="inconclusive",
+        reason="",
+        scope=scope if seeds > 1 else "this pair of runs",
+        method=_method(seeds, statistic),
+    )
+    return not_testable(undecided, trouble) if trouble else decide(undecided, p_value, ALPHA, region)
+
+
+def estimate(
+    a: ArrayLike, *, clusters: ArrayLike | None = None, statistic: Statistic | None = None
+) -> tuple[float, float, float]:
+    """(score, ci_low, ci_high) of one method: mean over seeds, 95 % interval by the model of `compare`.
+
+    Arguments as there. The interval is NaN where nothing varies or there is one cluster only.
+    """
+    a = np.asarray(a, dtype=np.float64)
+    labels = _checked(a, "a", clusters, statistic)
+    a_S = _scores(a, statistic)
+    influence_SC = (
+        influence_of_mean(a, labels) if statistic is None else influence_of_statistic(a, labels, statistic)
+    )
+    mean = float(a_S.mean())
+    low, high, _, _, trouble = _test(mean, influence_SC, ROUNDING * float(np.abs(a_S).max()))
+    return (mean, NAN, NAN) if trouble or low == high else (mean, low, high)
+
+
+def decide(comparison: Comparison, p_value: float, level: float, region: float | None = None) -> Comparison:
+    """The comparison with the statement that its interval and `p_value` (raw or adjusted) allow.
+
+    level: what the raw p has to reach (ALPHA for a single comparison, see `holm_level` for one of a family).
+    """
+    if comparison.statement == "not testable":
+        return comparison
+    if region is not None and -region <= comparison.ci_low and comparison.ci_high <= region:
+        reason = f"the 95 % interval lies within ±{region:g}"
+        return replace(comparison, statement="equivalent", reason=reason)
+    if p_value <= ALPHA:
+        statement = "better" if comparison.difference > 0 else "worse"
+        return replace(comparison, statement=statement, reason=f"p = {p_value:.2g}")
+    if math.isnan(comparison.df):
+        reason = "the paired scores do not differ in any cluster of any seed"
+    else:
+        half_width = (comparison.ci_high - comparison.ci_low) / 2
+        smallest = half_width * _quantile(level, comparison.df) / _quantile(ALPHA, comparison.df)
+        reason = f"smallest difference that could have been shown: {_plain(smallest)}"
+    return replace(comparison, statement="inconclusive", reason=reason)
+
+
+def not_testable(comparison: Comparison, reason: str) -> Comparison:
+    """The comparison without interval and p-value."""
+    nothing = {"ci_low": NAN, "ci_high": NAN, "p_value": NAN, "df": NAN}
+    return replace(comparison, **nothing, statement="not testable", reason=reason)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's (1979) adjusted p-values of one family; NaN (not testable) stays NaN and does not count."""
+    p = np.asarray(p_values, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    adjusted = np.full_like(p, NAN)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    return adjusted
+
+
+def holm_level(adjusted: Floats) -> float:
+    """The raw p that one more comparison of the family would have needed: ALPHA over those not rejected."""
+    return ALPHA / max(1, int(np.sum(adjusted > ALPHA)))
+
+
+def _checked(a: Floats, name: str, clusters: ArrayLike | None, statistic: Statistic | None) -> NDArray:
+    """The cluster labels (N,), after everything about one array has been checked."""
+    axes = "(seeds, examples)" if statistic is None else "(seeds, examples, statistics)"
+    if a.ndim != (2 if statistic is None else 3) or 0 in a.shape:
+        raise ValueError(f"{name} has shape {a.shape}, expected {axes}, none of them 0")
+    if not np.isfinite(a).all():
+        raise ValueError(
+            f"{name} of shape {a.shape} holds {int((~np.isfinite(a)).sum())} values that are not finite"
+        )
+    labels = np.arange(a.shape[1]) if clusters is None else np.asarray(clusters)
+    if labels.shape != a.shape[1:2]:
+        raise ValueError(
+            f"clusters has shape {labels.shape}, {name} {a.shape}: one label per example is needed"
+        )
+    return labels
+
+
+def _scores(a: Floats, statistic: Statistic | None) -> Floats:
+    """(S,) scores."""
+    return a.mean(axis=1) if statistic is None else np.asarray(statistic(a.sum(axis=1)), dtype=np.float64)
+
+
+def _test(center: float, influence_SC: Floats, tolerance: float) -> tuple[float, float, float, float, str]:
+    """(ci_low, ci_high, p, df, why there are none of them) of a mean against 0."""
+    if influence_SC.shape[1] < 2:
+        return NAN, NAN, NAN, NAN, "one cluster: no variance between clusters can be estimated"
+    if not np.isfinite(influence_SC).all():
+        return NAN, NAN, NAN, NAN, "the score is undefined when one of the clusters is left out"
+    if np.ptp(influence_SC) <= tolerance:
+        if abs(center) > tolerance:
+            return NAN, NAN, NAN, NAN, "no variation: the difference is the same in every cluster and seed"
+        return center, center, 1.0, NAN, ""
+    effects = crossed_effects(influence_SC)
+    df, error = float(effects.df), math.sqrt(effects.variance)
+    half_width = _quantile(ALPHA, df) * error
+    p_value = float(2 * stats.t.sf(abs(center) / error, df))
+    return center - half_width, center + half_width, p_value, df, ""
+
+
+def _quantile(level: float, df: float) -> float:
+    """Of |t|: exceeded with probability `level`."""
+    return float(stats.t.ppf(1 - level / 2, df))
+
+
+def _plain(value: float) -> str:
+    """Three significant digits, never an exponent."""
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
+
+
+def _method(seeds: int, statistic: Statistic | None) -> str:
+    model = "clusters only" if seeds == 1 else "crossed random effects (seeds x clusters), Satterthwaite df"
+    capped = f" capped at {seeds - 1}" if 1 < seeds < 5 else ""
+    values = "influence values of the mean" if statistic is None else "delete-one-cluster jackknife"
+    return f"{model}{capped}, {values}"

@@ -1,0 +1,203 @@
+"""The two figures: scores per loss, and scores over the head gap, with 95 % intervals; PDF and PNG.
+
+Drawn from the results table only. Colours and markers go with the loss, in all panels of both figures.
+"""
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from amad_bench.analysis.cells import CELL, TEACHER, grouped
+from amad_bench.plan import catalogue
+from amad_bench.runtime.files import write_bytes_atomic
+
+HEADS = ["teacher_heads", "student_heads"]
+MARKERS = "osD^vPXp<>*h"
+GREY = "0.35"
+WIDTH = 3.6  # inches of a panel: two of them fill a page's width, three are needed only for large sweeps
+STYLE: dict[Any, Any] = {
+    **sns.axes_style("whitegrid"),
+    **sns.plotting_context("paper"),
+    "pdf.fonttype": 42,  # text stays text
+    "savefig.dpi": 200,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.5,
+    "legend.frameon": False,
+}
+Look = tuple[tuple[float, float, float], str]  # colour, marker
+
+
+def figures(results: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write losses.{pdf,png} and head_gap.{pdf,png} from the results table; the paths written.
+
+    Losses without a score are left out, and so are panels without any.
+    """
+    drawn: Any = results[results["primary"] & results["mean"].notna()]
+    looks = _looks([loss for loss in dict.fromkeys(drawn["loss"]) if loss != TEACHER])
+    with matplotlib.rc_context(STYLE):
+        made = {"losses": _losses_figure(drawn, looks), "head_gap": _head_gap_figure(drawn, looks)}
+        paths = []
+        for name, figure in made.items():
+            for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+                content = BytesIO()
+                figure.savefig(content, format=suffix, metadata=metadata)  # without a date: equal bytes
+                paths.append(folder / f"{name}.{suffix}")
+                write_bytes_atomic(paths[-1], content.getvalue())
+    return paths
+
+
+def _looks(losses: list[str]) -> dict[str, Look]:
+    colours = sns.color_palette("colorblind", n_colors=10)
+    return {
+        loss: (colours[number % len(colours)], MARKERS[number % len(MARKERS)])
+        for number, loss in enumerate(losses)
+    }
+
+
+def _losses_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """A panel per cell: a row per loss, dashed lines for the teacher and the plain student."""
+    panels = grouped(drawn, CELL)
+    most = max((len(rows) for _, rows in panels), default=1)
+    figure, axes = _grid(len(panels), height=1.4 + 0.22 * most)
+    for (cell, rows), ax in zip(panels, axes, strict=True):
+        by_loss = rows.set_index("loss")
+        losses = [loss for loss in looks if loss in by_loss.index]
+        for name, dashes in ((TEACHER, (6, 2)), ("ce", (2, 2))):
+            if name in by_loss.index:
+                ax.axvline(by_loss.at[name, "mean"], color=GREY, linewidth=1, dashes=dashes, zorder=1)
+        for position, loss in enumerate(losses):
+            row = by_loss.loc[loss]
+            _point(ax, row, looks[loss], x=row["mean"], y=position, horizontal=True)
+        ax.set_yticks(range(len(losses)), losses)
+        ax.set_ylim(len(losses) - 0.4, -0.6)  # the first loss on top
+        ax.set_xlim(*_limits(rows))
+        ax.grid(axis="y", visible=False)
+        ax.set_xlabel(_axis_label(rows["metric"].iloc[0]))
+        ax.set_title(_title(cell, f"{_gap(cell)} heads"))
+    lines = [_dashed("teacher", (6, 2)), _dashed("ce (no distillation)", (2, 2)), _interval()]
+    return _finish(figure, lines)
+
+
+def _head_gap_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """A panel per cell without its head counts: these are on the x axis, the smallest gap first."""
+    panels = grouped(drawn, [axis for axis in CELL if axis not in HEADS])
+    figure, axes = _grid(len(panels), height=2.9)
+    for (cell, rows), ax in zip(panels, axes, strict=True):
+        gaps = sorted(set(zip(rows["teacher_heads"], rows["student_heads"], strict=True)), key=_gap_order)
+        losses = [loss for loss in looks if loss in set(rows["loss"])]
+        offsets = (np.arange(len(losses)) - (len(losses) - 1) / 2) * 0.7 / max(len(losses), 1)
+        by_gap = rows.set_index([*HEADS, "loss"])
+        for position, gap in enumerate(gaps):
+            if (*gap, TEACHER) in by_gap.index:
+                level = by_gap.at[(*gap, TEACHER), "mean"]
+                ax.plot(
+                    [position - 0.42, position + 0.42], [level, level], color=GREY, dashes=(6, 2), linewidth=1
+                )
+        for loss, offset in zip(losses, offsets, strict=True):
+            there = [place for place, gap in enumerate(gaps) if (*gap, loss) in by_gap.index]
+            found = [by_gap.loc[(*gaps[place], loss)] for place in there]
+            ax.plot(
+                [place + offset for place in there],
+                [row["mean"] for row in found],
+                color=looks[loss][0],
+                linewidth=0.7,
+                alpha=0.5,
+            )
+            for place, row in zip(there, found, strict=True):
+                _point(ax, row, looks[loss], x=place + offset, y=row["mean"], horizontal=False)
+        ax.set_xticks(range(len(gaps)), [f"{teacher} → {student}" for teacher, student in gaps])
+        ax.set_xlim(-0.6, len(gaps) - 0.4)
+        ax.set_ylim(*_limits(rows))
+        ax.grid(axis="x", visible=False)
+        ax.set_xlabel("Heads (teacher → student)")
+        ax.set_ylabel(_axis_label(rows["metric"].iloc[0]))
+        ax.set_title(_title(cell))
+    marks = [
+        Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.2, label=loss)
+        for loss, (colour, marker) in looks.items()
+    ]
+    return _finish(figure, [*marks, _dashed("teacher", (6, 2))])
+
+
+def _grid(panels: int, height: float) -> tuple[Figure, list[Axes]]:
+    columns = max(1, min(2 if panels <= 8 else 3, panels))
+    lines = max(1, -(-panels // columns))
+    figure = Figure(figsize=(WIDTH * columns, height * lines + 0.5), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for empty in grid.flat[panels:]:
+        empty.remove()
+    return figure, list(grid.flat[:panels])
+
+
+def _finish(figure: Figure, handles: list[Line2D]) -> Figure:
+    sns.despine(fig=figure)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _point(ax: Axes, row: pd.Series, look: Look, x: float, y: float, horizontal: bool) -> None:
+    colour, marker = look
+    if np.isfinite(row["ci_low"]):
+        span = [row["ci_low"], row["ci_high"]]
+        ax.plot(*((span, [y, y]) if horizontal else ([x, x], span)), color=colour, linewidth=1.2, zorder=2)
+    ax.plot([x], [y], color=colour, marker=marker, markersize=5, linestyle="none", zorder=3)
+
+
+def _dashed(label: str, dashes: tuple[int, int]) -> Line2D:
+    return Line2D([], [], color=GREY, linewidth=1, dashes=dashes, label=label)
+
+
+def _interval() -> Line2D:
+    return Line2D(
+        [], [], color="black", marker="o", markersize=5, linewidth=1.2, label="mean and 95 % interval"
+    )
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """Room for all means and intervals, but no further than a score can go."""
+    low = np.nanmin(rows[["mean", "ci_low"]].to_numpy(dtype=float))
+    high = np.nanmax(rows[["mean", "ci_high"]].to_numpy(dtype=float))
+    margin = 0.06 * (high - low) or 1.0
+    ceiling = np.inf if rows["metric"].iloc[0] in UNBOUNDED else 100.0
+    return max(low, 0.0) - margin, min(high, ceiling) + margin
+
+
+UNBOUNDED = ("CIDEr", "TER")
+
+
+def _axis_label(metric: str) -> str:
+    span = "×100" if metric in UNBOUNDED else "0–100"
+    return f"{catalogue.METRICS[metric].label} (points, {span})"
+
+
+def _gap(cell: Mapping[str, Any]) -> str:
+    return f"{cell['teacher_heads']} → {cell['student_heads']}"
+
+
+def _gap_order(gap: tuple[int, int]) -> tuple[float, int, int]:
+    teacher, student = gap
+    return teacher / student, teacher, student
+
+
+def _title(cell: Mapping[str, Any], *heads: str) -> str:
+    """What is shown; then, on lines of their own, how much data and what the model sees of an image."""
+    labels = (
+        catalogue.FAMILIES[cell["family"]].label,
+        catalogue.TASKS[cell["task"]].label,
+        catalogue.DATASETS[cell["dataset"]].label,
+    )
+    pretraining = (cell["teacher_pretraining"], cell["pretraining"])
+    conditions = [] if pretraining == ("none", "none") else ["pre-training " + " → ".join(pretraining)]
+    conditions += [f"{cell['examples']} training examples", cell["limit"]]
+    lines = (", ".join((*labels, *heads)), "; ".join(conditions), cell["inputs"])
+    return "\n".join(fill(line, width=46) for line in lines)  # as many letters as a panel is wide

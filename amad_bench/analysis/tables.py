@@ -1,0 +1,202 @@
+"""Tables for people: results (mean over seeds with interval), headroom, comparisons of AMAD with the rest.
+
+All scores and differences are in points: metric value times the scale in the catalogue.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from amad_bench.analysis.cells import CELL, TEACHER, Cell, ScoreBook, ScoreMatrix, cells
+from amad_bench.analysis.comparisons import (
+    NAN,
+    Comparison,
+    compare,
+    decide,
+    estimate,
+    holm,
+    holm_level,
+    not_testable,
+)
+from amad_bench.plan import catalogue
+
+CE = "ce"
+AMAD = "amad"
+MIN_FOUR_GRAMS = 20  # matches, below which BLEU's logarithm makes a comparison meaningless
+
+
+def results_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell, loss (the teacher's first) and metric: mean over seeds and its 95 % interval.
+
+    n_failed counts planned runs without that score; where all are, the row stays, with NaN.
+    """
+    book = ScoreBook(scores)
+    rows = []
+    for cell in cells(runs):
+        for loss, planned in cell.by_loss().items():
+            for metric in catalogue.metrics_of(cell.axes["task"], cell.axes["dataset"]):
+                scored = book.having(planned["run_id"].tolist(), metric)
+                mean, low, high, examples = NAN, NAN, NAN, 0
+                if scored:
+                    matrix = book.matrix(scored, metric)
+                    examples = matrix.values.shape[1]
+                    mean, low, high = estimate(
+                        matrix.values, clusters=matrix.clusters, statistic=matrix.statistic
+                    )
+                rows.append(
+                    cell.axes
+                    | {
+                        "loss": loss,
+                        "metric": metric,
+                        "primary": metric == cell.primary_metric,
+                        "n_seeds": len(scored),
+                        "n_failed": len(planned) - len(scored),
+                        "n_examples": examples,
+                        "mean": mean,
+                        "ci_low": low,
+                        "ci_high": high,
+                    }
+                )
+    columns = [
+        *CELL,
+        "loss",
+        "metric",
+        "primary",
+        "n_seeds",
+        "n_failed",
+        "n_examples",
+        "mean",
+        "ci_low",
+        "ci_high",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell: is there room for a distillation loss between the plain student and the teacher?
+
+    blind: the same model with the images shuffled; majority: the most frequent output of the training split.
+    Flags are empty where one of their scores is missing or the condition is for VQA only.
+    """
+    book = ScoreBook(scores)
+    rows = []
+    for cell in cells(runs):
+        task, losses = cell.axes["task"], cell.by_loss()
+        metric = "Bleu_4" if task == "captioning" else cell.primary_metric
+        ce_runs = losses[CE]["run_id"].tolist() if CE in losses else []
+        teacher_runs = cell.teachers["run_id"].tolist()
+        teacher = _mean_score(book, teacher_runs, metric, "test")
+        ce = _mean_score(book, ce_runs, metric, "test")
+        majority = _mean_score(book, teacher_runs, metric, "test_majority")
+        teacher_blind = _mean_score(book, teacher_runs, metric, "test_blind")
+        ce_blind = _mean_score(book, ce_runs, metric, "test_blind")
+        vqa = task == "vqa"
+        rows.append(
+            cell.axes
+            | {
+                "metric": metric,
+                "teacher": teacher,
+                "ce": ce,
+                "difference": teacher - ce,
+                "majority": majority,
+                "teacher_blind": teacher_blind,
+                "ce_blind": ce_blind,
+                "teacher_above_ce": _holds(teacher - ce - 10),
+                "ce_below_ceiling": _holds(95 - ce, strictly=True),
+                "majority_low": _holds(20 - majority) if vqa else None,
+                "images_matter": _holds(teacher - teacher_blind - 20) if vqa else None,
+            }
+        )
+    flags = ["teacher_above_ce", "ce_below_ceiling", "majority_low", "images_matter"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(flags, "boolean"))
+
+
+def _mean_score(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) -> float:
+    """Mean over the runs that have such scores, in points; NaN without any."""
+    scored = book.having(run_ids, metric, split)
+    return float(book.matrix(scored, metric, split).scores_S().mean()) if scored else NAN
+
+
+def _holds(margin: float, strictly: bool = False) -> bool | None:
+    if math.isnan(margin):
+        return None
+    return margin > 0 if strictly else margin >= 0
+
+
+def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Each AMAD variant against each other loss, per cell, on the cell's primary metric.
+
+    Replicates are paired; those without a score in either loss are left out (n_missing). The contrasts of one
+    cell are one family: `p_holm` is adjusted within it and decides the statement. None was registered.
+    """
+    book = ScoreBook(scores)
+    rows = []
+    for cell in cells(runs):
+        losses = {label: group for label, group in cell.by_loss().items() if label != TEACHER}
+        is_amad = {label: group["loss_name"].iloc[0] == AMAD for label, group in losses.items()}
+        pairs = [(a, b) for a in losses if is_amad[a] for b in losses if not is_amad[b]]
+        contrasts = [_contrast(cell, book, losses[a], losses[b]) for a, b in pairs]
+        adjusted = holm([comparison.p_value for comparison, _ in contrasts])
+        for (a, b), (comparison, missing), p_holm in zip(pairs, contrasts, adjusted, strict=True):
+            decided = decide(comparison, p_holm, holm_level(adjusted))
+            rows.append(
+                cell.axes
+                | {"metric": cell.primary_metric, "loss_a": a, "loss_b": b, "registered": False}
+                | asdict(decided)
+                | {"p_holm": p_holm, "n_missing": missing}
+            )
+    measured = list(Comparison.__dataclass_fields__)
+    measured.insert(measured.index("p_value") + 1, "p_holm")
+    measured.insert(measured.index("n_seeds") + 1, "n_missing")
+    return pd.DataFrame(rows, columns=[*CELL, "metric", "loss_a", "loss_b", "registered", *measured])
+
+
+def _contrast(cell: Cell, book: ScoreBook, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Comparison, int]:
+    """The comparison of two losses' runs, and how many planned pairs of replicates are missing from it."""
+    metric = cell.primary_metric
+    both = a.merge(b, on="replicate", suffixes=("_a", "_b"), validate="one_to_one").sort_values("replicate")
+    planned = list(zip(both["run_id_a"], both["run_id_b"], both["teacher_id_a"], strict=True))
+    paired = [ids for ids in planned if len(book.having(ids[:2], metric)) == 2]
+    missing = len(planned) - len(paired)
+    if not paired:
+        return _NOTHING_TO_COMPARE, missing
+    ids_a, ids_b, teachers = (list(column) for column in zip(*paired, strict=True))
+    matrix = book.matrix([*ids_a, *ids_b], metric)  # together: both must have the same examples
+    values_a, values_b = np.split(matrix.values, 2)
+    comparison = compare(
+        values_a,
+        values_b,
+        clusters=matrix.clusters,
+        statistic=matrix.statistic,
+        scope="this teacher" if len(set(teachers)) == 1 else "teachers of this kind",
+    )
+    if metric == "BLEU" and (fewest := _fewest_four_grams(matrix)) < MIN_FOUR_GRAMS:
+        reason = f"a run has {fewest:.0f} four-gram matches, {MIN_FOUR_GRAMS} are needed for BLEU"
+        comparison = not_testable(comparison, reason)
+    return comparison, missing
+
+
+def _fewest_four_grams(matrix: ScoreMatrix) -> float:
+    """Of any run; BLEU's statistics are two lengths, four counts of matches and four of n-grams."""
+    return float(matrix.values.sum(axis=1)[:, 5].min())
+
+
+_NOTHING_TO_COMPARE = Comparison(
+    difference=NAN,
+    ci_low=NAN,
+    ci_high=NAN,
+    p_value=NAN,
+    df=NAN,
+    n_seeds=0,
+    n_examples=0,
+    n_clusters=0,
+    p_superiority=NAN,
+    effect_in_seed_sd=NAN,
+    statement="not testable",
+    reason="no replicate has scores of both losses",
+    scope="",
+    method="",
+)

@@ -1,0 +1,62 @@
+"""Cells find their teachers by their axes, and scores of different examples are never put side by side."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from amad_bench.analysis.cells import ScoreBook, cells
+from amad_bench.analysis.collect import collect
+from amad_bench.runtime.errors import UserError
+
+
+def test_each_cell_has_its_students_and_its_teacher(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "vqa"), ("blip", "vqa")), losses=("ce",), gaps=((8, 2), (8, 4), (4, 2)))
+    found = cells(collect(plan, tmp_path).runs)
+    assert [(c.axes["family"], c.axes["teacher_heads"], c.axes["student_heads"]) for c in found] == [
+        (family, *gap) for family in ("vlt5", "blip") for gap in ((8, 2), (8, 4), (4, 2))
+    ]
+    for cell in found:  # ce students name no teacher; it is found all the same
+        family, heads = cell.axes["family"], cell.axes["teacher_heads"]
+        assert cell.teachers["run_id"].tolist() == [f"{family}-vqa-h{heads}-teacher"]
+        assert len(cell.students) == 2
+        assert list(cell.by_loss()) == ["teacher", "ce"]
+
+
+def page(run_id, examples, metric="exact_match"):
+    values = np.arange(len(examples), dtype=float)
+    return pd.DataFrame(
+        {
+            "run_id": run_id,
+            "split": "test",
+            "metric": metric,
+            "example_id": examples,
+            "cluster_id": [example[0] for example in examples],
+            "value": values / 10,
+            "statistics": None,
+        }
+    )
+
+
+def test_matrix_is_in_points_and_in_the_order_of_examples():
+    book = ScoreBook(pd.concat([page("r", ["b1", "a1", "a2"]), page("s", ["a2", "a1", "b1"])]))
+    matrix = book.matrix(["r", "s"], "exact_match")
+    np.testing.assert_allclose(matrix.values, [[10, 20, 0], [10, 0, 20]])
+    assert matrix.clusters.tolist() == ["a", "a", "b"]
+    np.testing.assert_allclose(matrix.scores_S(), [10, 10])
+
+
+@pytest.mark.parametrize("others", [["a1", "a2"], ["a1", "a2", "c1"]])
+def test_other_examples_are_refused(others):
+    book = ScoreBook(pd.concat([page("r", ["a1", "a2", "b1"]), page("s", others)]))
+    with pytest.raises(UserError, match="exact_match of run s: its example_ids on the split test"):
+        book.matrix(["r", "s"], "exact_match")
+
+
+def test_runs_that_the_tables_cannot_tell_apart_are_refused(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1)
+    twin = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1)[-1]
+    twin.id = "the-twin"
+    with pytest.raises(UserError, match="runs vlt5-vqa-h8to2-ce-s00 and the-twin differ in nothing"):
+        cells(collect([*plan, twin], tmp_path).runs)
+    twin.config["training"]["examples"] = "all"
+    assert [cell.axes["examples"] for cell in cells(collect([*plan, twin], tmp_path).runs)] == ["6000", "all"]

@@ -1,0 +1,186 @@
+"""collect(): every planned run is a row, nothing is mixed, equal science gives equal bytes."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from amad_bench.analysis.collect import SCORE_COLUMNS, collect, describe_inputs, describe_limit
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import write_table
+
+VQA = (("vlt5", "vqa"),)
+
+
+def test_one_row_per_planned_run_with_its_axes(fake_results):
+    plan, results = fake_results
+    tables = collect(plan, results)
+    assert tables.runs["run_id"].tolist() == [run.id for run in plan]
+    assert set(tables.runs["status"]) == {"done"}
+    assert tables.failures.empty
+    row = tables.runs.set_index("run_id").loc["vlt5-vqa-h8to2-amad_kl-s01"]
+    expected = {
+        "kind": "student",
+        "teacher_id": "vlt5-vqa-h8-teacher",
+        "family": "vlt5",
+        "task": "vqa",
+        "dataset": "scenes",
+        "limit": "no data limit",
+        "examples": "6000",
+        "inputs": "regions: boxes file, crop 8, max regions 8",
+        "teacher_heads": 8,
+        "student_heads": 2,
+        "fix": "inner_width",
+        "teacher_pretraining": "none",
+        "pretraining": "none",
+        "loss": "amad_kl",
+        "loss_name": "amad",
+        "loss_options": '{"variant": "kl"}',
+        "replicate": 1,
+        "parameters": 150000,
+        "best_step": 800,
+        "train_seconds": 38.0,
+        "torch": "2.13.0",
+        "commit": "a" * 40,
+    }
+    assert row[list(expected)].to_dict() == expected
+    teacher = tables.runs.set_index("run_id").loc["vlt5-vqa-h8-teacher"]
+    assert teacher["teacher_heads"] == 8
+    assert pd.isna(teacher["student_heads"])
+    assert pd.isna(teacher["teacher_id"])
+
+
+def test_scores_are_all_there_sorted_and_nothing_else(fake_results, fake):
+    plan, results = fake_results
+    scores = collect(plan, results).scores
+    assert list(scores.columns) == SCORE_COLUMNS
+    assert len(scores) == sum(len(fake.scores(run)) for run in plan)
+    keys = scores[SCORE_COLUMNS[:4]]
+    assert keys.equals(keys.sort_values(SCORE_COLUMNS[:4], ignore_index=True))
+    statistics = scores.loc[scores["metric"] == "chrF2", "statistics"].iloc[0]
+    assert isinstance(statistics, list)
+    assert len(statistics) == 18
+
+
+def test_equal_science_gives_equal_bytes(fake, tmp_path):
+    """Written in another order, on another machine, in another time: the same table of scores."""
+    plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
+    for name, order in (("a", plan), ("b", plan[::-1])):
+        for run in order:
+            folder = fake.write(tmp_path / name, run)
+            if name == "b":
+                status = json.loads((folder / "status.json").read_text())
+                (folder / "status.json").write_text(json.dumps(status | {"wall_seconds": 99.0}))
+        write_table(collect(plan, tmp_path / name).scores, tmp_path / name / "scores")
+    for suffix in (".parquet", ".csv"):
+        contents = [(tmp_path / name / f"scores{suffix}").read_bytes() for name in "ab"]
+        assert contents[0] == contents[1]
+
+
+def test_missing_unfinished_and_failed_runs_are_rows(fake, tmp_path):
+    plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"))
+    never, unfinished, diverged, *rest = plan[::-1]
+    for run in rest:
+        fake.write(tmp_path, run)
+    (fake.write(tmp_path, unfinished) / "status.json").unlink()
+    fake.write(tmp_path, diverged, status="diverged", reason="loss is NaN at step 120")
+    tables = collect(plan, tmp_path)
+    assert len(tables.runs) == len(plan)
+    failures = tables.failures.set_index("run_id")
+    assert failures["status"].to_dict() == {
+        never.id: "not_run",
+        unfinished.id: "not_run",
+        diverged.id: "diverged",
+    }
+    assert failures.loc[diverged.id, "reason"] == "loss is NaN at step 120"
+    assert failures.loc[diverged.id, "log_tail"] == "line one\nline two"
+    assert failures.loc[unfinished.id, "reason"] == "started, never finished"
+    assert set(tables.scores["run_id"]) == {run.id for run in rest}
+
+
+def test_nothing_has_run_yet(fake, tmp_path):
+    plan = fake.plan(cells=VQA)
+    tables = collect(plan, tmp_path)
+    assert len(tables.failures) == len(plan)
+    assert list(tables.scores.columns) == SCORE_COLUMNS
+    write_table(tables.runs, tmp_path / "runs")
+    write_table(tables.scores, tmp_path / "scores")
+
+
+def test_scores_of_a_run_that_lacks_one_metric_are_kept(fake, tmp_path):
+    (run,) = [run for run in fake.plan(cells=VQA, seeds=1) if run.config["loss"]["label"] == "amad_kl"]
+    folder = fake.write(tmp_path, run)
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(
+        json.dumps(status | {"status": "metric_unavailable", "reason": "no Java"})
+    )
+    tables = collect([run], tmp_path)
+    assert tables.failures["reason"].tolist() == ["no Java"]
+    assert len(tables.scores) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"versions": {"training": 2}}, "versions"),
+        ({"replicate": 5}, "replicate is 5, the plan says 0"),
+        ({"unheard_of": 1}, "unheard_of is 1, unknown to the plan"),
+    ],
+)
+def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
+    run = fake.plan(cells=VQA)[0]
+    fake.write(tmp_path, run, **change)
+    with pytest.raises(UserError) as error:
+        collect([run], tmp_path)
+    assert said in str(error.value)
+    assert run.id in str(error.value)
+    assert "delete that folder" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_data_are_not_mixed_in(fake, tmp_path):
+    run = fake.plan(cells=VQA)[0]
+    fake.write(tmp_path, run, dataset=run.config["dataset"] | {"hash": "ffff"})
+    with pytest.raises(UserError, match=r"dataset\.hash is 'ffff', the plan says '0123456789abcdef'"):
+        collect([run], tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["missing", "broken", "other run", "other columns"])
+def test_damaged_scores_name_the_file(fake, tmp_path, damage):
+    run = fake.plan(cells=VQA)[0]
+    path = fake.write(tmp_path, run) / "scores.parquet"
+    scores = pd.read_parquet(path)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "broken":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "other run":
+        scores.assign(run_id="another").to_parquet(path)
+    else:
+        scores.drop(columns="cluster_id").to_parquet(path)
+    with pytest.raises(UserError, match=r"scores\.parquet.*delete"):
+        collect([run], tmp_path)
+
+
+def test_an_empty_plan_says_so(tmp_path):
+    with pytest.raises(UserError, match="the plan has no runs"):
+        collect([], tmp_path)
+
+
+def test_descriptions():
+    assert describe_limit(None) == "no data limit"
+    assert (
+        describe_limit({"train": 20, "validation": 2, "test": 3})
+        == "limited to train 20, validation 2, test 3"
+    )
+    assert describe_inputs({"kind": "pixels", "size": 48, "patch": 8}) == "pixels: size 48, patch 8"
+    assert describe_inputs(None) == "text only"
+
+
+def test_values_survive_the_way_through_the_files(fake, tmp_path):
+    run = fake.plan(cells=VQA)[0]
+    fake.write(tmp_path, run)
+    ours = collect([run], tmp_path).scores.query("metric == 'vqa_accuracy' and split == 'test'")
+    written = fake.scores(run).query("metric == 'vqa_accuracy' and split == 'test'").sort_values("example_id")
+    np.testing.assert_array_equal(ours["value"], written["value"])

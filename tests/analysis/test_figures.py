@@ -1,0 +1,117 @@
+"""The figures: what is drawn, where, and that equal tables give equal bytes."""
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from amad_bench.analysis.collect import collect
+from amad_bench.analysis.figures import STYLE, _head_gap_figure, _looks, _losses_figure, figures
+from amad_bench.analysis.tables import results_table
+
+LOSSES = ["ce", "logit_kd", "one_to_one", "student_mean", "amad_kl"]
+
+
+@pytest.fixture(scope="module")
+def results(fake_results):
+    tables = collect(*fake_results)
+    return results_table(tables.runs, tables.scores)
+
+
+@pytest.fixture
+def drawn(results):
+    return results[results["primary"]]
+
+
+def marks(ax):
+    """(x, y) of all points with a marker."""
+    return [
+        (line.get_xdata()[0], line.get_ydata()[0])
+        for line in ax.lines
+        if line.get_marker() not in ("None", None, "")
+    ]
+
+
+def test_four_files_with_equal_bytes(results, tmp_path):
+    paths = figures(results, tmp_path / "a")
+    assert sorted(path.name for path in paths) == ["head_gap.pdf", "head_gap.png", "losses.pdf", "losses.png"]
+    for path, again in zip(paths, figures(results, tmp_path / "b"), strict=True):
+        assert path.read_bytes() == again.read_bytes()
+    assert paths[0].read_bytes().startswith(b"%PDF")
+    with Image.open(tmp_path / "a" / "losses.png") as image:
+        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+
+
+def test_losses_figure(drawn):
+    with matplotlib.rc_context(STYLE):
+        figure = _losses_figure(drawn, _looks(LOSSES))
+    assert len(figure.axes) == 5
+    vqa, captioning = figure.axes[:2]
+    assert [tick.get_text() for tick in vqa.get_yticklabels()] == LOSSES
+    assert vqa.get_xlabel() == "VQA accuracy (points, 0–100)"
+    assert captioning.get_xlabel() == "CIDEr (points, ×100)"
+    assert vqa.get_title().splitlines()[:2] == [
+        "VL-T5, VQA, Scenes, 8 → 2 heads",
+        "6000 training examples; no data limit",
+    ]
+    expected = drawn.query("family == 'vlt5' and task == 'vqa'").set_index("loss")["mean"]
+    assert [x for x, _ in marks(vqa)] == expected[LOSSES].tolist()
+    assert expected["teacher"] in [line.get_xdata()[0] for line in vqa.lines]  # the dashed line
+
+
+def test_head_gap_figure_with_one_gap(drawn):
+    with matplotlib.rc_context(STYLE):
+        figure = _head_gap_figure(drawn, _looks(LOSSES))
+    ax = figure.axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["8 → 2"]
+    assert ax.get_xlabel() == "Heads (teacher → student)"
+    assert len(marks(ax)) == len({x for x, _ in marks(ax)}) == 5  # side by side
+
+
+def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), gaps=((8, 2), (8, 4), (2, 2)))
+    for run in plan:
+        fake.write(tmp_path, run)
+    tables = collect(plan, tmp_path)
+    results = results_table(tables.runs, tables.scores)
+    with matplotlib.rc_context(STYLE):
+        figure = _head_gap_figure(results[results["primary"]], _looks(["ce", "amad_kl"]))
+    (ax,) = figure.axes
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2 → 2", "8 → 4", "8 → 2"]
+    assert len(marks(ax)) == 6
+
+
+def test_losses_without_a_score_are_absent(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "vqa"),), limit={"train": 2000, "validation": 200, "test": 300})
+    for run in plan:
+        fake.write(tmp_path, run, status="diverged" if "student_mean" in run.id else "done")
+    tables = collect(plan, tmp_path)
+    results = results_table(tables.runs, tables.scores)
+    with matplotlib.rc_context(STYLE):
+        figure = _losses_figure(results[results["primary"] & results["mean"].notna()], _looks(LOSSES))
+    (ax,) = figure.axes
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == [
+        loss for loss in LOSSES if loss != "student_mean"
+    ]
+    assert "limited to train 2000, validation 200, test 300" in " ".join(ax.get_title().split())
+    figures(results, tmp_path / "figures")
+
+
+def test_titles_and_labels_do_not_run_into_each_other(drawn):
+    for draw in (_losses_figure, _head_gap_figure):
+        with matplotlib.rc_context(STYLE):
+            figure = draw(drawn, _looks(LOSSES))
+            figure.draw_without_rendering()
+            boxes = [part.get_window_extent() for ax in figure.axes for part in (ax.title, ax.xaxis.label)]
+        for number, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[number + 1 :])
+
+
+def test_no_results_at_all_still_gives_files(fake, tmp_path):
+    tables = collect(fake.plan(), tmp_path)
+    assert all(path.exists() for path in figures(results_table(tables.runs, tables.scores), tmp_path))
+
+
+def test_many_losses_have_distinct_looks():
+    looks = _looks([f"loss{number}" for number in range(20)])
+    assert len(set(looks.values())) == 20

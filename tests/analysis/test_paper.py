@@ -1,0 +1,107 @@
+"""The paper compiles from a results folder, offline, and every number in it comes from there."""
+
+import json
+import re
+import socket
+from decimal import ROUND_HALF_UP, Decimal
+
+import pytest
+import typst
+
+from amad_bench.analysis.collect import collect
+from amad_bench.analysis.figures import figures
+from amad_bench.analysis.paper import paper
+from amad_bench.analysis.tables import comparisons_table, headroom_table, results_table
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import write_table
+
+
+def publish(plan, runs_folder, out):
+    tables = collect(plan, runs_folder)
+    results = results_table(tables.runs, tables.scores)
+    for name, frame in {
+        "runs": tables.runs,
+        "failures": tables.failures,
+        "results": results,
+        "comparisons": comparisons_table(tables.runs, tables.scores),
+        "headroom": headroom_table(tables.runs, tables.scores),
+    }.items():
+        write_table(frame, out / "tables" / name)
+    figures(results, out / "figures")
+    return results
+
+
+@pytest.fixture
+def source(repository):
+    return repository / "paper" / "main.typ"
+
+
+def test_compiles_offline_to_equal_bytes(fake_results, tmp_path, source, monkeypatch):
+    publish(*fake_results, tmp_path)
+
+    def refuse(*_, **__):
+        raise AssertionError("the paper asked for the network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    made = paper(tmp_path, source, tmp_path / "paper" / "main.pdf")
+    assert made.read_bytes().startswith(b"%PDF")
+    again = paper(tmp_path, source, tmp_path / "again.pdf")
+    assert made.read_bytes() == again.read_bytes()
+    assert sorted(path.name for path in made.parent.iterdir()) == ["main.pdf"]
+
+
+def test_other_results_give_another_paper(fake, fake_results, tmp_path, source):
+    publish(*fake_results, tmp_path / "full")
+    publish(fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",)), tmp_path / "empty", tmp_path / "empty")
+    full = paper(tmp_path / "full", source, tmp_path / "full.pdf")
+    empty = paper(tmp_path / "empty", source, tmp_path / "empty.pdf")  # all runs missing, nothing compared
+    assert full.read_bytes() != empty.read_bytes()
+
+
+def test_a_missing_table_is_named(tmp_path, source):
+    with pytest.raises(UserError, match=r"runs\.parquet: missing.*amad-bench figures"):
+        paper(tmp_path, source, tmp_path / "main.pdf")
+    assert not (tmp_path / "main.pdf").exists()
+
+
+def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, source, monkeypatch):
+    results = publish(*fake_results, tmp_path)
+    asked = {}
+    compile_pdf = typst.compile
+
+    def spy(path, **options):
+        asked.update(options)
+        return compile_pdf(path, **options)
+
+    monkeypatch.setattr("amad_bench.analysis.paper.typst.compile", spy)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    asked.pop("format")
+    document = typst.query(source, "figure", **asked)
+    texts = {item["text"] for item in nested(json.loads(document)) if isinstance(item.get("text"), str)}
+    primary = results[results["primary"]]
+    assert printed(primary["mean"]) <= texts
+    assert printed(primary["ci_low"]) <= texts
+    assert not printed(results.query("metric == 'TER'")["mean"]) <= texts
+    assert {"amad_kl", "teacher", "no data limit", "pixels: size 48, patch 8", "inconclusive"} <= texts
+
+
+def printed(numbers):
+    """With one decimal; halves go up, as Typst rounds."""
+    return {str(Decimal(str(number)).quantize(Decimal("0.1"), ROUND_HALF_UP)) for number in numbers}
+
+
+def nested(value):
+    """All objects in a JSON value."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from nested(item)
+
+
+def test_no_number_is_typed(source):
+    """In the text, digits stand for lengths and in conditions only."""
+    _, text = source.read_text().split("------ text\n")
+    code = r"\d+(\.\d+)?(pt|fr|%)|(==|>) \d"
+    assert not re.findall(r"\d", re.sub(code, "", text))

@@ -1,0 +1,268 @@
+"""Results, headroom and comparisons against numbers computed from the generated scores in another way."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from sacrebleu.metrics.bleu import BLEU
+from statsmodels.stats.multitest import multipletests
+
+from amad_bench.analysis.cells import CELL
+from amad_bench.analysis.collect import collect
+from amad_bench.analysis.comparisons import compare
+from amad_bench.analysis.tables import comparisons_table, headroom_table, results_table
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import write_table
+
+VQA = (("vlt5", "vqa"),)
+
+
+@pytest.fixture(scope="module")
+def tables(fake_results):
+    return collect(*fake_results)
+
+
+@pytest.fixture(scope="module")
+def results(tables):
+    return results_table(tables.runs, tables.scores)
+
+
+@pytest.fixture(scope="module")
+def comparisons(tables):
+    return comparisons_table(tables.runs, tables.scores)
+
+
+def values(tables, run_id, metric, split="test"):
+    found = tables.scores.query("run_id == @run_id and metric == @metric and split == @split")
+    return found.sort_values("example_id")
+
+
+def sacre_bleu(rows):
+    sums = np.array(rows["statistics"].tolist()).sum(axis=0)
+    return BLEU.compute_bleu(
+        correct=sums[2:6].tolist(),
+        total=sums[6:].tolist(),
+        sys_len=int(sums[0]),
+        ref_len=int(sums[1]),
+        smooth_method="exp",
+    ).score
+
+
+def test_one_row_per_cell_loss_and_metric(results):
+    assert not results.duplicated([*CELL, "loss", "metric"]).any()
+    per_loss = {"vqa": 2, "captioning": 6, "translation": 4}
+    assert len(results) == 6 * sum(
+        per_loss[task] for task in ("vqa", "captioning", "translation", "vqa", "captioning")
+    )
+    primary = results[results["primary"]]
+    assert len(primary) == 5 * 6
+    assert set(zip(primary["task"], primary["metric"], strict=True)) == {
+        ("vqa", "vqa_accuracy"),
+        ("captioning", "CIDEr"),
+        ("translation", "BLEU"),
+    }
+    assert primary.groupby("loss")["n_seeds"].unique().map(list).to_dict() == {
+        "teacher": [1],
+        **{loss: [2] for loss in ("ce", "logit_kd", "one_to_one", "student_mean", "amad_kl")},
+    }
+
+
+def test_means_in_points(tables, results):
+    def mean(task, loss, metric):
+        rows = results.query("family == 'vlt5' and task == @task and loss == @loss and metric == @metric")
+        return rows["mean"].item()
+
+    runs = [f"vlt5-vqa-h8to2-amad_kl-s0{seed}" for seed in range(2)]
+    expected = np.mean([100 * values(tables, run, "vqa_accuracy")["value"].mean() for run in runs])
+    assert mean("vqa", "amad_kl", "vqa_accuracy") == pytest.approx(expected)
+    cider = values(tables, "vlt5-captioning-h8-teacher", "CIDEr")["value"].mean()
+    assert mean("captioning", "teacher", "CIDEr") == pytest.approx(100 * cider)
+    runs = [f"vlt5-translation-h8to2-ce-s0{seed}" for seed in range(2)]
+    expected = np.mean([sacre_bleu(values(tables, run, "BLEU")) for run in runs])
+    assert mean("translation", "ce", "BLEU") == pytest.approx(expected)
+
+
+def test_intervals_lie_around_the_means(results):
+    assert (results["ci_low"] < results["mean"]).all()
+    assert (results["mean"] < results["ci_high"]).all()
+
+
+def test_failed_runs_stay_visible(fake, tmp_path):
+    plan = fake.plan(cells=VQA, losses=("ce", "logit_kd", "amad_kl"), seeds=3)
+    for run in plan:
+        lost = run.id.endswith("logit_kd-s01") or "amad_kl" in run.id
+        fake.write(tmp_path, run, status="diverged" if lost else "done")
+    tables = collect(plan, tmp_path)
+    rows = results_table(tables.runs, tables.scores).query("primary").set_index("loss")
+    assert rows[["n_seeds", "n_failed"]].to_dict("list") == {
+        "n_seeds": [1, 3, 2, 0],
+        "n_failed": [0, 0, 1, 3],
+    }
+    assert math.isnan(rows.at["amad_kl", "mean"])
+    compared = comparisons_table(tables.runs, tables.scores)
+    assert compared["statement"].tolist() == ["not testable", "not testable"]
+    assert compared["reason"].unique().tolist() == ["no replicate has scores of both losses"]
+    assert compared["n_missing"].tolist() == [3, 3]
+    assert headroom_table(tables.runs, tables.scores)["difference"].notna().all()
+
+
+def test_a_plan_without_results_gives_tables_all_the_same(fake, tmp_path):
+    tables = collect(fake.plan(), tmp_path)
+    assert results_table(tables.runs, tables.scores)["mean"].isna().all()
+    assert set(comparisons_table(tables.runs, tables.scores)["statement"]) == {"not testable"}
+    flags = headroom_table(tables.runs, tables.scores)[
+        ["teacher_above_ce", "ce_below_ceiling", "images_matter"]
+    ]
+    assert flags.isna().all(axis=None)
+
+
+def test_headroom(tables):
+    table = headroom_table(tables.runs, tables.scores)
+    assert table["metric"].tolist() == ["vqa_accuracy", "Bleu_4", "BLEU", "vqa_accuracy", "Bleu_4"]
+    row = table.iloc[0]
+    teacher = "vlt5-vqa-h8-teacher"
+    students = [f"vlt5-vqa-h8to2-ce-s0{seed}" for seed in range(2)]
+
+    def score(run, split):
+        return 100 * values(tables, run, "vqa_accuracy", split)["value"].mean()
+
+    assert row["teacher"] == pytest.approx(score(teacher, "test"))
+    assert row["ce"] == pytest.approx(np.mean([score(run, "test") for run in students]))
+    assert row["difference"] == pytest.approx(row["teacher"] - row["ce"])
+    assert row["majority"] == pytest.approx(score(teacher, "test_majority"))
+    assert row["teacher_blind"] == pytest.approx(score(teacher, "test_blind"))
+    assert row["ce_blind"] == pytest.approx(np.mean([score(run, "test_blind") for run in students]))
+    assert bool(row["teacher_above_ce"]) is True
+    assert bool(row["ce_below_ceiling"]) is True
+    assert bool(row["majority_low"]) is False  # about 30 points in the generated scores
+    assert bool(row["images_matter"]) is True
+    assert table.loc[table["task"] != "vqa", ["majority_low", "images_matter"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "ce", "above", "below"),
+    [(70, 60, True, True), (69, 60, False, True), (100, 95, False, False)],
+)
+def test_headroom_flags_at_their_limits(fake, tmp_path, teacher, ce, above, below):
+    plan = fake.plan(cells=VQA, losses=("ce",), seeds=1)
+    for run, right in zip(plan, (teacher, ce), strict=True):
+        folder = fake.write(tmp_path, run)
+        scores = pd.DataFrame(
+            {
+                "run_id": run.id,
+                "split": "test",
+                "metric": "vqa_accuracy",
+                "example_id": [f"{number:03d}" for number in range(100)],
+                "cluster_id": [f"{number:03d}" for number in range(100)],
+                "value": [1.0] * right + [0.0] * (100 - right),
+                "statistics": None,
+            }
+        )
+        scores.to_parquet(folder / "scores.parquet", index=False)
+    tables = collect(plan, tmp_path)
+    row = headroom_table(tables.runs, tables.scores).iloc[0]
+    assert (row["teacher_above_ce"], row["ce_below_ceiling"]) == (above, below)
+    assert pd.isna(row["images_matter"])
+
+
+def test_amad_against_every_other_loss(comparisons):
+    assert len(comparisons) == 5 * 4
+    assert set(comparisons["loss_a"]) == {"amad_kl"}
+    assert comparisons["loss_b"].tolist()[:4] == ["ce", "logit_kd", "one_to_one", "student_mean"]
+    assert not comparisons["registered"].any()
+    assert set(comparisons["scope"]) == {"this teacher"}
+    assert set(comparisons["n_clusters"]) == {60}
+
+
+def test_comparison_is_paired_by_replicate_and_example(tables, comparisons):
+    a, b = (
+        np.stack(
+            [values(tables, f"blip-vqa-h8to2-{loss}-s0{seed}", "vqa_accuracy")["value"] for seed in range(2)]
+        )
+        for loss in ("amad_kl", "one_to_one")
+    )
+    clusters = values(tables, "blip-vqa-h8to2-ce-s00", "vqa_accuracy")["cluster_id"]
+    expected = compare(100 * a, 100 * b, clusters=clusters)
+    row = comparisons.query("family == 'blip' and task == 'vqa' and loss_b == 'one_to_one'").iloc[0]
+    for column in ("difference", "ci_low", "ci_high", "p_value", "df", "p_superiority", "effect_in_seed_sd"):
+        assert row[column] == pytest.approx(getattr(expected, column))
+
+
+def test_bleu_differences_are_those_of_sacrebleu(tables, comparisons):
+    row = comparisons.query("task == 'translation' and loss_b == 'ce'").iloc[0]
+    scores = [
+        np.mean(
+            [
+                sacre_bleu(values(tables, f"vlt5-translation-h8to2-{loss}-s0{seed}", "BLEU"))
+                for seed in range(2)
+            ]
+        )
+        for loss in ("amad_kl", "ce")
+    ]
+    assert row["difference"] == pytest.approx(scores[0] - scores[1])
+    assert "jackknife" in row["method"]
+
+
+def test_holm_within_the_cell_decides(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "vqa"), ("blip", "vqa")), seeds=4)
+    for run in plan:
+        fake.write(tmp_path, run)
+    tables = collect(plan, tmp_path)
+    compared = comparisons_table(tables.runs, tables.scores)
+    for _, family in compared.groupby("family"):
+        np.testing.assert_allclose(family["p_holm"], multipletests(family["p_value"], method="holm")[1])
+    assert ((compared["p_holm"] <= 0.05) == (compared["statement"] == "better")).all()
+    between = compared[(compared["p_value"] <= 0.05) & (compared["p_holm"] > 0.05)]
+    assert len(between) > 0, "the generated scores should hold a case where the adjustment matters"
+    assert set(between["statement"]) == {"inconclusive"}
+
+
+def test_scores_over_other_examples_are_refused(fake, tmp_path):
+    plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"), seeds=1)
+    for run in plan:
+        folder = fake.write(tmp_path, run)
+    pd.read_parquet(folder / "scores.parquet").iloc[1:].to_parquet(folder / "scores.parquet", index=False)
+    tables = collect(plan, tmp_path)
+    with pytest.raises(
+        UserError, match=r"vqa_accuracy of run .*: its example_ids on the split test are not those"
+    ):
+        comparisons_table(tables.runs, tables.scores)
+
+
+def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
+    for run in plan:
+        folder = fake.write(tmp_path, run)
+        if run.id.endswith("ce-s01"):
+            scores = pd.read_parquet(folder / "scores.parquet")
+            is_bleu = scores["metric"] == "BLEU"
+            few = [10.0, 10, 4, 2, 1, 0, 10, 9, 8, 7]
+            changed = [few] * is_bleu.sum()
+            changed[0] = [*few[:5], 19.0, *few[6:]]
+            scores.loc[is_bleu, "statistics"] = pd.Series(changed, index=scores.index[is_bleu], dtype=object)
+            scores.to_parquet(folder / "scores.parquet", index=False)
+    tables = collect(plan, tmp_path)
+    row = comparisons_table(tables.runs, tables.scores).iloc[0]
+    assert row["statement"] == "not testable"
+    assert "19 four-gram matches, 20 are needed" in row["reason"]
+    assert math.isnan(row["p_value"])
+    assert row["difference"] > 0
+
+
+def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
+    plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"))
+    for run in plan:
+        if run.id.endswith("amad_kl-s01"):
+            run.teacher_id = "another-teacher"
+        fake.write(tmp_path, run)
+    tables = collect(plan, tmp_path)
+    assert comparisons_table(tables.runs, tables.scores)["scope"].tolist() == ["teachers of this kind"]
+
+
+@pytest.mark.parametrize("table", [results_table, headroom_table, comparisons_table])
+def test_tables_read_from_files_give_the_same(tables, tmp_path, table):
+    write_table(tables.runs, tmp_path / "runs")
+    write_table(tables.scores, tmp_path / "scores")
+    runs, scores = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("runs", "scores"))
+    pd.testing.assert_frame_equal(table(runs, scores), table(tables.runs, tables.scores))
