@@ -1,0 +1,165 @@
+"""Config -> data -> teachers -> students -> tables -> figures -> paper; each rule is one amad-bench command.
+
+A job's science stands in `params`, so that exactly the runs whose science changed are redone. A run that fails
+scientifically is finished: its status.json says why. Weights and checkpoints are never outputs, since Snakemake
+deletes the outputs of a job that it repeats.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from amad_bench.plan.run import canonical_json
+from amad_bench.plan.workflow import planned
+from amad_bench.runtime.device import uses_gpu
+
+min_version("9.0")
+
+# One thread a process: two threads on small tensors were measured 8 times slower when runs go in parallel.
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+CONFIG, SETTINGS, PLAN = planned(workflow.configfiles, config, root=Path(workflow.basedir))
+
+if not config:  # an unconditional configfile would be merged under --configfile
+
+    configfile: str(CONFIG)
+
+
+GPU = int(uses_gpu(SETTINGS.device))
+STATUS = "results/runs/{run_id}/status.json"
+FIGURES = ["losses", "head_gap"]
+
+
+def ids(kind):
+    return "|".join(run.id for run in PLAN.runs if run.kind == kind) or "none"
+
+
+def science(wildcards):
+    return canonical_json(PLAN.by_id[wildcards.run_id].config)
+
+
+def prepared_data(wildcards):
+    return f"results/data/prepared/{PLAN.by_id[wildcards.run_id].data_key}.json"
+
+
+def needed_teacher(wildcards):
+    teacher = PLAN.by_id[wildcards.run_id].needs
+    return [STATUS.format(run_id=teacher)] if teacher else []
+
+
+def tables(*names):
+    return [f"results/tables/{name}.{suffix}" for name in names for suffix in ("parquet", "csv")]
+
+
+rule all:
+    input:
+        "paper/main.pdf",
+        tables("runs", "scores", "failures", "results", "headroom", "comparisons"),
+
+
+rule prepare:
+    output:
+        "results/data/prepared/{data_key}.json",
+    log:
+        "results/data/prepared/{data_key}.log",
+    benchmark:
+        "results/benchmarks/prepare-{data_key}.tsv"
+    threads: 1
+    priority: 20
+    shell:
+        "amad-bench data --config {CONFIG:q} --key {wildcards.data_key} > {log:q} 2>&1"
+
+
+rule teacher:
+    input:
+        ancient(prepared_data),
+    output:
+        STATUS,
+    params:
+        science=science,
+    log:
+        "results/runs/{run_id}/log.txt",
+    benchmark:
+        "results/runs/{run_id}/benchmark.tsv"
+    wildcard_constraints:
+        run_id=ids("teacher"),
+    threads: 1
+    priority: 10  # students wait for it
+    resources:
+        gpu=GPU,
+    shell:
+        "amad-bench run --config {CONFIG:q} --run {wildcards.run_id} > {log:q} 2>&1"
+
+
+use rule teacher as student with:
+    input:
+        ancient(prepared_data),
+        needed_teacher,
+    wildcard_constraints:
+        run_id=ids("student"),
+    priority: 0
+
+
+rule collect:
+    input:
+        expand(STATUS, run_id=PLAN.by_id),
+    output:
+        tables("runs", "scores", "failures"),
+    params:
+        plan=PLAN.hash,
+    log:
+        "results/logs/collect.txt",
+    benchmark:
+        "results/benchmarks/collect.tsv"
+    shell:
+        "amad-bench collect --config {CONFIG:q} > {log:q} 2>&1"
+
+
+rule compare:
+    input:
+        tables("runs", "scores"),
+    output:
+        tables("results", "headroom", "comparisons"),
+    params:
+        plan=PLAN.hash,
+    log:
+        "results/logs/compare.txt",
+    benchmark:
+        "results/benchmarks/compare.tsv"
+    shell:
+        "amad-bench compare --config {CONFIG:q} > {log:q} 2>&1"
+
+
+rule figures:
+    input:
+        "results/tables/results.parquet",
+    output:
+        expand("results/figures/{name}.{suffix}", name=FIGURES, suffix=["pdf", "png"]),
+    params:
+        plan=PLAN.hash,
+    log:
+        "results/logs/figures.txt",
+    benchmark:
+        "results/benchmarks/figures.tsv"
+    shell:
+        "amad-bench figures --config {CONFIG:q} > {log:q} 2>&1"
+
+
+rule paper:
+    input:
+        "paper/main.typ",
+        tables("runs", "results", "comparisons", "failures"),
+        rules.figures.output,
+    output:
+        "paper/main.pdf",
+    params:
+        plan=PLAN.hash,
+    log:
+        "results/logs/paper.txt",
+    benchmark:
+        "results/benchmarks/paper.tsv"
+    shell:
+        "amad-bench paper --config {CONFIG:q} > {log:q} 2>&1"

@@ -1,0 +1,207 @@
+"""The command line: what it prints, and how mistakes end."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from amad_bench.cli import main
+from amad_bench.plan.grid import expand
+from amad_bench.plan.schema import load_config
+
+COMMANDS = ("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean")
+
+
+@pytest.fixture
+def config(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shipped default config with two losses, in an empty working directory."""
+    raw = yaml.safe_load((repository / "configs/default.yaml").read_text())
+    raw["losses"] = [{"name": "ce"}, {"name": "one_to_one"}, {"name": "amad"}]
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+@pytest.fixture
+def ids(config: Path) -> list[str]:
+    return [run.id for run in expand(load_config(config)).runs]
+
+
+def finish(identifier: str, **status: Any) -> None:
+    folder = Path("results/runs") / identifier
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text(json.dumps({"status": "done", "wall_seconds": 60.0, **status}))
+
+
+def error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("amad-bench: error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_a_config(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert "--config" in capsys.readouterr().out
+
+
+def test_plan_as_json(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--json", "--config", str(config)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [run["id"] for run in printed["runs"]] == ids
+    assert {frozenset(run) for run in printed["runs"]} == {frozenset(("id", "kind", "config"))}
+    assert {frozenset(skip) for skip in printed["skipped"]} == {frozenset(("cell", "reason"))}
+
+
+def test_plan_for_people(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--config", str(config)]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[0].startswith(f"{config}: {len(ids)} runs (")
+    row = next(line for line in lines if line.startswith("vlt5 vqa scenes 8 -> 2 heads"))
+    assert row.split()[-3:] == ["-", "2", "2"]
+    assert sum("set `drop: extra`" in line for line in lines) == 5
+
+
+def test_a_limited_data_set_is_announced(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["datasets"]["scenes"]["limit"] = {"train": 20, "validation": 5, "test": 7}
+    config.write_text(yaml.safe_dump(raw))
+    main(["plan", "--config", str(config)])
+    assert "only a part of scenes is used: train 20, validation 5, test 7" in capsys.readouterr().out
+
+
+def test_every_mistake_has_its_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw |= {"replicates": 0, "sede": 1}
+    config.write_text(yaml.safe_dump(raw))
+    assert main(["plan", "--config", str(config)]) == 2
+    lines = capsys.readouterr().err.strip().split("\n")
+    assert len(lines) == 2
+    assert all(line.startswith(f"amad-bench: error: {config}: ") for line in lines)
+
+
+def test_a_missing_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no such config file" in error(["plan", "--config", str(tmp_path / "absent.yaml")], capsys)
+
+
+@pytest.mark.parametrize("command", ["run", "score", "data"])
+def test_an_unknown_run(
+    command: str, config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = error([command, "--config", str(config), "--run", ids[0] + "x"], capsys)
+    assert f"Did you mean {ids[0]!r}?" in line
+
+
+def test_an_unknown_data_key(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not in this plan" in error(["data", "--config", str(config), "--key", "scenes-0"], capsys)
+
+
+@pytest.mark.parametrize(("command", "before"), [("compare", "collect"), ("figures", "compare")])
+def test_tables_that_are_not_there_yet(
+    command: str, before: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"run `amad-bench {before}` first" in error([command, "--config", str(config)], capsys)
+
+
+def test_a_broken_table(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results/tables").mkdir(parents=True)
+    (tmp_path / "results/tables/results.parquet").write_text("no parquet")
+    assert "results.parquet: no readable parquet file" in error(["figures", "--config", str(config)], capsys)
+
+
+def test_status(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    teachers, students = ids[:5], ids[5:]
+    assert main(["status", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == f"{len(ids)} planned, 0 done, 0 failed, {len(ids)} left\n"
+    for identifier in teachers:
+        finish(identifier, wall_seconds=600.0)
+    finish(students[0])  # 60 s: students are expected to take as long as students
+    finish(students[1], status="diverged")
+    assert main(["status", "--config", str(config)]) == 0
+    left = len(students) - 2
+    assert capsys.readouterr().out.split("\n")[:2] == [
+        f"{len(ids)} planned, 6 done, 1 failed (diverged 1), {left} left",
+        f"about {left} min of work left for one process; n in parallel take 1/n of it",
+    ]
+
+
+def test_clean_asks_before_it_removes(
+    config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(ids[0])
+    finish("old-run-00000000")
+    assert main(["clean", "--config", str(config)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "results/runs/old-run-00000000\n"
+    assert "--yes" in captured.err
+    assert Path("results/runs/old-run-00000000").is_dir()
+    assert main(["clean", "--yes", "--config", str(config)]) == 0
+    assert [path.name for path in Path("results/runs").iterdir()] == [ids[0]]
+
+
+def spoilt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("amad_bench.plan.schema.load_config", fail)
+
+
+def test_an_interruption_and_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt(monkeypatch, KeyboardInterrupt())
+    assert main(["plan"]) == 130
+    assert capsys.readouterr().err == "amad-bench: interrupted\n"
+    spoilt(monkeypatch, ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        main(["plan"])
+
+
+def test_a_reader_that_goes_away_is_no_error(config: Path) -> None:
+    program = f"{sys.executable} -c 'from amad_bench.cli import main; main()'"
+    command = f"{program} plan --json --config {config} | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "{"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["plann"], ["run"], ["run", "--run", "x", "--device", "tpu"]])
+def test_wrong_usage_ends_with_code_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: amad-bench" in capsys.readouterr().err
+
+
+def test_importing_the_command_line_is_light() -> None:
+    code = "import sys, amad_bench.cli; print({'torch', 'pandas', 'pydantic', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_run_trains_on_the_device_that_was_asked_for(
+    config: Path, ids: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def train(run: Any, device: str) -> str:
+        calls.append((run.id, device))
+        return "diverged"
+
+    monkeypatch.setattr("amad_bench.training.run.train_run", train)
+    run: Callable[..., int] = lambda *more: main(["run", "--config", str(config), "--run", ids[0], *more])  # noqa: E731
+    assert run() == 0  # a scientific failure is a result
+    assert run("--device", "cpu") == 0
+    assert calls == [(ids[0], "auto"), (ids[0], "cpu")]
+    assert capsys.readouterr().out == f"{ids[0]}: diverged\n" * 2

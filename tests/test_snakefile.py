@@ -1,0 +1,185 @@
+"""The Snakefile's graph: run for real with stand-ins for the commands, in a folder of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+COMMAND = """
+import os, sys
+from pathlib import Path
+
+def tables(*names):
+    return [f"results/tables/{name}.{suffix}" for name in names for suffix in ("parquet", "csv")]
+
+command, options = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
+assert Path(options["--config"]).is_file() and os.environ["OMP_NUM_THREADS"] == "1"
+outputs = {
+    "data": [f"results/data/prepared/{options.get('--key')}.json"],
+    "run": [f"results/runs/{options.get('--run')}/status.json"],
+    "collect": tables("runs", "scores", "failures"),
+    "compare": tables("results", "headroom", "comparisons"),
+    "figures": [f"results/figures/{n}.{s}" for n in ("losses", "head_gap") for s in ("pdf", "png")],
+    "paper": ["paper/main.pdf"],
+}[command]
+if Path("broken").exists() and Path("broken").read_text() in options.get("--run", ""):
+    raise SystemExit("a bug")
+for output in outputs:
+    Path(output).write_text("made")
+with open("done.txt", "a") as file:
+    file.write(command + " " + options.get("--run", options.get("--key", "")) + chr(10))
+"""
+CONFIG = yaml.safe_load("""
+name: graph
+device: cpu
+replicates: 1
+datasets: {scenes: {train_images: 8, validation_images: 2, test_images: 2}}
+models:
+  vlt5:
+    inputs: {kind: regions, boxes: file, crop: 8, max_regions: 8}
+    teacher: {layers: 1, width: 16, feed_forward: 16, dropout: 0.0}
+    student: {layers: 1, width: 16, feed_forward: 16, dropout: 0.0}
+heads: {teacher: [4], student: [2]}
+losses: [{name: ce}, {name: amad}]
+sites: {vlt5: [encoder.self]}
+cells:
+  - {family: vlt5, task: vqa, dataset: scenes, vocabulary: 50, decoding: {max_length: 4, beams: 1},
+     teacher: &training {examples: all, steps: 4, batch: 2, learning_rate: 0.001, warmup: 0.1,
+                         weight_decay: 0.0, clip: 1.0, log_every: 1, evaluations: 1},
+     student: *training}
+""")
+
+
+class Project:
+    """A copy of the Snakefile and profile whose commands only make their outputs and note that they ran."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.folder = folder
+        (folder / "command.py").write_text(COMMAND)
+        rules = (repository / "Snakefile").read_text()
+        assert rules.count('"amad-bench ') == 6
+        (folder / "Snakefile").write_text(rules.replace('"amad-bench ', f'"{sys.executable} command.py '))
+        shutil.copytree(repository / "profiles", folder / "profiles")
+        (folder / "paper").mkdir()
+        (folder / "paper/main.typ").touch()
+        self.write("configs/default.yaml", CONFIG)
+
+    def write(self, name: str, config: object) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> list[str]:
+        """Runs to the end; the commands that were called, without the hash of an id."""
+        (self.folder / "done.txt").write_text("")
+        done = self.snakemake("--cores", "2", *arguments)
+        assert done.returncode == 0, done.stderr
+        return self.done()
+
+    def done(self) -> list[str]:
+        lines = (self.folder / "done.txt").read_text().split("\n")
+        return [line.rsplit("-", 1)[0].strip() for line in lines if line]
+
+
+@pytest.fixture
+def project(tmp_path: Path, repository: Path) -> Project:
+    return Project(tmp_path, repository)
+
+
+AFTER = ["collect", "compare", "figures", "paper"]
+
+
+@pytest.mark.slow
+def test_a_whole_run_then_nothing_then_only_what_changed(project: Project) -> None:
+    done = project.run()
+    assert done[0] == "data scenes"
+    assert sorted(done[1:4]) == [
+        "run vlt5-vqa-h4-teacher-none-s00",
+        "run vlt5-vqa-h4to2-amad_kl-none-s00",
+        "run vlt5-vqa-h4to2-ce-none-s00",
+    ]
+    assert done.index("run vlt5-vqa-h4-teacher-none-s00") < done.index("run vlt5-vqa-h4to2-amad_kl-none-s00")
+    assert done[4:] == AFTER
+
+    again = project.snakemake("-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+    losses = [{"name": "ce"}, {"name": "amad", "temperature": 0.5}]
+    project.write("configs/default.yaml", {**CONFIG, "losses": losses})
+    assert project.run() == ["run vlt5-vqa-h4to2-amad_kl-none-s00", *AFTER]
+
+
+@pytest.mark.slow
+def test_another_config_inherits_nothing_and_its_tables_replace_the_others(project: Project) -> None:
+    project.run()
+    project.write("other.yaml", {**CONFIG, "losses": [{"name": "ce"}]})
+    assert (
+        project.run("--configfile", "other.yaml") == AFTER
+    )  # its two runs are done already, amad is not asked for
+    assert project.run() == AFTER
+
+
+@pytest.mark.slow
+def test_a_run_that_crashes_leaves_the_others_going(project: Project) -> None:
+    (project.folder / "broken").write_text("-ce-")
+    failed = project.snakemake("--cores", "1")
+    assert failed.returncode == 1
+    assert "run vlt5-vqa-h4to2-amad_kl-none-s00" in project.done()
+    log = next((project.folder / "results/runs").glob("*-ce-*/log.txt"))
+    assert log.read_text() == "a bug\n"
+    (project.folder / "broken").unlink()
+    assert project.run() == ["run vlt5-vqa-h4to2-ce-none-s00", *AFTER]
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    return [line for line in done.stderr.split("\n") if line.startswith("amad-bench: error: ")]
+
+
+def test_mistakes_in_the_config_end_before_anything_runs(project: Project) -> None:
+    project.write("bad.yaml", {**CONFIG, "replicates": 0, "losses": [{"name": "amda"}]})
+    lines = refused(project.snakemake("-n", "--configfile", "bad.yaml"))
+    assert len(lines) == 2
+    assert "replicates" in lines[0]
+    assert "Did you mean 'amad'?" in lines[1]
+    project.write("configs/default.yaml", "name: [default")
+    assert "broken YAML" in refused(project.snakemake("-n"))[0]
+
+
+@pytest.mark.parametrize("file", [[], ["--configfile", "configs/default.yaml"]])
+def test_values_on_the_command_line_are_refused(project: Project, file: list[str]) -> None:
+    lines = refused(project.snakemake("-n", *file, "--config", "replicates=2"))
+    assert len(lines) == 1
+    assert "copy the file, change the copy" in lines[0]
+
+
+def test_two_config_files_are_refused(project: Project) -> None:
+    project.write("other.yaml", CONFIG)
+    lines = refused(project.snakemake("-n", "--configfile", "configs/default.yaml", "other.yaml"))
+    assert "one file was expected, found 2" in lines[0]
+
+
+@pytest.mark.parametrize(("device", "gpu"), [("cpu", "gpu=0"), ("cuda", "gpu=1")])
+def test_runs_on_a_gpu_take_turns(project: Project, device: str, gpu: str) -> None:
+    project.write("configs/default.yaml", {**CONFIG, "device": device})
+    done = project.snakemake("-n")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert text.count(f"resources: tmpdir=/tmp, {gpu}") == 3
+    profile = yaml.safe_load((project.folder / "profiles/default/config.yaml").read_text())
+    assert profile["resources"] == ["gpu=1"]
