@@ -78,21 +78,22 @@ def results_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per cell: is there room for a distillation loss between the plain student and the teacher?
 
-    blind: the same model with the images shuffled; majority: the most frequent output of the training split.
-    Flags are empty where one of their scores is missing or the condition is for VQA only.
+    Scores of the primary metric in per cent of its maximum. blind: the same model with the images shuffled;
+    majority: the most frequent output of the training split. Flags are empty where one of their scores is
+    missing or the condition is for VQA only.
     """
     book = ScoreBook(scores)
     rows = []
     for cell in cells(runs):
         task, losses = cell.axes["task"], cell.by_loss()
-        metric = "Bleu_4" if task == "captioning" else cell.primary_metric
+        metric = cell.primary_metric
         ce_runs = losses[CE]["run_id"].tolist() if CE in losses else []
         teacher_runs = cell.teachers["run_id"].tolist()
-        teacher = _mean_score(book, teacher_runs, metric, "test")
-        ce = _mean_score(book, ce_runs, metric, "test")
-        majority = _mean_score(book, teacher_runs, metric, "test_majority")
-        teacher_blind = _mean_score(book, teacher_runs, metric, "test_blind")
-        ce_blind = _mean_score(book, ce_runs, metric, "test_blind")
+        teacher = _per_cent(book, teacher_runs, metric, "test")
+        ce = _per_cent(book, ce_runs, metric, "test")
+        majority = _per_cent(book, teacher_runs, metric, "test_majority")
+        teacher_blind = _per_cent(book, teacher_runs, metric, "test_blind")
+        ce_blind = _per_cent(book, ce_runs, metric, "test_blind")
         vqa = task == "vqa"
         rows.append(
             cell.axes
@@ -106,18 +107,21 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                 "ce_blind": ce_blind,
                 "teacher_above_ce": _holds(teacher - ce - 10),
                 "ce_below_ceiling": _holds(95 - ce, strictly=True),
-                "majority_low": _holds(20 - majority) if vqa else None,
+                "ce_above_majority": _holds(ce - majority - 10),
+                "majority_low": _holds(20 - majority),
                 "images_matter": _holds(teacher - teacher_blind - 20) if vqa else None,
             }
         )
-    flags = ["teacher_above_ce", "ce_below_ceiling", "majority_low", "images_matter"]
+    flags = ["teacher_above_ce", "ce_below_ceiling", "ce_above_majority", "majority_low", "images_matter"]
     return pd.DataFrame(rows).astype(dict.fromkeys(flags, "boolean"))
 
 
-def _mean_score(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) -> float:
-    """Mean over the runs that have such scores, in points; NaN without any."""
+def _per_cent(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) -> float:
+    """Mean over the runs that have such scores, in per cent of the metric's maximum; NaN without any."""
     scored = book.having(run_ids, metric, split)
-    return float(book.matrix(scored, metric, split).scores_S().mean()) if scored else NAN
+    if not scored:
+        return NAN
+    return 100 * float(book.matrix(scored, metric, split).scores_S().mean()) / catalogue.METRICS[metric].maximum
 
 
 def _holds(margin: float, strictly: bool = False) -> bool | None:

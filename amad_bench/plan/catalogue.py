@@ -28,12 +28,13 @@ class OptionSpec:
 # ---------------------------------------------------------------------------------------------------- metrics
 @dataclass(frozen=True)
 class Metric:
-    """value * scale is what tables show. A corpus metric is a function of summed statistics, not a mean."""
+    """value * scale is what tables show, at most `maximum`. A corpus metric is a function of summed statistics."""
 
     name: str
     label: str
     unit: str
     scale: float = 100.0
+    maximum: float = 100.0
     corpus: bool = False
     higher_is_better: bool = True
     version: int = 1
@@ -55,7 +56,7 @@ METRICS: dict[str, Metric] = _by_name(
     Metric("Bleu_3", "BLEU-3", "points", corpus=True),
     Metric("Bleu_4", "BLEU-4", "points", corpus=True),
     Metric("ROUGE_L", "ROUGE-L", "points"),
-    Metric("CIDEr", "CIDEr", "points"),
+    Metric("CIDEr", "CIDEr", "points", maximum=1000.0),
     Metric("BLEU", "BLEU", "points", scale=1.0, corpus=True),
     Metric("BLEU_lc", "BLEU (lower case)", "points", scale=1.0, corpus=True),
     Metric("chrF2", "chrF2", "points", scale=1.0, corpus=True),

@@ -119,7 +119,7 @@ def test_a_plan_without_results_gives_tables_all_the_same(fake, tmp_path):
 
 def test_headroom(tables):
     table = headroom_table(tables.runs, tables.scores)
-    assert table["metric"].tolist() == ["vqa_accuracy", "Bleu_4", "BLEU", "vqa_accuracy", "Bleu_4"]
+    assert table["metric"].tolist() == ["vqa_accuracy", "CIDEr", "BLEU", "vqa_accuracy", "CIDEr"]
     row = table.iloc[0]
     teacher = "vlt5-vqa-h8-teacher"
     students = [f"vlt5-vqa-h8to2-ce-s0{seed}" for seed in range(2)]
@@ -137,7 +137,10 @@ def test_headroom(tables):
     assert bool(row["ce_below_ceiling"]) is True
     assert bool(row["majority_low"]) is False  # about 30 points in the generated scores
     assert bool(row["images_matter"]) is True
-    assert table.loc[table["task"] != "vqa", ["majority_low", "images_matter"]].isna().all(axis=None)
+    assert bool(row["ce_above_majority"]) is True
+    assert table.loc[table["task"] != "vqa", "images_matter"].isna().all()
+    captions = values(tables, "vlt5-captioning-h8-teacher", "CIDEr", "test")["value"]
+    assert table.iloc[1]["teacher"] == pytest.approx(10 * captions.mean())  # CIDEr ends at 10
 
 
 @pytest.mark.parametrize(
