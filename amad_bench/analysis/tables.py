@@ -121,7 +121,9 @@ def _per_cent(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) 
     scored = book.having(run_ids, metric, split)
     if not scored:
         return NAN
-    return 100 * float(book.matrix(scored, metric, split).scores_S().mean()) / catalogue.METRICS[metric].maximum
+    return (
+        100 * float(book.matrix(scored, metric, split).scores_S().mean()) / catalogue.METRICS[metric].maximum
+    )
 
 
 def _holds(margin: float, strictly: bool = False) -> bool | None:

@@ -14,10 +14,9 @@ from amad_bench.data.images import ImageArchive
 from amad_bench.data.regions import Box, crop_regions, grid_boxes, read_boxes, square_pixels
 from amad_bench.data.scenes_files import image_name
 from amad_bench.data.task_data import ImageTable
+from amad_bench.plan.catalogue import PREPARED_VERSION
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory, read_json
-
-IMAGES_VERSION = 1  # raise it whenever the arrays written here change
 
 
 def prepare_images(data_folder: Path, inputs: dict[str, Any], sources: dict[str, SplitSource]) -> Path:
@@ -42,7 +41,7 @@ def prepare_images(data_folder: Path, inputs: dict[str, Any], sources: dict[str,
                     )
                 archive_of[example.image] = archive
         names = sorted(archive_of)
-        identity = json.dumps([IMAGES_VERSION, inputs, names], sort_keys=True)
+        identity = json.dumps([PREPARED_VERSION, inputs, names], sort_keys=True)
         folder = data_folder / "prepared" / f"images-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
         if not folder.is_dir():
             with atomic_directory(folder) as temporary:

@@ -15,10 +15,9 @@ from amad_bench.data.scenes import SPLITS
 from amad_bench.data.scenes_files import write_scenes
 from amad_bench.data.task_data import Split, TaskData
 from amad_bench.data.tokenizer import EOS, PAD, Tokenizer, load_tokenizer, train_tokenizer
+from amad_bench.plan.catalogue import PREPARED_VERSION
 from amad_bench.runtime.files import atomic_directory, read_json
 from amad_bench.runtime.paths import data_dir
-
-PREPARED_VERSION = 1  # raise it whenever the arrays written here change
 
 # VL-T5's official prefixes; BLIP gets the bare question, and its caption follows a prompt.
 _SOURCES = {

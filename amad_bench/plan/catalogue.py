@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TRAINING_VERSION = 1
+PREPARED_VERSION = 1  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training
 PRETRAINING_AVAILABLE = ("none",)
 FIX = ("inner_width", "head_size")  # what stays when the number of heads changes
@@ -28,7 +29,7 @@ class OptionSpec:
 # ---------------------------------------------------------------------------------------------------- metrics
 @dataclass(frozen=True)
 class Metric:
-    """value * scale is what tables show, at most `maximum`. A corpus metric is a function of summed statistics."""
+    """value * scale is what tables show, at most `maximum`; a corpus metric comes from summed statistics."""
 
     name: str
     label: str

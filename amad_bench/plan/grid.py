@@ -11,6 +11,7 @@ from amad_bench.plan.catalogue import (
     FAMILIES,
     LOSSES,
     METRICS,
+    PREPARED_VERSION,
     TRAINING_VERSION,
     metrics_of,
     model_shape,
@@ -234,6 +235,7 @@ def _versions(cell: Cell, loss: str) -> dict[str, int]:
         f"dataset:{cell.dataset}": DATASETS[cell.dataset].version,
         f"family:{cell.family}": FAMILIES[cell.family].version,
         **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},
+        "prepared": PREPARED_VERSION,
         "training": TRAINING_VERSION,
         **{f"metric:{name}": METRICS[name].version for name in metrics_of(cell.task, cell.dataset)},
     }

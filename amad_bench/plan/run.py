@@ -36,6 +36,7 @@ class Run:
     def data_key(self) -> str:
         """Names what is prepared for this run; runs that read the same examples in the same form share it."""
         parts = {key: self.config[key] for key in ("family", "task", "dataset", "inputs", "tokenizer")}
+        parts["version"] = self.config["versions"]["prepared"]
         return f"{self.config['dataset']['name']}-{short_hash(parts)}"
 
 

@@ -106,7 +106,7 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
         "row_reduction": "mean",
     }
     assert set(config["versions"]) == {
-        *("dataset:scenes", "family:vlt5", "loss:ce", "loss:logit_kd", "loss:amad", "training"),
+        *("dataset:scenes", "family:vlt5", "loss:ce", "loss:logit_kd", "loss:amad", "prepared", "training"),
         *("metric:vqa_accuracy", "metric:vqa_accuracy_2021"),
     }
     assert config["model"] | {"heads": 2, "head_size": 24} == config["model"]
