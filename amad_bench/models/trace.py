@@ -47,8 +47,9 @@ class LayerTrace:
     output_weight_HDd: Tensor | None
 
     def scores_BHQK(self) -> Tensor:
-        """Pre-softmax scores in float32, masked cells -inf."""
-        scores_BHQK = self.query_BHQD.float() @ self.key_BHKD.float().transpose(-1, -2) * self.scale
+        """Pre-softmax scores in float32, under autocast too; masked cells -inf."""
+        with torch.autocast(self.query_BHQD.device.type, enabled=False):
+            scores_BHQK = self.query_BHQD.float() @ self.key_BHKD.float().transpose(-1, -2) * self.scale
         if self.bias_BHQK is not None:
             scores_BHQK = scores_BHQK + self.bias_BHQK.float()
         if self.mask_BHQK is not None:

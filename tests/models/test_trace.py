@@ -165,6 +165,17 @@ def test_a_row_without_a_key_is_zero_with_finite_gradient():
     assert torch.isfinite(query.grad).all()
 
 
+def test_maps_are_float32_under_autocast():
+    """The rows of a product in bfloat16 would be off by 1e-3; the projections themselves are in bfloat16."""
+    model = tiny_model("vlt5").eval()
+    batch = tiny_batch("vlt5")
+    with torch.autocast("cpu", dtype=torch.bfloat16), record(model) as recorder, torch.no_grad():
+        layer = recorder.trace(model(**batch), batch["labels"]).sites["encoder.self"][0]
+        inside = layer.probs_BHQK()
+    assert inside.dtype == torch.float32
+    assert torch.equal(inside, layer.probs_BHQK())
+
+
 def test_unknown_site_names_the_model_and_what_it_has():
     with pytest.raises(
         ValueError,
