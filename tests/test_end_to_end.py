@@ -1,4 +1,4 @@
-"""The whole way, as `make run CONFIG=configs/smoke.yaml` goes it: config -> runs -> tables -> figures -> paper."""
+"""The whole way, as `make run CONFIG=configs/smoke.yaml` goes it: from a config to the paper."""
 
 import os
 import re
