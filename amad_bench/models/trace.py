@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 # Module names of T5 (and VL-T5) and BLIP; the group is the layer's number.
 SITE_PATTERNS: tuple[tuple[str, str], ...] = (
@@ -30,7 +31,7 @@ SITE_PATTERNS: tuple[tuple[str, str], ...] = (
 
 
 class AttentionDomainError(RuntimeError):
-    """An attention map is missing or is no distribution; the message names the site and the layer."""
+    """The forward pass recorded no attention where some was asked for; names the site and the layer."""
 
 
 @dataclass
@@ -135,8 +136,10 @@ class Recorder:
                 )
         trace = self._layers[site, layer]
         query_mask_BQ = self._layers[companion, layer].query_mask_BQ
-        if site.startswith("decoder.") and query_mask_BQ.shape == labels_BL.shape:
-            query_mask_BQ = query_mask_BQ & (labels_BL != -100)
+        if site.startswith("decoder."):
+            # labels stand at the decoder's last positions; a prompt before them (BLIP captioning) is real text
+            prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
+            query_mask_BQ = query_mask_BQ & pad(labels_BL != -100, (prompt, 0), value=True)
         trace.query_mask_BQ = query_mask_BQ
         return trace
 

@@ -20,7 +20,9 @@ from amad_bench.runtime.progress import progress
 from amad_bench.scoring.validation import token_accuracy_and_loss
 from amad_bench.training.distill import Objective
 
-# The exclusion list of the official VL-T5 code. T5 names its norms `layer_norm`: they decay there, and here.
+LOG_EVERY = 20  # steps between two lines of the step log
+
+# The exclusion list of the official VL-T5 code. T5 and BLIP's ViT name their norms otherwise: they decay.
 NO_DECAY = ("bias", "LayerNorm.weight")
 
 
@@ -84,7 +86,7 @@ def train(
             rate = float(schedule.get_last_lr()[0])
             optimizer.step()
             schedule.step()
-            if step % options["log_every"] == 0 or step == 1 or step in evaluate_at:
+            if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
                 _log_step(log, step, rate, total, norm, parts)
             if step in evaluate_at:
                 accuracy, loss = token_accuracy_and_loss(model, data.validation, data.images, device)
@@ -116,7 +118,7 @@ def _write(log: Any, row: dict[str, Any]) -> None:
 def _warm_up_then_decay(step: int, steps: int, warmup: float) -> float:
     rising = warmup * steps
     if step < rising:
-        return (step + 1) / rising
+        return min(1.0, (step + 1) / rising)
     return max(0.0, (steps - step) / max(1.0, steps - rising))
 
 

@@ -1,5 +1,6 @@
 """A teacher's outputs on the training examples, computed once: it is frozen and sees each of them often."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -24,9 +25,10 @@ class TeacherOutputs:
         self.model = model.eval()
         self.split, self.images, self.sites, self.device = split, images, sites, device
         self.stored: Trace | None = None
-        first = self._forward(np.arange(min(BATCH, len(split))))
+        # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
+        chunks = np.array_split(np.arange(len(split)), math.ceil(len(split) / BATCH))
+        first = self._forward(chunks[0])
         if _bytes(first) / len(first.labels_BL) * len(split) <= MEMORY_LIMIT:
-            chunks = np.split(np.arange(len(split)), np.arange(BATCH, len(split), BATCH))
             self.stored = _concatenate([first, *(self._forward(rows) for rows in chunks[1:])])
 
     def trace(self, rows: np.ndarray) -> Trace:

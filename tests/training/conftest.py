@@ -35,7 +35,7 @@ cells:
     decoding: {{max_length: 4, beams: 1}}
     teacher: &training
       {{examples: all, steps: 6, batch: 8, learning_rate: {rate}, warmup: 0.1, weight_decay: 0.01, clip: 1.0,
-       log_every: 2, evaluations: 2}}
+       evaluations: 2}}
     student: *training
   - {{family: blip, task: vqa, dataset: scenes, vocabulary: 200, decoding: {{max_length: 4, beams: 1}},
      teacher: *training, student: *training}}

@@ -23,6 +23,10 @@ def test_schedule_rises_then_falls_to_zero():
     assert rates[55] == pytest.approx(0.5)
     assert rates[100] == 0.0
     assert _warm_up_then_decay(0, 10, 0.0) == 1.0
+    # 6 steps: the warm-up of .6 steps ends within the first, never above the given rate
+    assert [_warm_up_then_decay(step, 6, 0.1) for step in range(6)] == pytest.approx(
+        [1.0, 5 / 5.4, 4 / 5.4, 3 / 5.4, 2 / 5.4, 1 / 5.4]
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_training_learns_and_logs_each_part(tiny_plan, tmp_path):
     data = load_task_data(config)
     model = _fresh_model(config, data)
     before = token_accuracy_and_loss(model, data.train, data.images, "cpu")[1]
-    options = {**config["training"], "steps": 60, "learning_rate": 1e-2, "log_every": 30}
+    options = {**config["training"], "steps": 60, "learning_rate": 1e-2}
     train(
         model=model,
         objective=Objective(config["loss"]),

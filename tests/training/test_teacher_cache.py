@@ -13,11 +13,12 @@ from amad_bench.training.teacher_cache import TeacherOutputs
 from tests.training.conftest import pick
 
 
-@pytest.mark.parametrize("memory_limit", [2**31, 0])
+@pytest.mark.parametrize(("memory_limit", "chunk"), [(2**31, 7), (2**31, 47), (2**31, 100), (0, 7)])
 @pytest.mark.parametrize("family", ["vlt5", "blip"])
-def test_cached_rows_equal_a_forward_pass(tiny_plan, monkeypatch, family, memory_limit):
+def test_cached_rows_equal_a_forward_pass(tiny_plan, monkeypatch, family, memory_limit, chunk):
+    """48 examples: in chunks of 47, one example is left, in which all tensors have one row."""
     monkeypatch.setattr(teacher_cache, "MEMORY_LIMIT", memory_limit)
-    monkeypatch.setattr(teacher_cache, "BATCH", 7)
+    monkeypatch.setattr(teacher_cache, "BATCH", chunk)
     config = pick(tiny_plan(), family, "vqa", "teacher").config
     data = load_task_data(config)
     sites = ["encoder.self", "decoder.cross"] if family == "vlt5" else ["vision.self", "text.cross"]
