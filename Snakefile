@@ -30,6 +30,7 @@ if not config:  # an unconditional configfile would be merged under --configfile
 
 GPU = int(uses_gpu(SETTINGS.device))
 STATUS = "results/runs/{run_id}/status.json"
+COLLECTED = "results/plan.json"
 FIGURES = ["losses", "head_gap"]
 
 
@@ -108,6 +109,7 @@ rule collect:
         expand(STATUS, run_id=PLAN.by_id),
     output:
         tables("runs", "scores", "failures"),
+        COLLECTED,
     params:
         plan=PLAN.hash,
     log:
@@ -121,6 +123,7 @@ rule collect:
 rule compare:
     input:
         tables("runs", "scores"),
+        COLLECTED,
     output:
         tables("results", "headroom", "comparisons"),
     params:
@@ -136,6 +139,7 @@ rule compare:
 rule figures:
     input:
         "results/tables/results.parquet",
+        COLLECTED,
     output:
         expand("results/figures/{name}.{suffix}", name=FIGURES, suffix=["pdf", "png"]),
     params:
@@ -152,6 +156,7 @@ rule paper:
     input:
         "paper/main.typ",
         tables("runs", "results", "comparisons", "failures"),
+        COLLECTED,
         rules.figures.output,
     output:
         "paper/main.pdf",

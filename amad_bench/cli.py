@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import figures_dir, results_dir, run_dir, runs_dir, tables_dir
+from amad_bench.runtime.paths import DEFAULT_CONFIG, figures_dir, results_dir, run_dir, runs_dir, tables_dir
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from amad_bench.plan.grid import Plan
     from amad_bench.plan.run import Run
-
-DEFAULT_CONFIG = Path("configs/default.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,19 +146,52 @@ def collect(options: argparse.Namespace) -> None:
     from amad_bench.runtime.files import write_json_atomic, write_table
 
     planned = _plan(options)
-    tables = collect_runs(planned.runs, results_dir())
+    tables = collect_runs(planned, results_dir())
+    _forget_older_tables()
     for name in ("runs", "scores", "failures"):
         write_table(getattr(tables, name), tables_dir() / name)
-    write_json_atomic(results_dir() / "plan.json", planned.as_dict())
-    print(f"{len(tables.runs)} runs, {len(tables.failures)} without result, {len(tables.scores)} scores")
+    stamp = {"name": planned.name, "hash": planned.hash}
+    write_json_atomic(_collected_plan(), stamp | planned.as_dict())  # last: now the tables are this plan's
+    failed = (tables.runs["status"] != "done").sum()
+    print(
+        f"{len(tables.runs)} runs, {failed} without result, {len(tables.scores)} scores; "
+        f"{len(planned.skipped)} combinations skipped"
+    )
     for failure in tables.failures.to_dict("records"):
         print(f"{failure['run_id']}: {failure['status']}: {failure['reason']}", file=sys.stderr)
+
+
+def _collected_plan() -> Path:
+    return results_dir() / "plan.json"
+
+
+def _forget_older_tables() -> None:
+    """What was made from the tables that are replaced must not pass for made from the new ones."""
+    _collected_plan().unlink(missing_ok=True)
+    for name in ("results", "headroom", "comparisons"):
+        for suffix in ("parquet", "csv"):
+            (tables_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
+    for name in ("losses", "head_gap"):
+        for suffix in ("pdf", "png"):
+            (figures_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def _refuse_other_tables(options: argparse.Namespace) -> None:
+    """UserError unless the tables were collected for this plan."""
+    from amad_bench.runtime.files import read_json
+
+    path, what_to_do = _collected_plan(), f"run `amad-bench collect --config {options.config}` first"
+    if not path.exists():
+        raise UserError(f"{path}: no such file, nothing is collected yet; {what_to_do}")
+    if read_json(path).get("hash") != _plan(options).hash:
+        raise UserError(f"{path}: the tables were collected for another config (or version); {what_to_do}")
 
 
 def compare(options: argparse.Namespace) -> None:
     from amad_bench.analysis.tables import comparisons_table, headroom_table, results_table
     from amad_bench.runtime.files import write_table
 
+    _refuse_other_tables(options)
     runs, scores = _table("runs"), _table("scores")
     results = results_table(runs, scores)
     write_table(results, tables_dir() / "results")
@@ -174,6 +205,7 @@ def compare(options: argparse.Namespace) -> None:
 def figures(options: argparse.Namespace) -> None:
     from amad_bench.analysis.figures import figures as draw
 
+    _refuse_other_tables(options)
     for path in draw(_table("results"), figures_dir()):
         print(path)
 
@@ -181,6 +213,7 @@ def figures(options: argparse.Namespace) -> None:
 def paper(options: argparse.Namespace) -> None:
     from amad_bench.analysis.paper import paper as compile_paper
 
+    _refuse_other_tables(options)
     print(compile_paper(results_dir()))
 
 

@@ -67,7 +67,7 @@ def test_plan_as_json(config: Path, ids: list[str], capsys: pytest.CaptureFixtur
 def test_plan_for_people(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--config", str(config)]) == 0
     lines = capsys.readouterr().out.split("\n")
-    assert lines[0].startswith(f"{config}: {len(ids)} runs (")
+    assert lines[0].startswith(f"{config}: default: {len(ids)} runs (")
     row = next(line for line in lines if line.startswith("vlt5 vqa scenes 8 -> 2 heads"))
     assert row.split()[-3:] == ["-", "2", "2"]
     assert sum("set `drop: extra`" in line for line in lines) == 5
@@ -109,13 +109,60 @@ def test_an_unknown_data_key(config: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(("command", "before"), [("compare", "collect"), ("figures", "compare")])
 def test_tables_that_are_not_there_yet(
-    command: str, before: str, config: Path, capsys: pytest.CaptureFixture[str]
+    command: str, before: str, config: Path, collected: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for path in Path("results/tables").iterdir():
+        path.unlink()
     assert f"run `amad-bench {before}` first" in error([command, "--config", str(config)], capsys)
 
 
-def test_a_broken_table(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "results/tables").mkdir(parents=True)
+@pytest.fixture
+def collected(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables of runs none of which has run."""
+    assert main(["collect", "--config", str(config)]) == 0
+    capsys.readouterr()
+
+
+def test_collect_counts_failed_runs_and_skipped_combinations_apart(
+    config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["collect", "--config", str(config)]) == 0
+    captured = capsys.readouterr()
+    counted = f"{len(ids)} runs, {len(ids)} without result, 0 scores; 5 combinations skipped\n"
+    assert captured.out == counted
+    assert "vlt5-vqa-scenes-h8to2-one_to_one: skipped: one_to_one compares" in captured.err
+
+
+@pytest.mark.parametrize("command", ["compare", "figures", "paper"])
+def test_tables_of_another_config_are_refused(
+    command: str, config: Path, collected: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"seed": 1}))
+    line = error([command, "--config", str(other)], capsys)
+    assert "plan.json: the tables were collected for another config (or version)" in line
+    assert f"run `amad-bench collect --config {other}` first" in line
+    Path("results/plan.json").unlink()
+    line = error([command, "--config", str(config)], capsys)
+    assert f"nothing is collected yet; run `amad-bench collect --config {config}` first" in line
+
+
+def test_collecting_again_takes_away_what_was_made_from_the_older_tables(
+    config: Path, collected: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--config", str(config)]) == 0
+    Path("results/figures").mkdir()
+    Path("results/figures/losses.png").touch()
+    capsys.readouterr()
+    main(["collect", "--config", str(config)])
+    capsys.readouterr()
+    assert "run `amad-bench compare` first" in error(["figures", "--config", str(config)], capsys)
+    assert not Path("results/figures/losses.png").exists()
+
+
+def test_a_broken_table(
+    config: Path, collected: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "results/tables/results.parquet").write_text("no parquet")
     assert "results.parquet: no readable parquet file" in error(["figures", "--config", str(config)], capsys)
 

@@ -1,6 +1,7 @@
 """The Snakefile's graph: run for real with stand-ins for the commands, in a folder of its own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from amad_bench.plan.grid import expand
+from amad_bench.plan.schema import load_config
 
 COMMAND = """
 import os, sys
@@ -21,7 +25,7 @@ assert Path(options["--config"]).is_file() and os.environ["OMP_NUM_THREADS"] == 
 outputs = {
     "data": [f"results/data/prepared/{options.get('--key')}.json"],
     "run": [f"results/runs/{options.get('--run')}/status.json"],
-    "collect": tables("runs", "scores", "failures"),
+    "collect": [*tables("runs", "scores", "failures"), "results/plan.json"],
     "compare": tables("results", "headroom", "comparisons"),
     "figures": [f"results/figures/{n}.{s}" for n in ("losses", "head_gap") for s in ("pdf", "png")],
     "paper": ["paper/main.pdf"],
@@ -49,7 +53,7 @@ sites: {vlt5: [encoder.self]}
 cells:
   - {family: vlt5, task: vqa, dataset: scenes, vocabulary: 50, decoding: {max_length: 4, beams: 1},
      teacher: &training {examples: all, steps: 4, batch: 2, learning_rate: 0.001, warmup: 0.1,
-                         weight_decay: 0.0, clip: 1.0, log_every: 1, evaluations: 1},
+                         weight_decay: 0.0, clip: 1.0, evaluations: 1},
      student: *training}
 """)
 
@@ -125,11 +129,14 @@ def test_a_whole_run_then_nothing_then_only_what_changed(project: Project) -> No
 
 @pytest.mark.slow
 def test_another_config_inherits_nothing_and_its_tables_replace_the_others(project: Project) -> None:
+    project.write("configs/default.yaml", {**CONFIG, "seed": 7})
     project.run()
     project.write("other.yaml", {**CONFIG, "losses": [{"name": "ce"}]})
-    assert (
-        project.run("--configfile", "other.yaml") == AFTER
-    )  # its two runs are done already, amad is not asked for
+    other = expand(load_config(project.folder / "other.yaml"))
+    done = project.run("--configfile", "other.yaml")
+    assert done[2:] == AFTER
+    assert {path.name for path in (project.folder / "results/runs").iterdir()} >= set(other.by_id)
+    assert len(other.runs) == len(done[:2])  # neither the seed nor the loss amad is asked for
     assert project.run() == AFTER
 
 
@@ -180,6 +187,6 @@ def test_runs_on_a_gpu_take_turns(project: Project, device: str, gpu: str) -> No
     done = project.snakemake("-n")
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
-    assert text.count(f"resources: tmpdir=/tmp, {gpu}") == 3
+    assert len(re.findall(rf"^ *resources: .*\b{gpu}$", text, re.MULTILINE)) == 3
     profile = yaml.safe_load((project.folder / "profiles/default/config.yaml").read_text())
     assert profile["resources"] == ["gpu=1"]

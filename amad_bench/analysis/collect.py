@@ -1,13 +1,15 @@
 """The results of all planned runs as three tables; a run that is missing or failed is a row, never a gap."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
+from amad_bench.plan.grid import Plan
+from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 
@@ -18,6 +20,7 @@ FAILURE_COLUMNS = [
     "family",
     "task",
     "dataset",
+    "limit",
     "loss",
     "replicate",
     "status",
@@ -34,48 +37,35 @@ MEASURED = {  # of status.json, with the type of the column
     "best_step": "Int64",
 }
 NOT_RUN = "not_run"
+SKIPPED = "skipped"  # a combination that cannot be trained
 SCORED = ("done", "metric_unavailable")  # the second has the scores of its other metrics
-
-
-class PlannedRun(Protocol):
-    """What `collect` needs to know of a run of the plan."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def config(self) -> Mapping[str, Any]: ...
-    @property
-    def teacher_id(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
 class Tables:
-    """runs: a row per planned run; scores: per run, split, metric and example; failures: per run not done."""
+    """runs: a row per planned run; scores: per run, split, metric and example.
+
+    failures: per run that is not done and, with the status "skipped", per combination that is left out.
+    """
 
     runs: pd.DataFrame
     scores: pd.DataFrame
     failures: pd.DataFrame
 
 
-def collect(plan: Iterable[PlannedRun], results: Path) -> Tables:
+def collect(plan: Plan, results: Path) -> Tables:
     """Read `results`/runs/<id>/ of every planned run.
 
     UserError when a run there is broken or was made from another config, method version or data than planned.
     """
     rows, frames = [], []
-    for run in plan:
+    for run in plan.runs:
         folder = results / "runs" / run.id
         status, provenance = _outcome(run, folder)
         rows.append(_axes(run) | status | provenance)
         if status["status"] in SCORED:
-            frames.append(_scores(run.id, folder))
+            frames.append(_scores(run.id, folder, may_be_empty=status["status"] != "done"))
 
-    if not rows:
-        raise UserError(
-            "the plan has no runs, so there is nothing to collect; see the skipped cells of the plan"
-        )
     runs = pd.DataFrame(rows)
     runs = runs.astype(
         {
@@ -86,13 +76,16 @@ def collect(plan: Iterable[PlannedRun], results: Path) -> Tables:
             **MEASURED,
         }
     )
-    failures = runs.loc[runs["status"] != "done", FAILURE_COLUMNS].reset_index(drop=True)
-    scores = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=SCORE_COLUMNS)
+    failed = [row for row in rows if row["status"] != "done"]
+    skipped = [{"run_id": skip.cell, "status": SKIPPED, "reason": skip.reason} for skip in plan.skipped]
+    failures = pd.DataFrame([*failed, *skipped], columns=FAILURE_COLUMNS).astype({"replicate": "Int64"})
+    filled = [frame for frame in frames if not frame.empty]
+    scores = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=SCORE_COLUMNS)
     scores = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable", ignore_index=True)
     return Tables(runs.drop(columns="log_tail"), scores, failures)
 
 
-def _axes(run: PlannedRun) -> dict[str, Any]:
+def _axes(run: Run) -> dict[str, Any]:
     config, model = run.config, run.config["model"]
     is_teacher = run.kind == "teacher"
     return {
@@ -102,9 +95,11 @@ def _axes(run: PlannedRun) -> dict[str, Any]:
         "family": config["family"],
         "task": config["task"],
         "dataset": config["dataset"]["name"],
+        "dataset_options": _compact(config["dataset"]["options"]),
         "limit": describe_limit(config["dataset"]["limit"]),
         "examples": str(config["training"]["examples"]),
         "inputs": describe_inputs(config["inputs"]),
+        "vocabulary": config["tokenizer"]["vocabulary"],
         "teacher_heads": model["heads"] if is_teacher else config["teacher"]["heads"],
         "student_heads": None if is_teacher else model["heads"],
         "fix": config["fix"],
@@ -121,6 +116,7 @@ def _axes(run: PlannedRun) -> dict[str, Any]:
         "model": _compact(model),
         "training": _compact(config["training"]),
         "decoding": _compact(config["decoding"]),
+        "seeds": _compact(config["seeds"]),
         "versions": _compact(config["versions"]),
         "data_hash": config["dataset"]["hash"],
     }
@@ -133,10 +129,8 @@ def describe_limit(limit: Mapping[str, int] | None) -> str:
     return "limited to " + ", ".join(f"{split} {count}" for split, count in limit.items())
 
 
-def describe_inputs(inputs: Mapping[str, Any] | None) -> str:
+def describe_inputs(inputs: Mapping[str, Any]) -> str:
     """The features of an image that the model sees, e.g. "pixels: size 48, patch 8"."""
-    if inputs is None:
-        return "text only"
     details = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in inputs.items() if key != "kind")
     return f"{inputs['kind']}: {details}"
 
@@ -145,7 +139,7 @@ def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def _outcome(run: PlannedRun, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _outcome(run: Run, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Columns from status.json and the provenance from run.json."""
     if not (folder / "run.json").exists():
         return _not_run("never started"), {}
@@ -155,14 +149,16 @@ def _outcome(run: PlannedRun, folder: Path) -> tuple[dict[str, Any], dict[str, A
         return _not_run("started, never finished"), dict(written["provenance"])
     status = read_json(folder / "status.json")
     known = {key: status.get(key) for key in ("status", "reason", *MEASURED)}
+    known["signatures"] = _compact(status.get("signatures", {}))
     return known | {"log_tail": "\n".join(status.get("log_tail", []))}, dict(written["provenance"])
 
 
 def _not_run(reason: str) -> dict[str, Any]:
-    return {"status": NOT_RUN, "reason": reason, **dict.fromkeys(MEASURED), "log_tail": ""}
+    unknown = dict.fromkeys(MEASURED)
+    return {"status": NOT_RUN, "reason": reason, **unknown, "signatures": "{}", "log_tail": ""}
 
 
-def _refuse_mixing(run: PlannedRun, folder: Path, written: Mapping[str, Any]) -> None:
+def _refuse_mixing(run: Run, folder: Path, written: Mapping[str, Any]) -> None:
     planned = json.loads(json.dumps(run.config))
     difference = _first_difference(planned, written.get("config"), "")
     if difference:
@@ -187,7 +183,7 @@ def _first_difference(planned: Any, found: Any, path: str) -> str:
     return "" if planned == found else f"{path or 'config'} is {found!r}, the plan says {planned!r}"
 
 
-def _scores(run_id: str, folder: Path) -> pd.DataFrame:
+def _scores(run_id: str, folder: Path, may_be_empty: bool) -> pd.DataFrame:
     path = folder / "scores.parquet"
     what_to_do = "delete the run's folder and run again"
     if not path.exists():
@@ -196,7 +192,8 @@ def _scores(run_id: str, folder: Path) -> pd.DataFrame:
         scores = pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no readable parquet file ({error}); {what_to_do}") from None
-    if list(scores.columns) != SCORE_COLUMNS or scores.empty or set(scores["run_id"]) != {run_id}:
+    expected = {run_id} if not (may_be_empty and scores.empty) else set()
+    if list(scores.columns) != SCORE_COLUMNS or set(scores["run_id"]) != expected:
         raise UserError(
             f"{path}: rows of run {run_id} with {', '.join(SCORE_COLUMNS)} were expected; {what_to_do}"
         )

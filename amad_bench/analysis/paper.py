@@ -9,6 +9,7 @@ import pandas as pd
 import typst
 
 from amad_bench.analysis.cells import TEACHER
+from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
@@ -19,6 +20,7 @@ INPUTS = (
     "tables/results.csv",
     "tables/comparisons.csv",
     "tables/failures.csv",
+    "tables/failures.parquet",
     "figures/losses.png",
     "figures/head_gap.png",
 )
@@ -35,7 +37,7 @@ def paper(
         if not path.is_file():
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
-    facts = _facts(pd.read_parquet(results / "tables/runs.parquet"))
+    facts = _facts(*(pd.read_parquet(results / f"tables/{name}.parquet") for name in ("runs", "failures")))
     pdf = typst.compile(
         source.resolve(),
         root=root,
@@ -50,7 +52,7 @@ def paper(
     return output
 
 
-def _facts(runs: pd.DataFrame) -> dict[str, Any]:
+def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     """What the text says in numbers and names."""
     students = runs[runs["kind"] == "student"]
     return {
@@ -71,10 +73,29 @@ def _facts(runs: pd.DataFrame) -> dict[str, Any]:
         "replicates": len(set(students["replicate"])),
         "planned": len(runs),
         "failed": len(runs[runs["status"] != "done"]),
-        "commits": _distinct(runs, "commit"),
+        "skipped": len(failures[failures["status"] == SKIPPED]),
+        "signatures": _signatures(runs),
+        "commits": _commits(runs),
         "machines": _distinct(runs, "cpu"),
         "torch": _distinct(runs, "torch"),
     }
+
+
+def _signatures(runs: pd.DataFrame) -> list[str]:
+    """How sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
+    found = set()
+    for task, dataset, signatures in zip(runs["task"], runs["dataset"], runs["signatures"], strict=True):
+        metric = catalogue.primary_metric(task, dataset)
+        if signature := json.loads(signatures).get(metric):
+            found.add(f"{metric}|{signature}")
+    return sorted(found)
+
+
+def _commits(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each commit once, or twice when it was used with and without uncommitted changes."""
+    made = runs.reindex(columns=["commit", "dirty"]).dropna(subset=["commit"])
+    found = {(row["commit"], row["dirty"] is True) for row in made.to_dict("records")}
+    return [{"commit": commit, "dirty": dirty} for commit, dirty in sorted(found)]
 
 
 def _distinct(runs: pd.DataFrame, column: str) -> list[str]:

@@ -112,8 +112,10 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                 "images_matter": _holds(teacher - teacher_blind - 20) if vqa else None,
             }
         )
+    scores_of = ["metric", "teacher", "ce", "difference", "majority", "teacher_blind", "ce_blind"]
     flags = ["teacher_above_ce", "ce_below_ceiling", "ce_above_majority", "majority_low", "images_matter"]
-    return pd.DataFrame(rows).astype(dict.fromkeys(flags, "boolean"))
+    table = pd.DataFrame(rows, columns=[*CELL, *scores_of, *flags])
+    return table.astype(dict.fromkeys(flags, "boolean"))
 
 
 def _per_cent(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) -> float:

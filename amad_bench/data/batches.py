@@ -20,10 +20,13 @@ def make_batch(
     input_ids, attention_mask (B, L) int64; labels (B, T) int64, -100 = padding. Regions: vis_feats (B, R, F)
     and boxes (B, R, 4) float32, vis_attention_mask (B, R) int64. Pixels: pixel_values (B, 3, S, S) float32.
     Colours are scaled from 0..255 to -1..1. An example without an image has zeros and an empty mask.
+    Lengths are the split's; of a split that is mostly padding, those of the batch's longest example.
     """
     rows = np.asarray(rows)
-    input_ids_BL = torch.from_numpy(split.source_ids_NL[rows])
-    labels_BT = torch.from_numpy(split.target_ids_NL[rows])
+    source_ids_BL, target_ids_BT = split.source_ids_NL[rows], split.target_ids_NL[rows]
+    if split.mostly_padding:
+        source_ids_BL, target_ids_BT = _trimmed(source_ids_BL), _trimmed(target_ids_BT)
+    input_ids_BL, labels_BT = torch.from_numpy(source_ids_BL), torch.from_numpy(target_ids_BT)
     batch = {
         "input_ids": input_ids_BL,
         "attention_mask": (input_ids_BL != PAD).long(),
@@ -47,6 +50,11 @@ def make_batch(
     scaled = batch[colours].float().div_(127.5).sub_(1.0)
     batch[colours] = scaled.mul_(there.to(device))
     return batch
+
+
+def _trimmed(ids_BL: np.ndarray) -> np.ndarray:
+    """Without the columns at the end in which every example is padded."""
+    return np.ascontiguousarray(ids_BL[:, : int((ids_BL != PAD).sum(axis=1).max())])
 
 
 def _rows_of(table_M: np.ndarray, rows_B: np.ndarray) -> np.ndarray:

@@ -1,5 +1,11 @@
-"""Image captions in the layout of COCO and of Flickr8k: one example per image, all captions as references."""
+"""Image captions in the layout of COCO and of Flickr8k: one example per image, all captions as references.
 
+An example's target is one of its captions, chosen by a hash of the image id: validation during training sees
+one caption per image, and where captions have an order of wordings, all wordings must count. (Training itself
+takes every caption, see `prepare`.)
+"""
+
+import hashlib
 from pathlib import Path
 
 from amad_bench.data.records import RESTORE, Example, check_text, read_lines, read_records, take_id, take_text
@@ -50,12 +56,13 @@ def read_flickr8k(tokens_path: Path, images_path: Path) -> list[Example]:
 def _example(image_id: str, name: str, captions: list[str], where: str) -> Example:
     if not captions:
         raise UserError(f"{where}: no caption for image {name}; add one or remove the image")
+    chosen = int.from_bytes(hashlib.sha256(f"target|{image_id}".encode()).digest()) % len(captions)
     return Example(
         example_id=image_id,
         cluster_id=image_id,
         image=name,
         source="",
-        target=captions[0],
+        target=captions[chosen],
         references=tuple(captions),
         where=where,
     )

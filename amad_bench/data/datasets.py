@@ -32,7 +32,7 @@ def read_examples(dataset: dict[str, Any], task: str, folder: Path) -> dict[str,
     """split -> examples, in a fixed hashed order, cut to the data set's `limit`.
 
     dataset: the canonical config's record; folder: the generated files (unused for real data sets).
-    UserError: an empty split, and whatever the files' readers find.
+    UserError: an empty split, a limit above a split's examples, and whatever the files' readers find.
     """
     name = dataset["name"]
     sources = READERS[name](folder if name == "scenes" else amad_data(), task)
@@ -42,6 +42,11 @@ def read_examples(dataset: dict[str, Any], task: str, folder: Path) -> dict[str,
         if not source.examples:
             raise UserError(
                 f"{name}: its {split} split has no {task} examples; check the files it is read from"
+            )
+        if limit and limit[split] > len(source.examples):
+            raise UserError(
+                f"limit.{split}: {limit[split]} asked for,"
+                f" {name} has {len(source.examples)} {split} examples; lower it"
             )
         key = partial(_shuffle_key, name, split)
         ordered = sorted(source.examples, key=key)
@@ -119,7 +124,11 @@ def _multi30k(root: Path, task: str) -> dict[str, SplitSource]:
                 folder / "raw" / f"{name}.en.gz",
                 folder / "raw" / f"{name}.de.gz",
                 folder / "image_splits" / f"{name}.txt",
-                photos=read_flickr8k_join(folder / "join_flickr8k" / f"{name}.tsv", flickr8k_splits),
+                photos=read_flickr8k_join(
+                    folder / "join_flickr8k" / f"{name}.tsv",
+                    folder / "image_splits" / f"{name}.txt",
+                    flickr8k_splits,
+                ),
             ),
             root / "flickr8k" / "images_112.tar",
         )

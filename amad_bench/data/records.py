@@ -1,6 +1,8 @@
 """One example of any task, and reading text and JSON records with errors that name file and record."""
 
 import gzip
+import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 
+# JSON can spell half of a UTF-16 pair; no UTF-8 file can hold it.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 RESTORE = "restore the file (SHA256SUMS tells the right content) or fix the record"
 
 
@@ -50,7 +54,7 @@ def read_lines(path: Path) -> list[str]:
         raise UserError(
             f"{path}: no such file; put it there or set AMAD_DATA to the folder that has it"
         ) from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read ({error}); {RESTORE}") from None
     lines = content.split(b"\n")
     if lines[-1] == b"":
@@ -87,7 +91,11 @@ def take_text(record: dict[str, Any], key: str, where: str) -> str:
 
 
 def check_text(text: Any, what: str, where: str) -> str:
-    """The text without surrounding white space; UserError when it is empty or no text."""
+    """The text without surrounding white space; UserError when it is empty, no text or not Unicode."""
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{where}: {what} is empty or not a text; write one or remove the record")
+    if _SURROGATE.search(text):
+        raise UserError(
+            f"{where}: {what} has half a character (a lone surrogate, \\ud800 to \\udfff); fix it"
+        )
     return text.strip()

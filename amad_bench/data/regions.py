@@ -46,6 +46,8 @@ def read_boxes(path: Path, max_regions: int) -> dict[str, list[Box]]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected an object {{image id: boxes}}; restore the file")
     for image_id, boxes in content.items():
+        if not (image_id.isascii() and image_id.isdigit()):
+            raise UserError(f"{path}: key {image_id!r} must be an image id, a whole number; fix it")
         if not isinstance(boxes, list) or not 0 < len(boxes) <= max_regions:
             raise UserError(
                 f"{path}: image {image_id} needs a list of 1 to {max_regions} boxes (inputs.max_regions);"

@@ -1,11 +1,12 @@
 """Prepared examples and images of one task, as arrays."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-from amad_bench.data.tokenizer import Tokenizer
+from amad_bench.data.tokenizer import PAD, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Split:
     """N examples; ids are int64, padded with 0, all splits of a task to the same lengths.
 
     target_ids_NL end with EOS and have no BOS. image_rows_N are rows of the ImageTable, -1 = no image.
-    references: what predictions are scored against (train: the target).
+    references: what predictions are scored against (train: the target). Captions: the target is one of them.
     """
 
     example_ids: list[str]
@@ -25,6 +26,12 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.example_ids)
+
+    @cached_property
+    def mostly_padding(self) -> bool:
+        """Whether more than half of the ids are padding, as in real text with its few very long sentences."""
+        ids = (self.source_ids_NL, self.target_ids_NL)
+        return bool(sum(np.count_nonzero(part == PAD) for part in ids) > sum(part.size for part in ids) / 2)
 
     def first(self, n: int) -> "Split":
         """The first n examples (all of them where there are fewer)."""

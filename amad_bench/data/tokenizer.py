@@ -17,6 +17,8 @@ class Tokenizer:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        # Else the text "</s>" would become the id EOS. A tokenizer file does not keep this.
+        backend.encode_special_tokens = True
 
     @property
     def size(self) -> int:

@@ -38,20 +38,34 @@ def read_pairs(
     return examples
 
 
-def read_flickr8k_join(path: Path, splits: tuple[str, ...]) -> dict[int, str]:
+_JOIN_HEADER = "line_0based\tmulti30k_image\tflickr8k_image\tflickr8k_split"
+
+
+def read_flickr8k_join(path: Path, images_path: Path, splits: tuple[str, ...]) -> dict[int, str]:
     """0-based line -> Flickr8k file name, for the photos whose Flickr8k split is one of `splits`.
 
     Multi30K and Flickr8k split the same photos differently: 867 joined train lines are Flickr8k dev photos,
     871 Flickr8k test photos, and 173 joined test lines are Flickr8k train photos. A line keeps its photo only
     where both agree: no photo may serve training in one data set and evaluation in the other.
+    UserError: no header, a broken row, another Multi30K image than the image list has in that line.
     """
+    header, *rows = read_lines(path) or [""]
+    images = read_lines(images_path)
+    if header != _JOIN_HEADER:
+        raise UserError(f"{path}: line 1: expected the header {_JOIN_HEADER!r}; {RESTORE}")
     photos: dict[int, str] = {}
-    for number, line in enumerate(read_lines(path)[1:], start=2):
+    for number, line in enumerate(rows, start=2):
         cells = line.split("\t")
         if len(cells) != 4 or not cells[0].isdigit():
             raise UserError(
                 f"{path}: line {number}: expected line, Multi30K image, Flickr8k image and split; {RESTORE}"
             )
+        row = int(cells[0])
+        if images[row : row + 1] != [cells[1]]:
+            raise UserError(
+                f"{path}: line {number}: {cells[1]} is not the image in line {row + 1} of {images_path};"
+                f" {RESTORE}"
+            )
         if cells[3] in splits:
-            photos[int(cells[0])] = cells[2]
+            photos[row] = cells[2]
     return photos

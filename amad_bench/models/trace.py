@@ -137,7 +137,7 @@ class Recorder:
         trace = self._layers[site, layer]
         query_mask_BQ = self._layers[companion, layer].query_mask_BQ
         if site.startswith("decoder."):
-            # labels stand at the decoder's last positions; a prompt before them (BLIP captioning) is real text
+            # labels stand at the last positions; a prompt before them (BLIP captioning) is real text
             prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
             query_mask_BQ = query_mask_BQ & pad(labels_BL != -100, (prompt, 0), value=True)
         trace.query_mask_BQ = query_mask_BQ

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TRAINING_VERSION = 1
+ANALYSIS_VERSION = 1  # of the tables, figures and paper that analysis/ makes of the runs' files
 PREPARED_VERSION = 1  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training
 PRETRAINING_AVAILABLE = ("none",)
@@ -33,11 +34,9 @@ class Metric:
 
     name: str
     label: str
-    unit: str
     scale: float = 100.0
     maximum: float = 100.0
     corpus: bool = False
-    higher_is_better: bool = True
     version: int = 1
 
 
@@ -49,19 +48,19 @@ def _by_name(*records: Any) -> dict[str, Any]:
 
 
 METRICS: dict[str, Metric] = _by_name(
-    Metric("vqa_accuracy", "VQA accuracy", "%"),
-    Metric("vqa_accuracy_2021", "VQA accuracy (2021 rule)", "%"),
-    Metric("exact_match", "Exact match", "%"),
-    Metric("Bleu_1", "BLEU-1", "points", corpus=True),
-    Metric("Bleu_2", "BLEU-2", "points", corpus=True),
-    Metric("Bleu_3", "BLEU-3", "points", corpus=True),
-    Metric("Bleu_4", "BLEU-4", "points", corpus=True),
-    Metric("ROUGE_L", "ROUGE-L", "points"),
-    Metric("CIDEr", "CIDEr", "points", maximum=1000.0),
-    Metric("BLEU", "BLEU", "points", scale=1.0, corpus=True),
-    Metric("BLEU_lc", "BLEU (lower case)", "points", scale=1.0, corpus=True),
-    Metric("chrF2", "chrF2", "points", scale=1.0, corpus=True),
-    Metric("TER", "TER", "points", scale=1.0, corpus=True, higher_is_better=False),
+    Metric("vqa_accuracy", "VQA accuracy"),
+    Metric("vqa_accuracy_2021", "VQA accuracy (2021 rule)"),
+    Metric("exact_match", "Exact match"),
+    Metric("Bleu_1", "BLEU-1", corpus=True),
+    Metric("Bleu_2", "BLEU-2", corpus=True),
+    Metric("Bleu_3", "BLEU-3", corpus=True),
+    Metric("Bleu_4", "BLEU-4", corpus=True),
+    Metric("ROUGE_L", "ROUGE-L"),
+    Metric("CIDEr", "CIDEr", maximum=1000.0),
+    Metric("BLEU", "BLEU", scale=1.0, corpus=True),
+    Metric("BLEU_lc", "BLEU (lower case)", scale=1.0, corpus=True),
+    Metric("chrF2", "chrF2", scale=1.0, corpus=True),
+    Metric("TER", "TER", scale=1.0, corpus=True),
 )
 
 
@@ -293,6 +292,11 @@ class Loss:
     def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The given options with every default filled in, in the catalogue's order."""
         return {key: options.get(key, spec.default) for key, spec in self.options.items()}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its name and every label that it can have without a `label:`."""
+        return (self.name, *(self.label({str(self.labelled_by): variant}) for variant in self.variants))
 
     def label(self, options: Mapping[str, Any]) -> str:
         return f"{self.name}_{self.complete(options)[self.labelled_by]}" if self.labelled_by else self.name

@@ -31,6 +31,7 @@ from amad_bench.plan.raw import (
 from amad_bench.runtime.errors import did_you_mean
 
 ROLES = ("teacher", "student")
+TAKEN_LABELS = {label: loss.name for loss in LOSSES.values() for label in loss.labels}
 
 
 def check_meaning(raw: Mapping[Any, Any]) -> list[str]:
@@ -145,7 +146,11 @@ def _losses(raw: Mapping[Any, Any]) -> Iterator[str]:
         label = entry.get("label") or loss.label(entry)
         if label == "teacher":
             yield f"{where}.label: tables call the teacher 'teacher'; choose another label"
-        if isinstance(label, str) and label in labels:
+        elif name == "ce" and "label" in entry:
+            yield f"{where}.label: tables find the student without distillation by its label ce; remove it"
+        elif isinstance(label, str) and label in TAKEN_LABELS and label not in (name, loss.label(entry)):
+            yield f"{where}.label: {label!r} stands for the loss {TAKEN_LABELS[label]}; choose another label"
+        elif isinstance(label, str) and label in labels:
             yield f"{where}: {labels[label]} is labelled {label!r} too; remove it or give it a `label:`"
         labels.setdefault(str(label), where)
 

@@ -7,6 +7,7 @@ from itertools import cycle, product
 from typing import Any
 
 from amad_bench.plan.catalogue import (
+    ANALYSIS_VERSION,
     DATASETS,
     FAMILIES,
     LOSSES,
@@ -33,10 +34,11 @@ class Skip:
 
 @dataclass(frozen=True)
 class Plan:
-    """runs: teachers before the students that need them."""
+    """runs: teachers before the students that need them. name: the config's, no part of any identity."""
 
     runs: list[Run]
     skipped: list[Skip] = field(default_factory=list)
+    name: str = ""
 
     @cached_property
     def by_id(self) -> dict[str, Run]:
@@ -44,9 +46,10 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """Changes exactly when the set of runs or of skipped combinations does."""
+        """Changes exactly when the set of runs or of skipped combinations does, or how they are analysed."""
         skipped = sorted([skip.cell, skip.reason] for skip in self.skipped)
-        return short_hash({"runs": sorted(self.by_id), "skipped": skipped}, 16)
+        parts = {"analysis": ANALYSIS_VERSION, "runs": sorted(self.by_id), "skipped": skipped}
+        return short_hash(parts, 16)
 
     def run(self, identifier: str) -> Run:
         """UserError for an id that is not in the plan."""
@@ -67,7 +70,7 @@ class Plan:
 def expand(config: Config) -> Plan:
     """Every cell x head counts x pre-training x loss x replicate; students share their teachers.
 
-    UserError when a file of a real data set is missing.
+    UserError when a file of a real data set is missing, or when every loss is skipped.
     """
     teachers: dict[str, Run] = {}
     students: list[Run] = []
@@ -83,24 +86,27 @@ def expand(config: Config) -> Plan:
                 _teacher(config, cell, shared, teacher_heads, teacher_pretraining, replicate)
                 for replicate in replicates
             ]
-            teachers |= {teacher.id: teacher for teacher in cell_teachers}
             for entry in config.losses:
                 reason = _unsupported(config, cell, entry, cell_teachers[0], heads)
                 if reason:
                     name = f"{cell.family}-{cell.task}-{cell.dataset}-h{teacher_heads}to{heads}"
                     skipped.append(Skip(f"{name}-{entry.shown_label}", reason))
                     continue
+                teachers |= {teacher.id: teacher for teacher in cell_teachers}
                 students += [
                     _student(config, cell, shared, teacher, entry, heads, pretraining, replicate)
                     for replicate, teacher in zip(
                         range(config.replicates), cycle(cell_teachers), strict=False
                     )
                 ]
+    if not students:
+        reasons = "; ".join(dict.fromkeys(skip.reason for skip in skipped))
+        raise UserError(f"{config.name}: the plan has no students, since every loss is skipped: {reasons}")
     runs = [*teachers.values(), *students]
     repeated = [identifier for identifier, count in Counter(run.id for run in runs).items() if count > 1]
     if repeated:
         raise RuntimeError(f"two runs share an id: {', '.join(repeated)}")
-    return Plan(runs, list(dict.fromkeys(skipped)))  # each pre-training pair skips alike
+    return Plan(runs, list(dict.fromkeys(skipped)), config.name)  # each pre-training pair skips alike
 
 
 def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: Run, heads: int) -> str:

@@ -25,7 +25,8 @@ def overview(plan: Plan) -> str:
         for run in plan.runs
         if run.config["dataset"]["limit"]
     }
-    lines = [f"{len(plan.runs)} runs ({kinds['teacher']} teachers, {kinds['student']} students)", ""]
+    by_kind = f"{kinds['teacher']} teachers, {kinds['student']} students"
+    lines = [f"{plan.name}: {len(plan.runs)} runs ({by_kind})", ""]
     lines += _aligned([["cell", *columns], *rows])
     for name, limit in limits.items():
         counted = ", ".join(f"{split} {count}" for split, count in limit.items())

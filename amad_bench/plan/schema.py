@@ -131,7 +131,7 @@ class LossEntry(Open):
 
 
 class Training(Closed):
-    """examples, batch: records; warmup: share of the steps; clip: gradient norm; log_every: steps."""
+    """examples, batch: records; warmup: share of the steps; clip: gradient norm."""
 
     examples: Examples
     steps: Count
@@ -140,7 +140,6 @@ class Training(Closed):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NotNegative
     clip: Positive
-    log_every: Count
     evaluations: Count
 
 

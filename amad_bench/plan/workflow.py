@@ -9,8 +9,7 @@ from amad_bench.plan.grid import Plan, expand
 from amad_bench.plan.schema import Config, load_config
 from amad_bench.plan.yaml_file import read_yaml
 from amad_bench.runtime.errors import UserError
-
-DEFAULT_CONFIG = "configs/default.yaml"
+from amad_bench.runtime.paths import DEFAULT_CONFIG
 
 
 def planned(given: Sequence[Path], merged: Mapping[str, Any], root: Path) -> tuple[Path, Config, Plan]:

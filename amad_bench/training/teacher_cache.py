@@ -25,6 +25,8 @@ class TeacherOutputs:
         self.model = model.eval()
         self.split, self.images, self.sites, self.device = split, images, sites, device
         self.stored: Trace | None = None
+        if split.mostly_padding:  # its batches have lengths of their own, which stored outputs would not fit
+            return
         # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
         chunks = np.array_split(np.arange(len(split)), math.ceil(len(split) / BATCH))
         first = self._forward(chunks[0])

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from amad_bench.plan.grid import Plan
+from amad_bench.plan.run import Run
+
 LOSSES = ("ce", "logit_kd", "one_to_one", "student_mean", "amad_kl")
 LEVEL = {
     "teacher": 0.8,
@@ -81,17 +84,13 @@ def make_config(
     }
 
 
-def make_plan(
-    cells=CELLS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=None
-) -> list[SimpleNamespace]:
+def make_plan(cells=CELLS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=None) -> Plan:
     teachers, students = {}, []
     for family, task in cells:
         for heads in gaps:
             teacher_id = f"{family}-{task}-h{heads[0]}-teacher"
             config = make_config(family, task, "teacher", teacher_id=None, heads=heads, limit=limit)
-            teachers[teacher_id] = SimpleNamespace(
-                id=teacher_id, kind="teacher", config=config, teacher_id=None
-            )
+            teachers[teacher_id] = Run(teacher_id, "teacher", config)
             for label in losses:
                 for replicate in range(seeds):
                     config = make_config(
@@ -103,18 +102,12 @@ def make_plan(
                         heads=heads,
                         limit=limit,
                     )
-                    students.append(
-                        SimpleNamespace(
-                            id=f"{family}-{task}-h{heads[0]}to{heads[1]}-{label}-s{replicate:02d}",
-                            kind="student",
-                            config=config,
-                            teacher_id=config["teacher"]["run_id"],
-                        )
-                    )
-    return [*teachers.values(), *students]
+                    identifier = f"{family}-{task}-h{heads[0]}to{heads[1]}-{label}-s{replicate:02d}"
+                    students.append(Run(identifier, "student", config, config["teacher"]["run_id"]))
+    return Plan([*teachers.values(), *students])
 
 
-def make_scores(run: SimpleNamespace, images: int = 60, per_image: int = 4) -> pd.DataFrame:
+def make_scores(run: Run, images: int = 60, per_image: int = 4) -> pd.DataFrame:
     """Scores whose level depends on the loss; images and seeds have effects that all losses share."""
     task = run.config["task"]
     label = "teacher" if run.kind == "teacher" else run.config["loss"]["label"]
@@ -170,9 +163,7 @@ def make_statistics(metric: str, chance: np.ndarray, own: np.random.Generator) -
     return [None] * n
 
 
-def write_run(
-    results: Path, run: SimpleNamespace, status: str = "done", reason: str = "", **changes: Any
-) -> Path:
+def write_run(results: Path, run: Run, status: str = "done", reason: str = "", **changes: Any) -> Path:
     folder = results / "runs" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     provenance = {
@@ -209,9 +200,9 @@ def fake() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def fake_results(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SimpleNamespace], Path]:
+def fake_results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
     """The default plan with all its runs done; read-only."""
     results, plan = tmp_path_factory.mktemp("fake") / "results", make_plan()
-    for run in plan:
+    for run in plan.runs:
         write_run(results, run)
     return plan, results

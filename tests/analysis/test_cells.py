@@ -1,11 +1,14 @@
 """Cells find their teachers by their axes, and scores of different examples are never put side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from amad_bench.analysis.cells import ScoreBook, cells
 from amad_bench.analysis.collect import collect
+from amad_bench.plan.grid import Plan
 from amad_bench.runtime.errors import UserError
 
 
@@ -54,9 +57,12 @@ def test_other_examples_are_refused(others):
 
 def test_runs_that_the_tables_cannot_tell_apart_are_refused(fake, tmp_path):
     plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1)
-    twin = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1)[-1]
-    twin.id = "the-twin"
+    last = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs[-1]
+    twin = replace(last, id="the-twin")
     with pytest.raises(UserError, match="runs vlt5-vqa-h8to2-ce-s00 and the-twin differ in nothing"):
-        cells(collect([*plan, twin], tmp_path).runs)
+        cells(collect(Plan([*plan.runs, twin]), tmp_path).runs)
     twin.config["training"]["examples"] = "all"
-    assert [cell.axes["examples"] for cell in cells(collect([*plan, twin], tmp_path).runs)] == ["6000", "all"]
+    assert [cell.axes["examples"] for cell in cells(collect(Plan([*plan.runs, twin]), tmp_path).runs)] == [
+        "6000",
+        "all",
+    ]

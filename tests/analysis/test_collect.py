@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from amad_bench.analysis.collect import SCORE_COLUMNS, collect, describe_inputs, describe_limit
+from amad_bench.plan.grid import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 
@@ -16,7 +17,7 @@ VQA = (("vlt5", "vqa"),)
 def test_one_row_per_planned_run_with_its_axes(fake_results):
     plan, results = fake_results
     tables = collect(plan, results)
-    assert tables.runs["run_id"].tolist() == [run.id for run in plan]
+    assert tables.runs["run_id"].tolist() == [run.id for run in plan.runs]
     assert set(tables.runs["status"]) == {"done"}
     assert tables.failures.empty
     row = tables.runs.set_index("run_id").loc["vlt5-vqa-h8to2-amad_kl-s01"]
@@ -26,6 +27,10 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "family": "vlt5",
         "task": "vqa",
         "dataset": "scenes",
+        "dataset_options": '{"seed": 0}',
+        "vocabulary": 400,
+        "seeds": '{"init": 1}',
+        "signatures": "{}",
         "limit": "no data limit",
         "examples": "6000",
         "inputs": "regions: boxes file, crop 8, max regions 8",
@@ -55,7 +60,7 @@ def test_scores_are_all_there_sorted_and_nothing_else(fake_results, fake):
     plan, results = fake_results
     scores = collect(plan, results).scores
     assert list(scores.columns) == SCORE_COLUMNS
-    assert len(scores) == sum(len(fake.scores(run)) for run in plan)
+    assert len(scores) == sum(len(fake.scores(run)) for run in plan.runs)
     keys = scores[SCORE_COLUMNS[:4]]
     assert keys.equals(keys.sort_values(SCORE_COLUMNS[:4], ignore_index=True))
     statistics = scores.loc[scores["metric"] == "chrF2", "statistics"].iloc[0]
@@ -66,7 +71,7 @@ def test_scores_are_all_there_sorted_and_nothing_else(fake_results, fake):
 def test_equal_science_gives_equal_bytes(fake, tmp_path):
     """Written in another order, on another machine, in another time: the same table of scores."""
     plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
-    for name, order in (("a", plan), ("b", plan[::-1])):
+    for name, order in (("a", plan.runs), ("b", plan.runs[::-1])):
         for run in order:
             folder = fake.write(tmp_path / name, run)
             if name == "b":
@@ -80,13 +85,13 @@ def test_equal_science_gives_equal_bytes(fake, tmp_path):
 
 def test_missing_unfinished_and_failed_runs_are_rows(fake, tmp_path):
     plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"))
-    never, unfinished, diverged, *rest = plan[::-1]
+    never, unfinished, diverged, *rest = plan.runs[::-1]
     for run in rest:
         fake.write(tmp_path, run)
     (fake.write(tmp_path, unfinished) / "status.json").unlink()
     fake.write(tmp_path, diverged, status="diverged", reason="loss is NaN at step 120")
     tables = collect(plan, tmp_path)
-    assert len(tables.runs) == len(plan)
+    assert len(tables.runs) == len(plan.runs)
     failures = tables.failures.set_index("run_id")
     assert failures["status"].to_dict() == {
         never.id: "not_run",
@@ -102,22 +107,57 @@ def test_missing_unfinished_and_failed_runs_are_rows(fake, tmp_path):
 def test_nothing_has_run_yet(fake, tmp_path):
     plan = fake.plan(cells=VQA)
     tables = collect(plan, tmp_path)
-    assert len(tables.failures) == len(plan)
+    assert len(tables.failures) == len(plan.runs)
     assert list(tables.scores.columns) == SCORE_COLUMNS
     write_table(tables.runs, tmp_path / "runs")
     write_table(tables.scores, tmp_path / "scores")
 
 
 def test_scores_of_a_run_that_lacks_one_metric_are_kept(fake, tmp_path):
-    (run,) = [run for run in fake.plan(cells=VQA, seeds=1) if run.config["loss"]["label"] == "amad_kl"]
+    (run,) = [run for run in fake.plan(cells=VQA, seeds=1).runs if run.config["loss"]["label"] == "amad_kl"]
     folder = fake.write(tmp_path, run)
     status = json.loads((folder / "status.json").read_text())
     (folder / "status.json").write_text(
         json.dumps(status | {"status": "metric_unavailable", "reason": "no Java"})
     )
-    tables = collect([run], tmp_path)
+    tables = collect(Plan([run]), tmp_path)
     assert tables.failures["reason"].tolist() == ["no Java"]
     assert len(tables.scores) > 0
+
+
+def test_a_run_without_any_available_metric_is_a_failure_and_no_error(fake, tmp_path):
+    runs = [run for run in fake.plan(cells=VQA, seeds=1).runs if run.config["loss"]["name"] == "ce"]
+    folders = [fake.write(tmp_path, run, status="metric_unavailable", reason="no Java") for run in runs]
+    for folder in folders:
+        pd.DataFrame(columns=SCORE_COLUMNS).to_parquet(folder / "scores.parquet", index=False)
+    tables = collect(Plan(runs), tmp_path)
+    assert tables.failures["run_id"].tolist() == [run.id for run in runs]
+    assert list(tables.scores.columns) == SCORE_COLUMNS
+    assert tables.scores.empty
+    status = json.loads((folders[0] / "status.json").read_text())
+    (folders[0] / "status.json").write_text(json.dumps(status | {"status": "done"}))
+    with pytest.raises(UserError, match=r"scores\.parquet: rows of run .* were expected"):
+        collect(Plan(runs), tmp_path)
+
+
+def test_skipped_combinations_are_rows_of_the_failures(fake, tmp_path):
+    plan = fake.plan(cells=VQA, losses=("ce",), seeds=1, limit={"train": 20, "validation": 2, "test": 3})
+    for run in plan.runs[1:]:
+        fake.write(tmp_path, run)
+    skip = Skip("vlt5-vqa-scenes-h8to2-one_to_one", "8 heads and 2")
+    tables = collect(Plan(plan.runs, [skip]), tmp_path)
+    assert len(tables.runs) == 2
+    failed, skipped = tables.failures.to_dict("records")
+    assert (failed["status"], failed["limit"]) == ("not_run", "limited to train 20, validation 2, test 3")
+    assert (skipped["run_id"], skipped["status"], skipped["reason"]) == (skip.cell, "skipped", skip.reason)
+    write_table(tables.failures, tmp_path / "failures")
+
+
+def test_signatures_come_from_the_status(fake, tmp_path):
+    (_, run) = fake.plan(cells=VQA, losses=("ce",), seeds=1).runs
+    path = fake.write(tmp_path, run) / "status.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"signatures": {"BLEU": "nrefs:1|case:mixed"}}))
+    assert collect(Plan([run]), tmp_path).runs["signatures"].tolist() == ['{"BLEU": "nrefs:1|case:mixed"}']
 
 
 @pytest.mark.parametrize(
@@ -129,10 +169,10 @@ def test_scores_of_a_run_that_lacks_one_metric_are_kept(fake, tmp_path):
     ],
 )
 def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
-    run = fake.plan(cells=VQA)[0]
+    run = fake.plan(cells=VQA).runs[0]
     fake.write(tmp_path, run, **change)
     with pytest.raises(UserError) as error:
-        collect([run], tmp_path)
+        collect(Plan([run]), tmp_path)
     assert said in str(error.value)
     assert run.id in str(error.value)
     assert "delete that folder" in str(error.value)
@@ -140,15 +180,15 @@ def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
 
 
 def test_other_data_are_not_mixed_in(fake, tmp_path):
-    run = fake.plan(cells=VQA)[0]
+    run = fake.plan(cells=VQA).runs[0]
     fake.write(tmp_path, run, dataset=run.config["dataset"] | {"hash": "ffff"})
     with pytest.raises(UserError, match=r"dataset\.hash is 'ffff', the plan says '0123456789abcdef'"):
-        collect([run], tmp_path)
+        collect(Plan([run]), tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["missing", "broken", "other run", "other columns"])
 def test_damaged_scores_name_the_file(fake, tmp_path, damage):
-    run = fake.plan(cells=VQA)[0]
+    run = fake.plan(cells=VQA).runs[0]
     path = fake.write(tmp_path, run) / "scores.parquet"
     scores = pd.read_parquet(path)
     if damage == "missing":
@@ -160,12 +200,7 @@ def test_damaged_scores_name_the_file(fake, tmp_path, damage):
     else:
         scores.drop(columns="cluster_id").to_parquet(path)
     with pytest.raises(UserError, match=r"scores\.parquet.*delete"):
-        collect([run], tmp_path)
-
-
-def test_an_empty_plan_says_so(tmp_path):
-    with pytest.raises(UserError, match="the plan has no runs"):
-        collect([], tmp_path)
+        collect(Plan([run]), tmp_path)
 
 
 def test_descriptions():
@@ -175,12 +210,11 @@ def test_descriptions():
         == "limited to train 20, validation 2, test 3"
     )
     assert describe_inputs({"kind": "pixels", "size": 48, "patch": 8}) == "pixels: size 48, patch 8"
-    assert describe_inputs(None) == "text only"
 
 
 def test_values_survive_the_way_through_the_files(fake, tmp_path):
-    run = fake.plan(cells=VQA)[0]
+    run = fake.plan(cells=VQA).runs[0]
     fake.write(tmp_path, run)
-    ours = collect([run], tmp_path).scores.query("metric == 'vqa_accuracy' and split == 'test'")
+    ours = collect(Plan([run]), tmp_path).scores.query("metric == 'vqa_accuracy' and split == 'test'")
     written = fake.scores(run).query("metric == 'vqa_accuracy' and split == 'test'").sort_values("example_id")
     np.testing.assert_array_equal(ours["value"], written["value"])

@@ -70,7 +70,7 @@ def test_head_gap_figure_with_one_gap(drawn):
 
 def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
     plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), gaps=((8, 2), (8, 4), (2, 2)))
-    for run in plan:
+    for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
     results = results_table(tables.runs, tables.scores)
@@ -83,7 +83,7 @@ def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
 
 def test_losses_without_a_score_are_absent(fake, tmp_path):
     plan = fake.plan(cells=(("vlt5", "vqa"),), limit={"train": 2000, "validation": 200, "test": 300})
-    for run in plan:
+    for run in plan.runs:
         fake.write(tmp_path, run, status="diverged" if "student_mean" in run.id else "done")
     tables = collect(plan, tmp_path)
     results = results_table(tables.runs, tables.scores)

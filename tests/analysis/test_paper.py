@@ -12,6 +12,7 @@ from amad_bench.analysis.collect import collect
 from amad_bench.analysis.figures import figures
 from amad_bench.analysis.paper import paper
 from amad_bench.analysis.tables import comparisons_table, headroom_table, results_table
+from amad_bench.plan.grid import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 
@@ -64,16 +65,40 @@ def test_a_missing_table_is_named(tmp_path, source):
     assert not (tmp_path / "main.pdf").exists()
 
 
-def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, source, monkeypatch):
-    results = publish(*fake_results, tmp_path)
-    asked = {}
+@pytest.fixture
+def asked(monkeypatch):
+    """The options that the paper was compiled with."""
+    options = {}
     compile_pdf = typst.compile
 
-    def spy(path, **options):
-        asked.update(options)
-        return compile_pdf(path, **options)
+    def spy(path, **given):
+        options.update(given)
+        return compile_pdf(path, **given)
 
     monkeypatch.setattr("amad_bench.analysis.paper.typst.compile", spy)
+    return options
+
+
+def test_facts_about_skips_signatures_and_commits(fake, tmp_path, source, asked):
+    plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
+    for run in plan.runs[:-1]:
+        folder = fake.write(tmp_path, run)
+        signatures = {"BLEU": "nrefs:1|tok:13a", "TER": "nrefs:1|case:lc"}
+        status = json.loads((folder / "status.json").read_text())
+        (folder / "status.json").write_text(json.dumps(status | {"signatures": signatures}))
+        made = json.loads((folder / "run.json").read_text())
+        made["provenance"]["dirty"] = run.kind == "teacher"
+        (folder / "run.json").write_text(json.dumps(made))
+    publish(Plan(plan.runs, [Skip("a-cell", "a reason"), Skip("b-cell", "a reason")]), tmp_path, tmp_path)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    facts = json.loads(asked["sys_inputs"]["facts"])
+    assert (facts["failed"], facts["skipped"], facts["planned"]) == (1, 2, 5)
+    assert facts["signatures"] == ["BLEU|nrefs:1|tok:13a"]
+    assert facts["commits"] == [{"commit": "a" * 40, "dirty": dirty} for dirty in (False, True)]
+
+
+def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, source, asked):
+    results = publish(*fake_results, tmp_path)
     paper(tmp_path, source, tmp_path / "main.pdf")
     asked.pop("format")
     document = typst.query(source, "figure", **asked)

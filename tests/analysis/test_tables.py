@@ -1,6 +1,8 @@
 """Results, headroom and comparisons against numbers computed from the generated scores in another way."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from amad_bench.analysis.cells import CELL
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.comparisons import compare
 from amad_bench.analysis.tables import comparisons_table, headroom_table, results_table
+from amad_bench.plan.grid import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 
@@ -90,7 +93,7 @@ def test_intervals_lie_around_the_means(results):
 
 def test_failed_runs_stay_visible(fake, tmp_path):
     plan = fake.plan(cells=VQA, losses=("ce", "logit_kd", "amad_kl"), seeds=3)
-    for run in plan:
+    for run in plan.runs:
         lost = run.id.endswith("logit_kd-s01") or "amad_kl" in run.id
         fake.write(tmp_path, run, status="diverged" if lost else "done")
     tables = collect(plan, tmp_path)
@@ -149,7 +152,7 @@ def test_headroom(tables):
 )
 def test_headroom_flags_at_their_limits(fake, tmp_path, teacher, ce, above, below):
     plan = fake.plan(cells=VQA, losses=("ce",), seeds=1)
-    for run, right in zip(plan, (teacher, ce), strict=True):
+    for run, right in zip(plan.runs, (teacher, ce), strict=True):
         folder = fake.write(tmp_path, run)
         scores = pd.DataFrame(
             {
@@ -167,6 +170,28 @@ def test_headroom_flags_at_their_limits(fake, tmp_path, teacher, ce, above, belo
     row = headroom_table(tables.runs, tables.scores).iloc[0]
     assert (row["teacher_above_ce"], row["ce_below_ceiling"]) == (above, below)
     assert pd.isna(row["images_matter"])
+
+
+def test_a_cell_whose_only_metrics_are_unavailable_shows_no_number(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "captioning"),), losses=("ce", "amad_kl"))
+    for run in plan.runs:
+        folder = fake.write(tmp_path, run)
+        if "amad_kl" in run.id:
+            status = json.loads((folder / "status.json").read_text())
+            (folder / "status.json").write_text(json.dumps(status | {"status": "metric_unavailable"}))
+            pd.read_parquet(folder / "scores.parquet").head(0).to_parquet(folder / "scores.parquet")
+    tables = collect(plan, tmp_path)
+    rows = results_table(tables.runs, tables.scores).query("primary").set_index("loss")
+    assert rows["mean"].isna().to_dict() == {"teacher": False, "ce": False, "amad_kl": True}
+    assert comparisons_table(tables.runs, tables.scores)["n_missing"].tolist() == [2]
+
+
+def test_headroom_of_no_students_has_its_columns(fake, tables):
+    only_teachers = tables.runs[tables.runs["kind"] == "teacher"]
+    full = headroom_table(tables.runs, tables.scores)
+    empty = headroom_table(only_teachers, tables.scores)
+    assert empty.empty
+    assert list(empty.columns) == list(full.columns)
 
 
 def test_amad_against_every_other_loss(comparisons):
@@ -209,7 +234,7 @@ def test_bleu_differences_are_those_of_sacrebleu(tables, comparisons):
 
 def test_holm_within_the_cell_decides(fake, tmp_path):
     plan = fake.plan(cells=(("vlt5", "vqa"), ("blip", "vqa")), seeds=4)
-    for run in plan:
+    for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
     compared = comparisons_table(tables.runs, tables.scores)
@@ -223,7 +248,7 @@ def test_holm_within_the_cell_decides(fake, tmp_path):
 
 def test_scores_over_other_examples_are_refused(fake, tmp_path):
     plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"), seeds=1)
-    for run in plan:
+    for run in plan.runs:
         folder = fake.write(tmp_path, run)
     pd.read_parquet(folder / "scores.parquet").iloc[1:].to_parquet(folder / "scores.parquet", index=False)
     tables = collect(plan, tmp_path)
@@ -235,7 +260,7 @@ def test_scores_over_other_examples_are_refused(fake, tmp_path):
 
 def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
     plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
-    for run in plan:
+    for run in plan.runs:
         folder = fake.write(tmp_path, run)
         if run.id.endswith("ce-s01"):
             scores = pd.read_parquet(folder / "scores.parquet")
@@ -255,11 +280,10 @@ def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
 
 def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
     plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"))
-    for run in plan:
-        if run.id.endswith("amad_kl-s01"):
-            run.teacher_id = "another-teacher"
+    others = [r if r.id[-3:] == "s00" else replace(r, teacher_id="another-teacher") for r in plan.runs]
+    for run in others:
         fake.write(tmp_path, run)
-    tables = collect(plan, tmp_path)
+    tables = collect(Plan(others), tmp_path)
     assert comparisons_table(tables.runs, tables.scores)["scope"].tolist() == ["teachers of this kind"]
 
 

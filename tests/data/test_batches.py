@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -40,6 +41,23 @@ def test_regions():
     whole = ("input_ids", "attention_mask", "labels", "vis_attention_mask")
     assert all(batch[name].dtype == torch.int64 for name in whole)
     assert batch["boxes"].dtype == batch["vis_feats"].dtype == torch.float32
+
+
+def test_a_split_that_is_mostly_padding_has_batches_of_their_own_lengths():
+    """Ten ids in 3 x (8 + 4) places; the second and third example end after 2 and 1 of each."""
+    long = replace(
+        SPLIT,
+        source_ids_NL=np.array(
+            [[5, 6, 7, 1, 0, 0, 0, 0], [7, 1, 0, 0, 0, 0, 0, 0], [8, 1, 0, 0, 0, 0, 0, 0]]
+        ),
+        target_ids_NL=np.array([[9, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]),
+    )
+    assert long.mostly_padding
+    assert not SPLIT.mostly_padding
+    batch = make_batch(long, REGIONS, np.array([2, 1]), "cpu")
+    assert batch["input_ids"].tolist() == [[8, 1], [7, 1]]
+    assert batch["labels"].tolist() == [[1], [1]]
+    assert make_batch(long, REGIONS, np.array([2, 0]), "cpu")["input_ids"].shape == (2, 4)
 
 
 def test_pixels():

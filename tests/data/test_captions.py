@@ -24,6 +24,18 @@ def test_coco(tmp_path):
     assert (three.cluster_id, three.target, three.references) == ("3", "a dog", ("a dog", "the dog"))
 
 
+def test_targets_are_of_all_wordings_and_do_not_depend_on_the_other_images(tmp_path):
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(200)]
+    captions = [
+        {"id": 10 * image["id"] + wording, "image_id": image["id"], "caption": f"wording {wording}"}
+        for image in images
+        for wording in range(5)
+    ]
+    targets = [example.target for example in coco(tmp_path, images, captions)]
+    assert all(20 < targets.count(f"wording {wording}") < 60 for wording in range(5))
+    assert [example.target for example in coco(tmp_path, images[7:], captions[35:])] == targets[7:]
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -31,6 +31,15 @@ def test_a_limit_of_captioning_counts_images(scenes_folder):
     assert len(some["train"].examples[0].references) == 5
 
 
+def test_a_limit_above_the_data_is_refused(scenes_folder):
+    """160, 32 and 48 questions: four for each image."""
+    exact = read_examples(scenes({"train": 160, "validation": 32, "test": 48}), "vqa", scenes_folder)
+    assert [len(source.examples) for source in exact.values()] == [160, 32, 48]
+    message = r"^limit\.test: 49 asked for, scenes has 48 test examples; lower it$"
+    with pytest.raises(UserError, match=message):
+        read_examples(scenes({"train": 160, "validation": 32, "test": 49}), "vqa", scenes_folder)
+
+
 def test_splits_share_no_cluster(scenes_folder):
     for task in ("vqa", "captioning", "translation"):
         sources = read_examples(scenes(), task, scenes_folder)

@@ -1,8 +1,9 @@
 import gzip
+import json
 
 import pytest
 
-from amad_bench.data.records import read_lines
+from amad_bench.data.records import check_text, read_lines
 from amad_bench.runtime.errors import UserError
 
 
@@ -27,6 +28,17 @@ def test_missing_broken_and_foreign_files(tmp_path):
     (tmp_path / "b.gz").write_bytes(gzip.compress(b"some text that is cut short" * 9)[:-12])
     with pytest.raises(UserError, match=r"b.gz: cannot be read"):
         read_lines(tmp_path / "b.gz")
+    whole = gzip.compress(b"some text with a damaged byte" * 9)
+    (tmp_path / "c.gz").write_bytes(whole[:10] + b"\x07" + whole[11:])  # the first block is of no known type
+    with pytest.raises(UserError, match=r"c.gz: cannot be read .*invalid block type"):
+        read_lines(tmp_path / "c.gz")
     (tmp_path / "a.txt").write_bytes("ok\nweiß\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"a.txt: line 2 is not UTF-8 \(byte 3\); save"):
         read_lines(tmp_path / "a.txt")
+
+
+def test_half_a_character_is_no_text():
+    whole = check_text(json.loads('"a \\ud83d\\ude00"'), "caption", "x.json: caption id 4")
+    assert whole == "a \N{GRINNING FACE}"
+    with pytest.raises(UserError, match=r"^x.json: caption id 4: caption has half a character .*; fix it$"):
+        check_text(json.loads('"a \\ud800"'), "caption", "x.json: caption id 4")

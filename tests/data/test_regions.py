@@ -55,6 +55,7 @@ def test_boxes_file(tmp_path):
     ("content", "message"),
     [
         ([], "expected an object"),
+        ({"3.png": [[0, 0, 1, 1]]}, "key '3.png' must be an image id, a whole number"),
         ({"3": []}, "image 3 needs a list of 1 to 2 boxes"),
         ({"3": [[0, 0, 1, 1]] * 3}, "image 3 needs a list of 1 to 2 boxes"),
         ({"3": [[2, 0, 1, 1]]}, r"image 3: \[2, 0, 1, 1\] is no box"),

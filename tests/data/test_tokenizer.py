@@ -35,6 +35,23 @@ def test_special_tokens():
     assert TOKENIZER.encode("漢") == [UNKNOWN] or UNKNOWN in TOKENIZER.encode("漢")
 
 
+@pytest.mark.parametrize("special", ["<pad>", "</s>", "<s>"])
+def test_a_special_tokens_name_is_ordinary_text(special, tmp_path):
+    text = f"it is {special} red"
+    TOKENIZER.save(tmp_path / "a")
+    for tokenizer in (TOKENIZER, load_tokenizer(tmp_path / "a"), train_tokenizer([text] * 5, 200)):
+        for ids in (tokenizer.encode(text), *tokenizer.encode_all([text])):
+            assert not {PAD, EOS, BOS} & set(ids)
+            assert tokenizer.decode(ids).startswith("it is")
+            assert tokenizer.decode(ids).endswith("red")
+
+
+def test_the_name_of_unknown_comes_back_where_its_characters_are_known():
+    text = "it is <unk> red"
+    tokenizer = train_tokenizer([text] * 5, 200)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
 def test_many_at_once_is_the_same():
     assert TOKENIZER.encode_all(TEXTS) == [TOKENIZER.encode(text) for text in TEXTS]
 

@@ -37,9 +37,9 @@ sites: {vlt5: [encoder.self], blip: [vision.self]}
 cells:
   - {family: vlt5, task: vqa, dataset: scenes, vocabulary: 100, decoding: {max_length: 8, beams: 1},
      teacher: &teacher {examples: all, steps: 20, batch: 8, learning_rate: 1.0e-3, warmup: 0.1,
-                        weight_decay: 0.01, clip: 1.0, log_every: 5, evaluations: 2},
+                        weight_decay: 0.01, clip: 1.0, evaluations: 2},
      student: &student {examples: 60, steps: 10, batch: 8, learning_rate: 1.0e-3, warmup: 0.1,
-                        weight_decay: 0.01, clip: 1.0, log_every: 5, evaluations: 2}}
+                        weight_decay: 0.01, clip: 1.0, evaluations: 2}}
   - {family: blip, task: captioning, dataset: scenes, vocabulary: 100, decoding: {max_length: 20, beams: 1},
      teacher: *teacher, student: *student}
 """

@@ -64,6 +64,33 @@ def test_an_unsupported_combination_is_skipped_with_a_reason(raw: Raw, planned: 
     assert not planned(raw).skipped
 
 
+def test_a_plan_without_any_student_says_why(raw: Raw, planned: Planned) -> None:
+    raw["losses"] = [{"name": "one_to_one"}]
+    with pytest.raises(UserError) as caught:
+        planned(raw)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("small: the plan has no students")
+    assert str(caught.value).count("the teacher has 8 heads and the student 2") == 2
+
+
+def test_a_teacher_that_no_student_belongs_to_is_not_planned(raw: Raw, planned: Planned) -> None:
+    raw["losses"], raw["heads"] = [{"name": "one_to_one"}], {"teacher": [2, 8], "student": [2]}
+    plan = planned(raw)
+    assert {run.config["model"]["heads"] for run in plan.runs if run.kind == "teacher"} == {2}
+    assert len(plan.skipped) == 2
+
+
+def test_a_raised_analysis_version_moves_the_tables_and_no_run(
+    raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned(raw)
+    before_hash = before.hash
+    monkeypatch.setattr("amad_bench.plan.grid.ANALYSIS_VERSION", 99)
+    after = planned(raw)
+    assert list(after.by_id) == list(before.by_id)
+    assert after.hash != before_hash
+
+
 def test_only_students_that_use_the_teacher_wait_for_it(raw: Raw, planned: Planned) -> None:
     plan = planned(raw)
     assert all(run.needs is None for run in students(plan, "ce"))

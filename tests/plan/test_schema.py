@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from amad_bench.plan.schema import Config, load_config
 from amad_bench.runtime.errors import UserError
@@ -33,11 +34,16 @@ def test_keys_left_out_get_documented_defaults(raw: Raw, load: Callable[[Any], C
 
 
 def test_the_default_config_is_valid_and_gives_nothing_to_others(
-    repository: Path, raw: Raw, load: Callable[[Any], Config]
+    repository: Path, raw: Raw, load: Callable[[Any], Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    default = load_config(repository / "configs/default.yaml")
+    default = yaml.safe_load((repository / "configs/default.yaml").read_text())
+    default["losses"].append({"name": "amad", "variant": "mse"})
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/default.yaml").write_text(yaml.safe_dump(default | {"seed": 7}))
+    monkeypatch.chdir(tmp_path)
+    assert load_config("configs/default.yaml").seed == 7
     other = load(raw)
-    assert default.cells
+    assert other.seed == 0
     assert set(other.datasets) == {"scenes"}
     assert other.datasets["scenes"].options("scenes")["train_images"] == 100
     assert [entry.name for entry in other.losses] == ["ce", "logit_kd", "one_to_one", "amad"]
@@ -104,6 +110,16 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
         (lambda c: c["losses"][0].update(weights={"attention": 1.0}), "losses[0].weights.attention: ", "ce"),
         (lambda c: c["losses"].append({"name": "ce"}), "losses[4]: losses[0] is labelled 'ce' too", "label"),
         (lambda c: c["losses"][3].update(label="teacher"), "losses[3].label: ", "another label"),
+        (lambda c: c["losses"][0].update(label="plain"), "losses[0].label: ", "remove it"),
+        (
+            lambda c: c["losses"].append({"name": "amad", "label": "ce"}),
+            "losses[4].label: 'ce' stands",
+            "loss ce",
+        ),
+        (lambda c: c["losses"][1].update(label="student_mean"), "losses[1].label: ", "another label"),
+        (lambda c: c["losses"][1].update(label="amad_mse"), "losses[1].label: ", "the loss amad"),
+        (lambda c: c["losses"][3].update(label="amad_mse"), "losses[3].label: ", "another label"),
+        (lambda c: c["cells"][0]["teacher"].update(log_every=5), "cells[0].teacher.log_every: unknown", ""),
         (lambda c: c["cells"][0].update(task="vqaa"), "cells[0].task: unknown task 'vqaa'", "'vqa'"),
         (lambda c: c["cells"][0].update(dataset="scene"), "cells[0].dataset: unknown data set", "'scenes'"),
         (lambda c: c["cells"][0].update(family="vl-t5"), "cells[0].family: unknown family", "'vlt5'"),
@@ -216,8 +232,6 @@ def test_real_photos_have_no_box_files(raw: Raw, errors: Errors) -> None:
 
 @pytest.mark.parametrize(("text", "advice"), [("1e-3", "1.0e-3"), ("5E4", "5.0e+4"), ("2.5e3", "2.5e+3")])
 def test_a_number_that_yaml_takes_for_text_is_explained(write: Any, raw: Raw, text: str, advice: str) -> None:
-    import yaml
-
     document = yaml.safe_dump(raw).replace("learning_rate: 0.001", f"learning_rate: {text}")
     with pytest.raises(UserError) as caught:
         load_config(write(document))

@@ -42,6 +42,23 @@ def test_broken_syntax_names_the_line(tmp_path: Path) -> None:
     assert "broken YAML" in message(written(tmp_path, b"a: !!python/object:os.system {}\n"))[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"name: 2026-13-45", "month must be in 1..12"),
+        (b"seed: " + b"1" * 5000, "limit"),
+        (b"seed: !!int ''", "index out of range"),
+        (b"seed: !!bool maybe", "'maybe'"),
+        (b"? [a, b]\n: 1", "unhashable key"),
+        (b"foo: &a [*a]", "an alias inside its anchor"),
+        (b"foo: " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
+    ],
+)
+def test_values_that_cannot_be_built_are_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    (line,) = message(written(tmp_path, content))
+    assert says in line
+
+
 def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     assert message(written(tmp_path, b"name: caf\xe9")) == ["not UTF-8 text (byte 9); save it as UTF-8"]
 

