@@ -141,7 +141,8 @@ def _grid(panels: int, height: float) -> tuple[Figure, list[Axes]]:
 
 def _finish(figure: Figure, handles: list[Line2D]) -> Figure:
     sns.despine(fig=figure)
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    columns = max(1, int(figure.get_figwidth() // 2.3))  # inches that the longest entry needs
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
