@@ -1,5 +1,6 @@
 """Files that are either complete or absent: written beside their place, then renamed onto it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -48,6 +49,17 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """One process at a time inside, per folder; others wait. The lock ends with its process, kill -9 too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_bytes_atomic(path: Path, content: bytes) -> None:

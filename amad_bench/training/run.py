@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import load_weights, save_weights
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed, UserError
-from amad_bench.runtime.files import read_json, write_json_atomic
+from amad_bench.runtime.files import exclusive, read_json, write_json_atomic
 from amad_bench.runtime.paths import run_dir
 from amad_bench.runtime.provenance import provenance
 from amad_bench.training.distill import Objective
@@ -35,6 +36,11 @@ def train_run(run: Run, device: str = "auto") -> str:
     where = _device(device)
     folder = run_dir(run.id)
     folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):  # a killed Snakemake can leave a child behind that still trains this run
+        return _train_run(run, folder, where)
+
+
+def _train_run(run: Run, folder: Path, where: torch.device) -> str:
     for name in ("status.json", *RESULTS):  # a run that fails now must not keep an older one's results
         (folder / name).unlink(missing_ok=True)
     write_json_atomic(

@@ -1,5 +1,8 @@
 """Files are complete or absent."""
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +12,7 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import (
     atomic_directory,
     atomic_file,
+    exclusive,
     read_json,
     write_json_atomic,
     write_table,
@@ -119,3 +123,30 @@ def test_written_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
     write_text_atomic(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_second_process_waits_until_the_first_is_gone(tmp_path):
+    """The holder is killed, as after a power cut or `kill -9`: its lock goes with it."""
+    code = (
+        "import sys, time; from pathlib import Path; from amad_bench.runtime.files import exclusive\n"
+        "with exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "in\n"
+    entered = threading.Event()
+
+    def second():
+        with exclusive(tmp_path):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    assert not entered.wait(0.3)
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    thread.join(10)
+    assert entered.is_set()
+    with exclusive(tmp_path):  # and it is free again
+        pass
