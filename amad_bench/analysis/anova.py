@@ -54,9 +54,8 @@ def crossed_effects(values_SC: Floats) -> Effects:
         + np.square(ms_error / cells) / error_df
     )
     df = np.divide(np.square(variance), spread, out=np.full_like(variance, np.nan), where=spread > 0)
-    if (
-        seeds < 5
-    ):  # Satterthwaite's df are too generous on few seeds: up to .078 rejections at .05, simulated at S = 3
+    # Satterthwaite's df are too generous on few seeds: up to .078 rejections at .05, simulated at S = 3.
+    if seeds < 5:
         df = np.minimum(df, seeds - 1)
     return Effects(ms_seed, ms_cluster, ms_error, variance, df)
 

@@ -10,10 +10,10 @@ import pandas as pd
 
 from amad_bench.plan.grid import Plan
 from amad_bench.plan.run import Run
-from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.errors import USABLE, UserError
 from amad_bench.runtime.files import read_json
+from amad_bench.scoring.score_run import SCORE_COLUMNS
 
-SCORE_COLUMNS = ["run_id", "split", "metric", "example_id", "cluster_id", "value", "statistics"]
 FAILURE_COLUMNS = [
     "run_id",
     "kind",
@@ -38,7 +38,6 @@ MEASURED = {  # of status.json, with the type of the column
 }
 NOT_RUN = "not_run"
 SKIPPED = "skipped"  # a combination that cannot be trained
-SCORED = ("done", "metric_unavailable")  # the second has the scores of its other metrics
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def collect(plan: Plan, results: Path) -> Tables:
         folder = results / "runs" / run.id
         status, provenance = _outcome(run, folder)
         rows.append(_axes(run) | status | provenance)
-        if status["status"] in SCORED:
+        if status["status"] in USABLE:
             frames.append(_scores(run.id, folder, may_be_empty=status["status"] != "done"))
 
     runs = pd.DataFrame(rows)

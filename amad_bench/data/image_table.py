@@ -1,6 +1,5 @@
 """All images that a task uses, as one uint8 array on disk, shared by the tasks that use the same ones."""
 
-import hashlib
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from amad_bench.data.regions import Box, crop_regions, grid_boxes, read_boxes, s
 from amad_bench.data.scenes_files import image_name
 from amad_bench.data.task_data import ImageTable
 from amad_bench.plan.catalogue import PREPARED_VERSION
+from amad_bench.plan.run import short_hash
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory, read_json
 
@@ -41,8 +41,8 @@ def prepare_images(data_folder: Path, inputs: dict[str, Any], sources: dict[str,
                     )
                 archive_of[example.image] = archive
         names = sorted(archive_of)
-        identity = json.dumps([PREPARED_VERSION, inputs, names], sort_keys=True)
-        folder = data_folder / "prepared" / f"images-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+        identity = short_hash([PREPARED_VERSION, inputs, names])
+        folder = data_folder / "prepared" / f"images-{identity}"
         if not folder.is_dir():
             with atomic_directory(folder) as temporary:
                 _write_images(temporary, data_folder, inputs, names, archive_of)

@@ -1,6 +1,5 @@
 """Files on disk become arrays: generated (scenes), read, tokenised and cropped once, then loaded quickly."""
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from amad_bench.data.scenes import SPLITS
 from amad_bench.data.scenes_files import write_scenes
 from amad_bench.data.task_data import Split, TaskData
 from amad_bench.data.tokenizer import EOS, PAD, Tokenizer, load_tokenizer, train_tokenizer
-from amad_bench.plan.catalogue import PREPARED_VERSION
+from amad_bench.plan.run import prepared_form, short_hash
 from amad_bench.runtime.files import atomic_directory, read_json
 from amad_bench.runtime.paths import data_dir
 
@@ -48,7 +47,7 @@ def prepare(run_config: dict[str, Any]) -> Path:
     sources["train"] = _one_target_each(sources["train"])
     with atomic_directory(prepared) as temporary:
         _write_examples(temporary, run_config, sources, load_images(images).ids)
-        meta = {"images": images.name, "config": {key: run_config[key] for key in _KEYS}}
+        meta = {"images": images.name, "config": prepared_form(run_config)}
         (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     return prepared
 
@@ -61,13 +60,8 @@ def load_task_data(run_config: dict[str, Any]) -> TaskData:
     return TaskData(train, validation, test, images, load_tokenizer(folder / "tokenizer.json"))
 
 
-_KEYS = ("family", "task", "dataset", "inputs", "tokenizer")
-
-
 def _prepared_name(run_config: dict[str, Any]) -> str:
-    identity = json.dumps([PREPARED_VERSION, *(run_config[key] for key in _KEYS)], sort_keys=True)
-    digest = hashlib.sha256(identity.encode()).hexdigest()
-    return f"{run_config['family']}-{run_config['task']}-{digest[:8]}"
+    return f"{run_config['family']}-{run_config['task']}-{short_hash(prepared_form(run_config))}"
 
 
 def _one_target_each(source: SplitSource) -> SplitSource:

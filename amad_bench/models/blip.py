@@ -97,16 +97,7 @@ class BlipCaptioner(BlipForConditionalGeneration):
     ) -> Seq2SeqLMOutput:
         """Loss and logits (B, L, V); `pixel_values` (B, 3, S, S), `input_ids` (B, T): the prompt."""
         image_BPd = self.vision_model(pixel_values).last_hidden_state
-        prompt = input_ids.shape[1]
-        bos = self.config.text_config.bos_token_id
-        decoder_BT = torch.cat([torch.full_like(input_ids[:, :1], bos), input_ids, labels[:, :-1]], dim=1)
-        mask_BT = decoder_BT.ne(-100).long()
-        logits = self.text_decoder(
-            input_ids=decoder_BT.clamp(min=self.config.text_config.pad_token_id),
-            attention_mask=mask_BT,
-            encoder_hidden_states=image_BPd,
-            use_cache=False,
-        ).logits[:, prompt:]
+        logits = _teacher_forced(self.text_decoder, input_ids, labels, encoder_hidden_states=image_BPd)
         return _output(logits, labels, image_BPd)
 
     @torch.no_grad()
@@ -114,17 +105,8 @@ class BlipCaptioner(BlipForConditionalGeneration):
         self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, **generation_options: Any
     ) -> Tensor:
         """Token ids (B, L) of the captions, without the prompt."""
-        text = self.config.text_config
-        start = torch.cat([torch.full_like(input_ids[:, :1], text.bos_token_id), input_ids], dim=1)
-        beams = self.text_decoder.generate(
-            input_ids=start,
-            attention_mask=torch.ones_like(start),
-            encoder_hidden_states=self.vision_model(pixel_values).last_hidden_state,
-            eos_token_id=text.eos_token_id,
-            pad_token_id=text.pad_token_id,
-            **generation_options,
-        )
-        return beams[:, start.shape[1] :]
+        image_BPd = self.vision_model(pixel_values).last_hidden_state
+        return _generate(self.text_decoder, input_ids, encoder_hidden_states=image_BPd, **generation_options)
 
 
 class BlipAnswerer(BlipForQuestionAnswering):
@@ -139,15 +121,13 @@ class BlipAnswerer(BlipForQuestionAnswering):
     ) -> Seq2SeqLMOutput:
         """Loss and logits (B, L, V); `pixel_values` (B, 3, S, S), question `input_ids` and mask (B, T)."""
         question_BTd = self._question(pixel_values, input_ids, attention_mask)
-        bos = self.config.text_config.bos_token_id
-        decoder_BL = torch.cat([torch.full_like(labels[:, :1], bos), labels[:, :-1]], dim=1)
-        logits = self.text_decoder(
-            input_ids=decoder_BL.clamp(min=self.config.text_config.pad_token_id),
-            attention_mask=decoder_BL.ne(-100).long(),
+        logits = _teacher_forced(
+            self.text_decoder,
+            input_ids[:, :0],
+            labels,
             encoder_hidden_states=question_BTd,
             encoder_attention_mask=attention_mask,
-            use_cache=False,
-        ).logits
+        )
         return _output(logits, labels, question_BTd)
 
     def _question(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -161,17 +141,44 @@ class BlipAnswerer(BlipForQuestionAnswering):
         self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, **generation_options: Any
     ) -> Tensor:
         """Token ids (B, L) of the answers, without the start token."""
-        text = self.config.text_config
-        question_BTd = self._question(pixel_values, input_ids, attention_mask)
-        beams = self.text_decoder.generate(
-            input_ids=torch.full_like(input_ids[:, :1], text.bos_token_id),
-            encoder_hidden_states=question_BTd,
+        return _generate(
+            self.text_decoder,
+            input_ids[:, :0],
+            encoder_hidden_states=self._question(pixel_values, input_ids, attention_mask),
             encoder_attention_mask=attention_mask,
-            eos_token_id=text.eos_token_id,
-            pad_token_id=text.pad_token_id,
             **generation_options,
         )
-        return beams[:, 1:]
+
+
+def _after_bos(decoder: nn.Module, prompt_BT: Tensor) -> Tensor:
+    """What a decoder starts from: BOS and the prompt, which may be empty."""
+    bos_B1 = prompt_BT.new_full((len(prompt_BT), 1), decoder.config.bos_token_id)
+    return torch.cat([bos_B1, prompt_BT], dim=1)
+
+
+def _teacher_forced(decoder: nn.Module, prompt_BT: Tensor, labels_BL: Tensor, **encoded: Tensor) -> Tensor:
+    """Logits (B, L, V) of the labels; ignored ones (-100) are no input and no key."""
+    ids = torch.cat([_after_bos(decoder, prompt_BT), labels_BL[:, :-1]], dim=1)
+    outputs = decoder(
+        input_ids=ids.clamp(min=decoder.config.pad_token_id),
+        attention_mask=ids.ne(-100).long(),
+        use_cache=False,
+        **encoded,
+    )
+    return outputs.logits[:, prompt_BT.shape[1] :]
+
+
+def _generate(decoder: nn.Module, prompt_BT: Tensor, **options: Any) -> Tensor:
+    """Token ids (B, L) that follow BOS and the prompt."""
+    start = _after_bos(decoder, prompt_BT)
+    ids = decoder.generate(
+        input_ids=start,
+        attention_mask=torch.ones_like(start),
+        eos_token_id=decoder.config.eos_token_id,
+        pad_token_id=decoder.config.pad_token_id,
+        **options,
+    )
+    return ids[:, start.shape[1] :]
 
 
 def _output(logits_BLV: Tensor, labels_BL: Tensor, encoded_BTd: Tensor) -> Seq2SeqLMOutput:

@@ -195,9 +195,8 @@ class _T5Attention:
         mask = _as_bool(kwargs.get("mask"))
         if mask is None and getattr(module, "is_causal", False):
             # transformers leaves the causal mask to the kernel when nothing else is masked
-            mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()[
-                None, None
-            ]
+            queries, keys = query.shape[-2], key.shape[-2]
+            mask = torch.ones(1, 1, queries, keys, dtype=torch.bool, device=query.device).tril()
         weight_HDd = module.o.weight.view(-1, heads, head_size).permute(1, 2, 0)
         return LayerTrace(query, key, value, 1.0, output[1], mask, _query_mask(mask, query), weight_HDd)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from amad_bench.plan.catalogue import PREPARED_VERSION
+
 
 def canonical_json(value: Any) -> str:
     """One text per meaning: sorted keys, no spaces, no NaN."""
@@ -15,6 +17,12 @@ def canonical_json(value: Any) -> str:
 def short_hash(value: Any, digits: int = 8) -> str:
     """The first hexadecimal digits of the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()[:digits]
+
+
+def prepared_form(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the prepared data of a run depend on: the examples, and the form in which the model reads them."""
+    keys = ("family", "task", "dataset", "inputs", "tokenizer")
+    return {"version": PREPARED_VERSION, **{key: config[key] for key in keys}}
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,7 @@ class Run:
     @property
     def data_key(self) -> str:
         """Names what is prepared for this run; runs that read the same examples in the same form share it."""
-        parts = {key: self.config[key] for key in ("family", "task", "dataset", "inputs", "tokenizer")}
-        parts["version"] = self.config["versions"]["prepared"]
-        return f"{self.config['dataset']['name']}-{short_hash(parts)}"
+        return f"{self.config['dataset']['name']}-{short_hash(prepared_form(self.config))}"
 
 
 def run_id(config: Mapping[str, Any]) -> str:

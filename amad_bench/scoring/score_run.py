@@ -12,6 +12,7 @@ from amad_bench.scoring.translation import score_translations
 from amad_bench.scoring.vqa import exact_match, vqa_accuracy
 
 COLUMNS = ("metric", "example_id", "cluster_id", "value", "statistics")
+SCORE_COLUMNS = ["run_id", "split", *COLUMNS]  # of scores.parquet
 
 # metric -> values and sufficient statistics (None for a metric that is a mean), in the predictions' order
 _Scores = dict[str, tuple[list[float], list[list[float]] | None]]

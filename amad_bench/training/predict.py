@@ -16,7 +16,7 @@ from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.files import write_parquet_atomic, write_text_atomic
 from amad_bench.runtime.paths import run_dir
 from amad_bench.scoring.decode import decode
-from amad_bench.scoring.score_run import COLUMNS, score_predictions
+from amad_bench.scoring.score_run import SCORE_COLUMNS, score_predictions
 
 
 def predict_and_score(run: Run, model: nn.Module, data: TaskData, device: torch.device) -> dict[str, str]:
@@ -48,7 +48,7 @@ def predict_and_score(run: Run, model: nn.Module, data: TaskData, device: torch.
     }
     frames = [part.frame.assign(split=split) for split, part in scored.items()]
     scores = pd.concat(frames, ignore_index=True).assign(run_id=run.id)
-    write_parquet_atomic(folder / "scores.parquet", scores.reindex(columns=["run_id", "split", *COLUMNS]))
+    write_parquet_atomic(folder / "scores.parquet", scores.reindex(columns=SCORE_COLUMNS))
     unavailable = scored["test"].unavailable
     if unavailable:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in unavailable.items())

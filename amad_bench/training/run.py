@@ -14,7 +14,7 @@ from amad_bench.data.task_data import TaskData
 from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import load_weights, save_weights
 from amad_bench.plan.run import Run
-from amad_bench.runtime.errors import RunFailed, UserError
+from amad_bench.runtime.errors import USABLE, RunFailed, UserError
 from amad_bench.runtime.files import exclusive, read_json, write_json_atomic
 from amad_bench.runtime.paths import run_dir
 from amad_bench.runtime.provenance import provenance
@@ -148,10 +148,7 @@ def _teacher(run: Run, data: TaskData) -> nn.Module:
             f"{folder}: the teacher of {run.id} is not trained; run `amad-bench run --run {run.teacher_id}`"
         )
     status = read_json(folder / "status.json")
-    if status["status"] not in (
-        "done",
-        "metric_unavailable",
-    ):  # its weights are whole even if it was not scored
+    if status["status"] not in USABLE:
         raise RunFailed("teacher_failed", f"teacher {run.teacher_id}: {status['status']}: {status['reason']}")
     config = read_json(folder / "run.json")["config"]
     teacher = _fresh_model(config, data)
