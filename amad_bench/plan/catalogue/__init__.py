@@ -1,0 +1,42 @@
+"""What can be asked for: data sets, families, tasks, metrics and losses, as plain records without torch.
+
+A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
+"""
+
+from amad_bench.plan.catalogue.datasets import DATASETS, Dataset, metrics_of, primary_metric
+from amad_bench.plan.catalogue.families import FAMILIES, FIX, Family, ModelShape, model_shape
+from amad_bench.plan.catalogue.losses import LOSSES, Loss
+from amad_bench.plan.catalogue.metrics import METRICS, TASKS, Metric, Task
+from amad_bench.plan.catalogue.options import OptionSpec
+
+__all__ = [
+    "ANALYSIS_VERSION",
+    "DATASETS",
+    "FAMILIES",
+    "FIX",
+    "LAYER_MAPS",
+    "LOSSES",
+    "METRICS",
+    "PREPARED_VERSION",
+    "PRETRAINING",
+    "PRETRAINING_AVAILABLE",
+    "TASKS",
+    "TRAINING_VERSION",
+    "Dataset",
+    "Family",
+    "Loss",
+    "Metric",
+    "ModelShape",
+    "OptionSpec",
+    "Task",
+    "metrics_of",
+    "model_shape",
+    "primary_metric",
+]
+
+TRAINING_VERSION = 1
+ANALYSIS_VERSION = 1  # of the tables, figures and paper that analysis/ makes of the runs' files
+PREPARED_VERSION = 1  # of the arrays that data/ makes of a data set's files
+PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training
+PRETRAINING_AVAILABLE = ("none",)
+LAYER_MAPS = ("last", "uniform")

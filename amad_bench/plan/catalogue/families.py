@@ -1,0 +1,61 @@
+"""Model families, and a model's shape as far as attention losses must know it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amad_bench.plan.catalogue.options import by_name
+
+FIX = ("inner_width", "head_size")  # what stays when the number of heads changes
+
+
+@dataclass(frozen=True)
+class Family:
+    """`sites`: by task, where attention maps can be compared. `inputs`: what it sees of an image."""
+
+    name: str
+    label: str
+    inputs: str
+    sites: Mapping[str, tuple[str, ...]]
+    fix: tuple[str, ...]
+    version: int = 1
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(self.sites)
+
+
+_T5_SITES = ("encoder.self", "decoder.self", "decoder.cross")
+FAMILIES: dict[str, Family] = by_name(
+    Family("vlt5", "VL-T5", "regions", dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES), FIX),
+    Family(
+        "blip",
+        "BLIP",
+        "pixels",
+        {
+            "vqa": ("vision.self", "text.self", "text.cross", "decoder.self", "decoder.cross"),
+            "captioning": ("vision.self", "decoder.self", "decoder.cross"),
+        },
+        ("inner_width",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A model as far as attention losses must know it; every dict is keyed by site."""
+
+    family: str
+    heads: dict[str, int]
+    layers: dict[str, int]
+    width: dict[str, int]
+    head_size: dict[str, int]
+
+
+def model_shape(family: str, task: str, model: Mapping[str, Any]) -> ModelShape:
+    """model: the `model` part of a canonical run config (layers, width, heads, head_size, ...)."""
+    sites = FAMILIES[family].sites[task]
+    by_site = {
+        key: dict.fromkeys(sites, int(model[key])) for key in ("heads", "layers", "width", "head_size")
+    }
+    return ModelShape(family=family, **by_site)
