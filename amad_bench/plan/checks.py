@@ -9,6 +9,7 @@ from typing import Any
 
 from amad_bench.plan.catalogue import (
     DATASETS,
+    EXTRA_METRICS,
     FAMILIES,
     LAYER_MAPS,
     LOSSES,
@@ -17,7 +18,7 @@ from amad_bench.plan.catalogue import (
     TASKS,
     Loss,
 )
-from amad_bench.plan.messages import shown
+from amad_bench.plan.messages import UNION_TAGS, shown
 from amad_bench.plan.raw import (
     cells_of,
     check_options,
@@ -45,6 +46,7 @@ def check_meaning(raw: Mapping[Any, Any]) -> list[str]:
         *_sites(raw),
         *_layer_map(raw),
         *_cells(raw),
+        *_extra_metrics(raw),
     ]
 
 
@@ -58,7 +60,7 @@ def _datasets(raw: Mapping[Any, Any]) -> Iterator[str]:
         if name not in DATASETS:
             yield unknown_name(f"datasets.{name}", "data set", name, DATASETS)
         elif isinstance(entry, Mapping):
-            yield from check_options(f"datasets.{name}", entry, DATASETS[name].options, ("limit",))
+            yield from check_options(f"datasets.{name}", entry, DATASETS[name].options, ("limit", "features"))
 
 
 def _models(raw: Mapping[Any, Any]) -> Iterator[str]:
@@ -68,8 +70,8 @@ def _models(raw: Mapping[Any, Any]) -> Iterator[str]:
             continue
         inputs, where = mapping_at(entry, "inputs"), f"models.{name}.inputs"
         kind, expected = inputs.get("kind"), FAMILIES[name].inputs
-        if kind in ("regions", "pixels") and kind != expected:
-            yield f"{where}.kind: {name} sees {expected}, found {kind!r}; write `kind: {expected}`"
+        if kind in UNION_TAGS and kind not in expected:
+            yield f"{where}.kind: {name} sees {' or '.join(expected)}, found {kind!r}; write one of these"
         size, patch = inputs.get("size"), inputs.get("patch")
         if is_count(size) and is_count(patch) and size % patch:
             yield f"{where}.size: {size} is no multiple of the patch size {patch}; change one of them"
@@ -232,7 +234,15 @@ def _cells(raw: Mapping[Any, Any]) -> Iterator[str]:
             yield from _family_and_task(raw, where, family, task)
         if dataset and task and task not in DATASETS[dataset].tasks:
             yield f"{where}.task: {dataset} has no {task}; its tasks: {', '.join(DATASETS[dataset].tasks)}"
-        boxes = mapping_at(raw, "models", family or "", "inputs").get("boxes")
+        yield from _tokenizer(where, cell)
+        inputs = mapping_at(raw, "models", family or "", "inputs")
+        boxes = inputs.get("boxes")
+        has_features = bool(list_at(raw, "datasets", dataset or "", "features"))
+        if family and dataset and inputs.get("kind") == "features" and not has_features:
+            yield (
+                f"datasets.{dataset}.features: missing; {family} sees precomputed features ({where}): list "
+                "their files below AMAD_DATA, or choose another kind of inputs"
+            )
         if family and dataset and boxes == "file" and not DATASETS[dataset].has_boxes:
             yield f"{where}.dataset: {dataset} comes without boxes; set models.{family}.inputs.boxes to grid"
         if family and task and dataset:
@@ -244,6 +254,23 @@ def _cells(raw: Mapping[Any, Any]) -> Iterator[str]:
             steps, evaluations = (mapping_at(cell, role).get(key) for key in ("steps", "evaluations"))
             if is_count(steps) and is_count(evaluations) and evaluations > steps:
                 yield f"{where}.{role}.evaluations: {evaluations} are more than the {steps} steps; lower them"
+
+
+def _tokenizer(where: str, cell: Mapping[Any, Any]) -> Iterator[str]:
+    given = [key for key in ("vocabulary", "tokenizer") if cell.get(key) is not None]
+    if len(given) != 1:
+        yield (
+            f"{where}.vocabulary: expected either `vocabulary` (a tokenizer is trained) or `tokenizer` (the "
+            f"folder of a pretrained one), found {'both' if given else 'neither'}"
+        )
+
+
+def _extra_metrics(raw: Mapping[Any, Any]) -> Iterator[str]:
+    names = list_at(raw, "extra_metrics")
+    yield from repeated("extra_metrics", names)
+    for index, name in enumerate(names):
+        if isinstance(name, str) and name not in EXTRA_METRICS:
+            yield unknown_name(f"extra_metrics[{index}]", "extra metric", name, EXTRA_METRICS)
 
 
 def _family_and_task(raw: Mapping[Any, Any], where: str, family: str, task: str) -> Iterator[str]:

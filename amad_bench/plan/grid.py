@@ -17,7 +17,7 @@ from amad_bench.plan.catalogue import (
     metrics_of,
     model_shape,
 )
-from amad_bench.plan.datahash import dataset_hash
+from amad_bench.plan.cell_data import DataMissing, cell_config
 from amad_bench.plan.run import Run, run_id, short_hash
 from amad_bench.plan.schema import Cell, Config, LossEntry, ModelSize
 from amad_bench.plan.seeds import seed
@@ -26,19 +26,27 @@ from amad_bench.runtime.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Skip:
-    """A combination that is left out. cell: its readable name; reason: one sentence."""
+    """A combination that is left out. cell: its readable name; reason: one sentence.
+
+    students: how many runs of students a cell with missing data would have.
+    """
 
     cell: str
     reason: str
+    students: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """runs: teachers before the students that need them. name: the config's, no part of any identity."""
+    """runs: teachers before the students that need them. name: the config's, no part of any identity.
+
+    extra_metrics: those to be computed by one job for all runs.
+    """
 
     runs: list[Run]
     skipped: list[Skip] = field(default_factory=list)
     name: str = ""
+    extra_metrics: tuple[str, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, Run]:
@@ -49,6 +57,7 @@ class Plan:
         """Changes exactly when the set of runs or of skipped combinations does, or how they are analysed."""
         skipped = sorted([skip.cell, skip.reason] for skip in self.skipped)
         parts = {"analysis": ANALYSIS_VERSION, "runs": sorted(self.by_id), "skipped": skipped}
+        parts |= {"extra_metrics": self.extra_metrics}
         return short_hash(parts, 16)
 
     def run(self, identifier: str) -> Run:
@@ -70,43 +79,62 @@ class Plan:
 def expand(config: Config) -> Plan:
     """Every cell x head counts x pre-training x loss x replicate; students share their teachers.
 
-    UserError when a file of a real data set is missing, or when every loss is skipped.
+    A cell whose data are missing is skipped with that reason. UserError when nothing is left to train.
     """
     teachers: dict[str, Run] = {}
     students: list[Run] = []
     skipped: list[Skip] = []
     for cell in config.cells:
-        shared = _cell_config(config, cell)
-        axes = product(
-            config.heads.teacher, config.pretraining.teacher, config.heads.student, config.pretraining.student
-        )
-        for teacher_heads, teacher_pretraining, heads, pretraining in axes:
-            replicates = range(config.replicates if config.teacher_per == "replicate" else 1)
-            cell_teachers = [
-                _teacher(config, cell, shared, teacher_heads, teacher_pretraining, replicate)
-                for replicate in replicates
-            ]
-            for entry in config.losses:
-                reason = _unsupported(config, cell, entry, cell_teachers[0], heads)
-                if reason:
-                    name = f"{cell.family}-{cell.task}-{cell.dataset}-h{teacher_heads}to{heads}"
-                    skipped.append(Skip(f"{name}-{entry.shown_label}", reason))
-                    continue
-                teachers |= {teacher.id: teacher for teacher in cell_teachers}
-                students += [
-                    _student(config, cell, shared, teacher, entry, heads, pretraining, replicate)
-                    for replicate, teacher in zip(
-                        range(config.replicates), cycle(cell_teachers), strict=False
-                    )
-                ]
+        try:
+            shared = cell_config(config, cell)
+        except DataMissing as error:
+            count = len(_expand_cell(config, cell, error.shared)[1])
+            name = f"{cell.family}-{cell.task}-{cell.dataset}"
+            skipped.append(Skip(name, str(error), students=count))
+            continue
+        cell_teachers, cell_students, cell_skipped = _expand_cell(config, cell, shared)
+        teachers |= cell_teachers
+        students += cell_students
+        skipped += cell_skipped
     if not students:
         reasons = "; ".join(dict.fromkeys(skip.reason for skip in skipped))
-        raise UserError(f"{config.name}: the plan has no students, since every loss is skipped: {reasons}")
+        raise UserError(f"{config.name}: the plan has no students, since everything is skipped: {reasons}")
     runs = [*teachers.values(), *students]
     repeated = [identifier for identifier, count in Counter(run.id for run in runs).items() if count > 1]
     if repeated:
         raise RuntimeError(f"two runs share an id: {', '.join(repeated)}")
-    return Plan(runs, list(dict.fromkeys(skipped)), config.name)  # each pre-training pair skips alike
+    # Each pre-training pair skips alike, hence once.
+    return Plan(runs, list(dict.fromkeys(skipped)), config.name, tuple(config.extra_metrics))
+
+
+def _expand_cell(
+    config: Config, cell: Cell, shared: dict[str, Any]
+) -> tuple[dict[str, Run], list[Run], list[Skip]]:
+    """The cell's teachers by id, its students, and the losses that cannot be trained there."""
+    teachers: dict[str, Run] = {}
+    students: list[Run] = []
+    skipped: list[Skip] = []
+    axes = product(
+        config.heads.teacher, config.pretraining.teacher, config.heads.student, config.pretraining.student
+    )
+    for teacher_heads, teacher_pretraining, heads, pretraining in axes:
+        replicates = range(config.replicates if config.teacher_per == "replicate" else 1)
+        own_teachers = [
+            _teacher(config, cell, shared, teacher_heads, teacher_pretraining, replicate)
+            for replicate in replicates
+        ]
+        for entry in config.losses:
+            reason = _unsupported(config, cell, entry, own_teachers[0], heads)
+            if reason:
+                name = f"{cell.family}-{cell.task}-{cell.dataset}-h{teacher_heads}to{heads}"
+                skipped.append(Skip(f"{name}-{entry.shown_label}", reason))
+                continue
+            teachers |= {teacher.id: teacher for teacher in own_teachers}
+            students += [
+                _student(config, cell, shared, teacher, entry, heads, pretraining, replicate)
+                for replicate, teacher in zip(range(config.replicates), cycle(own_teachers), strict=False)
+            ]
+    return teachers, students, skipped
 
 
 def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: Run, heads: int) -> str:
@@ -116,27 +144,6 @@ def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: Run, hea
     student_shape = model_shape(cell.family, cell.task, student)
     supported, reason = LOSSES[entry.name].supports(teacher_shape, student_shape, entry.options)
     return "" if supported else reason
-
-
-def _cell_config(config: Config, cell: Cell) -> dict[str, Any]:
-    """The part of the canonical config that all runs of a cell share."""
-    entry = config.datasets[cell.dataset]
-    options = entry.options(cell.dataset)
-    return {
-        "family": cell.family,
-        "task": cell.task,
-        "dataset": {
-            "name": cell.dataset,
-            "options": options,
-            "limit": entry.limit.model_dump() if entry.limit else None,
-            "hash": dataset_hash(cell.dataset, options),
-            "version": DATASETS[cell.dataset].version,
-        },
-        "inputs": config.models[cell.family].inputs.model_dump(exclude_none=True),
-        "tokenizer": {"vocabulary": cell.vocabulary},
-        "fix": config.fix,
-        "decoding": cell.decoding.model_dump(),
-    }
 
 
 def _teacher(

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from amad_bench.runtime.errors import did_you_mean
 
-UNION_TAGS = ("regions", "pixels")
+UNION_TAGS = ("regions", "features", "extracted", "pixels")
 EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -22,8 +22,8 @@ EXPECTED = {
     "model_attributes_type": "a mapping (key: value)",
     "too_short": "a list with at least one entry",
     "string_pattern_mismatch": "letters, digits and a few signs only (_ . and, in the name of a config, -)",
-    "union_tag_not_found": "the key `kind`: regions or pixels",
-    "union_tag_invalid": "`kind: regions` or `kind: pixels`",
+    "union_tag_not_found": "the key `kind`: " + " or ".join(UNION_TAGS),
+    "union_tag_invalid": " or ".join(f"`kind: {tag}`" for tag in UNION_TAGS),
 }
 
 

@@ -8,7 +8,7 @@ from amad_bench.plan.catalogue import OptionSpec
 from amad_bench.plan.messages import shown, yaml_number
 from amad_bench.runtime.errors import did_you_mean
 
-TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", list: "a list"}
 
 
 def mapping_at(raw: Any, *keys: str) -> Mapping[Any, Any]:
@@ -49,6 +49,14 @@ def repeated(where: str, values: list[Any]) -> Iterator[str]:
 
 
 def check_option(where: str, value: Any, spec: OptionSpec) -> Iterator[str]:
+    if spec.type is list and isinstance(value, list):
+        yield from repeated(where, value)
+        if not value:
+            yield f"{where}: expected at least one of {', '.join(spec.choices)}, found an empty list"
+        for index, item in enumerate(value):
+            if item not in spec.choices:
+                yield unknown_name(f"{where}[{index}]", "entry", item, spec.choices)
+        return
     fits = isinstance(value, (int, float) if spec.type is float else spec.type)
     if not fits or (isinstance(value, bool) and spec.type is not bool):
         number = yaml_number(value) if isinstance(value, str) and spec.type is float else None

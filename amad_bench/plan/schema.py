@@ -52,11 +52,14 @@ class Limit(Closed):
 
 
 class DatasetEntry(Open):
+    """features: files below AMAD_DATA with precomputed region features (.h5, or a folder of .npz)."""
+
     limit: Limit | None = None
+    features: Annotated[list[str], Field(min_length=1)] | None = None
 
     def options(self, name: str) -> dict[str, Any]:
-        """All generation options, defaults filled in."""
-        return {key: self.given.get(key, spec.default) for key, spec in DATASETS[name].options.items()}
+        """All options of the data set, defaults filled in."""
+        return DATASETS[name].complete(self.given)
 
 
 class RegionInputs(Closed):
@@ -68,6 +71,27 @@ class RegionInputs(Closed):
     max_regions: Count
     rows: Count | None = None
     columns: Count | None = None
+
+
+class FeatureInputs(Closed):
+    """Precomputed features of an image's regions (`datasets.<name>.features`), each `size` numbers."""
+
+    kind: Literal["features"]
+    size: Count
+    max_regions: Count
+
+
+class ExtractedInputs(Closed):
+    """Features of a rows x columns grid, made by a pretrained vision model from size x size pixels.
+
+    model: its folder below AMAD_DATA, as transformers saves it.
+    """
+
+    kind: Literal["extracted"]
+    model: str
+    size: Count
+    rows: Count
+    columns: Count
 
 
 class PixelInputs(Closed):
@@ -89,7 +113,9 @@ class ModelSize(Closed):
 
 
 class ModelEntry(Closed):
-    inputs: Annotated[RegionInputs | PixelInputs, Field(discriminator="kind")]
+    inputs: Annotated[
+        RegionInputs | FeatureInputs | ExtractedInputs | PixelInputs, Field(discriminator="kind")
+    ]
     teacher: ModelSize
     student: ModelSize
 
@@ -151,12 +177,17 @@ class Decoding(Closed):
 
 
 class Cell(Closed):
-    """A family on a task of a data set. vocabulary: entries of the tokenizer trained on it."""
+    """A family on a task of a data set.
+
+    Either `vocabulary`, the entries of a tokenizer trained on it, or `tokenizer`, the folder below AMAD_DATA
+    of a pretrained one (T5's SentencePiece, BERT's WordPiece).
+    """
 
     family: str
     task: str
     dataset: str
-    vocabulary: Annotated[int, Field(ge=8)]
+    vocabulary: Annotated[int, Field(ge=8)] | None = None
+    tokenizer: str | None = None
     decoding: Decoding
     teacher: Training
     student: Training
@@ -168,6 +199,7 @@ class Config(Closed):
     name: Name
     seed: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0  # processes that load batches, no part of any identity
     replicates: Count
     teacher_per: Literal["sweep", "replicate"] = "sweep"
     datasets: dict[str, DatasetEntry]
@@ -180,6 +212,7 @@ class Config(Closed):
     logit_temperature: Positive = 2.0
     sites: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     layer_map: Any = "last"
+    extra_metrics: list[str] = []
     cells: Annotated[list[Cell], Field(min_length=1)]
 
 

@@ -254,3 +254,44 @@ def test_keys_that_are_no_text_are_reported(raw: Raw, errors: Errors) -> None:
         "1: expected text as key; write the key in quotes or correct it",
         "datasets.scenes.2.5: expected text as key; write the key in quotes or correct it",
     ]
+
+
+def test_precomputed_features_need_their_files(raw: Raw, errors: Errors, load: Any) -> None:
+    raw["models"]["vlt5"]["inputs"] = {"kind": "features", "size": 2048, "max_regions": 36}
+    assert only(errors(raw)).startswith("datasets.scenes.features: missing; vlt5 sees precomputed features")
+    raw["datasets"]["scenes"]["features"] = ["scenes.h5"]
+    assert load(raw).datasets["scenes"].features == ["scenes.h5"]
+    raw["models"]["blip"]["inputs"] = {"kind": "features", "size": 2048, "max_regions": 36}
+    assert only(errors(raw)).startswith("models.blip.inputs.kind: blip sees pixels, found 'features'")
+
+
+@pytest.mark.parametrize(("keys", "found"), [({}, "neither"), ({"vocabulary": 9, "tokenizer": "t5"}, "both")])
+def test_a_tokenizer_is_trained_or_taken(raw: Raw, errors: Errors, keys: Raw, found: str) -> None:
+    del raw["cells"][0]["vocabulary"]
+    raw["cells"][0] |= keys
+    line = only(errors(raw))
+    assert line.startswith("cells[0].vocabulary: expected either")
+    assert line.endswith(f"found {found}")
+
+
+@pytest.mark.parametrize(
+    ("tests", "line"),
+    [
+        (["test_2017_flikr"], "datasets.multi30k.tests[0]: unknown entry 'test_2017_flikr'. Did you mean"),
+        (["test_2017_flickr"] * 2, "datasets.multi30k.tests[1]: 'test_2017_flickr' stands twice"),
+        ([], "datasets.multi30k.tests: expected at least one of test_2016_flickr"),
+        ("test_2016_flickr", "datasets.multi30k.tests: expected a list, found 'test_2016_flickr'"),
+    ],
+)
+def test_test_sets_are_a_list_of_known_names(raw: Raw, errors: Errors, tests: Any, line: str) -> None:
+    raw["datasets"]["multi30k"] = {"tests": tests}
+    assert only(errors(raw)).startswith(line)
+
+
+def test_extra_metrics_are_known(raw: Raw, errors: Errors, planned: Any) -> None:
+    raw["extra_metrics"] = ["METEOR"]
+    assert planned(raw).extra_metrics == ("METEOR",)
+    raw["extra_metrics"] = ["METEOR", "SPICY"]
+    assert only(errors(raw)).startswith(
+        "extra_metrics[1]: unknown extra metric 'SPICY'. Did you mean 'SPICE'"
+    )

@@ -1,24 +1,38 @@
 """Data sets: what they can be used for, what they are read from, how they are scored."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from amad_bench.plan.catalogue.metrics import TASKS
 from amad_bench.plan.catalogue.options import OptionSpec, by_name
 
+Options = Mapping[str, Any]
+VQA_METRICS = {"vqa_accuracy": ("vqa_accuracy", "vqa_accuracy_2021"), "exact_match": ("exact_match",)}
+MULTI30K_TESTS = ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")
+KARPATHY = "coco/dataset_coco.json"
+ANSWER_FILE = "vqa-v2/trainval_ans2label.json"
+
+
+def _none(options: Options) -> tuple[str, ...]:
+    return ()
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """`files`: what a real data set is read from, relative to AMAD_DATA; empty for a generated one.
+    """A data set; all its paths are relative to AMAD_DATA.
 
-    `options` shape the generated data; `vqa_metric`: its questions' primary metric, None without questions;
-    `has_boxes`: it comes with true boxes, so that `boxes: file` is possible.
+    `texts`: the files with the records of a task, None for a generated data set. `photos`: bases of its
+    photos, each a folder of images or, with ".tar" appended, an uncompressed archive. `options` shape the
+    data; `vqa_metric`: its questions' primary metric, None without questions; `has_boxes`: it comes with true
+    boxes, so that `boxes: file` is possible.
     """
 
     name: str
     label: str
     tasks: tuple[str, ...]
-    files: tuple[str, ...] = ()
+    texts: Callable[[str, Options], tuple[str, ...]] | None = None
+    photos: Callable[[Options], tuple[str, ...]] = _none
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     vqa_metric: str | None = None
     has_boxes: bool = False
@@ -26,8 +40,55 @@ class Dataset:
 
     @property
     def generated(self) -> bool:
-        return not self.files
+        return self.texts is None
 
+    def complete(self, options: Options) -> dict[str, Any]:
+        """The given options with every default filled in, in the catalogue's order."""
+        return {key: options.get(key, spec.default) for key, spec in self.options.items()}
+
+
+def _always(*paths: str) -> Callable[..., tuple[str, ...]]:
+    return lambda *_: paths
+
+
+def _multi30k_texts(task: str, options: Options) -> tuple[str, ...]:
+    splits = ("train", "val", *options["tests"])
+    joined = [split for split in splits if split in ("train", "val", "test_2016_flickr")]
+    return (
+        *(
+            f"multi30k/raw/{split}.{language}.gz"
+            for split in splits
+            for language in ("en", options["language"])
+        ),
+        *(f"multi30k/image_splits/{split}.txt" for split in splits),
+        *(f"multi30k/join_flickr8k/{split}.tsv" for split in joined if options["photos"] == "flickr8k"),
+    )
+
+
+def _multi30k_photos(options: Options) -> tuple[str, ...]:
+    bases = {"flickr8k": ("flickr8k/images_112",), "flickr30k": ("flickr30k/images",), "none": ()}
+    return bases[options["photos"]]
+
+
+def _vqa_v2_texts(task: str, options: Options) -> tuple[str, ...]:
+    return (
+        *(f"vqa-v2/v2_OpenEnded_mscoco_{part}2014_questions.json" for part in ("train", "val")),
+        *(f"vqa-v2/v2_mscoco_{part}2014_annotations.json" for part in ("train", "val")),
+        KARPATHY,
+        *((ANSWER_FILE,) if options["answers"] == "file" else ()),
+    )
+
+
+def _coco_mini_texts(task: str, options: Options) -> tuple[str, ...]:
+    if task == "captioning":
+        return ("coco-mini/captions.json",)
+    return ("coco-mini/vqa_v2_questions.json", "coco-mini/vqa_v2_annotations.json")
+
+
+_COCO_PHOTOS = _always("coco/images/train2014", "coco/images/val2014")
+_SUBSET = OptionSpec(
+    bool, False
+)  # True: only a part of the official files is there, their sizes are not asserted
 
 DATASETS: dict[str, Dataset] = by_name(
     Dataset(
@@ -44,56 +105,89 @@ DATASETS: dict[str, Dataset] = by_name(
         has_boxes=True,
     ),
     Dataset(
+        "vqa_v2",
+        "VQA v2",
+        ("vqa",),
+        _vqa_v2_texts,
+        _COCO_PHOTOS,
+        {"answers": OptionSpec(str, "computed", ("computed", "file")), "subset": _SUBSET},
+        vqa_metric="vqa_accuracy",
+    ),
+    Dataset(
+        "coco",
+        "COCO",
+        ("captioning",),
+        _always(*(f"coco/annotations/captions_{part}2014.json" for part in ("train", "val")), KARPATHY),
+        _COCO_PHOTOS,
+        {"subset": _SUBSET},
+    ),
+    Dataset(
+        "multi30k",
+        "Multi30K",
+        ("translation",),
+        _multi30k_texts,
+        _multi30k_photos,
+        {
+            "language": OptionSpec(str, "de", ("de", "fr")),
+            "tests": OptionSpec(list, ["test_2016_flickr"], MULTI30K_TESTS),
+            "photos": OptionSpec(str, "flickr8k", ("flickr8k", "flickr30k", "none")),
+        },
+        version=2,
+    ),
+    Dataset(
         "daquar",
         "DAQUAR",
         ("vqa",),
-        files=(
-            "daquar/questions_train.json",
-            "daquar/questions_test.json",
-            "daquar/annotations_train.json",
-            "daquar/annotations_test.json",
-            "daquar/images_112.tar",
+        _always(
+            *(
+                f"daquar/{what}_{part}.json"
+                for what in ("questions", "annotations")
+                for part in ("train", "test")
+            )
         ),
+        _always("daquar/images_112"),
         vqa_metric="exact_match",
     ),
     Dataset(
         "flickr8k",
         "Flickr8k",
         ("captioning",),
-        files=(
+        _always(
             "flickr8k/Flickr8k.token.txt",
-            "flickr8k/Flickr_8k.trainImages.txt",
-            "flickr8k/Flickr_8k.devImages.txt",
-            "flickr8k/Flickr_8k.testImages.txt",
-            "flickr8k/images_112.tar",
+            *(f"flickr8k/Flickr_8k.{part}Images.txt" for part in ("train", "dev", "test")),
         ),
+        _always("flickr8k/images_112"),
     ),
     Dataset(
-        "multi30k",
-        "Multi30K",
-        ("translation",),
-        files=(
+        "coco_mini",
+        "COCO mini",
+        ("vqa", "captioning"),
+        _coco_mini_texts,
+        _always("coco-mini/images_112"),
+        vqa_metric="vqa_accuracy",
+    ),
+    Dataset(
+        "vqa_v2_subset",
+        "VQA v2 subset",
+        ("vqa",),
+        _always(
             *(
-                f"multi30k/raw/{split}.{language}.gz"
-                for split in ("train", "val", "test_2016_flickr")
-                for language in ("en", "de")
-            ),
-            *(f"multi30k/image_splits/{split}.txt" for split in ("train", "val", "test_2016_flickr")),
-            *(f"multi30k/join_flickr8k/{split}.tsv" for split in ("train", "val", "test_2016_flickr")),
-            "flickr8k/images_112.tar",
+                f"vqa-v2-subset/{what}_{part}.json.gz"
+                for what in ("questions", "annotations")
+                for part in ("train", "test")
+            )
         ),
+        _always("coco-mini/images_112"),
+        vqa_metric="vqa_accuracy",
     ),
 )
 
 
-_VQA_METRICS = {"vqa_accuracy": ("vqa_accuracy", "vqa_accuracy_2021"), "exact_match": ("exact_match",)}
-
-
 def metrics_of(task: str, dataset: str) -> tuple[str, ...]:
-    """Names of the metrics that are computed; the first is the primary one."""
+    """Names of the metrics that every run computes; the first is the primary one."""
     vqa_metric = DATASETS[dataset].vqa_metric
     if task == "vqa" and vqa_metric is not None:
-        return _VQA_METRICS[vqa_metric]
+        return VQA_METRICS[vqa_metric]
     return TASKS[task].metrics
 
 

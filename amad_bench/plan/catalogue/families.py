@@ -11,11 +11,11 @@ FIX = ("inner_width", "head_size")  # what stays when the number of heads change
 
 @dataclass(frozen=True)
 class Family:
-    """`sites`: by task, where attention maps can be compared. `inputs`: what it sees of an image."""
+    """`inputs`: what it can see of an image. `sites`: by task, where attention maps can be compared."""
 
     name: str
     label: str
-    inputs: str
+    inputs: tuple[str, ...]
     sites: Mapping[str, tuple[str, ...]]
     fix: tuple[str, ...]
     version: int = 1
@@ -27,11 +27,17 @@ class Family:
 
 _T5_SITES = ("encoder.self", "decoder.self", "decoder.cross")
 FAMILIES: dict[str, Family] = by_name(
-    Family("vlt5", "VL-T5", "regions", dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES), FIX),
+    Family(
+        "vlt5",
+        "VL-T5",
+        ("regions", "features", "extracted"),
+        dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES),
+        FIX,
+    ),
     Family(
         "blip",
         "BLIP",
-        "pixels",
+        ("pixels",),
         {
             "vqa": ("vision.self", "text.self", "text.cross", "decoder.self", "decoder.cross"),
             "captioning": ("vision.self", "decoder.self", "decoder.cross"),

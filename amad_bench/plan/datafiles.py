@@ -1,0 +1,98 @@
+"""The files that a cell's data come from: whether they are there, and the hash that identifies them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.run import short_hash
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.filehash import file_sha256, folder_sha256, listing_sha256
+from amad_bench.runtime.paths import amad_data
+
+DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something below AMAD_DATA.
+
+    kind: "text", "photos" (a folder, or path + ".tar"), "features" (an HDF5 file or a folder of .npz),
+    "folder" (of a pretrained model or tokenizer).
+    """
+
+    path: str
+    kind: str
+
+    def found(self, root: Path) -> Path | None:
+        """Where it is; None when it is not there, or not of its kind."""
+        path = root / self.path
+        if self.kind == "text":
+            return path if path.is_file() else None
+        if self.kind == "folder":
+            return path if path.is_dir() else None
+        if self.kind == "photos":
+            archive = path.with_name(path.name + ".tar")
+            return path if path.is_dir() else archive if archive.is_file() else None
+        return path if path.exists() else None
+
+    def sha256(self, path: Path) -> str:
+        """What identifies it at `path`: its content; of a folder of photos or features names and sizes."""
+        if path.is_file():
+            return file_sha256(path)
+        return folder_sha256(path) if self.kind == "folder" else listing_sha256(path)
+
+
+def needs(
+    dataset: str, task: str, options: Mapping[str, Any], inputs: str, features: Sequence[str] | None
+) -> list[Need]:
+    """What a task's examples, and what the model sees of their images (`inputs`: the kind), are read from."""
+    record = DATASETS[dataset]
+    texts = record.texts(task, options) if record.texts else ()
+    wanted = [Need(path, "text") for path in texts]
+    if inputs == "features":
+        wanted += [Need(path, "features") for path in features or ()]
+    else:
+        wanted += [Need(path, "photos") for path in record.photos(options)]
+    return wanted
+
+
+def missing(wanted: Sequence[Need]) -> str:
+    """Why they cannot be read, in one sentence; "" when all are there."""
+    if not wanted:
+        return ""
+    try:
+        root = amad_data()
+    except UserError as error:
+        return str(error)
+    absent = [need.path for need in wanted if need.found(root) is None]
+    if not absent:
+        return ""
+    others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+    return (
+        f"missing below AMAD_DATA: {absent[0]}{others}; `amad-bench doctor` lists all and who publishes them"
+    )
+
+
+def content_hash(wanted: Sequence[Need], digits: int = DIGITS) -> str:
+    """Of the content of all these, which must be there; the place of AMAD_DATA does not count."""
+    root = amad_data().resolve()
+    digests = {}
+    for need in wanted:
+        path = need.found(root)
+        if path is None:
+            raise UserError(f"{root / need.path}: no such file; restore it")
+        try:
+            digests[need.path] = need.sha256(path)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror or error}; make it readable or restore it") from None
+    return short_hash(digests, digits)
+
+
+def dataset_hash(name: str, options: Mapping[str, Any], wanted: Sequence[Need]) -> str:
+    """16 hex digits. Generated: of options and generator version. Real: of what it is read from."""
+    dataset = DATASETS[name]
+    if dataset.generated:
+        return short_hash({"name": name, "options": dict(options), "version": dataset.version}, DIGITS)
+    return content_hash(wanted)
