@@ -3,59 +3,94 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
-from amad_bench.losses.amad import Amad, alignment_weights, amad_loss
-from amad_bench.losses.base import LayerMap, MapLoss
+from amad_bench.losses.a2d import A2D, a2d_loss
+from amad_bench.losses.amad import Amad, alignment_weights, amad_loss, token_alignment_weights
+from amad_bench.losses.base import LayerLoss, LayerMap, TraceLoss
 from amad_bench.losses.ce import CrossEntropy, ce_loss
+from amad_bench.losses.head_mean import HeadMean, head_mean_loss
+from amad_bench.losses.hidden_mse import HiddenMse, hidden_mse_loss
+from amad_bench.losses.hungarian import Hungarian, hungarian_loss
 from amad_bench.losses.logit_kd import LogitKD, logit_kd_loss
+from amad_bench.losses.minilm import MiniLM, minilm_loss
+from amad_bench.losses.minilm_v2 import MiniLMv2, minilm_v2_loss
 from amad_bench.losses.one_to_one import OneToOne, one_to_one_loss
+from amad_bench.losses.random_alignment import RandomAlignment, random_alignment_loss
+from amad_bench.losses.shd import SqueezingHeads, shd_loss
+from amad_bench.losses.sinkhorn import Sinkhorn, sinkhorn_loss
 from amad_bench.losses.student_mean import StudentMean, student_mean_loss
+from amad_bench.losses.tinybert import TinyBert, tinybert_attention_loss
 from amad_bench.plan.catalogue import LOSSES, OptionSpec
 from amad_bench.runtime.errors import did_you_mean
 
 __all__ = [
     "IMPLEMENTATIONS",
+    "a2d_loss",
     "alignment_weights",
     "amad_loss",
     "build_loss",
     "ce_loss",
+    "head_mean_loss",
+    "hidden_mse_loss",
+    "hungarian_loss",
     "logit_kd_loss",
+    "minilm_loss",
+    "minilm_v2_loss",
     "one_to_one_loss",
+    "random_alignment_loss",
+    "shd_loss",
+    "sinkhorn_loss",
     "student_mean_loss",
+    "tinybert_attention_loss",
+    "token_alignment_weights",
 ]
 
-IMPLEMENTATIONS: Mapping[str, type[nn.Module]] = {  # the same names as the catalogue's
+IMPLEMENTATIONS: Mapping[str, type[TraceLoss]] = {  # the same names as the catalogue's
     "ce": CrossEntropy,
     "logit_kd": LogitKD,
     "one_to_one": OneToOne,
+    "head_mean": HeadMean,
     "student_mean": StudentMean,
+    "random_alignment": RandomAlignment,
+    "hungarian": Hungarian,
+    "sinkhorn": Sinkhorn,
+    "minilm": MiniLM,
+    "minilm_v2": MiniLMv2,
+    "tinybert": TinyBert,
+    "a2d": A2D,
+    "shd": SqueezingHeads,
+    "hidden_mse": HiddenMse,
     "amad": Amad,
 }
 
 
 def build_loss(
     name: str, *, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
-) -> nn.Module:
+) -> TraceLoss:
     """The loss called `name`: module(teacher: Trace, student: Trace) -> {part: unweighted scalar}.
 
     sites: None = all that both traces hold; layer_map: "last", "uniform" or [[student, teacher], ...];
-    losses that compare no attention use neither. Options left out get the catalogue's defaults.
-    Raises ValueError for an unknown name or option and for a value that the catalogue does not allow.
+    losses that compare no attention use neither. Options left out get the catalogue's defaults; losses that
+    draw something once take a `seed` (0) too. Where `materialise` creates parameters, call it once before
+    creating the optimizer.
+    Raises ValueError for an unknown name or option, for a value that the catalogue does not allow and for
+    options that cannot go together.
     """
     if name not in LOSSES:
         raise ValueError(
             f"unknown loss {name!r}; available: {', '.join(LOSSES)}.{did_you_mean(name, LOSSES)}"
         )
     record = LOSSES[name]
+    given = {"seed": options.pop("seed", 0)} if record.seeded else {}
     for key, value in options.items():
         if key not in record.options:
             known, hint = ", ".join(record.options) or "none", did_you_mean(key, record.options)
             raise ValueError(f"loss {name!r} has no option {key!r}; its options: {known}.{hint}")
         _check_option(name, key, value, record.options[key])
+    if clash := record.clash(options):
+        raise ValueError(f"loss {name!r}: {clash}")
     implementation = IMPLEMENTATIONS[name]
-    if issubclass(implementation, MapLoss):
-        return implementation(sites, layer_map, **record.complete(options))
+    if issubclass(implementation, LayerLoss):
+        return implementation(sites, layer_map, **given, **record.complete(options))
     return implementation(**record.complete(options))
 
 

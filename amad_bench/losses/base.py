@@ -1,8 +1,8 @@
-"""From two traces to pairs of maps: which sites, layers and cells; and the module that averages over them."""
+"""From two traces to pairs of maps: which sites, layers and cells; and the modules that average over them."""
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,45 +83,172 @@ def traced_cells(teacher: LayerTrace, student: LayerTrace, shape: Sequence[int])
     return mask
 
 
-class MapLoss(nn.Module):
-    """A distance between a teacher's and a student's maps, averaged over all mapped layers of all sites.
+class LazyParameters(nn.Module):
+    """Parameters by any name, created once their sizes are known: from traces, or by loading a state dict
+    (then on that one's device)."""
 
-    A subclass names `over_cells(teacher_BHQK, student_BGQK, mask_B1QK, **options) -> scalar`. `sites`: None =
-    all that both traces hold. Raises TypeError for an option that `over_cells` does not have; when called,
-    ValueError that names the site for layers and maps that cannot be compared.
+    def __contains__(self, name: str) -> bool:
+        return self._key(name) in self._parameters
+
+    def __getitem__(self, name: str) -> nn.Parameter:
+        return self.get_parameter(self._key(name))
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def create(self, name: str, initial: Tensor) -> None:
+        self.register_parameter(self._key(name), nn.Parameter(initial))
+
+    @staticmethod
+    def _key(name: str) -> str:
+        return name.replace(".", "-")  # a dot in a state dict's key separates modules
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        for key, value in state_dict.items():
+            name = key.removeprefix(prefix)
+            if key.startswith(prefix) and name not in self._parameters:
+                self.register_parameter(name, nn.Parameter(torch.empty_like(value)))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+class TraceLoss(nn.Module):
+    """What every loss is: module(teacher: Trace, student: Trace) -> {part: unweighted scalar}."""
+
+    def materialise(self, teacher: Trace | None, student: Trace) -> None:
+        """Creates the parameters whose sizes depend on the traces; does nothing where none are lacking.
+
+        Call it once before creating the optimizer, as with torch's lazy modules. New parameters are drawn
+        from torch's global CPU generator and put on the student's device. A loss that has loaded a state dict
+        has them already.
+        """
+
+    def weight_factor(self, epoch: int) -> float:
+        """What the trainer multiplies this loss's weight by in this epoch, counted from 1."""
+        return 1.0
+
+
+class LayerPair(NamedTuple):
+    """One mapped pair of layers, both counted from 0."""
+
+    site: str
+    student_index: int
+    teacher_index: int
+    teacher: LayerTrace
+    student: LayerTrace
+
+    @property
+    def student_key(self) -> str:
+        """Names the student's layer: "encoder.self/1"."""
+        return f"{self.site}/{self.student_index}"
+
+    @property
+    def key(self) -> str:
+        """Names the pair, since one student layer may be mapped to several of the teacher's."""
+        return f"{self.site}/{self.student_index}/{self.teacher_index}"
+
+
+class LayerLoss(TraceLoss):
+    """A distance between a teacher's and a student's layer, averaged over all mapped layers of all sites.
+
+    A subclass defines `compare(pair) -> scalar`. One with parameters keeps them in a `LazyParameters` of its
+    own, named by `pair.key`, and defines `create_parameters(pair)`. `sites`: None = all that both traces
+    hold. When called, raises ValueError that names the site for layers that cannot be compared.
     """
 
-    over_cells: ClassVar[Callable[..., Tensor]]
+    def __init__(self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last") -> None:
+        super().__init__()
+        if sites is not None and (isinstance(sites, str) or not sites):
+            raise ValueError(f"sites {sites!r}: expected a list of at least one site, or None for all")
+        self.sites = sites
+        self.layer_map = layer_map
+
+    def compare(self, pair: LayerPair) -> Tensor:
+        raise NotImplementedError
+
+    def create_parameters(self, pair: LayerPair) -> None:
+        """Creates the parameters that are still lacking for this pair of layers; none by default."""
+
+    def materialise(self, teacher: Trace | None, student: Trace) -> None:
+        if teacher is not None:
+            self._over_pairs(teacher, student, self.create_parameters)
+
+    def forward(self, teacher: Trace, student: Trace) -> dict[str, Tensor]:
+        """{"attention": the unweighted mean over the mapped (site, layer) pairs}."""
+        self.materialise(teacher, student)
+        return {"attention": torch.stack(self._over_pairs(teacher, student, self.compare)).mean()}
+
+    def _over_pairs(self, teacher: Trace, student: Trace, function: Callable[[LayerPair], Any]) -> list[Any]:
+        """function(pair) of every mapped pair of layers; its ValueErrors get the site's name in front."""
+        results = []
+        for site in common_sites(self.sites, teacher, student):
+            teacher_layers, student_layers = teacher.sites[site], student.sites[site]
+            try:
+                for i, j in layer_pairs(self.layer_map, len(student_layers), len(teacher_layers)):
+                    results.append(function(LayerPair(site, i, j, teacher_layers[j], student_layers[i])))
+            except ValueError as error:
+                raise ValueError(f"{site}: {error}") from error
+        return results
+
+
+class MapLoss(LayerLoss):
+    """A `LayerLoss` of attention maps alone.
+
+    A subclass names `over_cells(teacher_BHQK, student_BGQK, mask_B1QK, **options) -> scalar`; its options are
+    the keyword-only ones. Raises TypeError for an option that `over_cells` does not have.
+    """
+
+    over_cells: ClassVar[Callable[..., Any]]
 
     def __init__(
         self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
     ) -> None:
-        super().__init__()
-        if sites is not None and (isinstance(sites, str) or not sites):
-            raise ValueError(f"sites {sites!r}: expected a list of at least one site, or None for all")
-        inspect.signature(self.over_cells).bind(None, None, None, **options)
-        self.sites = sites
-        self.layer_map = layer_map
+        super().__init__(sites, layer_map)
+        inspect.signature(self.over_cells).bind_partial(None, None, None, **options)
         self.options = options
 
-    def forward(self, teacher: Trace, student: Trace) -> dict[str, Tensor]:
-        """{"attention": the unweighted mean over the mapped (site, layer) pairs}."""
-        parts = []
-        for site in common_sites(self.sites, teacher, student):
-            teacher_layers, student_layers = teacher.sites[site], student.sites[site]
-            try:
-                pairs = layer_pairs(self.layer_map, len(student_layers), len(teacher_layers))
-                for student_index, teacher_index in pairs:
-                    parts.append(self._compare(teacher_layers[teacher_index], student_layers[student_index]))
-            except ValueError as error:
-                raise ValueError(f"{site}: {error}") from error
-        return {"attention": torch.stack(parts).mean()}
+    def arguments(self, pair: LayerPair) -> tuple[Any, ...]:
+        """What `over_cells` takes after the mask that is no option: parameters, fixed weights."""
+        return ()
 
-    def _compare(self, teacher: LayerTrace, student: LayerTrace) -> Tensor:
-        teacher_BHQK, student_BGQK = teacher.probs_BHQK(), student.probs_BHQK()
+    def compare(self, pair: LayerPair) -> Tensor:
+        return self.compare_maps(pair)
+
+    def compare_maps(self, pair: LayerPair) -> Any:
+        teacher_BHQK, student_BGQK = pair.teacher.probs_BHQK(), pair.student.probs_BHQK()
         check_shapes(teacher_BHQK, student_BGQK)
-        mask_B1QK = traced_cells(teacher, student, student_BGQK.shape)
-        return self.over_cells(teacher_BHQK, student_BGQK, mask_B1QK, **self.options)
+        mask_B1QK = traced_cells(pair.teacher, pair.student, student_BGQK.shape)
+        return self.over_cells(teacher_BHQK, student_BGQK, mask_B1QK, *self.arguments(pair), **self.options)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{key}={value!r}" for key, value in self.options.items())
+
+
+class Aligned(NamedTuple):
+    """A loss and the alignment behind it: how much each teacher head listens to each student head."""
+
+    loss: Tensor
+    alignment_BHG: Tensor
+    counts_B: Tensor  # bool: whether the sample has a valid cell
+
+
+class AlignedMapLoss(MapLoss):
+    """A `MapLoss` that aligns heads: `over_cells` returns an `Aligned`.
+
+    `alignment`: the latest alignment_HG by "site/student layer", detached, the mean over samples with a valid
+    cell. Where several teacher layers are mapped to one student layer it is that of the last pair.
+    """
+
+    def __init__(
+        self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
+    ) -> None:
+        super().__init__(sites, layer_map, **options)
+        self.alignment: dict[str, Tensor] = {}
+
+    def compare(self, pair: LayerPair) -> Tensor:
+        aligned: Aligned = self.compare_maps(pair)
+        counts_B = aligned.counts_B.to(aligned.alignment_BHG.dtype)
+        total_HG = torch.einsum("bhg,b->hg", aligned.alignment_BHG.detach(), counts_B)
+        self.alignment[pair.student_key] = total_HG / counts_B.sum().clamp_min(1)
+        return aligned.loss

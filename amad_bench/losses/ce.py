@@ -6,9 +6,10 @@ Domain: logits (B, L, V) and integer labels (B, L); in nats.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from amad_bench.losses.base import TraceLoss
 from amad_bench.losses.maps import full_precision
 from amad_bench.models.trace import Trace
 
@@ -35,7 +36,7 @@ def ce_loss(logits_BLV: Tensor, labels_BL: Tensor) -> Tensor:
     return total / valid_BL.sum().clamp_min(1)
 
 
-class CrossEntropy(nn.Module):
+class CrossEntropy(TraceLoss):
     """`ce_loss` of the student's trace; the teacher's is not read."""
 
     def forward(self, teacher: Trace | None, student: Trace) -> dict[str, Tensor]:

@@ -8,8 +8,9 @@ Domain: finite logits (B, L, V) over one vocabulary; in nats.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from amad_bench.losses.base import TraceLoss
 from amad_bench.losses.ce import target_tokens
 from amad_bench.losses.maps import full_precision
 from amad_bench.models.trace import Trace
@@ -45,7 +46,7 @@ def logit_kd_loss(
     return temperature**2 * total / valid_BL.sum().clamp_min(1)
 
 
-class LogitKD(nn.Module):
+class LogitKD(TraceLoss):
     """`logit_kd_loss` on traces; the labels are the student's."""
 
     def __init__(self, *, temperature: float = 2.0) -> None:

@@ -8,9 +8,9 @@ Domain: attention probabilities; any numbers of heads.
 
 from torch import Tensor
 
-from amad_bench.losses.amad import VARIANTS, mixture_loss
-from amad_bench.losses.base import MapLoss
-from amad_bench.losses.maps import check_choice, prepare, valid_cells
+from amad_bench.losses.base import Aligned, AlignedMapLoss
+from amad_bench.losses.maps import prepare, valid_cells
+from amad_bench.losses.mixture import mixture_loss
 
 
 def student_mean_loss(
@@ -27,7 +27,7 @@ def student_mean_loss(
     mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     return student_mean_over_cells(
         teacher_BHQK, student_BGQK, mask_B1QK, variant=variant, head_reduction=head_reduction
-    )
+    ).loss
 
 
 def student_mean_over_cells(
@@ -37,9 +37,8 @@ def student_mean_over_cells(
     *,
     variant: str = "kl",
     head_reduction: str = "sum",
-) -> Tensor:
-    """`student_mean_loss` with one mask that broadcasts to (B, 1, Q, K)."""
-    check_choice("variant", variant, VARIANTS)
+) -> Aligned:
+    """`student_mean_loss` with one mask that broadcasts to (B, 1, Q, K); its alignment is 1/G."""
     maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
     batch, heads = teacher_BHQK.shape[:2]
     student_heads = student_BGQK.shape[1]
@@ -47,7 +46,7 @@ def student_mean_over_cells(
     return mixture_loss(maps, weights_BHG, variant, head_reduction)
 
 
-class StudentMean(MapLoss):
+class StudentMean(AlignedMapLoss):
     """`student_mean_loss` on traces. Options: those of `student_mean_over_cells`."""
 
     over_cells = staticmethod(student_mean_over_cells)

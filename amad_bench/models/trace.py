@@ -4,11 +4,11 @@ A `record`ed model keeps its SDPA forward; hooks keep the projected queries, key
 Probabilities are computed on demand, in float32 and before dropout: rows sum to 1, masked keys are exactly 0.
 `output_attentions` is not used: under SDPA it returns an empty tuple without an exception.
 
-Axes: B batch, H heads, Q query tokens, K key tokens, D head size, d width, L target tokens, V vocabulary.
+Axes: B batch, H heads, Q query tokens, K key tokens, D head size, d width, L tokens, V vocabulary.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,60 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-# Module names of T5 (and VL-T5) and BLIP; the group is the layer's number.
-SITE_PATTERNS: tuple[tuple[str, str], ...] = (
-    ("encoder.self", r"encoder\.block\.(\d+)\.layer\.0\.SelfAttention$"),
-    ("decoder.self", r"decoder\.block\.(\d+)\.layer\.0\.SelfAttention$"),
-    ("decoder.cross", r"decoder\.block\.(\d+)\.layer\.1\.EncDecAttention$"),
-    ("vision.self", r"vision_model\.encoder\.layers\.(\d+)\.self_attn$"),
-    ("text.self", r"text_encoder\.encoder\.layer\.(\d+)\.attention\.self$"),
-    ("text.cross", r"text_encoder\.encoder\.layer\.(\d+)\.crossattention\.self$"),
-    ("decoder.self", r"text_decoder\.bert\.encoder\.layer\.(\d+)\.attention\.self$"),
-    ("decoder.cross", r"text_decoder\.bert\.encoder\.layer\.(\d+)\.crossattention\.self$"),
-)
+from amad_bench.models.capture import Attention, find_stacks
+from amad_bench.models.layer_trace import AttentionDomainError, LayerTrace
 
-
-class AttentionDomainError(RuntimeError):
-    """The forward pass recorded no attention where some was asked for; names the site and the layer."""
-
-
-@dataclass
-class LayerTrace:
-    """One site, one layer; masks are bool with True = may be attended / a real token."""
-
-    query_BHQD: Tensor
-    key_BHKD: Tensor
-    value_BHKD: Tensor
-    scale: float
-    bias_BHQK: Tensor | None
-    mask_BHQK: Tensor | None
-    query_mask_BQ: Tensor
-    output_weight_HDd: Tensor | None
-
-    def scores_BHQK(self) -> Tensor:
-        """Pre-softmax scores in float32, under autocast too; masked cells -inf."""
-        with torch.autocast(self.query_BHQD.device.type, enabled=False):
-            scores_BHQK = self.query_BHQD.float() @ self.key_BHKD.float().transpose(-1, -2) * self.scale
-        if self.bias_BHQK is not None:
-            scores_BHQK = scores_BHQK + self.bias_BHQK.float()
-        if self.mask_BHQK is not None:
-            scores_BHQK = scores_BHQK.masked_fill(~self.mask_BHQK, float("-inf"))
-        return scores_BHQK
-
-    def probs_BHQK(self) -> Tensor:
-        """Pre-dropout probabilities, float32: rows sum to 1; masked cells and rows without a key are 0."""
-        scores_BHQK = self.scores_BHQK()
-        if self.mask_BHQK is None:
-            return scores_BHQK.softmax(-1)
-        # A row that may attend to nothing would be NaN, its gradient too: give it finite scores, then 0.
-        empty_BHQ1 = ~self.mask_BHQK.any(-1, keepdim=True)
-        probs_BHQK = scores_BHQK.masked_fill(empty_BHQ1, 0.0).softmax(-1)
-        return probs_BHQK.masked_fill(~self.mask_BHQK, 0.0)
+__all__ = ["AttentionDomainError", "LayerTrace", "Recorder", "Trace", "record"]
 
 
 @dataclass
 class Trace:
-    """A forward pass as a loss sees it: logits and labels aligned (-100 = ignored), attention by site."""
+    """A forward pass as a loss sees it: logits and labels aligned (-100 = ignored), attention by site.
+
+    sites: "encoder.self" -> layers in order; hidden: "encoder" -> layer outputs (B, L, d), when asked for.
+    """
 
     logits_BLV: Tensor
     labels_BL: Tensor
@@ -81,62 +39,90 @@ class Trace:
 class Recorder:
     """Collects what the hooks of `record` saw in the last forward pass."""
 
-    def __init__(self, model: nn.Module, sites: Sequence[str]):
+    def __init__(self, model: nn.Module, sites: Sequence[str], hidden: bool):
+        stacks = find_stacks(model)
+        attention = {
+            f"{stack}.{name}": [block.attention[name] for block in blocks]
+            for stack, blocks in stacks.items()
+            for name in blocks[0].attention
+        }
         self.requested = tuple(sites)
-        self.modules = _find_sites(model)
         for site in self.requested:
-            if site not in self.modules:
+            if site not in attention:
                 raise ValueError(
                     f"{type(model).__name__} has no attention site '{site}'; "
-                    f"it has: {', '.join(sorted(self.modules))}"
+                    f"it has: {', '.join(sorted(attention)) or 'none that is known'}"
                 )
         # A cross-attention's queries are masked like the same layer's self-attention: watch that one too.
-        companions = [site.replace(".cross", ".self") for site in self.requested]
-        self.watched = tuple(dict.fromkeys([*self.requested, *companions]))
+        watched = dict.fromkeys([*self.requested, *map(_companion, self.requested)])
+        self.depth = {stack: len(blocks) for stack, blocks in stacks.items()}
         self._layers: dict[tuple[str, int], LayerTrace] = {}
+        self._hidden: dict[tuple[str, int], Tensor] = {}
         self._handles: list[Any] = []
-        for site in self.watched:
-            for layer, (name, module) in enumerate(self.modules[site]):
-                parent = model.get_submodule(name.rsplit(".", 1)[0])
-                self._handles.extend(self._hook(site, layer, module, parent))
+        for site in watched:
+            for layer, one in enumerate(attention[site]):
+                self._hook(site, layer, one)
+        if hidden:
+            for stack, blocks in stacks.items():
+                for layer, block in enumerate(blocks):
+                    keep = _keep(self._hidden, (stack, layer))
+                    self._handles.append(block.module.register_forward_hook(keep))
 
-    def _hook(self, site: str, layer: int, module: nn.Module, parent: nn.Module) -> list[Any]:
+    def _hook(self, site: str, layer: int, attention: Attention) -> None:
         projected: dict[str, Tensor] = {}
-        kind = _kind(module)
-        handles = [
-            getattr(module, name).register_forward_hook(_keep(projected, name)) for name in kind.projections
-        ]
+        for name in attention.kind.projections:
+            projection = attention.module.get_submodule(name)
+            self._handles.append(projection.register_forward_hook(_keep(projected, name)))
+        signature = inspect.signature(attention.module.forward)
 
         def after(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-            trace = kind.read(module, parent, projected, kwargs, output)
-            projected.clear()
+            arguments = _by_name(signature, args, kwargs)
+            try:
+                if len(projected) < len(attention.kind.projections):
+                    raise AttentionDomainError("its keys come from a cache; record whole passes")
+                trace = attention.kind.read(module, attention.parent, projected, arguments, output)
+            except AttentionDomainError as error:
+                raise AttentionDomainError(f"site {site}, layer {layer}: {error}") from None
+            finally:
+                projected.clear()
             self._layers[site, layer] = trace
 
-        return [*handles, module.register_forward_hook(after, with_kwargs=True)]
+        self._handles.append(attention.module.register_forward_hook(after, with_kwargs=True))
 
-    def trace(self, output: Any, labels: Tensor) -> Trace:
+    def trace(self, output: Any, labels: Tensor | None = None) -> Trace:
         """The recorded pass as a `Trace`; `output` has `.logits` (B, L, V) aligned with `labels` (B, L).
 
+        Without labels, as for an encoder alone, the trace has no target tokens: logits (0, 0, 0), labels
+        (0, 0). `hidden` holds the stacks that the pass went through.
         Raises AttentionDomainError when a layer of a requested site was not reached by the forward pass.
         """
-        sites: dict[str, list[LayerTrace]] = {}
-        for site in self.requested:
-            sites[site] = [
-                self._with_query_mask(site, layer, labels) for layer in range(len(self.modules[site]))
-            ]
+        sites = {
+            site: [self._with_query_mask(site, layer, labels) for layer in range(self._depth_of(site))]
+            for site in self.requested
+        }
+        hidden = {
+            stack: [self._hidden[stack, layer] for layer in range(layers)]
+            for stack, layers in self.depth.items()
+            if (stack, layers - 1) in self._hidden
+        }
         self._layers.clear()
-        return Trace(logits_BLV=output.logits, labels_BL=labels, sites=sites)
+        self._hidden.clear()
+        if labels is None:
+            return Trace(torch.empty(0, 0, 0), torch.empty(0, 0, dtype=torch.long), sites, hidden)
+        return Trace(output.logits, labels, sites, hidden)
 
-    def _with_query_mask(self, site: str, layer: int, labels_BL: Tensor) -> LayerTrace:
-        companion = site.replace(".cross", ".self")
-        for needed in (site, companion):
+    def _depth_of(self, site: str) -> int:
+        return self.depth[site.partition(".")[0]]
+
+    def _with_query_mask(self, site: str, layer: int, labels_BL: Tensor | None) -> LayerTrace:
+        for needed in (site, _companion(site)):
             if (needed, layer) not in self._layers:
                 raise AttentionDomainError(
                     f"site {needed}, layer {layer}: the forward pass recorded no attention"
                 )
         trace = self._layers[site, layer]
-        query_mask_BQ = self._layers[companion, layer].query_mask_BQ
-        if site.startswith("decoder."):
+        query_mask_BQ = self._layers[_companion(site), layer].query_mask_BQ
+        if site.startswith("decoder.") and labels_BL is not None:
             # labels stand at the last positions; a prompt before them (BLIP captioning) is real text
             prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
             query_mask_BQ = query_mask_BQ & pad(labels_BL != -100, (prompt, 0), value=True)
@@ -149,115 +135,41 @@ class Recorder:
             handle.remove()
         self._handles.clear()
         self._layers.clear()
+        self._hidden.clear()
 
 
 @contextmanager
-def record(model: nn.Module, sites: Sequence[str] = ("encoder.self",)) -> Iterator[Recorder]:
-    """Records attention at `sites` while the context is open; the forward pass itself is unchanged.
+def record(
+    model: nn.Module, sites: Sequence[str] = ("encoder.self",), hidden: bool = False
+) -> Iterator[Recorder]:
+    """Records attention at `sites`, and the outputs of all layers if `hidden`, while the context is open.
 
-    Works for VLT5, our BLIP models and plain Hugging Face T5 and BLIP. ValueError: a site the model lacks.
+    The forward pass itself is unchanged. Works for VLT5, our BLIP models and plain Hugging Face T5, BERT
+    (sites "encoder.self", or with `is_decoder` "decoder.self" and "decoder.cross"), ViT ("vision.self") and
+    BLIP. ValueError: a site the model lacks.
     """
-    recorder = Recorder(model, sites)
+    recorder = Recorder(model, sites, hidden)
     try:
         yield recorder
     finally:
         recorder.close()
 
 
-def _find_sites(model: nn.Module) -> dict[str, list[tuple[str, nn.Module]]]:
-    found: dict[str, list[tuple[int, str, nn.Module]]] = {}
-    for name, module in model.named_modules():
-        for site, pattern in SITE_PATTERNS:
-            match = re.search(pattern, name)
-            if match:
-                found.setdefault(site, []).append((int(match.group(1)), name, module))
-    return {site: [(name, module) for _, name, module in sorted(layers)] for site, layers in found.items()}
+def _companion(site: str) -> str:
+    return site.replace(".cross", ".self")
 
 
-def _keep(store: dict[str, Tensor], name: str):
-    def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
-        store[name] = output
+def _keep(store: dict[Any, Tensor], key: Any) -> Callable[[nn.Module, tuple, Any], None]:
+    def hook(module: nn.Module, args: tuple, output: Any) -> None:
+        store[key] = output[0] if isinstance(output, tuple) else output
 
     return hook
 
 
-class _T5Attention:
-    """transformers T5Attention: no scaling, an additive position bias."""
-
-    projections = ("q", "k", "v")
-
-    @staticmethod
-    def read(
-        module: Any, parent: Any, projected: dict[str, Tensor], kwargs: dict[str, Any], output: Any
-    ) -> LayerTrace:
-        heads, head_size = module.n_heads, module.key_value_proj_dim
-        query, key, value = (_split(projected[name], heads) for name in _T5Attention.projections)
-        mask = _as_bool(kwargs.get("mask"))
-        if mask is None and getattr(module, "is_causal", False):
-            # transformers leaves the causal mask to the kernel when nothing else is masked
-            queries, keys = query.shape[-2], key.shape[-2]
-            mask = torch.ones(1, 1, queries, keys, dtype=torch.bool, device=query.device).tril()
-        weight_HDd = module.o.weight.view(-1, heads, head_size).permute(1, 2, 0)
-        return LayerTrace(query, key, value, 1.0, output[1], mask, _query_mask(mask, query), weight_HDd)
-
-
-class _BlipVisionAttention:
-    """transformers BlipAttention (ViT): one fused projection, no mask."""
-
-    projections = ("qkv",)
-
-    @staticmethod
-    def read(
-        module: Any, parent: Any, projected: dict[str, Tensor], kwargs: dict[str, Any], output: Any
-    ) -> LayerTrace:
-        query, key, value = (_split(part, module.num_heads) for part in projected["qkv"].chunk(3, dim=-1))
-        weight_HDd = module.projection.weight.view(-1, module.num_heads, module.head_dim).permute(1, 2, 0)
-        return LayerTrace(query, key, value, module.scale, None, None, _query_mask(None, query), weight_HDd)
-
-
-class _BlipTextAttention:
-    """transformers BlipTextSelfAttention (BERT), as self- or cross-attention."""
-
-    projections = ("query", "key", "value")
-
-    @staticmethod
-    def read(
-        module: Any, parent: Any, projected: dict[str, Tensor], kwargs: dict[str, Any], output: Any
-    ) -> LayerTrace:
-        heads, head_size = module.num_attention_heads, module.attention_head_size
-        query, key, value = (_split(projected[name], heads) for name in _BlipTextAttention.projections)
-        mask = _as_bool(kwargs.get("attention_mask"))
-        weight_HDd = parent.output.dense.weight.view(-1, heads, head_size).permute(1, 2, 0)
-        return LayerTrace(
-            query, key, value, head_size**-0.5, None, mask, _query_mask(mask, query), weight_HDd
-        )
-
-
-def _kind(module: nn.Module) -> Any:
-    kinds = {"q": _T5Attention, "qkv": _BlipVisionAttention, "query": _BlipTextAttention}
-    for name, kind in kinds.items():
-        if isinstance(getattr(module, name, None), nn.Linear):
-            return kind
-    raise AttentionDomainError(
-        f"{type(module).__name__}: unknown attention module, its projections were not found"
-    )
-
-
-def _split(projected_BLn: Tensor, heads: int) -> Tensor:
-    return projected_BLn.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _as_bool(mask: Tensor | None) -> Tensor | None:
-    """An additive mask (0 = may be attended, very negative = may not) or a bool one, as bool."""
-    if mask is None or mask.dtype == torch.bool:
-        return mask
-    return mask > torch.finfo(mask.dtype).min / 2
-
-
-def _query_mask(mask_BHQK: Tensor | None, query_BHQD: Tensor) -> Tensor:
-    """Queries of a self-attention that are real tokens: their own key may be attended (the diagonal)."""
-    batch, _, queries, _ = query_BHQD.shape
-    if mask_BHQK is None or mask_BHQK.shape[-1] != queries:
-        return query_BHQD.new_ones(batch, queries, dtype=torch.bool)
-    cells_BQK = mask_BHQK[:, 0].expand(batch, queries, queries)
-    return cells_BQK.diagonal(dim1=-2, dim2=-1)
+def _by_name(signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A call's arguments by the names of the parameters, however they were passed."""
+    arguments = dict(signature.bind(*args, **kwargs).arguments)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            arguments |= arguments.pop(name, {})
+    return arguments

@@ -143,8 +143,11 @@ def _losses(raw: Mapping[Any, Any]) -> Iterator[str]:
             yield unknown_name(f"{where}.name", "loss", name, LOSSES)
             continue
         loss = LOSSES[name]
-        yield from check_options(where, entry, loss.options, ("name", "label", "weights"))
+        problems = list(check_options(where, entry, loss.options, ("name", "label", "weights")))
+        yield from problems
         yield from _loss_weights(f"{where}.weights", loss, mapping_at(entry, "weights"))
+        if not problems and (clash := loss.clash(entry)):
+            yield f"{where}: {clash}"
         label = entry.get("label") or loss.label(entry)
         if label == "teacher":
             yield f"{where}.label: tables call the teacher 'teacher'; choose another label"

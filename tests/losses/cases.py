@@ -104,10 +104,17 @@ def layer_trace(
     )
     if query_mask_BQ is None:
         query_mask_BQ = torch.ones(batch, queries, dtype=torch.bool)
-    return LayerTrace(query, key, value, 0.5, None, mask_BHQK, query_mask_BQ, None)
+    weight = torch.randn(heads, 4, 6, generator=generator)
+    return LayerTrace(query, key, value, 0.5, None, mask_BHQK, query_mask_BQ, weight)
 
 
 def trace(sites: dict[str, list[LayerTrace]], vocabulary: int = 7, seed: int = 0) -> Trace:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, 3, vocabulary, generator=generator).requires_grad_()
-    return Trace(logits_BLV=logits, labels_BL=torch.tensor([[1, 2, -100], [3, -100, -100]]), sites=sites)
+    hidden = {}
+    for site, layers in sites.items():
+        shapes = [(*layer.query_mask_BQ.shape, 3 * layer.query_BHQD.shape[1]) for layer in layers]
+        states = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+        hidden[site.partition(".")[0]] = states
+    labels = torch.tensor([[1, 2, -100], [3, -100, -100]])
+    return Trace(logits_BLV=logits, labels_BL=labels, sites=sites, hidden=hidden)

@@ -7,11 +7,17 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from amad_bench.losses import alignment_weights, amad_loss, student_mean_loss
+from amad_bench.losses import alignment_weights, amad_loss, student_mean_loss, token_alignment_weights
 from tests.losses import naive
 from tests.losses.cases import SHAPES, make_case, random_maps, value_and_gradients
 
-VARIANTS = ("kl", "mse")
+VARIANTS = ("kl", "mse", "token", "projected")
+
+
+def projected_to_itself(variant, cells):
+    """What the variant needs beside the maps: for `projected`, the projection that changes nothing."""
+    identity = torch.eye(cells, dtype=torch.float64), torch.zeros(cells, dtype=torch.float64)
+    return {"variant": variant, "projection": identity if variant == "projected" else None}
 
 
 def distributions(batch, heads, queries, keys, seed=0):
@@ -49,8 +55,9 @@ def test_the_order_of_heads_does_not_matter(variant):
     case = make_case("H < G", "all")
     permuted_teacher = case.teacher_BHQK[:, [1, 0]]
     permuted_student = case.student_BGQK[:, [3, 0, 4, 2, 1]]
-    loss = amad_loss(case.teacher_BHQK, case.student_BGQK, **case.masks, variant=variant)
-    permuted = amad_loss(permuted_teacher, permuted_student, **case.masks, variant=variant)
+    options = {**case.masks, **projected_to_itself(variant, 12)}
+    loss = amad_loss(case.teacher_BHQK, case.student_BGQK, **options)
+    permuted = amad_loss(permuted_teacher, permuted_student, **options)
     assert_close(permuted, loss, rtol=1e-12, atol=1e-12)
 
 
@@ -58,11 +65,11 @@ def test_the_order_of_heads_does_not_matter(variant):
 def test_masked_cells_may_hold_anything(variant):
     case = make_case("H = G, square", "all")
     valid = case.valid_BQK[:, None]
+    options = {**case.masks, **projected_to_itself(variant, 25)}
     clean = amad_loss(
-        torch.where(valid, case.teacher_BHQK, 0.0), torch.where(valid, case.student_BGQK, 0.0),
-        **case.masks, variant=variant,
-    )  # fmt: skip
-    assert torch.equal(amad_loss(case.teacher_BHQK, case.student_BGQK, **case.masks, variant=variant), clean)
+        torch.where(valid, case.teacher_BHQK, 0.0), torch.where(valid, case.student_BGQK, 0.0), **options
+    )
+    assert torch.equal(amad_loss(case.teacher_BHQK, case.student_BGQK, **options), clean)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -70,15 +77,17 @@ def test_masked_cells_may_hold_anything(variant):
 def test_zero_when_all_heads_are_one_and_the_same_map(variant, dtype):
     """In float32 too: the Gram form is accumulated in float64, where float32 would leave up to 7e-5."""
     one = distributions(2, 1, 24, 24).to(dtype)
-    loss = amad_loss(one.expand(-1, 8, -1, -1), one.expand(-1, 2, -1, -1), variant=variant)
-    tolerance = {("kl", torch.float32): 2e-6, ("mse", torch.float32): 1e-12}.get((variant, dtype), 1e-13)
-    assert abs(loss.item()) < tolerance
+    loss = amad_loss(
+        one.expand(-1, 8, -1, -1), one.expand(-1, 2, -1, -1), **projected_to_itself(variant, 24 * 24)
+    )
+    in_float32 = 1e-12 if variant == "mse" else 2e-6
+    assert abs(loss.item()) < (in_float32 if dtype == torch.float32 else 1e-13)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_student_that_copies_distinct_heads_is_not_at_the_optimum(variant):
     maps = distributions(2, 3, 4, 6)
-    loss, _, gradient = value_and_gradients(amad_loss, maps, maps, variant=variant)
+    loss, _, gradient = value_and_gradients(amad_loss, maps, maps, **projected_to_itself(variant, 24))
     assert loss > 0.01
     # Only directions that keep the rows distributions matter: the mean over a row's keys is removed.
     assert (gradient - gradient.mean(-1, keepdim=True)).abs().max() > 0.01
@@ -90,7 +99,11 @@ def test_one_weight_is_at_most_e_over_e_plus_the_other_heads(heads):
     sharpest = distinct_one_hot_heads(heads, queries=3, keys=8)
     weights = alignment_weights(sharpest, sharpest)
     assert_close(weights.max().item(), bound, rtol=1e-12, atol=0)  # reached by orthogonal heads
-    assert alignment_weights(distributions(4, 5, 3, 8), distributions(4, heads, 3, 8, 1)).max() < bound
+    by_row = token_alignment_weights(sharpest, sharpest)
+    assert_close(by_row.amax((0, 2, 3)), torch.full((3,), bound, dtype=torch.float64), rtol=1e-12, atol=0)
+    random = distributions(4, 5, 3, 8), distributions(4, heads, 3, 8, 1)
+    assert alignment_weights(*random).max() < bound
+    assert token_alignment_weights(*random).max() < bound
 
 
 def test_the_published_alignment_among_eight_heads_is_at_most_280_thousandths():
@@ -141,8 +154,10 @@ def test_alignment_weights_are_those_of_the_formula(similarity, temperature):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_high_temperature_is_the_student_mean(variant):
     case = make_case("H < G", "all")
-    hot = amad_loss(case.teacher_BHQK, case.student_BGQK, **case.masks, variant=variant, temperature=1e9)
-    mean = student_mean_loss(case.teacher_BHQK, case.student_BGQK, **case.masks, variant=variant)
+    options = {**case.masks, **projected_to_itself(variant, 12)}
+    hot = amad_loss(case.teacher_BHQK, case.student_BGQK, **options, temperature=1e9)
+    distance = "mse" if variant == "mse" else "kl"
+    mean = student_mean_loss(case.teacher_BHQK, case.student_BGQK, **case.masks, variant=distance)
     assert_close(hot, mean, rtol=1e-7, atol=0)
 
 
@@ -150,19 +165,17 @@ def test_a_high_temperature_is_the_student_mean(variant):
 def test_the_alignment_passes_a_gradient_unless_it_is_detached(variant):
     case = make_case("H < G", "all")
     pair = case.teacher_BHQK, case.student_BGQK
-    value, _, gradient = value_and_gradients(amad_loss, *pair, **case.masks, variant=variant)
-    detached = value_and_gradients(amad_loss, *pair, **case.masks, variant=variant, detach_alignment=True)
+    options = {**case.masks, **projected_to_itself(variant, 12)}
+    value, _, gradient = value_and_gradients(amad_loss, *pair, **options)
+    detached = value_and_gradients(amad_loss, *pair, **options, detach_alignment=True)
     assert_close(detached[0], value, rtol=0, atol=0)
     assert (detached[2] - gradient).abs().max() > 1e-4
 
 
-def test_variants_of_a_later_version_are_unknown_so_far():
+def test_mse_has_no_rows_to_sum_over():
     maps = distributions(1, 2, 3, 3)
-    for variant in ("projected", "token"):
-        with pytest.raises(ValueError, match=f"unknown variant '{variant}'; available: kl, mse"):
-            amad_loss(maps, maps, variant=variant)
-    with pytest.raises(ValueError, match="projection is not used by variant 'kl'"):
-        amad_loss(maps, maps, projection=(torch.eye(9), torch.zeros(9)))
+    with pytest.raises(ValueError, match="row_reduction 'sum' is for the variants with rows"):
+        amad_loss(maps, maps, variant="mse", row_reduction="sum")
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])

@@ -80,8 +80,22 @@ def test_parts_are_named_scalars(name):
     assert parts[expected].requires_grad
 
 
-def test_no_loss_has_parameters():
-    assert all(not list(build_loss(name).parameters()) for name in LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_parameters_are_there_after_materialise_and_forward_adds_none(name):
+    """An optimizer is created between the two: a parameter that came later would never be trained."""
+    teacher, student = trace({"a": [layer_trace(4)]}), trace({"a": [layer_trace(4, seed=1)]})
+    loss = build_loss(name)
+    assert not list(loss.parameters())
+    loss.materialise(teacher, student)
+    parameters = [id(parameter) for parameter in loss.parameters()]
+    sum(loss(teacher, student).values()).backward()
+    assert [id(parameter) for parameter in loss.parameters()] == parameters
+    assert all(parameter.grad is not None for parameter in loss.parameters())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_catalogue_knows_which_losses_are_seeded(name):
+    assert LOSSES[name].seeded == ("seed" in inspect.signature(IMPLEMENTATIONS[name].__init__).parameters)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +104,14 @@ def test_no_loss_has_parameters():
         ("amda", {}, r"unknown loss 'amda'; available: ce, .*Did you mean 'amad'\?"),
         ("amad", {"varient": "kl"}, r"has no option 'varient'; .*Did you mean 'variant'\?"),
         ("ce", {"temperature": 2.0}, r"has no option 'temperature'; its options: none"),
-        ("amad", {"variant": "token"}, r"'variant': 'token' is none of kl, mse"),
+        ("amad", {"variant": "tokens"}, r"'variant': 'tokens' is none of .*Did you mean 'token'\?"),
+        (
+            "amad",
+            {"variant": "mse", "row_reduction": "sum"},
+            r"^loss 'amad': row_reduction: sum is for the variants with rows; mse flattens the map",
+        ),
+        ("amad", {"seed": 1}, r"has no option 'seed'"),
+        ("sinkhorn", {"epsilon": 0.0}, r"'epsilon': must be above 0.0, not 0.0"),
         ("amad", {"similarity": "cosin"}, r"Did you mean 'cosine'\?"),
         ("amad", {"temperature": "hot"}, r"'temperature': expected float, not 'hot'"),
         ("amad", {"temperature": True}, r"expected float, not True"),

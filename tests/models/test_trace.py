@@ -64,6 +64,26 @@ def test_a_random_student_has_attention_loss_above_zero(kind):
         assert part.item() > 1e-6  # far above rounding; fresh BLIP maps are near uniform
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_states_are_the_outputs_of_every_layer_of_every_stack(kind):
+    """The states that the decoder attends to are the encoder's last ones, normalised."""
+    model, batch = tiny_model(kind).eval(), tiny_batch(kind)
+    with record(model, SITES[kind][:1], hidden=True) as recorder, torch.no_grad():
+        output = model(**batch)
+        hidden = recorder.trace(output, labels=batch["labels"]).hidden
+    assert set(hidden) == {site.partition(".")[0] for site in SITES[kind]}
+    assert all(len(layers) == 2 for layers in hidden.values())
+    seen = {"vlt5": "encoder", "blip-vqa": "text", "blip-captioning": "vision"}[kind]
+    last_BLd = hidden[seen][-1]
+    if kind == "vlt5":
+        last_BLd = model.encoder.final_layer_norm(last_BLd)
+    if kind == "blip-captioning":
+        last_BLd = model.vision_model.post_layernorm(last_BLd)
+    assert torch.equal(last_BLd, output.encoder_last_hidden_state)
+    assert hidden["decoder"][1].shape == (3, 8 if kind == "blip-captioning" else 5, 16)
+    assert not torch.equal(hidden["decoder"][0], hidden["decoder"][1])
+
+
 def test_plain_t5_matches_its_eager_maps():
     torch.manual_seed(0)
     config = T5Config(

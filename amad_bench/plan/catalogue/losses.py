@@ -8,6 +8,7 @@ from amad_bench.plan.catalogue.families import ModelShape
 from amad_bench.plan.catalogue.options import OptionSpec, by_name
 
 Supports = Callable[[ModelShape, ModelShape, Mapping[str, Any]], tuple[bool, str]]
+Clash = Callable[[Mapping[str, Any]], str]
 
 
 def _always(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
@@ -28,13 +29,74 @@ def _equal_heads_unless_dropped(
     return True, ""
 
 
+def _equal_heads(teacher: ModelShape, student: ModelShape, name: str, instead: str) -> tuple[bool, str]:
+    for site, heads in teacher.heads.items():
+        if heads != student.heads[site]:
+            return False, (
+                f"{name} compares head h with head h, but at {site} the teacher has {heads} heads and the "
+                f"student {student.heads[site]}; {instead}"
+            )
+    return True, ""
+
+
+def _minilm(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
+    return _equal_heads(teacher, student, "minilm", "minilm_v2 does without equal heads")
+
+
+def _tinybert(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
+    if not options["attention"]:
+        return True, ""
+    instead = "set `attention: false` to compare hidden states alone"
+    return _equal_heads(teacher, student, "tinybert", instead)
+
+
+def _relation_heads_divide(
+    teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]
+) -> tuple[bool, str]:
+    relation_heads = options["relation_heads"]
+    for site in teacher.heads:
+        widths = [shape.heads[site] * shape.head_size[site] for shape in (teacher, student)]
+        if any(width % relation_heads for width in widths):
+            return False, (
+                f"minilm_v2 needs relation_heads to divide both widths, but {relation_heads} does not divide "
+                f"the teacher's {widths[0]} and the student's {widths[1]} at {site}"
+            )
+    return True, ""
+
+
+def _no_fewer_teacher_heads(
+    teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]
+) -> tuple[bool, str]:
+    for site, heads in teacher.heads.items():
+        if heads < student.heads[site]:
+            return False, (
+                f"shd merges teacher heads into student heads, but at {site} the teacher has {heads} heads "
+                f"and the student {student.heads[site]}"
+            )
+    return True, ""
+
+
+def _never(options: Mapping[str, Any]) -> str:
+    return ""
+
+
+def _rows_of_mse(options: Mapping[str, Any]) -> str:
+    if options["variant"] == "mse" and options["row_reduction"] == "sum":
+        return "row_reduction: sum is for the variants with rows; mse flattens the map, remove it"
+    return ""
+
+
 @dataclass(frozen=True)
 class Loss:
     """A way to distil.
 
     base: what is trained beside it. "none": nothing, it is the cross-entropy itself; "ce": cross-entropy;
-    "logit_kd": cross-entropy and logit distillation. needs: the parts of a trace that it reads ("probs":
-    attention maps at the configured sites). labelled_by: the option whose value is in the label (amad_kl).
+    "logit_kd": cross-entropy and logit distillation. needs: the parts of a trace that it reads: "logits"; of
+    the configured sites "probs" (attention maps), "scores", "queries", "keys", "values", "output_weight" (of
+    the teacher); of their stacks "hidden" (layer outputs).
+    labelled_by: the option whose value is in the label (amad_kl). clash_of: why options that are fine one by
+    one cannot go together. seeded: draws something once, from the run's `init` seed, which `build_loss` takes
+    as `seed`.
     """
 
     name: str
@@ -43,6 +105,8 @@ class Loss:
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     labelled_by: str | None = None
     supports_shapes: Supports = _always
+    clash_of: Clash = _never
+    seeded: bool = False
     version: int = 1
 
     @property
@@ -51,8 +115,8 @@ class Loss:
 
     @property
     def attention(self) -> bool:
-        """Whether it compares attention, so that sites and a layer map matter."""
-        return "probs" in self.needs
+        """Whether it reads layers of the configured sites, so that sites and a layer map matter."""
+        return bool(set(self.needs) - {"logits"})
 
     @property
     def weighted_parts(self) -> tuple[str, ...]:
@@ -71,6 +135,10 @@ class Loss:
     def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The given options with every default filled in, in the catalogue's order."""
         return {key: options.get(key, spec.default) for key, spec in self.options.items()}
+
+    def clash(self, options: Mapping[str, Any]) -> str:
+        """Why these options cannot go together, in one sentence; "" when they can."""
+        return self.clash_of(self.complete(options))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -104,15 +172,68 @@ LOSSES: dict[str, Loss] = by_name(
         },
         supports_shapes=_equal_heads_unless_dropped,
     ),
+    Loss("head_mean", "logit_kd", ("probs",), {"distance": _MAP_DISTANCE}),
     Loss(
         "student_mean", "logit_kd", ("probs",), {"variant": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION}
     ),
+    Loss(
+        "random_alignment",
+        "logit_kd",
+        ("probs",),
+        {"variant": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        seeded=True,
+    ),
+    Loss("hungarian", "logit_kd", ("probs",), {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION}),
+    Loss(
+        "sinkhorn",
+        "logit_kd",
+        ("probs",),
+        {
+            "variant": _MAP_DISTANCE,
+            "epsilon": OptionSpec(float, 0.05, above=0.0),
+            "detach_alignment": OptionSpec(bool, False),
+            "head_reduction": _HEAD_REDUCTION,
+        },
+    ),
+    Loss("minilm", "logit_kd", ("probs", "values"), supports_shapes=_minilm),
+    Loss(
+        "minilm_v2",
+        "logit_kd",
+        ("queries", "keys", "values"),
+        {"relation_heads": OptionSpec(int, 8, minimum=1)},
+        supports_shapes=_relation_heads_divide,
+    ),
+    Loss(
+        "tinybert",
+        "logit_kd",
+        ("scores", "hidden"),
+        {"attention": OptionSpec(bool, True)},
+        supports_shapes=_tinybert,
+    ),
+    Loss(
+        "a2d",
+        "logit_kd",
+        ("probs",),
+        {
+            "double_softmax": OptionSpec(bool, True),
+            "reduction": OptionSpec(str, "sum", ("sum", "mean")),
+            "decay": OptionSpec(float, 0.9, above=0.0),
+        },
+    ),
+    Loss(
+        "shd",
+        "logit_kd",
+        ("probs", "values", "output_weight"),
+        {"head_reduction": _HEAD_REDUCTION},
+        supports_shapes=_no_fewer_teacher_heads,
+    ),
+    Loss("hidden_mse", "logit_kd", ("hidden",)),
     Loss(
         "amad",
         "logit_kd",
         ("probs",),
         {
-            "variant": _MAP_DISTANCE,
+            "variant": OptionSpec(str, "kl", ("kl", "mse", "projected", "token")),
             "similarity": OptionSpec(str, "cosine", ("cosine", "l1")),
             "temperature": OptionSpec(float, 1.0, above=0.0),
             "detach_alignment": OptionSpec(bool, False),
@@ -120,5 +241,6 @@ LOSSES: dict[str, Loss] = by_name(
             "row_reduction": OptionSpec(str, "mean", ("mean", "sum")),
         },
         labelled_by="variant",
+        clash_of=_rows_of_mse,
     ),
 )

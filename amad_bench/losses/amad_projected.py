@@ -1,0 +1,79 @@
+"""AMAD's variant `projected` (Zhao et al. 2024, eq. 11): student maps pass a learned layer, then align.
+
+    S~ = ReLU(S W^T + b), W in R^{n x n}, n = Q * K      L = KL(T || softmax(T S~^T) S~)
+
+Each row of the mix is divided by max(its sum, 1e-12) before the KL, since a projection is no distribution and
+ReLU can empty a row. W starts near the identity, b at 1/K. Open choices of the paper, made in METHODS.md.
+Domain: maps of one fixed size with at most 4,096 cells; W has the square of that many parameters.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from amad_bench.losses.base import Aligned
+from amad_bench.losses.maps import EPSILON, Maps, check_choice, kl_distance, without_autocast
+from amad_bench.losses.mixture import aligned, mixture
+
+LARGEST_MAP = 4096
+NOISE = 0.01  # the spread of W S around S, in units of |S|
+
+
+def check_projection(variant: str, projection: tuple[Tensor, Tensor] | None, shape: Sequence[int]) -> None:
+    """Raises ValueError for a projection that the variant lacks or does not use, or of another size."""
+    if variant != "projected":
+        if projection is not None:
+            raise ValueError(f"projection is not used by variant {variant!r}; leave it out")
+        return
+    cells = _cells(*shape[2:])
+    if projection is None:
+        raise ValueError("variant 'projected' needs projection=(W_nn, b_n), n = queries * keys")
+    sizes = tuple(tuple(part.shape) for part in projection)
+    if sizes != ((cells, cells), (cells,)):
+        raise ValueError(
+            f"variant 'projected' needs maps of one fixed size: its projection has the shapes {sizes[0]} and "
+            f"{sizes[1]}, but maps of {shape[2]} x {shape[3]} need ({cells}, {cells}) and ({cells},)"
+        )
+
+
+def _cells(queries: int, keys: int) -> int:
+    """queries * keys. Raises ValueError where that is too many for a matrix over pairs of cells."""
+    cells = queries * keys
+    if cells > LARGEST_MAP:
+        raise ValueError(
+            f"variant 'projected' would need a matrix of {cells:,} x {cells:,} = {cells**2:,} numbers for "
+            f"maps of {queries} x {keys}, more than {LARGEST_MAP:,} x {LARGEST_MAP:,}; use kl, mse or token"
+        )
+    return cells
+
+
+def initial_projection(queries: int, keys: int) -> tuple[Tensor, Tensor]:
+    """(W_nn, b_n) to start from, drawn from torch's global CPU generator: near the identity, and 1 / keys.
+
+    Raises ValueError, with the size that it would need, for maps of more than 4,096 cells.
+    """
+    cells = _cells(queries, keys)
+    weight_nn = torch.eye(cells) + torch.randn(cells, cells) * (NOISE / math.sqrt(cells))
+    return weight_nn, torch.full((cells,), 1 / keys)
+
+
+def projected_maps(maps: Maps, mask_B1QK: Tensor | None, projection: tuple[Tensor, Tensor]) -> Maps:
+    """The maps with S~ in place of S, 0 in masked cells; in the maps' precision."""
+    weight_nn, bias_n = (part.to(maps.student_BGQK) for part in projection)
+    with without_autocast(bias_n.device):
+        projected_BGn = torch.relu(maps.student_BGQK.flatten(2) @ weight_nn.mT + bias_n)
+    projected_BGQK = projected_BGn.view_as(maps.student_BGQK)
+    if mask_B1QK is not None:
+        projected_BGQK = projected_BGQK.masked_fill(~mask_B1QK, 0.0)
+    return maps._replace(student_BGQK=projected_BGQK)
+
+
+def projected_loss(maps: Maps, weights_BHG: Tensor, head_reduction: str, row_reduction: str) -> Aligned:
+    """KL of each teacher head to its mixture of `projected_maps`, whose rows are made distributions."""
+    check_choice("row_reduction", row_reduction, ("mean", "sum"))
+    mixture_BHQK = mixture(maps, weights_BHG)
+    mixture_BHQK = mixture_BHQK / mixture_BHQK.sum(-1, keepdim=True).clamp_min(EPSILON)
+    distance_BH = kl_distance(maps.teacher_BHQK, mixture_BHQK, maps.rows_B, row_reduction)
+    return aligned(distance_BH, maps.rows_B, weights_BHG, head_reduction)

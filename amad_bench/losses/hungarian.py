@@ -1,0 +1,112 @@
+"""Hungarian: teacher heads are assigned to student heads one to one, at the least total distance.
+
+    L = sum_h D(t_h, s_pi(h)),   pi = the best one-to-one assignment of the H x G rectangle by D, per sample;
+                                 each teacher head left over (H > G) goes to its nearest student head
+    kl:  D = mean over valid rows of sum_k t log(t / s)        mse:  D = | t_h/|t_h| - s_g/|s_g| |^2
+
+Source: ours, no published distillation paper was found (METHODS.md); the assignment is scipy's
+`linear_sum_assignment` (Crouse 2016, doi 10.1109/TAES.2016.140952), and no gradient passes through it.
+Domain: attention probabilities; any numbers of heads. Where H < G the surplus student heads are free.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from amad_bench.losses.base import Aligned, AlignedMapLoss
+from amad_bench.losses.maps import (
+    EPSILON,
+    Maps,
+    check_choice,
+    kl_distance,
+    mse_distance,
+    norms,
+    prepare,
+    valid_cells,
+    without_autocast,
+)
+from amad_bench.losses.mixture import DISTANCES, aligned, normalised_products
+
+
+def hungarian_loss(
+    teacher_BHQK: Tensor,
+    student_BGQK: Tensor,
+    *,
+    query_mask_BQ: Tensor | None = None,
+    key_mask_BK: Tensor | None = None,
+    cell_mask_QK: Tensor | None = None,
+    distance: str = "kl",
+    head_reduction: str = "sum",
+) -> Tensor:
+    """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows).
+
+    Raises ImportError, with what to install, where scipy is missing.
+    """
+    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
+    return hungarian_over_cells(
+        teacher_BHQK, student_BGQK, mask_B1QK, distance=distance, head_reduction=head_reduction
+    ).loss
+
+
+def hungarian_over_cells(
+    teacher_BHQK: Tensor,
+    student_BGQK: Tensor,
+    mask_B1QK: Tensor | None,
+    *,
+    distance: str = "kl",
+    head_reduction: str = "sum",
+) -> Aligned:
+    """`hungarian_loss` with one mask that broadcasts to (B, 1, Q, K); its alignment is 0 or 1."""
+    check_choice("distance", distance, DISTANCES)
+    maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
+    with torch.no_grad():
+        assigned_BH = assign(pairwise_distances(maps, distance))
+    samples_B1 = torch.arange(len(assigned_BH), device=assigned_BH.device)[:, None]
+    student_BHQK = maps.student_BGQK[samples_B1, assigned_BH]
+    if distance == "mse":
+        distance_BH = mse_distance(maps.teacher_BHQK, student_BHQK)
+    else:
+        distance_BH = kl_distance(maps.teacher_BHQK, student_BHQK, maps.rows_B)
+    alignment_BHG = F.one_hot(assigned_BH, student_BGQK.shape[1]).to(distance_BH.dtype)
+    return aligned(distance_BH, maps.rows_B, alignment_BHG, head_reduction)
+
+
+def pairwise_distances(maps: Maps, distance: str) -> Tensor:
+    """D of every teacher head to every student head (B, H, G), without a map per pair."""
+    teacher_BHN, student_BGN = maps.teacher_BHQK.flatten(2), maps.student_BGQK.flatten(2)
+    with without_autocast(teacher_BHN.device):
+        if distance == "mse":
+            squares_BH, squares_BG = (
+                (torch.linalg.vector_norm(maps_BHN, dim=-1) / norms(maps_BHN)).square()  # 1, or 0 for no mass
+                for maps_BHN in (teacher_BHN, student_BGN)
+            )
+            products_BHG = normalised_products(teacher_BHN, student_BGN)
+            return squares_BH[:, :, None] + squares_BG[:, None, :] - 2 * products_BHG
+        negative_entropy_BH = -torch.special.entr(teacher_BHN).sum(-1)
+        cross_BHG = teacher_BHN @ student_BGN.clamp_min(EPSILON).log().mT
+        return (negative_entropy_BH[:, :, None] - cross_BHG) / maps.rows_B.clamp_min(1)[:, None, None]
+
+
+def assign(cost_BHG: Tensor) -> Tensor:
+    """assigned_BH: a student head for every teacher head, at the least total cost of each sample.
+
+    One to one as far as that goes; teacher heads left over go to their cheapest student head. Costs that are
+    not finite, as after a divergence, count as 0, so that the loss shows them instead of an exception.
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise ImportError("the loss 'hungarian' needs scipy; pip install 'amad-bench[bench]'") from error
+    cost = torch.nan_to_num(cost_BHG, nan=0.0, posinf=0.0, neginf=0.0).double().cpu().numpy()
+    assigned_BH = cost.argmin(2)
+    for sample, cost_HG in enumerate(cost):
+        rows, columns = linear_sum_assignment(cost_HG)
+        assigned_BH[sample, rows] = columns
+    return torch.from_numpy(assigned_BH.astype(np.int64)).to(cost_BHG.device)
+
+
+class Hungarian(AlignedMapLoss):
+    """`hungarian_loss` on traces. Options: those of `hungarian_over_cells`."""
+
+    over_cells = staticmethod(hungarian_over_cells)
