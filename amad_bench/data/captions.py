@@ -12,8 +12,11 @@ from amad_bench.data.records import RESTORE, Example, check_text, read_lines, re
 from amad_bench.runtime.errors import UserError
 
 
-def read_coco_captions(path: Path) -> list[Example]:
-    """Images in file order; UserError: duplicate or unknown image, empty caption, image without caption."""
+def read_coco_captions(path: Path, captioned_only: bool = False) -> list[Example]:
+    """Images in file order; UserError: duplicate or unknown image, empty caption, image without caption.
+
+    captioned_only: images without a caption are left out instead.
+    """
     names: dict[int, str] = {}
     for record in read_records(path, "images"):
         image_id = take_id(record, "id", f"{path}: image number {len(names)}")
@@ -30,6 +33,7 @@ def read_coco_captions(path: Path) -> list[Example]:
     return [
         _example(str(image_id), names[image_id], captions[image_id], f"{path}: image id {image_id}")
         for image_id in names
+        if captions[image_id] or not captioned_only
     ]
 
 

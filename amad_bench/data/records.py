@@ -1,27 +1,29 @@
 """One example of any task, and reading text and JSON records with errors that name file and record."""
 
-import gzip
+import codecs
 import re
-import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_json
+from amad_bench.runtime.files import read_bytes, read_json
 
 # JSON can spell half of a UTF-16 pair; no UTF-8 file can hold it.
 _SURROGATE = re.compile("[\ud800-\udfff]")
-RESTORE = "restore the file (SHA256SUMS tells the right content) or fix the record"
+RESTORE = "restore the file (`amad-bench doctor` says where it is published) or fix the record"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """What a loader returns for each record.
 
-    `cluster_id`: examples on the same photo share it. `image`: name in the archive, None without a photo.
+    `cluster_id`: examples on the same photo share it. `image`: the photo's name, None without a photo.
     `source`: question or English sentence, "" for captioning. `target`: what training teaches;
     `references`: what the prediction is compared with. `where`: file and record, for error messages.
+    `groups`: what scores are also given by, such as {"answer_type": "number", "domain": "in"}.
+    `answer_scores`: what each possible answer to a question with ten answers earns: .3, .6, .9 or 1.
     """
 
     example_id: str
@@ -31,10 +33,24 @@ class Example:
     target: str
     references: tuple[str, ...]
     where: str
+    groups: dict[str, str] = field(default_factory=dict)
+    answer_scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SplitSource:
+    """The examples of one split, and where their photos are looked for (see `Photos`)."""
+
+    examples: list[Example]
+    photos: tuple[Path, ...]
+
+
+Reader = Callable[[Path, str, dict[str, Any]], dict[str, SplitSource]]
+"""(folder, task, the data set's options) -> split -> its examples: train, validation, test and more tests."""
 
 
 def read_records(path: Path, key: str) -> list[dict[str, Any]]:
-    """The list of objects under a top-level key of a JSON file."""
+    """The list of objects under a top-level key of a JSON file (.json or .json.gz)."""
     content = read_json(path)
     if not isinstance(content, dict) or key not in content:
         raise UserError(f"{path}: key {key!r} is missing at the top level; {RESTORE}")
@@ -45,22 +61,22 @@ def read_records(path: Path, key: str) -> list[dict[str, Any]]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 text file (.gz or plain), without line ends or surrounding white space."""
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; put it there or set AMAD_DATA to the folder that has it"
-        ) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {RESTORE}") from None
-    lines = content.split(b"\n")
+    """Lines of a UTF-8 text file (.gz or plain), without line ends or surrounding white space.
+
+    UserError for a byte order mark, which would become part of the first line, and for Windows line ends:
+    the owners' files have neither, and a converted copy would pass for other data (its hash differs).
+    """
+    lines = read_bytes(path).split(b"\n")
     if lines[-1] == b"":
         lines.pop()
     texts = []
     for number, line in enumerate(lines, start=1):
+        if number == 1 and line.startswith(codecs.BOM_UTF8):
+            raise UserError(f"{path}: line 1 starts with a byte order mark; {RESTORE}")
+        if line.endswith(b"\r"):
+            raise UserError(
+                f"{path}: line {number} ends in a carriage return (CRLF, as on Windows); {RESTORE}"
+            )
         try:
             texts.append(line.decode("utf-8").strip())
         except UnicodeDecodeError as error:
@@ -80,7 +96,7 @@ def take(record: Any, key: str, where: str) -> Any:
 def take_id(record: dict[str, Any], key: str, where: str) -> int:
     """record[key] as a whole number."""
     value = take(record, key, where)
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise UserError(f"{where}: {key!r} must be a whole number, found {value!r}; {RESTORE}")
     return value
 

@@ -12,6 +12,7 @@ def read_pairs(
     """Line i of both texts and of the image list belong together; example id = 0-based line number.
 
     photos: line -> file name of the photo we have; None: the image list names the files themselves.
+    An image name may end in "#" and the number of a caption; lines on one image share its cluster.
     UserError: different line counts, an empty line.
     """
     sources, targets, images = (read_lines(path) for path in (source_path, target_path, images_path))
@@ -27,7 +28,9 @@ def read_pairs(
         examples.append(
             Example(
                 example_id=str(number),
-                cluster_id=check_text(image, "the image name", f"{images_path}: line {number + 1}"),
+                cluster_id=check_text(
+                    image.partition("#")[0], "the image name", f"{images_path}: line {number + 1}"
+                ),
                 image=image if photos is None else photos.get(number),
                 source=check_text(source, "the sentence", f"{source_path}: line {number + 1}"),
                 target=target,

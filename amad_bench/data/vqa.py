@@ -1,60 +1,134 @@
 """Questions and answers in the layout of VQA v2 (also DAQUAR's derived files)."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from amad_bench.data.records import RESTORE, Example, check_text, read_records, take, take_id, take_text
+from amad_bench.data.vqa_answers import answer_scores, domain
 from amad_bench.runtime.errors import UserError
 
+ANNOTATORS = 10  # of VQA v2
+_GROUPS = ("answer_type", "question_type")
 
-def read_vqa(questions_path: Path, annotations_path: Path, image_name: Callable[[int], str]) -> list[Example]:
-    """One example per question, in file order; references are all human answers (10, or 1 for DAQUAR).
 
-    UserError: duplicate question_id, question without annotation or the reverse, different images, no text.
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The answers to one question; `groups`: its answer_type and question_type where the file gives them."""
+
+    image_id: int
+    target: str
+    answers: tuple[str, ...]
+    groups: dict[str, str]
+
+
+def read_vqa(
+    questions_path: Path,
+    annotations_path: Path,
+    image_name: Callable[[int], str | None],
+    annotators: int = ANNOTATORS,
+) -> list[Example]:
+    """One example per question, in file order; references are all its `annotators` human answers.
+
+    UserError: duplicate question_id, question without annotation or the reverse, different images, no text,
+    more or fewer answers.
     """
-    answers: dict[int, tuple[int, str, tuple[str, ...]]] = {}
-    for record in read_records(annotations_path, "annotations"):
-        question_id = take_id(record, "question_id", f"{annotations_path}: record {len(answers)}")
-        where = f"{annotations_path}: question_id {question_id}"
-        if question_id in answers:
+    annotations = read_annotations(annotations_path, annotators)
+    return read_questions(questions_path, annotations, annotations_path, image_name)
+
+
+def read_annotations(path: Path, annotators: int = ANNOTATORS) -> dict[int, Annotation]:
+    """question_id -> its answers, in file order. The file's other top-level keys do not matter."""
+    annotations: dict[int, Annotation] = {}
+    for number, record in enumerate(read_records(path, "annotations")):
+        question_id = take_id(record, "question_id", f"{path}: record {number}")
+        where = f"{path}: question_id {question_id}"
+        if question_id in annotations:
             raise UserError(f"{where} is there twice; remove one of the two annotations")
-        given = take(record, "answers", where)
-        if not isinstance(given, list) or not given:
-            raise UserError(f"{where}: 'answers' must be a list with at least one answer; {RESTORE}")
-        texts = tuple(check_text(take(answer, "answer", where), "answer", where) for answer in given)
-        answers[question_id] = (
+        annotations[question_id] = Annotation(
             take_id(record, "image_id", where),
             take_text(record, "multiple_choice_answer", where),
-            texts,
+            _answers(record, annotators, where),
+            {key: take_text(record, key, where) for key in _GROUPS if key in record},
         )
+    return annotations
+
+
+def _answers(record: dict[str, Any], annotators: int, where: str) -> tuple[str, ...]:
+    """Interned: VQA v2 has millions of answers, but few different ones.
+
+    One of several annotators may have written nothing: so it is in questions that came from VQA v1.
+    """
+    given = take(record, "answers", where)
+    found = len(given) if isinstance(given, list) else 0
+    if found != annotators:
+        raise UserError(f"{where}: 'answers' must be a list of {annotators}, found {found}; {RESTORE}")
+    texts = [take(answer, "answer", where) for answer in given]
+    return tuple(
+        "" if text == "" and annotators > 1 else sys.intern(check_text(text, "answer", where))
+        for text in texts
+    )
+
+
+def read_questions(
+    path: Path,
+    annotations: dict[int, Annotation],
+    annotations_path: Path,
+    image_name: Callable[[int], str | None],
+    vocabulary: frozenset[str] | None = None,
+) -> list[Example]:
+    """One example per question, in file order, with its answer from `annotations` (of annotations_path).
+
+    With a `vocabulary`, only its answers earn a score, and the example's group "domain" is "in" or "out".
+    """
     examples: list[Example] = []
     seen: set[int] = set()
-    for record in read_records(questions_path, "questions"):
-        question_id = take_id(record, "question_id", f"{questions_path}: record {len(examples)}")
-        where = f"{questions_path}: question_id {question_id}"
+    for number, record in enumerate(read_records(path, "questions")):
+        question_id = take_id(record, "question_id", f"{path}: record {number}")
+        where = f"{path}: question_id {question_id}"
         if question_id in seen:
             raise UserError(f"{where} is there twice; give every question its own id")
         seen.add(question_id)
-        if question_id not in answers:
+        if question_id not in annotations:
             raise UserError(f"{where} has no annotation in {annotations_path}; add it or remove the question")
-        image_id, target, references = answers[question_id]
-        if take(record, "image_id", where) != image_id:
+        annotation = annotations[question_id]
+        if take_id(record, "image_id", where) != annotation.image_id:
             raise UserError(f"{where}: image_id differs from that in {annotations_path}; {RESTORE}")
         examples.append(
-            Example(
-                example_id=str(question_id),
-                cluster_id=str(image_id),
-                image=image_name(image_id),
-                source=take_text(record, "question", where),
-                target=target,
-                references=references,
-                where=where,
+            _example(
+                question_id, take_text(record, "question", where), annotation, where, image_name, vocabulary
             )
         )
-    orphans = answers.keys() - seen
+    orphans = annotations.keys() - seen
     if orphans:
         raise UserError(
-            f"{annotations_path}: question_id {min(orphans)} has no question in {questions_path}"
+            f"{annotations_path}: question_id {min(orphans)} has no question in {path}"
             f" ({len(orphans)} such annotations); add the question or remove the annotation"
         )
     return examples
+
+
+def _example(
+    question_id: int,
+    question: str,
+    annotation: Annotation,
+    where: str,
+    image_name: Callable[[int], str | None],
+    vocabulary: frozenset[str] | None,
+) -> Example:
+    groups = annotation.groups
+    if vocabulary is not None:
+        groups = groups | {"domain": domain(annotation.answers, vocabulary)}
+    return Example(
+        example_id=str(question_id),
+        cluster_id=str(annotation.image_id),
+        image=image_name(annotation.image_id),
+        source=question,
+        target=annotation.target,
+        references=annotation.answers,
+        where=where,
+        groups=groups,
+        answer_scores=answer_scores(annotation.answers, vocabulary) if len(annotation.answers) > 1 else {},
+    )

@@ -1,10 +1,13 @@
 """Files that are either complete or absent: written beside their place, then renamed onto it."""
 
+import codecs
 import fcntl
+import gzip
 import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,14 +79,33 @@ def write_json_atomic(path: Path, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value in a JSON file; UserError naming the file when it is missing, not UTF-8 or broken."""
+def read_bytes(path: Path) -> bytes:
+    """The content of an input file, unpacked where its name ends in .gz; UserError when it cannot be had."""
     try:
-        return json.loads(path.read_bytes().decode("utf-8"))
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; it was expected to hold JSON") from None
+        raise UserError(f"{path}: no such file; put it there or correct the path") from None
     except IsADirectoryError:
-        raise UserError(f"{path}: a JSON file was expected, this is a folder") from None
+        raise UserError(f"{path}: a file was expected, this is a folder; put the file there") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({reason}); make it readable or restore it") from None
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file (.json or .json.gz).
+
+    UserError naming the file when it cannot be read, is not UTF-8, starts with a byte order mark, is broken,
+    names a key of an object twice or holds NaN or infinity, which are not JSON.
+    """
+    content = read_bytes(path)
+    if content.startswith(codecs.BOM_UTF8):
+        raise UserError(f"{path}: starts with a byte order mark; save it as UTF-8 without one or restore it")
+    try:
+        return json.loads(
+            content.decode("utf-8"), object_pairs_hook=_without_repeats, parse_constant=_refused
+        )
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8 or restore it"
@@ -92,6 +114,27 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path}: broken JSON in line {error.lineno} ({error.msg}); restore or delete it"
         ) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: broken JSON ({error}); restore or delete it") from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """json would keep the last value of a repeated key and say nothing."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {repeated!r} twice in one object: {_shortened(record)}")
+    return record
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _shortened(value: Any, characters: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= characters else f"{text[:characters]}..."
 
 
 def write_parquet_atomic(path: Path, frame: "pd.DataFrame") -> None:

@@ -36,6 +36,15 @@ def test_targets_are_of_all_wordings_and_do_not_depend_on_the_other_images(tmp_p
     assert [example.target for example in coco(tmp_path, images[7:], captions[35:])] == targets[7:]
 
 
+def test_images_without_captions_may_be_left_out(tmp_path):
+    coco(tmp_path)
+    path = tmp_path / "captions.json"
+    path.write_text(
+        json.dumps({"images": [*IMAGES, {"id": 1, "file_name": "1.png"}], "annotations": CAPTIONS})
+    )
+    assert [example.example_id for example in read_coco_captions(path, captioned_only=True)] == ["7", "3"]
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -6,10 +6,11 @@ import pytest
 from amad_bench.data.datasets import READERS, read_examples
 from amad_bench.plan.catalogue import DATASETS
 from amad_bench.runtime.errors import UserError
+from tests.data.official_tree import MULTI30K, write_official
 
 
 def scenes(limit=None):
-    return {"name": "scenes", "limit": limit}
+    return {"name": "scenes", "options": {}, "limit": limit}
 
 
 def test_the_catalogue_and_the_readers_name_the_same_data_sets():
@@ -56,74 +57,12 @@ def test_an_empty_split(scenes_folder, tmp_path):
         read_examples(scenes(), "vqa", folder)
 
 
-def real(name, task, shared_data, monkeypatch):
-    monkeypatch.setenv("AMAD_DATA", str(shared_data))
-    return {
-        split: source.examples
-        for split, source in read_examples({"name": name, "limit": None}, task, shared_data).items()
-    }
-
-
-def by_id(examples, example_id):
-    return next(example for example in examples if example.example_id == example_id)
-
-
-def test_daquar(shared_data, monkeypatch):
-    splits = real("daquar", "vqa", shared_data, monkeypatch)
-    assert len(splits["train"]) + len(splits["validation"]) == 6795  # its README
-    assert len(splits["test"]) == 5673
-    images = {split: {example.image for example in examples} for split, examples in splits.items()}
-    assert not images["train"] & images["validation"]
-    assert not (images["train"] | images["validation"]) & images["test"]
-    assert 0.05 < len(images["validation"]) / 794 < 0.15
-    known = by_id(splits["train"] + splits["validation"], "3002")
-    assert (known.image, known.source, known.references) == (
-        "image3.jpg",
-        "what is on the desk?",
-        ("book, scissor, papers, tape_dispenser",),
-    )
-
-
-def test_flickr8k(shared_data, monkeypatch):
-    splits = real("flickr8k", "captioning", shared_data, monkeypatch)
-    assert {split: len(examples) for split, examples in splits.items()} == {
-        "train": 6000,
-        "validation": 1000,
-        "test": 1000,
-    }
-    assert all(len(example.references) == 5 for examples in splits.values() for example in examples)
-    known = by_id(splits["train"], "1000268201_693b08cb0e.jpg")
-    assert known.references[1] == "A girl going into a wooden building ."
-
-
-def test_multi30k(shared_data, monkeypatch):
-    splits = real("multi30k", "translation", shared_data, monkeypatch)
-    assert {split: len(examples) for split, examples in splits.items()} == {
-        "train": 29000,
-        "validation": 1014,
-        "test": 1000,
-    }
-    # 6,993 joined train lines, 867 of them Flickr8k dev and 871 Flickr8k test photos (the README of the data)
-    assert sum(example.image is not None for example in splits["train"]) == 6993 - 867 - 871
-    third = by_id(splits["train"], "2")
-    assert (third.image, third.cluster_id) == ("1000268201_693b08cb0e.jpg", "1000268201.jpg")
-    flickr8k = real("flickr8k", "captioning", shared_data, monkeypatch)
-    for split, others in (
-        ("train", ("validation", "test")),
-        ("validation", ("train",)),
-        ("test", ("train",)),
-    ):
-        photos = {example.image for example in splits[split]} - {None}
-        assert photos
-        for other in others:
-            assert not photos & {example.image for example in flickr8k[other]}
-
-
-def test_a_missing_real_file(tmp_path, monkeypatch):
-    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
-    with pytest.raises(UserError, match=r"annotations_train\.json: no such file"):
-        read_examples({"name": "daquar", "limit": None}, "vqa", tmp_path)
-    with pytest.raises(UserError, match=r"Flickr8k\.token\.txt: no such file"):
-        read_examples({"name": "flickr8k", "limit": None}, "captioning", tmp_path)
-    with pytest.raises(UserError, match=r"train\.tsv: no such file"):
-        read_examples({"name": "multi30k", "limit": None}, "translation", tmp_path)
+def test_the_tests_limit_is_for_every_test_split(monkeypatch, tmp_path):
+    monkeypatch.setenv("AMAD_DATA", str(write_official(tmp_path)))
+    options = MULTI30K["options"] | {"tests": ["test_2016_flickr", "val"]}
+    limit = {"train": 3, "validation": 1, "test": 1}
+    sources = read_examples({"name": "multi30k", "options": options, "limit": limit}, "translation", tmp_path)
+    assert {split: len(source.examples) for split, source in sources.items()} == limit | {"val": 1}
+    limit["test"] = 2
+    with pytest.raises(UserError, match=r"^limit\.test: 2 asked for, multi30k has 1 val examples; lower it$"):
+        read_examples({"name": "multi30k", "options": options, "limit": limit}, "translation", tmp_path)

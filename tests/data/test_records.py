@@ -3,12 +3,12 @@ import json
 
 import pytest
 
-from amad_bench.data.records import check_text, read_lines
+from amad_bench.data.records import check_text, read_lines, take_id
 from amad_bench.runtime.errors import UserError
 
 
 def test_lines_of_plain_and_zipped_text(tmp_path):
-    text = "größer \r\n\nweiß"
+    text = "größer \n\nweiß"
     (tmp_path / "a.txt").write_bytes(text.encode())
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(text.encode() + b"\n"))
     assert read_lines(tmp_path / "a.txt") == read_lines(tmp_path / "a.txt.gz") == ["größer", "", "weiß"]
@@ -17,6 +17,25 @@ def test_lines_of_plain_and_zipped_text(tmp_path):
 def test_a_line_separator_inside_a_sentence_starts_no_line(tmp_path):
     (tmp_path / "a.txt").write_text("one\u2028same\x0cline\ntwo\n", encoding="utf-8")
     assert len(read_lines(tmp_path / "a.txt")) == 2
+
+
+def test_a_byte_order_mark_or_windows_line_ends_are_refused(tmp_path):
+    """Both change the data: a first word with an invisible character, and another hash of equal sentences."""
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\ntwo\n")
+    with pytest.raises(UserError, match=r"a.txt: line 1 starts with a byte order mark; restore"):
+        read_lines(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes(b"one\ntwo\r\n")
+    with pytest.raises(UserError, match=r"a.txt: line 2 ends in a carriage return \(CRLF, .*\); restore"):
+        read_lines(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes(b"one\rsame line\n")
+    assert len(read_lines(tmp_path / "a.txt")) == 1
+
+
+def test_whole_numbers():
+    assert take_id({"id": 3}, "id", "x") == 3
+    for value in (True, 3.0, "3", None):
+        with pytest.raises(UserError, match=f"^x: 'id' must be a whole number, found {value!r}; "):
+            take_id({"id": value}, "id", "x")
 
 
 def test_missing_broken_and_foreign_files(tmp_path):

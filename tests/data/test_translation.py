@@ -29,6 +29,12 @@ def test_photos_come_from_the_join_where_there_is_one(tmp_path):
     assert (second.image, second.cluster_id) == ("2_abc.jpg", "2.jpg")
 
 
+def test_captions_of_one_image_share_its_cluster(tmp_path):
+    """test_2017_mscoco names its images "COCO_val2014_000000398076.jpg#657409"."""
+    first, second = pairs(tmp_path, images="a.jpg#1\na.jpg#2\n", photos={})
+    assert first.cluster_id == second.cluster_id == "a.jpg"
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [

@@ -1,5 +1,6 @@
 """Files are complete or absent."""
 
+import gzip
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from amad_bench.runtime.files import (
     atomic_directory,
     atomic_file,
     exclusive,
+    read_bytes,
     read_json,
     write_json_atomic,
     write_table,
@@ -83,7 +85,17 @@ def test_a_file_where_the_directory_belongs_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b'{"a": 1,\n', "broken JSON in line 2"), (b"", "broken JSON in line 1"), (b'"\xff"', "not UTF-8")],
+    [
+        (b'{"a": 1,\n', "broken JSON in line 2"),
+        (b"", "broken JSON in line 1"),
+        (b'"\xff"', "not UTF-8"),
+        (b'\xef\xbb\xbf{"a": 1}', "starts with a byte order mark"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "broken JSON (key 'c' twice in one object: {'c': 2})"),
+        (b'{"a": [1, NaN]}', "broken JSON (NaN is no JSON value)"),
+        (b'{"a": -Infinity}', "broken JSON (-Infinity is no JSON value)"),
+        (b"[" * 100_000, "broken JSON (maximum recursion depth"),
+        (b"1" * 5_000, "broken JSON (Exceeds the limit"),
+    ],
 )
 def test_unreadable_json_is_named(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "a.json"
@@ -92,6 +104,31 @@ def test_unreadable_json_is_named(tmp_path: Path, content: bytes, says: str) -> 
         read_json(path)
     assert str(caught.value).startswith(f"{path}: {says}")
     assert "\n" not in str(caught.value)
+
+
+def test_zipped_json_is_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b'{"a": 1}'))
+    assert read_json(tmp_path / "a.json.gz") == {"a": 1}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
+    with pytest.raises(
+        UserError, match=r"loop\.json: cannot be read \(Too many levels of symbolic links\); make"
+    ):
+        read_bytes(tmp_path / "loop.json")
+    (tmp_path / "cut.json.gz").write_bytes(gzip.compress(b"[1, 2]")[:-4])
+    with pytest.raises(UserError, match=r"cut\.json\.gz: cannot be read \(Compressed file ended"):
+        read_json(tmp_path / "cut.json.gz")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(
+            13, "Permission denied", str(path)
+        )  # root, who may run the tests, is never refused
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UserError, match=r"a\.json: cannot be read \(Permission denied\); make it readable"):
+        read_json(tmp_path / "a.json")
 
 
 def test_absent_json_is_named(tmp_path: Path) -> None:

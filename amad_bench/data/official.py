@@ -1,0 +1,113 @@
+"""VQA v2 and COCO captions as their owners publish them, on Karpathy's split of the images."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from amad_bench.data.captions import read_coco_captions
+from amad_bench.data.karpathy import IMAGES, KarpathyImage, check_sizes, coco_name, read_karpathy
+from amad_bench.data.records import RESTORE, Example, SplitSource
+from amad_bench.data.vqa import Annotation, read_annotations, read_questions
+from amad_bench.data.vqa_answers import ANSWERS, common_answers, read_answers
+from amad_bench.runtime.errors import UserError
+
+_PARTS = ("train2014", "val2014")
+_QUESTIONS_OF_PART = {"train2014": 443_757, "val2014": 214_354}
+_QUESTIONS = {"train": 605_102, "validation": 26_729, "test": 26_280}
+
+
+def vqa_v2(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+    """Official questions and annotations. options: "answers" (of the vocabulary) computed | file, "subset".
+
+    Unless `subset`, all sizes must be official. A subset leaves out the questions on images that Karpathy's
+    file does not have. UserError also for a question that two files have, and a split that ends empty.
+    """
+    folder, subset = root / "vqa-v2", options["subset"]
+    files = {
+        part: (
+            folder / f"v2_OpenEnded_mscoco_{part}_questions.json",
+            folder / f"v2_mscoco_{part}_annotations.json",
+        )
+        for part in _PARTS
+    }
+    images = _karpathy_images(root, subset)
+    annotations = {part: read_annotations(path) for part, (_, path) in files.items()}
+    if options["answers"] == "file":
+        answers_path = folder / "trainval_ans2label.json"
+        vocabulary = read_answers(answers_path)
+    else:
+        answers_path = folder
+        vocabulary = _computed_answers(annotations)
+    if not subset:
+        check_sizes(answers_path, "answers", {"vocabulary": len(vocabulary)}, {"vocabulary": ANSWERS})
+    examples: list[Example] = []
+    for part, (questions_path, annotations_path) in files.items():
+        of_part = read_questions(
+            questions_path, annotations.pop(part), annotations_path, partial(coco_name, part), vocabulary
+        )
+        if not subset:
+            check_sizes(questions_path, "questions", {part: len(of_part)}, {part: _QUESTIONS_OF_PART[part]})
+        examples += of_part
+    return _by_split(root, examples, images, "questions", None if subset else _QUESTIONS)
+
+
+def _computed_answers(annotations: dict[str, dict[int, Annotation]]) -> frozenset[str]:
+    return common_answers(
+        annotation.target for of_part in annotations.values() for annotation in of_part.values()
+    )
+
+
+def coco(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+    """Official captions. options: "subset". Unless it is true, all sizes must be official.
+
+    A subset leaves out the images that Karpathy's file does not have; UserError when a split ends empty.
+    """
+    images = _karpathy_images(root, options["subset"])
+    examples: list[Example] = []
+    for part in _PARTS:
+        examples += read_coco_captions(root / "coco" / "annotations" / f"captions_{part}.json")
+    return _by_split(root, examples, images, "captioned images", None if options["subset"] else IMAGES)
+
+
+def _karpathy_path(root: Path) -> Path:
+    return root / "coco" / "dataset_coco.json"
+
+
+def _karpathy_images(root: Path, subset: bool) -> dict[int, KarpathyImage]:
+    return read_karpathy(_karpathy_path(root), subset)
+
+
+def _by_split(
+    root: Path,
+    examples: list[Example],
+    images: dict[int, KarpathyImage],
+    what: str,
+    official: dict[str, int] | None,
+) -> dict[str, SplitSource]:
+    """The examples by the split of their image; official: their numbers, None for a subset."""
+    splits: dict[str, list[Example]] = {split: [] for split in IMAGES}
+    seen: set[str] = set()
+    left_out = 0
+    for example in examples:
+        if example.example_id in seen:
+            raise UserError(f"{example.where}: the other year's file has that id too; {RESTORE}")
+        seen.add(example.example_id)
+        image = images.get(int(example.cluster_id))
+        if image is None and official is None:
+            left_out += 1
+        elif image is None or image.name != example.image:
+            raise UserError(
+                f"{example.where}: its image {example.image} is not in {_karpathy_path(root)}; {RESTORE}"
+            )
+        else:
+            splits[image.split].append(example)
+    for split, chosen in splits.items():
+        if not chosen:
+            raise UserError(
+                f"{_karpathy_path(root)}: no {split} image has {what}; {len(examples)} {what} were read,"
+                f" {left_out} of them on images that are not in it: bring files that belong together"
+            )
+    if official is not None:
+        check_sizes(_karpathy_path(root), what, {split: len(splits[split]) for split in splits}, official)
+    photos = tuple(root / "coco" / "images" / part for part in _PARTS)
+    return {split: SplitSource(chosen, photos) for split, chosen in splits.items()}

@@ -1,0 +1,26 @@
+from amad_bench.data.datasets import read_examples
+from amad_bench.data.overlap import image_overlap
+from amad_bench.data.records import Example, SplitSource
+
+
+def source(*clusters):
+    examples = [Example(str(i), cluster, None, "q", "a", ("a",), "") for i, cluster in enumerate(clusters)]
+    return SplitSource(examples, ())
+
+
+def test_pairs_that_share_images():
+    sources = {
+        "train": source("1", "1", "2", "3"),
+        "validation": source("4"),
+        "test": source("3", "2", "3"),
+        "more": source("5", "4"),
+    }
+    assert image_overlap(sources) == {"train/test": 2, "validation/more": 1}
+    assert image_overlap({"train": source("1"), "test": source("2")}) == {}
+
+
+def test_the_images_that_vqa_v2_subsets_train_and_test_share(shared_data, monkeypatch):
+    """1,409 (the README of the data); none of them is among those held out for validation."""
+    monkeypatch.setenv("AMAD_DATA", str(shared_data))
+    dataset = {"name": "vqa_v2_subset", "options": {}, "limit": None}
+    assert image_overlap(read_examples(dataset, "vqa", shared_data)) == {"train/test": 1409}
