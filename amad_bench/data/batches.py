@@ -1,76 +1,75 @@
 """Examples become tensors; the order of the batches is fixed by a generator."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from amad_bench.data.task_data import ImageTable, Split
-from amad_bench.data.tokenizer import PAD
+from amad_bench.data.image_table import ImageTable
+from amad_bench.data.task_data import Split
 
 IGNORED = -100
+WINDOW = 50  # batches; within a window, examples are sorted by length
 
 
 def make_batch(
     split: Split, images: ImageTable, rows: np.ndarray, device: str | torch.device
 ) -> dict[str, Tensor]:
-    """Tensors of the examples `rows` (B,) of a split.
+    """Tensors of the examples `rows` (B,) of a split: `text_batch` and what the image table gives."""
+    image_rows_B = np.asarray(split.image_rows_N[rows])
+    return text_batch(split, rows, device) | images.batch(image_rows_B, device)
 
-    input_ids, attention_mask (B, L) int64; labels (B, T) int64, -100 = padding. Regions: vis_feats (B, R, F)
-    and boxes (B, R, 4) float32, vis_attention_mask (B, R) int64. Pixels: pixel_values (B, 3, S, S) float32.
-    Colours are scaled from 0..255 to -1..1. An example without an image has zeros and an empty mask.
+
+def text_batch(split: Split, rows: np.ndarray, device: str | torch.device) -> dict[str, Tensor]:
+    """input_ids, attention_mask (B, L) int64; labels (B, T) int64, -100 = padding.
+
     Lengths are the split's; of a split that is mostly padding, those of the batch's longest example.
     """
-    rows = np.asarray(rows)
     source_ids_BL, target_ids_BT = split.source_ids_NL[rows], split.target_ids_NL[rows]
     if split.mostly_padding:
-        source_ids_BL, target_ids_BT = _trimmed(source_ids_BL), _trimmed(target_ids_BT)
-    input_ids_BL, labels_BT = torch.from_numpy(source_ids_BL), torch.from_numpy(target_ids_BT)
-    batch = {
+        source_ids_BL = source_ids_BL[:, : split.source_lengths_N[rows].max()]
+        target_ids_BT = target_ids_BT[:, : split.target_lengths_N[rows].max()]
+    input_ids_BL = torch.from_numpy(source_ids_BL.astype(np.int64)).to(device)
+    labels_BT = torch.from_numpy(target_ids_BT.astype(np.int64)).to(device)
+    return {
         "input_ids": input_ids_BL,
-        "attention_mask": (input_ids_BL != PAD).long(),
-        "labels": labels_BT.masked_fill(labels_BT == PAD, IGNORED),
+        "attention_mask": (input_ids_BL != split.pad).long(),
+        "labels": labels_BT.masked_fill(labels_BT == split.pad, IGNORED),
     }
-    image_rows_B = split.image_rows_N[rows]
-    if images.kind == "regions":
-        assert images.features_MRF is not None
-        assert images.boxes_MR4 is not None
-        assert images.region_mask_MR is not None
-        mask_BR = torch.from_numpy(_rows_of(images.region_mask_MR, image_rows_B))
-        batch["vis_feats"] = torch.from_numpy(_rows_of(images.features_MRF, image_rows_B))
-        batch["boxes"] = torch.from_numpy(_rows_of(images.boxes_MR4, image_rows_B))
-        batch["vis_attention_mask"] = mask_BR.long()
-        colours, there = "vis_feats", mask_BR[:, :, None]
-    else:
-        assert images.pixels_M3SS is not None
-        batch["pixel_values"] = torch.from_numpy(_rows_of(images.pixels_M3SS, image_rows_B))
-        colours, there = "pixel_values", torch.from_numpy(image_rows_B >= 0)[:, None, None, None]
-    batch = {name: tensor.to(device) for name, tensor in batch.items()}  # bytes travel, floats are made there
-    scaled = batch[colours].float().div_(127.5).sub_(1.0)
-    batch[colours] = scaled.mul_(there.to(device))
-    return batch
 
 
-def _trimmed(ids_BL: np.ndarray) -> np.ndarray:
-    """Without the columns at the end in which every example is padded."""
-    return np.ascontiguousarray(ids_BL[:, : int((ids_BL != PAD).sum(axis=1).max())])
+def padding_share(batch: dict[str, Tensor]) -> float:
+    """The share of a batch's ids, input and target, that are padding."""
+    kept = batch["attention_mask"].sum() + (batch["labels"] != IGNORED).sum()
+    return 1 - kept.item() / (batch["attention_mask"].numel() + batch["labels"].numel())
 
 
-def _rows_of(table_M: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
-    """table_M[rows_B], zeros for rows -1."""
-    if len(table_M) == 0:
-        return np.zeros((len(rows_B), *table_M.shape[1:]), table_M.dtype)
-    taken = np.asarray(table_M[np.maximum(rows_B, 0)])
-    taken[rows_B < 0] = 0
-    return taken
-
-
-def batch_order(n: int, batch: int, steps: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """`steps` arrays of exactly `batch` row numbers: permutations of 0..n-1, one after the other, cut evenly.
+def training_order(
+    split: Split, batch: int, steps: int, generator: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """`steps` arrays of exactly `batch` rows: shuffled, and grouped by length where that saves padding.
 
     Every row comes once before any comes again, also across batches. ValueError when there is no row.
     """
+    if split.mostly_padding:
+        lengths_N = split.source_lengths_N + split.target_lengths_N
+        return islice(_grouped_order(lengths_N, batch, generator), steps)
+    return batch_order(len(split), batch, steps, generator)
+
+
+def evaluation_order(split: Split, batch: int) -> Iterator[np.ndarray]:
+    """Every row once, at most `batch` at a time: in order, or by length where that saves padding."""
+    rows_N = np.arange(len(split))
+    if split.mostly_padding:
+        rows_N = np.argsort(split.source_lengths_N, kind="stable")
+    for start in range(0, len(rows_N), batch):
+        yield rows_N[start : start + batch]
+
+
+def batch_order(n: int, batch: int, steps: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Permutations of 0..n-1, one after the other, cut into `steps` arrays of `batch` row numbers."""
     if n < 1:
         raise ValueError("batch_order needs at least one example")
     rest = np.empty(0, np.int64)
@@ -79,3 +78,23 @@ def batch_order(n: int, batch: int, steps: int, generator: np.random.Generator) 
             rest = np.concatenate([rest, generator.permutation(n)])
         yield rest[:batch]
         rest = rest[batch:]
+
+
+def _grouped_order(lengths_N: np.ndarray, batch: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Each permutation is cut into windows of WINDOW batches; a window is sorted by length, cut into batches,
+    and these are shuffled. What is left of a permutation shares a batch with the start of the next."""
+    rest = np.empty(0, np.int64)
+    while True:
+        rows = generator.permutation(len(lengths_N))
+        if len(rest):
+            missing = batch - len(rest)
+            rest, rows = np.concatenate([rest, rows[:missing]]), rows[missing:]
+            if len(rest) < batch:
+                continue
+            yield rest
+        whole = len(rows) // batch * batch
+        for start in range(0, whole, WINDOW * batch):
+            window = rows[start : min(start + WINDOW * batch, whole)]
+            window = window[np.argsort(lengths_N[window], kind="stable")].reshape(-1, batch)
+            yield from window[generator.permutation(len(window))]
+        rest = rows[whole:]

@@ -1,123 +1,179 @@
-"""All images that a task uses, as one uint8 array on disk, shared by the tasks that use the same ones."""
+"""The images of a task, by row: arrays on disk, photos decoded when asked for, or files of features."""
 
-import json
-from contextlib import ExitStack
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import torch
+from torch import Tensor
 
-from amad_bench.data.datasets import SplitSource
-from amad_bench.data.images import ImageArchive
-from amad_bench.data.regions import Box, crop_regions, grid_boxes, read_boxes, square_pixels
-from amad_bench.data.scenes_files import image_name
-from amad_bench.data.task_data import ImageTable
-from amad_bench.plan.catalogue import PREPARED_VERSION
-from amad_bench.plan.run import short_hash
-from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import atomic_directory, read_json
+from amad_bench.data.features import FeatureFiles, feature_key
+from amad_bench.data.photos import Photos
+from amad_bench.data.regions import square_pixels
+
+Arrays = dict[str, np.ndarray]
 
 
-def prepare_images(data_folder: Path, inputs: dict[str, Any], sources: dict[str, SplitSource]) -> Path:
-    """Decode and crop the images that the examples name; the folder depends on their names and `inputs` only.
+class ImageTable(ABC):
+    """M images; `ids` are their file names. M may be 0 (text without any photo).
 
-    UserError: an example's image that is not in the archive, cannot be decoded or has no boxes.
+    Goes to other processes without its arrays: they are opened there again.
     """
-    with ExitStack() as stack:
-        archives: dict[Path, ImageArchive] = {}
-        archive_of: dict[str, ImageArchive] = {}
-        for source in sources.values():
-            if source.archive not in archives:
-                archives[source.archive] = stack.enter_context(ImageArchive(source.archive))
-            archive = archives[source.archive]
-            for example in source.examples:
-                if example.image is None:
-                    continue
-                if example.image not in archive:
-                    raise UserError(
-                        f"{example.where}: its image {example.image} is not in {source.archive};"
-                        " add the image or remove the record"
-                    )
-                archive_of[example.image] = archive
-        names = sorted(archive_of)
-        identity = short_hash([PREPARED_VERSION, inputs, names])
-        folder = data_folder / "prepared" / f"images-{identity}"
-        if not folder.is_dir():
-            with atomic_directory(folder) as temporary:
-                _write_images(temporary, data_folder, inputs, names, archive_of)
-    return folder
+
+    ids: Sequence[str]
+
+    @property
+    def feature_size(self) -> int | None:
+        """Numbers per region; None where the model sees the image as a whole."""
+        return None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batch(self, rows_B: np.ndarray, device: str | torch.device) -> dict[str, Tensor]:
+        """What a model sees of the images `rows_B`; row -1, no image, is all zeros behind an empty mask."""
+        return self.to_tensors(self.read(np.asarray(rows_B)), device)
+
+    @abstractmethod
+    def read(self, rows_B: np.ndarray) -> Arrays:
+        """The part of `batch` that costs time, fit for a worker process; bytes stay bytes."""
+
+    @abstractmethod
+    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
+        """The rest of `batch`: what `read` gave, on the device, as floats."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: _OnDisk(Path(str(value.filename))) if isinstance(value, np.memmap) else value
+            for name, value in self.__dict__.items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, mapped(value.path) if isinstance(value, _OnDisk) else value)
 
 
-def _write_images(
-    folder: Path,
-    data_folder: Path,
-    inputs: dict[str, Any],
-    names: list[str],
-    archive_of: dict[str, ImageArchive],
-) -> None:
-    if inputs["kind"] == "pixels":
-        size = inputs["size"]
-        pixels_M3SS = np.zeros((len(names), 3, size, size), np.uint8)
-        for row, name in enumerate(names):
-            pixels_M3SS[row] = square_pixels(archive_of[name].open_image(name), size)
-        np.save(folder / "pixels.npy", pixels_M3SS)
-    else:
-        crop, regions = inputs["crop"], inputs["max_regions"]
-        features_MRF = np.zeros((len(names), regions, crop * crop * 3), np.uint8)
-        boxes_MR4 = np.zeros((len(names), regions, 4), np.float32)
-        mask_MR = np.zeros((len(names), regions), bool)
-        from_file = _boxes_by_name(data_folder / "boxes.json", regions) if inputs["boxes"] == "file" else None
-        for row, name in enumerate(names):
-            image = archive_of[name].open_image(name)
-            boxes = _boxes_of(name, image, inputs, from_file, data_folder)
-            features_MRF[row], boxes_MR4[row], mask_MR[row] = crop_regions(image, boxes, crop, regions)
-        np.save(folder / "features.npy", features_MRF)
-        np.save(folder / "boxes.npy", boxes_MR4)
-        np.save(folder / "region_mask.npy", mask_MR)
-    (folder / "images.json").write_text(json.dumps({"kind": inputs["kind"], "ids": names}), encoding="utf-8")
+@dataclass(frozen=True)
+class _OnDisk:
+    path: Path
 
 
-def _boxes_by_name(path: Path, max_regions: int) -> dict[str, list[Box]]:
-    return {image_name(int(image_id)): boxes for image_id, boxes in read_boxes(path, max_regions).items()}
-
-
-def _boxes_of(
-    name: str,
-    image: Image.Image,
-    inputs: dict[str, Any],
-    from_file: dict[str, list[Box]] | None,
-    data_folder: Path,
-) -> list[Box]:
-    if from_file is None:
-        return grid_boxes(image.width, image.height, inputs["rows"], inputs["columns"])
-    if name not in from_file:
-        raise UserError(
-            f"{data_folder / 'boxes.json'}: no boxes for image {name}; add them or remove the image"
-        )
-    boxes = from_file[name]
-    if any(box[2] > image.width or box[3] > image.height for box in boxes):
-        raise UserError(
-            f"{data_folder / 'boxes.json'}: a box of image {name} leaves the image"
-            f" ({image.width} x {image.height}); fix it"
-        )
-    return boxes
-
-
-def load_images(folder: Path) -> ImageTable:
-    """The table, its arrays memory-mapped."""
-    content = read_json(folder / "images.json")
-    if content["kind"] == "pixels":
-        return ImageTable(content["ids"], "pixels", pixels_M3SS=_mapped(folder / "pixels.npy"))
-    return ImageTable(
-        content["ids"],
-        "regions",
-        features_MRF=_mapped(folder / "features.npy"),
-        boxes_MR4=_mapped(folder / "boxes.npy"),
-        region_mask_MR=_mapped(folder / "region_mask.npy"),
-    )
-
-
-def _mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.ndarray:
+    """A .npy file, memory-mapped."""
     array = np.load(path, mmap_mode="r")
     return array if array.size else np.load(path)  # an empty file cannot be mapped
+
+
+@dataclass(frozen=True)
+class PatchRegions(ImageTable):
+    """Raw pixels of regions, resized to squares: uint8, F = crop * crop * 3, scaled from 0..255 to -1..1.
+
+    vis_feats (B, R, F), boxes (B, R, 4) in [0, 1] (x1, y1, x2, y2), vis_attention_mask (B, R) int64.
+    """
+
+    ids: Sequence[str]
+    features_MRF: np.ndarray
+    boxes_MR4: np.ndarray
+    region_mask_MR: np.ndarray
+
+    @property
+    def feature_size(self) -> int:
+        return self.features_MRF.shape[2]
+
+    def read(self, rows_B: np.ndarray) -> Arrays:
+        return {
+            "vis_feats": _rows_of(self.features_MRF, rows_B),
+            "boxes": _rows_of(self.boxes_MR4, rows_B),
+            "vis_attention_mask": _rows_of(self.region_mask_MR, rows_B),
+        }
+
+    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
+        there_BR = torch.from_numpy(arrays["vis_attention_mask"]).to(device)
+        return {
+            "vis_feats": _scaled(arrays["vis_feats"], there_BR[:, :, None], device),
+            "boxes": torch.from_numpy(arrays["boxes"]).to(device),
+            "vis_attention_mask": there_BR.long(),
+        }
+
+
+@dataclass(frozen=True)
+class FeatureRegions(ImageTable):
+    """Features that another model made, read from files for each batch; tensors as of PatchRegions."""
+
+    ids: Sequence[str]
+    files: FeatureFiles
+
+    @property
+    def feature_size(self) -> int:
+        return self.files.size
+
+    def read(self, rows_B: np.ndarray) -> Arrays:
+        shape_BR = (len(rows_B), self.files.max_regions)
+        features_BRF = np.zeros((*shape_BR, self.files.size), np.float32)
+        boxes_BR4 = np.zeros((*shape_BR, 4), np.float32)
+        mask_BR = np.zeros(shape_BR, bool)
+        for number, row in enumerate(rows_B):
+            if row < 0:
+                continue
+            features_RF, boxes_R4 = self.files.read(feature_key(self.ids[int(row)]))
+            regions = len(features_RF)
+            features_BRF[number, :regions], boxes_BR4[number, :regions] = features_RF, boxes_R4
+            mask_BR[number, :regions] = True
+        return {"vis_feats": features_BRF, "boxes": boxes_BR4, "vis_attention_mask": mask_BR}
+
+    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        return {**tensors, "vis_attention_mask": tensors["vis_attention_mask"].long()}
+
+
+class PixelTable(ImageTable):
+    """Whole images as squares: pixel_values (B, 3, S, S) float32, scaled from 0..255 to -1..1."""
+
+    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
+        there_B = torch.from_numpy(arrays["there"]).to(device)
+        return {"pixel_values": _scaled(arrays["pixels"], there_B[:, None, None, None], device)}
+
+
+@dataclass(frozen=True)
+class StoredPixels(PixelTable):
+    """Squares that were made once and fit on the disk."""
+
+    ids: Sequence[str]
+    pixels_M3SS: np.ndarray
+
+    def read(self, rows_B: np.ndarray) -> Arrays:
+        return {"pixels": _rows_of(self.pixels_M3SS, rows_B), "there": rows_B >= 0}
+
+
+@dataclass(frozen=True)
+class DecodedPixels(PixelTable):
+    """Squares made from the photos for each batch, where too many: the same values as StoredPixels."""
+
+    ids: Sequence[str]
+    photos: Photos
+    size: int
+
+    def read(self, rows_B: np.ndarray) -> Arrays:
+        pixels_B3SS = np.zeros((len(rows_B), 3, self.size, self.size), np.uint8)
+        for number, row in enumerate(rows_B):
+            if row >= 0:
+                image = self.photos.open_image(self.ids[int(row)])
+                pixels_B3SS[number] = square_pixels(image, self.size)
+        return {"pixels": pixels_B3SS, "there": rows_B >= 0}
+
+
+def _rows_of(table_M: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
+    """table_M[rows_B], zeros for rows -1."""
+    if len(table_M) == 0:
+        return np.zeros((len(rows_B), *table_M.shape[1:]), table_M.dtype)
+    taken = np.asarray(table_M[np.maximum(rows_B, 0)])
+    taken[rows_B < 0] = 0
+    return taken
+
+
+def _scaled(colours_B: np.ndarray, there_B: Tensor, device: str | torch.device) -> Tensor:
+    """Bytes travel to the device, floats are made there."""
+    return torch.from_numpy(colours_B).to(device).float().div_(127.5).sub_(1.0).mul_(there_B)

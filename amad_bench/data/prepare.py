@@ -1,36 +1,56 @@
 """Files on disk become arrays: generated (scenes), read, tokenised and cropped once, then loaded quickly."""
 
+import hashlib
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from amad_bench.data.datasets import SplitSource, read_examples
-from amad_bench.data.image_table import load_images, prepare_images
-from amad_bench.data.records import Example
+from amad_bench.data.columns import NUMBER_OF, TEXT, TEXT_OF, TEXTS, Column, write_columns
+from amad_bench.data.datasets import read_examples
+from amad_bench.data.image_table import mapped
+from amad_bench.data.overlap import image_overlap
+from amad_bench.data.prepare_images import load_images, prepare_images, what_is_seen
+from amad_bench.data.records import Example, SplitSource
 from amad_bench.data.scenes import SPLITS
 from amad_bench.data.scenes_files import write_scenes
 from amad_bench.data.task_data import Split, TaskData
-from amad_bench.data.tokenizer import EOS, PAD, Tokenizer, load_tokenizer, train_tokenizer
+from amad_bench.data.text_arrays import Encoded
+from amad_bench.data.tokenizer import (
+    SpecialIds,
+    Tokenizer,
+    load_folder_tokenizer,
+    load_tokenizer,
+    train_tokenizer,
+)
 from amad_bench.plan.run import prepared_form, short_hash
 from amad_bench.runtime.files import atomic_directory, read_json
-from amad_bench.runtime.paths import data_dir
+from amad_bench.runtime.paths import amad_data, data_dir
 
 # VL-T5's official prefixes; BLIP gets the bare question, and its caption follows a prompt.
 _SOURCES = {
     ("vlt5", "vqa"): "vqa: {}",
     ("vlt5", "captioning"): "caption:",
-    ("vlt5", "translation"): "translate English to German: {}",
+    ("vlt5", "translation"): "translate English to {language}: {}",
     ("blip", "vqa"): "{}",
     ("blip", "captioning"): "a picture of",
 }
 _PROMPT = ("blip", "captioning")  # its source is continued by the caption: no EOS between them
+_LANGUAGES = {"de": "German", "fr": "French"}
+_COLUMNS = {
+    "example_ids": TEXT,
+    "cluster_ids": TEXT,
+    "references": TEXTS,
+    "groups": TEXT_OF,
+    "answer_scores": NUMBER_OF,
+}
 
 
 def prepare(run_config: dict[str, Any]) -> Path:
-    """The prepared folder of a run's (data set, limit, task, family, inputs, vocabulary); made when absent.
+    """The prepared folder of a run's (data set, limit, task, family, inputs, tokenizer); made when absent.
 
     Two processes may call it at once. UserError: whatever is wrong with the data set's files.
     """
@@ -43,99 +63,144 @@ def prepare(run_config: dict[str, Any]) -> Path:
         with atomic_directory(folder) as temporary:
             write_scenes(temporary, dataset["options"])
     sources = read_examples(dataset, run_config["task"], folder)
-    images = prepare_images(folder, run_config["inputs"], sources)
-    sources["train"] = _one_target_each(sources["train"])
+    images = prepare_images(folder, dataset, run_config["inputs"], sources)
+    row_of = {name: row for row, name in enumerate(load_images(images).ids)}
     with atomic_directory(prepared) as temporary:
-        _write_examples(temporary, run_config, sources, load_images(images).ids)
-        meta = {"images": images.name, "config": prepared_form(run_config)}
+        tokenizer = _tokenizer(run_config, sources["train"])
+        tokenizer.save(temporary / "tokenizer.json")
+        _write_splits(temporary, run_config, sources, tokenizer, row_of)
+        meta = {
+            "images": images.name,
+            "special_ids": asdict(tokenizer.special),
+            "facts": _facts(run_config, sources, temporary / "tokenizer.json"),
+            "config": prepared_form(run_config),
+        }
         (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     return prepared
 
 
 def load_task_data(run_config: dict[str, Any]) -> TaskData:
-    """Arrays, tokenizer and images of a run (prepared first when they are not there yet)."""
+    """Arrays, tokenizer and images of a run (prepared first when they are not there yet).
+
+    What grows with the data set is memory-mapped, or read from its files batch by batch.
+    """
     folder = prepare(run_config)
-    train, validation, test = (_load_split(folder, split) for split in SPLITS)
-    images = load_images(folder.parent / read_json(folder / "meta.json")["images"])
-    return TaskData(train, validation, test, images, load_tokenizer(folder / "tokenizer.json"))
+    meta = read_json(folder / "meta.json")
+    special = SpecialIds(**meta["special_ids"])
+    splits = {split: _load_split(folder, split, special.pad) for split in meta["facts"]["examples"]}
+    return TaskData(
+        *(splits.pop(split) for split in SPLITS),
+        images=load_images(folder.parent / meta["images"]),
+        tokenizer=load_tokenizer(folder / "tokenizer.json", special),
+        more_tests=splits,
+        facts=meta["facts"],
+    )
 
 
 def _prepared_name(run_config: dict[str, Any]) -> str:
     return f"{run_config['family']}-{run_config['task']}-{short_hash(prepared_form(run_config))}"
 
 
-def _one_target_each(source: SplitSource) -> SplitSource:
-    """Training sees each caption of an image as an example of its own; questions keep their one target."""
-    examples: list[Example] = []
-    for example in source.examples:
-        if example.source:
-            examples.append(replace(example, references=(example.target,)))
-        else:
-            examples += [
-                replace(example, example_id=f"{example.example_id}#{number}", target=text, references=(text,))
-                for number, text in enumerate(example.references)
-            ]
-    return SplitSource(examples, source.archive)
-
-
-def _write_examples(
-    folder: Path, run_config: dict[str, Any], sources: dict[str, SplitSource], image_names: list[str]
-) -> None:
-    """tokenizer.json and, for each split, <split>.json with ids and references and three .npy arrays.
-
-    The tokenizer learns from the training split alone. Lengths are the longest of all splits: outputs of a
-    teacher can then be kept per example and put into any batch.
-    """
-    kind = (run_config["family"], run_config["task"])
-    texts = {
-        split: [_SOURCES[kind].format(example.source) for example in sources[split].examples]
-        for split in SPLITS
+def _facts(run_config: dict[str, Any], sources: dict[str, SplitSource], tokenizer: Path) -> dict[str, Any]:
+    photos = {split: {example.image for example in source.examples} for split, source in sources.items()}
+    return {
+        "examples": {split: _count(split, source) for split, source in sources.items()},
+        "photos": {split: len(names - {None}) for split, names in photos.items()},
+        "image_overlap": image_overlap(sources),
+        "features": what_is_seen(run_config["inputs"]),
+        "tokenizer_sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
     }
-    targets = {split: [example.target for example in sources[split].examples] for split in SPLITS}
-    tokenizer = train_tokenizer([*texts["train"], *targets["train"]], run_config["tokenizer"]["vocabulary"])
-    tokenizer.save(folder / "tokenizer.json")
-    source_ids = {split: _encode(tokenizer, texts[split], with_eos=kind != _PROMPT) for split in SPLITS}
-    target_ids = {split: _encode(tokenizer, targets[split], with_eos=True) for split in SPLITS}
-    source_length, target_length = (
-        max(len(ids) for rows in encoded.values() for ids in rows) for encoded in (source_ids, target_ids)
-    )
-    row_of = {name: row for row, name in enumerate(image_names)}
-    for split in SPLITS:
-        examples = sources[split].examples
-        np.save(folder / f"{split}_source_ids.npy", _padded(source_ids[split], source_length))
-        np.save(folder / f"{split}_target_ids.npy", _padded(target_ids[split], target_length))
-        rows = [-1 if example.image is None else row_of[example.image] for example in examples]
-        np.save(folder / f"{split}_image_rows.npy", np.array(rows, np.int64))
-        content = {
-            "example_ids": [example.example_id for example in examples],
-            "cluster_ids": [example.cluster_id for example in examples],
-            "references": [example.references for example in examples],
-        }
-        (folder / f"{split}.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def _encode(tokenizer: Tokenizer, texts: list[str], with_eos: bool) -> list[list[int]]:
-    end = [EOS] if with_eos else []
-    return [ids + end for ids in tokenizer.encode_all(texts)]
+def _examples(split: str, source: SplitSource) -> Iterator[Example]:
+    """Training sees each caption of an image as an example of its own; questions keep their one target."""
+    for example in source.examples:
+        if split != "train":
+            yield example
+        elif example.source:
+            yield replace(example, references=(example.target,))
+        else:
+            for number, text in enumerate(example.references):
+                yield replace(
+                    example, example_id=f"{example.example_id}#{number}", target=text, references=(text,)
+                )
 
 
-def _padded(rows: list[list[int]], length: int) -> np.ndarray:
-    padded_NL = np.full((len(rows), length), PAD, np.int64)
-    for number, ids in enumerate(rows):
-        padded_NL[number, : len(ids)] = ids
-    return padded_NL
+def _count(split: str, source: SplitSource) -> int:
+    return sum(1 for _ in _examples(split, source))
 
 
-def _load_split(folder: Path, split: str) -> Split:
-    content = read_json(folder / f"{split}.json")
-    source_ids_NL, target_ids_NL, image_rows_N = (
-        np.load(folder / f"{split}_{name}.npy") for name in ("source_ids", "target_ids", "image_rows")
-    )
+def _sources(run_config: dict[str, Any], split: str, source: SplitSource) -> Iterator[str]:
+    template = _SOURCES[run_config["family"], run_config["task"]]
+    language = _LANGUAGES[run_config["dataset"]["options"].get("language", "de")]
+    return (template.format(example.source, language=language) for example in _examples(split, source))
+
+
+def _targets(split: str, source: SplitSource) -> Iterator[str]:
+    return (example.target for example in _examples(split, source))
+
+
+def _tokenizer(run_config: dict[str, Any], train: SplitSource) -> Tokenizer:
+    """A given one, or one that learns from the training split alone."""
+    wanted = run_config["tokenizer"]
+    if "folder" in wanted:
+        return load_folder_tokenizer(amad_data() / wanted["folder"], run_config["family"])
+
+    def texts() -> Iterator[str]:
+        yield from _sources(run_config, "train", train)
+        yield from _targets("train", train)
+
+    return train_tokenizer(texts(), wanted["vocabulary"])
+
+
+def _write_splits(
+    folder: Path,
+    run_config: dict[str, Any],
+    sources: dict[str, SplitSource],
+    tokenizer: Tokenizer,
+    row_of: dict[str, int],
+) -> None:
+    """For each split <split>.arrow with ids, references and groups, and three .npy arrays.
+
+    Lengths are the longest of all splits: outputs of a teacher can then be kept per example and put into any
+    batch.
+    """
+    with_eos = (run_config["family"], run_config["task"]) != _PROMPT
+    encoded = {
+        "source_ids": {
+            split: Encoded(tokenizer, _sources(run_config, split, source), with_eos)
+            for split, source in sources.items()
+        },
+        "target_ids": {
+            split: Encoded(tokenizer, _targets(split, source), with_eos=True)
+            for split, source in sources.items()
+        },
+    }
+    for name, by_split in encoded.items():
+        length = max(ids.longest for ids in by_split.values())
+        for split, ids in by_split.items():
+            ids.save(folder / f"{split}_{name}.npy", length)
+    for split, source in sources.items():
+        rows = (-1 if e.image is None else row_of[e.image] for e in _examples(split, source))
+        np.save(folder / f"{split}_image_rows.npy", np.fromiter(rows, np.int32))
+        write_columns(
+            folder / f"{split}.arrow",
+            _COLUMNS,
+            (
+                (e.example_id, e.cluster_id, e.references, e.groups, e.answer_scores)
+                for e in _examples(split, source)
+            ),
+        )
+
+
+def _load_split(folder: Path, split: str, pad: int) -> Split:
+    columns: dict[str, Column[Any]] = {name: Column(folder / f"{split}.arrow", name) for name in _COLUMNS}
+    names = ("source_ids", "target_ids", "image_rows")
+    source_ids_NL, target_ids_NL, image_rows_N = (mapped(folder / f"{split}_{name}.npy") for name in names)
     return Split(
-        content["example_ids"],
-        content["cluster_ids"],
-        source_ids_NL,
-        target_ids_NL,
-        image_rows_N,
-        content["references"],
+        source_ids_NL=source_ids_NL,
+        target_ids_NL=target_ids_NL,
+        image_rows_N=image_rows_N,
+        pad=pad,
+        **columns,
     )

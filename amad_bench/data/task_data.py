@@ -1,37 +1,54 @@
-"""Prepared examples and images of one task, as arrays."""
+"""Prepared examples and images of one task; large parts stay on disk until they are asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
-from amad_bench.data.tokenizer import PAD, Tokenizer
+from amad_bench.data.image_table import ImageTable
+from amad_bench.data.tokenizer import Tokenizer
+
+_CHUNK = 2**16  # rows of a memory-mapped array that are looked at together
 
 
 @dataclass(frozen=True)
 class Split:
-    """N examples; ids are int64, padded with 0, all splits of a task to the same lengths.
+    """N examples; ids are whole numbers, padded with `pad`, all splits of a task to the same lengths.
 
     target_ids_NL end with EOS and have no BOS. image_rows_N are rows of the ImageTable, -1 = no image.
     references: what predictions are scored against (train: the target). Captions: the target is one of them.
+    groups: what scores are reported by (a question's answer type). answer_scores: answer -> what it earns.
     """
 
-    example_ids: list[str]
-    cluster_ids: list[str]
+    example_ids: Sequence[str]
+    cluster_ids: Sequence[str]
     source_ids_NL: np.ndarray
     target_ids_NL: np.ndarray
     image_rows_N: np.ndarray
-    references: list[list[str]]
+    references: Sequence[list[str]]
+    groups: Sequence[dict[str, str]]
+    answer_scores: Sequence[dict[str, float]]
+    pad: int
 
     def __len__(self) -> int:
         return len(self.example_ids)
 
     @cached_property
+    def source_lengths_N(self) -> np.ndarray:
+        """Ids of each source that are no padding."""
+        return _lengths(self.source_ids_NL, self.pad)
+
+    @cached_property
+    def target_lengths_N(self) -> np.ndarray:
+        return _lengths(self.target_ids_NL, self.pad)
+
+    @cached_property
     def mostly_padding(self) -> bool:
         """Whether more than half of the ids are padding, as in real text with its few very long sentences."""
-        ids = (self.source_ids_NL, self.target_ids_NL)
-        return bool(sum(np.count_nonzero(part == PAD) for part in ids) > sum(part.size for part in ids) / 2)
+        size = self.source_ids_NL.size + self.target_ids_NL.size
+        return bool(self.source_lengths_N.sum() + self.target_lengths_N.sum() < size / 2)
 
     def first(self, n: int) -> "Split":
         """The first n examples (all of them where there are fewer)."""
@@ -42,6 +59,9 @@ class Split:
             self.target_ids_NL[:n],
             self.image_rows_N[:n],
             self.references[:n],
+            self.groups[:n],
+            self.answer_scores[:n],
+            self.pad,
         )
 
     def with_image_rows(self, image_rows_N: np.ndarray) -> "Split":
@@ -49,31 +69,26 @@ class Split:
         return replace(self, image_rows_N=image_rows_N)
 
 
-@dataclass(frozen=True)
-class ImageTable:
-    """M images, uint8, possibly memory-mapped; ids are file names. M may be 0 (text without any photo).
-
-    kind "regions": features_MRF (F = crop * crop * 3), boxes_MR4 in [0, 1] (x1, y1, x2, y2), region_mask_MR.
-    kind "pixels": pixels_M3SS.
-    """
-
-    ids: list[str]
-    kind: Literal["regions", "pixels"]
-    features_MRF: np.ndarray | None = None
-    boxes_MR4: np.ndarray | None = None
-    region_mask_MR: np.ndarray | None = None
-    pixels_M3SS: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.ids)
+def _lengths(ids_NL: np.ndarray, pad: int) -> np.ndarray:
+    parts = [
+        np.count_nonzero(ids_NL[start : start + _CHUNK] != pad, axis=1)
+        for start in range(0, len(ids_NL), _CHUNK)
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """Everything a run trains on and is scored with."""
+    """Everything a run trains on and is scored with.
+
+    more_tests: further test splits by name. facts, for status.json and tables: examples and photos by split,
+    image_overlap of pairs of splits, `features` (what the model sees of an image), tokenizer_sha256.
+    """
 
     train: Split
     validation: Split
     test: Split
     images: ImageTable
     tokenizer: Tokenizer
+    more_tests: dict[str, Split]
+    facts: dict[str, Any]

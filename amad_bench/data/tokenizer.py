@@ -1,6 +1,8 @@
-"""A byte-pair vocabulary trained on one task's training split; decoding restores the text exactly."""
+"""Text to ids: a byte-pair vocabulary trained on a task's training split, or a Hugging Face folder."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
@@ -8,27 +10,47 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from amad_bench.runtime.errors import UserError
 
-PAD, EOS, UNKNOWN, BOS = 0, 1, 2, 3
-SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # position = id
+SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # of a vocabulary trained here; position = id
+VISUAL_TOKENS = 100  # VL-T5's <vis_extra_id_99> to <vis_extra_id_0>, in this order behind T5's own entries
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """Ids that stand for no text; the defaults are those of a vocabulary trained here. T5 has no `bos`."""
+
+    pad: int = 0
+    eos: int = 1
+    unknown: int = 2
+    bos: int | None = 3
 
 
 class Tokenizer:
-    """Text to ids and back. Ids of PAD, EOS, UNKNOWN, BOS are fixed; `encode` adds none of them."""
+    """Text to ids and back; `encode` adds no special id, and no text becomes pad, eos or bos."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, special: SpecialIds) -> None:
         self._backend = backend
+        self.special = special
+        self.pad, self.eos, self.unknown, self.bos = special.pad, special.eos, special.unknown, special.bos
         # Else the text "</s>" would become the id EOS. A tokenizer file does not keep this.
         backend.encode_special_tokens = True
+        self._reserved = {special.pad, special.eos, special.bos}
 
     @property
     def size(self) -> int:
         return self._backend.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        return self._backend.encode(text, add_special_tokens=False).ids
+        return self._as_text(self._backend.encode(text, add_special_tokens=False).ids)
 
-    def encode_all(self, texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [self._as_text(encoding.ids) for encoding in encodings]
+
+    def _as_text(self, ids: list[int]) -> list[int]:
+        """To `tokenizers`, T5's special tokens are pieces like others, which the text "</s>" would find."""
+        if self._reserved.isdisjoint(ids):
+            return ids
+        return [self.unknown if token in self._reserved else token for token in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Without special tokens and surrounding white space."""
@@ -43,7 +65,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
     UserError when the characters of the texts alone do not fit.
     """
-    backend = Backend(models.BPE(unk_token=SPECIALS[UNKNOWN]))
+    special = SpecialIds()
+    backend = Backend(models.BPE(unk_token=SPECIALS[special.unknown]))
     backend.normalizer = normalizers.NFC()
     # A space belongs to the word after it ("▁word"), punctuation to nothing: both "it?" and "it ?" survive.
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -59,8 +82,46 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
             f"vocabulary: {vocabulary} is too small, the training texts alone have {backend.get_vocab_size()}"
             " different characters and special tokens; raise it in the cell"
         )
-    return Tokenizer(backend)
+    return Tokenizer(backend, special)
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
-    return Tokenizer(Backend.from_file(str(path)))
+def load_tokenizer(path: Path, special: SpecialIds) -> Tokenizer:
+    """A saved tokenizer.json, which does not say which ids are special."""
+    return Tokenizer(Backend.from_file(str(path)), special)
+
+
+def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
+    """A local Hugging Face folder: T5's SentencePiece or BERT's WordPiece; nothing is downloaded.
+
+    BERT's [SEP] ends a text and its [CLS] begins one. Family vlt5 gets VL-T5's visual tokens behind the
+    vocabulary, as in the official code (j-min/VL-T5, src/tokenization.py): ids 32100 to 32199 for T5's own.
+    UserError for a folder that holds no tokenizer, or none with the special tokens the family needs.
+    """
+    from transformers import AutoTokenizer  # slow to import, and few runs need it
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; put the tokenizer's files there")
+    try:
+        loaded = AutoTokenizer.from_pretrained(os.fspath(folder), local_files_only=True)
+        backend: Backend = loaded.backend_tokenizer
+    except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
+        reason = next(iter(str(error).split("\n")), "")[:160]
+        raise UserError(
+            f"{folder}: holds no tokenizer that transformers can load ({reason}); put a T5 or BERT tokenizer"
+            " there: tokenizer.json, spiece.model or vocab.txt, and tokenizer_config.json or config.json"
+        ) from None
+
+    def first_of(*ids: int | None) -> int | None:
+        return next((token for token in ids if token is not None), None)
+
+    pad, unknown = loaded.pad_token_id, loaded.unk_token_id
+    eos = first_of(loaded.eos_token_id, loaded.sep_token_id)
+    bos = first_of(loaded.bos_token_id, loaded.cls_token_id)
+    if pad is None or eos is None or unknown is None or (family == "blip" and bos is None):
+        needed = "pad, eos (or sep) and unk" + (" and bos (or cls)" if family == "blip" else "")
+        raise UserError(f"{folder}: {family} needs a tokenizer with {needed} tokens; take another one")
+    backend.no_padding()
+    backend.no_truncation()
+    if family == "vlt5":
+        backend.add_special_tokens([f"<vis_extra_id_{i}>" for i in reversed(range(VISUAL_TOKENS))])
+    return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos))

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from amad_bench.data.batches import make_batch
-from amad_bench.data.task_data import ImageTable, Split
+from amad_bench.data.batches import evaluation_order
+from amad_bench.data.image_table import ImageTable
+from amad_bench.data.loader import batches
+from amad_bench.data.task_data import Split
 from amad_bench.data.tokenizer import Tokenizer
 
 
@@ -22,8 +24,9 @@ def decode(
     device: str | torch.device,
     image_rows: np.ndarray | None = None,
     batch: int = 256,
+    workers: int = 0,
 ) -> list[str]:
-    """The predicted text of every example, in the split's order.
+    """The predicted text of every example, in the split's order. `workers`: processes that read images.
 
     `decoding`: max_length (tokens of the target, its end included) and beams (1 = greedy). `image_rows` (N,)
     shows other images than the examples' own, for the blind control. The model, on `device`, is used in
@@ -33,15 +36,15 @@ def decode(
         if len(image_rows) != len(split):
             raise ValueError(f"{len(image_rows)} image rows for {len(split)} examples")
         split = split.with_image_rows(image_rows)
-    texts: list[str] = []
+    texts = [""] * len(split)
     with evaluating(model), torch.no_grad():
-        for rows in row_batches(len(split), batch):
-            inputs: dict[str, Any] = make_batch(split, images, rows, device)
-            inputs.pop("labels", None)
+        for rows, tensors in batches(split, images, evaluation_order(split, batch), device, workers):
+            inputs: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if name != "labels"}
             ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
                 **inputs, max_new_tokens=decoding["max_length"], num_beams=decoding["beams"], do_sample=False
             )
-            texts.extend(tokenizer.decode(ids) for ids in ids_BL.tolist())
+            for row, ids in zip(rows.tolist(), ids_BL.tolist(), strict=True):
+                texts[row] = tokenizer.decode(ids)
     return texts
 
 
@@ -55,9 +58,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def row_batches(examples: int, batch: int) -> Iterator[np.ndarray]:
-    """Row numbers 0..examples-1 in order, at most `batch` at a time."""
-    for start in range(0, examples, batch):
-        yield np.arange(start, min(start + batch, examples))

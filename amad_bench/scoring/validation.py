@@ -4,10 +4,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from amad_bench.data.batches import IGNORED, make_batch
-from amad_bench.data.task_data import ImageTable, Split
+from amad_bench.data.batches import IGNORED, evaluation_order
+from amad_bench.data.image_table import ImageTable
+from amad_bench.data.loader import batches
+from amad_bench.data.task_data import Split
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.decode import evaluating, row_batches
+from amad_bench.scoring.decode import evaluating
 
 
 def token_accuracy_and_loss(
@@ -16,6 +18,7 @@ def token_accuracy_and_loss(
     images: ImageTable,
     device: str | torch.device,
     batch: int = 256,
+    workers: int = 0,
 ) -> tuple[float, float]:
     """Share of right target tokens and mean cross-entropy (nats), over all tokens whose label is not -100.
 
@@ -24,8 +27,7 @@ def token_accuracy_and_loss(
     """
     right, loss, tokens = 0, 0.0, 0
     with evaluating(model), torch.no_grad():
-        for rows in row_batches(len(split), batch):
-            inputs = make_batch(split, images, rows, device)
+        for _, inputs in batches(split, images, evaluation_order(split, batch), device, workers):
             labels_BL = inputs["labels"]
             logits_BLV = model(**inputs).logits
             counted_BL = labels_BL != IGNORED

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad_bench.data.batches import batch_order, make_batch
+from amad_bench.data.batches import padding_share, training_order
+from amad_bench.data.loader import batches
 from amad_bench.data.task_data import TaskData
 from amad_bench.models.trace import Trace, record
 from amad_bench.runtime.errors import RunFailed
@@ -44,14 +45,17 @@ def train(
     seeds: dict[str, int],
     device: torch.device,
     log_path: Path,
-    teacher_trace: Callable[[np.ndarray], Trace] | None,
+    teacher_trace: Callable[[np.ndarray, dict[str, Tensor]], Trace] | None,
     description: str,
+    workers: int = 0,
 ) -> Trained:
     """Trains `model` in place and leaves the best validation weights in it.
 
-    `options`: the canonical config's `training`. The step log (JSON lines) holds every loss part unweighted
-    and every validation. Weights are chosen by the share of validation target tokens predicted right (teacher
-    forcing), the earlier step on a tie. Raises RunFailed("diverged") when the loss is not finite.
+    `options`: the canonical config's `training`. `teacher_trace` gets a batch's rows and the batch.
+    `workers`: processes that read images; the result does not depend on it. The step log (JSON lines) holds
+    every loss part unweighted, the share of padding, and every validation. Weights are chosen by the share of
+    validation target tokens predicted right (teacher forcing), the earlier step on a tie. Raises
+    RunFailed("diverged") when the loss is not finite.
     """
     started = time.perf_counter()
     steps = options["steps"]
@@ -66,7 +70,9 @@ def train(
     )
     evaluate_at = {round(steps * (k + 1) / options["evaluations"]) for k in range(options["evaluations"])}
     torch.manual_seed(seeds["dropout"])
-    order = batch_order(len(data.train), options["batch"], steps, np.random.default_rng(seeds["data_order"]))
+    generator = np.random.default_rng(seeds["data_order"])
+    order = training_order(data.train, options["batch"], steps, generator)
+    loader = batches(data.train, data.images, order, device, workers)
     best_score, best_step, best_weights = -1.0, 0, {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -75,11 +81,10 @@ def train(
         record(model, sites) as recorder,
         progress(steps, description) as bar,
     ):
-        for step, rows in enumerate(order, start=1):
+        for step, (rows, batch) in enumerate(loader, start=1):
             model.train()
-            batch = make_batch(data.train, data.images, rows, device)
             student = recorder.trace(model(**batch), labels=batch["labels"])
-            total, parts = objective(teacher_trace(rows) if teacher_trace else None, student)
+            total, parts = objective(teacher_trace(rows, batch) if teacher_trace else None, student)
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             norm = nn.utils.clip_grad_norm_(parameters, options["clip"])
@@ -87,9 +92,11 @@ def train(
             optimizer.step()
             schedule.step()
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
-                _log_step(log, step, rate, total, norm, parts)
+                _log_step(log, step, rate, total, norm, parts, padding_share(batch))
             if step in evaluate_at:
-                accuracy, loss = token_accuracy_and_loss(model, data.validation, data.images, device)
+                accuracy, loss = token_accuracy_and_loss(
+                    model, data.validation, data.images, device, workers=workers
+                )
                 _write(log, {"step": step, "validation_token_accuracy": accuracy, "validation_loss": loss})
                 if accuracy > best_score:
                     best_score, best_step = accuracy, step
@@ -101,10 +108,16 @@ def train(
 
 
 def _log_step(
-    log: Any, step: int, rate: float, total: Tensor, norm: Tensor, parts: dict[str, Tensor]
+    log: Any,
+    step: int,
+    rate: float,
+    total: Tensor,
+    norm: Tensor,
+    parts: dict[str, Tensor],
+    padding: float,
 ) -> None:
     row = {"step": step, "learning_rate": rate, "loss": total.item(), "gradient_norm": norm.item()}
-    row |= {name: part.item() for name, part in parts.items()}
+    row |= {name: part.item() for name, part in parts.items()} | {"padding_share": padding}
     if not all(math.isfinite(value) for value in row.values()):
         raise RunFailed("diverged", f"loss or gradient is not finite at step {step}: {row}")
     _write(log, row)

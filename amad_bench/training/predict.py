@@ -1,4 +1,4 @@
-"""The test split, read once at the end of a run: predictions, the controls' predictions, and their scores."""
+"""The test splits, read once at the end of a run: predictions, those of the controls, and their scores."""
 
 import json
 from collections import Counter
@@ -16,48 +16,59 @@ from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.files import write_parquet_atomic, write_text_atomic
 from amad_bench.runtime.paths import run_dir
 from amad_bench.scoring.decode import decode
-from amad_bench.scoring.score_run import SCORE_COLUMNS, score_predictions
+from amad_bench.scoring.score_run import SCORE_COLUMNS, score_splits
 
 
-def predict_and_score(run: Run, model: nn.Module, data: TaskData, device: torch.device) -> dict[str, str]:
+def predict_and_score(
+    run: Run, model: nn.Module, data: TaskData, device: torch.device, workers: int = 0
+) -> dict[str, str]:
     """Writes predictions.jsonl and scores.parquet; returns the signatures of the metrics that have one.
 
-    Splits: `test`; and where the config asks for controls `test_blind`, with the images shuffled, and
-    `test_majority`, the most frequent target of the training split. Raises RunFailed("metric_unavailable")
-    after all other scores are written.
+    Splits: `test` and the further test splits; where the config asks for controls also `test_blind`, with the
+    images of `test` shuffled, and `test_majority`, the most frequent target of the training split. Raises
+    RunFailed("metric_unavailable") after all other scores are written.
     """
     config, folder = run.config, run_dir(run.id)
 
-    def predictions(image_rows: np.ndarray | None = None) -> list[str]:
+    def predictions(split: Split, image_rows: np.ndarray | None = None) -> list[str]:
         return decode(
-            model, data.test, data.images, data.tokenizer, config["decoding"], device, image_rows=image_rows
+            model,
+            split,
+            data.images,
+            data.tokenizer,
+            config["decoding"],
+            device,
+            image_rows=image_rows,
+            workers=workers,
         )
 
-    predicted = {"test": predictions()}
+    rows = {"test": _rows(data.test, "test", predictions(data.test))}
     if config["controls"]:
         shuffled = _shuffled_images(data.test.image_rows_N, config["seeds"]["blind"])
-        predicted["test_blind"] = predictions(shuffled)
-        predicted["test_majority"] = [_majority(data.train)] * len(data.test)
-    rows = {split: _rows(data.test, split, texts) for split, texts in predicted.items()}
+        rows["test_blind"] = _rows(data.test, "test_blind", predictions(data.test, shuffled))
+        rows["test_majority"] = _rows(data.test, "test_majority", [_majority(data.train)] * len(data.test))
+    for name, split in data.more_tests.items():
+        rows[name] = _rows(split, name, predictions(split))
     lines = [json.dumps(row, ensure_ascii=False) for split_rows in rows.values() for row in split_rows]
     write_text_atomic(folder / "predictions.jsonl", "\n".join(lines) + "\n")
 
     metric = primary_metric(config["task"], config["dataset"]["name"])
-    scored = {
-        split: score_predictions(config["task"], metric, split_rows) for split, split_rows in rows.items()
-    }
+    scored = score_splits(config["task"], metric, rows)
     frames = [part.frame.assign(split=split) for split, part in scored.items()]
     scores = pd.concat(frames, ignore_index=True).assign(run_id=run.id)
     write_parquet_atomic(folder / "scores.parquet", scores.reindex(columns=SCORE_COLUMNS))
-    unavailable = scored["test"].unavailable
-    if unavailable:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in unavailable.items())
-        raise RunFailed("metric_unavailable", reasons)
+    metrics_by_reason: dict[str, dict[str, None]] = {}
+    for part in scored.values():
+        for name, reason in part.unavailable.items():
+            metrics_by_reason.setdefault(reason, {})[name] = None
+    if metrics_by_reason:
+        reasons = [f"{', '.join(names)}: {reason}" for reason, names in metrics_by_reason.items()]
+        raise RunFailed("metric_unavailable", "; ".join(reasons))
     return scored["test"].signatures
 
 
 def _rows(split: Split, name: str, texts: list[str]) -> list[dict[str, Any]]:
-    columns = zip(split.example_ids, split.cluster_ids, texts, split.references, strict=True)
+    columns = zip(split.example_ids, split.cluster_ids, texts, split.references, split.groups, strict=True)
     return [
         {
             "split": name,
@@ -65,8 +76,9 @@ def _rows(split: Split, name: str, texts: list[str]) -> list[dict[str, Any]]:
             "cluster_id": cluster,
             "prediction": text,
             "references": references,
+            "groups": groups,
         }
-        for example, cluster, text, references in columns
+        for example, cluster, text, references, groups in columns
     ]
 
 

@@ -24,23 +24,24 @@ from amad_bench.training.predict import predict_and_score
 from amad_bench.training.status import RunStatus, peak_memory_mib
 from amad_bench.training.teacher_cache import TeacherOutputs
 
-RESULTS = ("steps.jsonl", "predictions.jsonl", "scores.parquet", "model.safetensors")
+RESULTS = ("steps.jsonl", "predictions.jsonl", "scores.parquet", "model.safetensors", "tokenizer.json")
 
 
-def train_run(run: Run, device: str = "auto") -> str:
+def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
-    `device`: "auto" (CUDA where there is one), "cpu" or "cuda". status.json is written last, whatever
+    `device`: "auto" (CUDA where there is one), "cpu" or "cuda"; `workers`: processes that read images, 0 for
+    none, which changes no number. status.json is written last, whatever
     happened, except for a bug or a UserError, which pass through.
     """
     where = _device(device)
     folder = run_dir(run.id)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):  # a killed Snakemake can leave a child behind that still trains this run
-        return _train_run(run, folder, where)
+        return _train_run(run, folder, where, workers)
 
 
-def _train_run(run: Run, folder: Path, where: torch.device) -> str:
+def _train_run(run: Run, folder: Path, where: torch.device, workers: int) -> str:
     for name in ("status.json", *RESULTS):  # a run that fails now must not keep an older one's results
         (folder / name).unlink(missing_ok=True)
     write_json_atomic(
@@ -50,23 +51,25 @@ def _train_run(run: Run, folder: Path, where: torch.device) -> str:
     status = RunStatus()
     with status.failures():
         data = load_task_data(run.config)
+        status.facts["data"] = data.facts
+        data.tokenizer.save(folder / "tokenizer.json")
         model = _fresh_model(run.config, data).to(where)
         status.facts["parameters"] = sum(p.numel() for p in model.parameters())
-        trained = _train(run, model, data, where, status)
+        trained = _train(run, model, data, where, status, workers)
         save_weights(model, folder / "model.safetensors", run.config["model"])
         status.facts |= {
             "train_seconds": trained.seconds,
             "steps": trained.steps,
             "best_step": trained.best_step,
         }
-        status.facts["signatures"] = predict_and_score(run, model, data, where)
+        status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
     status.facts["wall_seconds"] = time.perf_counter() - status.started
     status.facts["peak_memory_mib"] = peak_memory_mib(where)
     write_json_atomic(folder / "status.json", status.facts)
     return status.facts["status"]
 
 
-def score_run(run: Run, device: str = "auto") -> str:
+def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     """Decodes and scores a trained run again from its stored weights; UserError when it was never trained."""
     where = _device(device)
     folder = run_dir(run.id)
@@ -77,7 +80,7 @@ def score_run(run: Run, device: str = "auto") -> str:
     model = _fresh_model(run.config, data).to(where)
     load_weights(model, folder / "model.safetensors", run.config["model"])
     with status.failures():
-        status.facts["signatures"] = predict_and_score(run, model, data, where)
+        status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
     write_json_atomic(folder / "status.json", status.facts)
     return status.facts["status"]
 
@@ -102,10 +105,14 @@ def _fresh_model(config: dict[str, Any], data: TaskData) -> nn.Module:
         vocabulary=data.tokenizer.size,
         positions=source + max(target, config["decoding"]["max_length"]) + 1,
         init_seed=config["seeds"]["init"],
+        special=data.tokenizer.special,
+        feature_size=data.images.feature_size,
     )
 
 
-def _train(run: Run, model: nn.Module, data: TaskData, device: torch.device, status: RunStatus) -> Trained:
+def _train(
+    run: Run, model: nn.Module, data: TaskData, device: torch.device, status: RunStatus, workers: int
+) -> Trained:
     config = run.config
     loss = config["loss"]
     objective = Objective(loss).to(device)
@@ -135,6 +142,7 @@ def _train(run: Run, model: nn.Module, data: TaskData, device: torch.device, sta
         log_path=run_dir(run.id) / "steps.jsonl",
         teacher_trace=teacher_trace,
         description=run.id,
+        workers=workers,
     )
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.data.batches import make_batch
-from amad_bench.data.task_data import ImageTable, Split
+from amad_bench.data.image_table import ImageTable
+from amad_bench.data.task_data import Split
 from amad_bench.models.trace import LayerTrace, Trace, record
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; beyond it the teacher runs again for every batch
@@ -17,31 +18,32 @@ BATCH = 128
 
 
 class TeacherOutputs:
-    """`trace(rows)` gives the teacher's Trace for those training examples, from memory where they fit."""
+    """`trace(rows, batch)` gives the teacher's Trace for those training examples: from memory where all fit,
+    else by running the teacher on their batch."""
 
     def __init__(
         self, model: nn.Module, split: Split, images: ImageTable, sites: Sequence[str], device: torch.device
     ):
         self.model = model.eval()
-        self.split, self.images, self.sites, self.device = split, images, sites, device
+        self.sites, self.device = sites, device
         self.stored: Trace | None = None
         if split.mostly_padding:  # its batches have lengths of their own, which stored outputs would not fit
             return
         # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
         chunks = np.array_split(np.arange(len(split)), math.ceil(len(split) / BATCH))
-        first = self._forward(chunks[0])
+        first = self._forward(make_batch(split, images, chunks[0], device))
         if _bytes(first) / len(first.labels_BL) * len(split) <= MEMORY_LIMIT:
-            self.stored = _concatenate([first, *(self._forward(rows) for rows in chunks[1:])])
+            others = (self._forward(make_batch(split, images, rows, device)) for rows in chunks[1:])
+            self.stored = _concatenate([first, *others])
 
-    def trace(self, rows: np.ndarray) -> Trace:
+    def trace(self, rows: np.ndarray, batch: dict[str, Tensor]) -> Trace:
         if self.stored is None:
-            return self._forward(rows)
+            return self._forward(batch)
         index = torch.as_tensor(rows, device=self.device)
         return _map(self.stored, lambda tensor: tensor[index])
 
     @torch.no_grad()
-    def _forward(self, rows: np.ndarray) -> Trace:
-        batch = make_batch(self.split, self.images, rows, self.device)
+    def _forward(self, batch: dict[str, Tensor]) -> Trace:
         with record(self.model, self.sites) as recorder:
             return recorder.trace(self.model(**batch), labels=batch["labels"])
 

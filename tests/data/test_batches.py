@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from amad_bench.data.batches import batch_order, make_batch
-from amad_bench.data.task_data import ImageTable, Split
+from amad_bench.data.batches import (
+    WINDOW,
+    batch_order,
+    evaluation_order,
+    make_batch,
+    padding_share,
+    training_order,
+)
+from amad_bench.data.image_table import PatchRegions, StoredPixels
+from amad_bench.data.task_data import Split
 
 SPLIT = Split(
     example_ids=["a", "b", "c"],
@@ -15,17 +23,17 @@ SPLIT = Split(
     target_ids_NL=np.array([[9, 1], [1, 0], [4, 1]]),
     image_rows_N=np.array([1, -1, 0]),
     references=[["A"], ["B"], ["C"]],
+    groups=[{}, {}, {}],
+    answer_scores=[{}, {}, {}],
+    pad=0,
 )
-REGIONS = ImageTable(
+REGIONS = PatchRegions(
     ids=["0.png", "1.png"],
-    kind="regions",
     features_MRF=np.array([[[0, 255], [51, 0]], [[255, 255], [0, 0]]], np.uint8),
     boxes_MR4=np.array([[[0, 0, 0.5, 0.5], [0.5, 0, 1, 1]], [[0, 0, 1, 1], [0, 0, 0, 0]]], np.float32),
     region_mask_MR=np.array([[True, True], [True, False]]),
 )
-PIXELS = ImageTable(
-    ids=["0.png", "1.png"], kind="pixels", pixels_M3SS=np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
-)
+PIXELS = StoredPixels(ids=["0.png", "1.png"], pixels_M3SS=np.array([0, 255], np.uint8).reshape(2, 1, 1, 1))
 
 
 def test_regions():
@@ -67,8 +75,8 @@ def test_pixels():
 
 
 def test_text_without_any_photo():
-    table = ImageTable(
-        [], "regions", np.zeros((0, 2, 3), np.uint8), np.zeros((0, 2, 4), np.float32), np.zeros((0, 2), bool)
+    table = PatchRegions(
+        [], np.zeros((0, 2, 3), np.uint8), np.zeros((0, 2, 4), np.float32), np.zeros((0, 2), bool)
     )
     batch = make_batch(SPLIT.with_image_rows(np.full(3, -1)), table, np.array([0, 1]), "cpu")
     assert batch["vis_feats"].shape == (2, 2, 3)
@@ -78,7 +86,6 @@ def test_text_without_any_photo():
 
 
 def test_a_batch_leaves_the_tables_as_they_are():
-    assert REGIONS.features_MRF is not None
     before = SPLIT.target_ids_NL.copy(), REGIONS.features_MRF.copy()
     for tensor in make_batch(SPLIT, REGIONS, np.array([0, 1, 2]), "cpu").values():
         tensor.zero_()
@@ -88,6 +95,7 @@ def test_a_batch_leaves_the_tables_as_they_are():
 
 def test_first_and_other_images():
     assert SPLIT.first(2).example_ids == ["a", "b"]
+    assert len(SPLIT.first(2).groups) == len(SPLIT.first(2).answer_scores) == 2
     assert len(SPLIT.first(2)) == len(SPLIT.first(2).target_ids_NL) == len(SPLIT.first(2).references) == 2
     assert len(SPLIT.first(9)) == len(SPLIT) == 3
     assert SPLIT.with_image_rows(np.array([0, 0, 0])).image_rows_N.tolist() == [0, 0, 0]
@@ -119,3 +127,91 @@ def test_order_depends_on_the_generator_only():
 def test_no_examples():
     with pytest.raises(ValueError, match="at least one"):
         next(batch_order(0, 4, 1, np.random.default_rng(0)))
+
+
+def of_lengths(lengths: list[int], longest: int) -> Split:
+    """Example i has a source of lengths[i] ids and a target of one."""
+    source = np.zeros((len(lengths), longest), np.uint16)
+    for row, length in enumerate(lengths):
+        source[row, :length] = 7
+    names = [str(i) for i in range(len(lengths))]
+    return Split(
+        names,
+        names,
+        source,
+        np.ones((len(lengths), 1), np.uint16),
+        np.full(len(lengths), -1),
+        [["x"]] * len(lengths),
+        [{}] * len(lengths),
+        [{}] * len(lengths),
+        pad=0,
+    )
+
+
+LENGTHS = np.random.default_rng(5).integers(1, 30, 2003).tolist()
+GROUPED = of_lengths(LENGTHS, 100)
+
+
+def order_of(split: Split, steps: int, batch: int = 8, seed: int = 3) -> list[list[int]]:
+    return [rows.tolist() for rows in training_order(split, batch, steps, np.random.default_rng(seed))]
+
+
+def test_a_split_that_is_not_mostly_padding_keeps_its_order():
+    plain = of_lengths(LENGTHS, 30)
+    assert not plain.mostly_padding
+    expected = batch_order(2003, 8, 40, np.random.default_rng(3))
+    assert order_of(plain, 40) == [rows.tolist() for rows in expected]
+
+
+def test_grouped_batches_are_whole_and_every_row_comes_once_before_any_comes_again():
+    assert GROUPED.mostly_padding
+    batches = order_of(GROUPED, 1001)
+    assert {len(rows) for rows in batches} == {8}
+    stream = np.concatenate(batches)
+    assert len(stream) == 8008
+    for epoch in range(3):  # 2003 is odd: epochs begin in the middle of batches
+        assert sorted(stream[2003 * epoch : 2003 * (epoch + 1)]) == list(range(2003))
+    assert stream[:2003].tolist() != stream[2003:4006].tolist()
+    assert order_of(GROUPED, 5) == batches[:5]
+    assert order_of(GROUPED, 5, seed=4) != batches[:5]
+
+
+def test_grouping_saves_padding_and_does_not_sort_the_epoch():
+    lengths = np.array(LENGTHS)
+
+    def padded(batches: list[list[int]]) -> int:
+        return sum(int((lengths[rows].max() - lengths[rows]).sum()) for rows in batches)
+
+    shuffled = [rows.tolist() for rows in batch_order(2003, 8, 250, np.random.default_rng(3))]
+    grouped = order_of(GROUPED, 250)
+    assert padded(grouped) < 0.2 * padded(shuffled)
+    means = [lengths[rows].mean() for rows in grouped[:WINDOW]]
+    assert means != sorted(means)
+    assert abs(np.mean(means) - lengths.mean()) < 1  # a window is a sample of the whole
+
+
+def test_grouping_with_fewer_examples_than_a_batch():
+    few = of_lengths([1, 2, 3], 20)
+    batches = order_of(few, 4, batch=7)
+    assert [len(rows) for rows in batches] == [7] * 4
+    stream = np.concatenate(batches)
+    for epoch in range(9):
+        assert sorted(stream[3 * epoch : 3 * epoch + 3]) == [0, 1, 2]
+
+
+def test_evaluation_order():
+    assert [rows.tolist() for rows in evaluation_order(SPLIT, 2)] == [[0, 1], [2]]
+    split = of_lengths([5, 1, 3, 1], 20)
+    assert [rows.tolist() for rows in evaluation_order(split, 3)] == [[1, 3, 2], [0]]
+
+
+def test_the_share_of_padding():
+    """Sources 3, 2, 2 of 3 ids, targets 2, 1, 2 of 2: 12 of 15 are no padding."""
+    assert padding_share(make_batch(SPLIT, PIXELS, np.array([0, 1, 2]), "cpu")) == pytest.approx(3 / 15)
+
+
+def test_another_padding_id_and_small_integers():
+    split = replace(SPLIT, source_ids_NL=np.array([[0, 4, 9], [1, 9, 9], [2, 9, 9]], np.uint16), pad=9)
+    batch = make_batch(split, PIXELS, np.array([0, 1]), "cpu")
+    assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 0, 0]]
+    assert batch["input_ids"].dtype == batch["labels"].dtype == torch.int64

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import io
 import json
 import multiprocessing
@@ -9,12 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from amad_bench.data import prepare_images
+from amad_bench.data.batches import make_batch
+from amad_bench.data.columns import Column
+from amad_bench.data.image_table import DecodedPixels, FeatureRegions, PatchRegions, StoredPixels
 from amad_bench.data.prepare import load_task_data, prepare
 from amad_bench.data.scenes import make_scene
-from amad_bench.data.tokenizer import EOS
+from amad_bench.data.tokenizer import SpecialIds
 from amad_bench.runtime.errors import UserError
+from tests.data.folders import bert_folder, vit_folder
+from tests.data.test_features import record, write_h5
 
 TASKS = [
     ("vlt5", "vqa"),
@@ -24,6 +32,7 @@ TASKS = [
     ("blip", "captioning"),
 ]
 DATA = Path("results/data/scenes-01234567")
+EOS = 1
 
 
 @pytest.mark.parametrize(("family", "task"), TASKS)
@@ -32,7 +41,8 @@ def test_examples_come_back_as_text(scenes_config, scenes_folder, family, task):
     decode = data.tokenizer.decode
     for split in (data.train, data.validation, data.test):
         assert len(split) == len(split.cluster_ids) == len(split.references) == len(split.image_rows_N)
-        assert split.source_ids_NL.dtype == split.target_ids_NL.dtype == np.int64
+        assert split.source_ids_NL.dtype == split.target_ids_NL.dtype == np.uint16
+        assert len(split.groups) == len(split.answer_scores) == len(split)
         assert len(set(split.example_ids)) == len(split)
     lengths = {
         (split.source_ids_NL.shape[1], split.target_ids_NL.shape[1]) for split in (data.train, data.test)
@@ -67,7 +77,7 @@ def test_known_question(scenes_config, scenes_folder):
     assert data.test.references[row] == [answer["answer"] for answer in answers["answers"]]
     assert data.test.cluster_ids[row] == str(record["image_id"])
     assert data.images.ids[data.test.image_rows_N[row]] == f"{record['image_id']:012d}.png"
-    assert data.images.pixels_M3SS is not None
+    assert isinstance(data.images, StoredPixels)
     image = data.images.pixels_M3SS[data.test.image_rows_N[row]]
     assert np.array_equal(image.transpose(1, 2, 0), make_scene(0, "test", 1).image_SS3)
 
@@ -89,9 +99,7 @@ def test_captioning_trains_on_each_caption_and_is_scored_per_image(scenes_config
 def test_regions_are_the_boxes_of_the_file(scenes_config, scenes_folder):
     images = load_task_data(scenes_config("vlt5", "vqa")).images
     boxes = json.loads((scenes_folder / "boxes.json").read_text())
-    assert images.boxes_MR4 is not None
-    assert images.region_mask_MR is not None
-    assert images.features_MRF is not None
+    assert isinstance(images, PatchRegions)
     assert images.features_MRF.shape == (60, 8, 192)
     assert images.region_mask_MR.all()
     for row in (0, 30, 59):
@@ -122,9 +130,9 @@ def test_preparing_again_changes_nothing_and_from_scratch_gives_equal_bytes(scen
     config = scenes_config("vlt5", "translation")
     folder = prepare(config)
     first = contents(DATA)
-    stamp = (folder / "train.json").stat().st_mtime_ns
+    stamp = (folder / "train.arrow").stat().st_mtime_ns
     assert prepare(config) == folder
-    assert (folder / "train.json").stat().st_mtime_ns == stamp
+    assert (folder / "train.arrow").stat().st_mtime_ns == stamp
     shutil.rmtree("results")
     prepare(config)
     assert contents(DATA) == first
@@ -174,7 +182,7 @@ IMAGE = "000010000007.png"
 def test_a_question_without_its_image(scenes_config, scenes_folder):
     damaged(scenes_folder, "train", IMAGE, None)
     record = r"questions_train\.json: question_id 10000007\d"
-    message = rf"{record}: its image {IMAGE} is not in .*images_train\.tar; add"
+    message = rf"{record}: its image {IMAGE} is not in .*images_train; add"
     with pytest.raises(UserError, match=message):
         prepare(scenes_config("vlt5", "vqa"))
     assert not (DATA / "prepared").exists() or not list((DATA / "prepared").iterdir())
@@ -199,24 +207,19 @@ def test_boxes_that_miss_an_image_or_leave_it(scenes_config, scenes_folder):
         prepare(scenes_config("vlt5", "vqa"))
 
 
-def test_text_without_photos(scenes_config, tmp_path, monkeypatch):
-    """Multi30K where no line has a photo: an empty image table, and rows -1."""
+def test_text_without_photos_into_french_with_two_test_splits(scenes_config, tmp_path, monkeypatch):
+    """Multi30K without any photo: an empty image table, and rows -1."""
     root = tmp_path / "data" / "multi30k"
-    for folder in ("raw", "image_splits", "join_flickr8k"):
+    for folder in ("raw", "image_splits"):
         (root / folder).mkdir(parents=True)
-    for split in ("train", "val", "test_2016_flickr"):
-        (root / "raw" / f"{split}.en.gz").write_bytes(gzip.compress(b"A dog.\nA cat.\n"))
-        (root / "raw" / f"{split}.de.gz").write_bytes(gzip.compress(b"Ein Hund.\nEine Katze.\n"))
+    for split in ("train", "val", "test_2017_flickr", "test_2018_flickr"):
+        (root / "raw" / f"{split}.en.gz").write_bytes(gzip.compress(b"A dog {}.\nA cat.\n"))
+        (root / "raw" / f"{split}.fr.gz").write_bytes(gzip.compress(b"Un chien.\nUn chat.\n"))
         (root / "image_splits" / f"{split}.txt").write_text("1.jpg\n2.jpg\n")
-        (root / "join_flickr8k" / f"{split}.tsv").write_text(
-            "line_0based\tmulti30k_image\tflickr8k_image\tflickr8k_split\n"
-        )
-    (tmp_path / "data" / "flickr8k").mkdir()
-    with tarfile.open(tmp_path / "data" / "flickr8k" / "images_112.tar", "w"):
-        pass
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
     config = scenes_config("vlt5", "translation")
-    config["dataset"] = {"name": "multi30k", "options": {}, "limit": None, "hash": "f" * 16, "version": 1}
+    options = {"language": "fr", "tests": ["test_2018_flickr", "test_2017_flickr"], "photos": "none"}
+    config["dataset"] = {"name": "multi30k", "options": options, "limit": None, "hash": "f" * 16}
     config["inputs"] = {
         "kind": "regions",
         "boxes": "grid",
@@ -228,8 +231,153 @@ def test_text_without_photos(scenes_config, tmp_path, monkeypatch):
     data = load_task_data(config)
     assert data.train.image_rows_N.tolist() == [-1, -1]
     assert len(data.images) == 0
-    assert data.images.features_MRF is not None
+    assert isinstance(data.images, PatchRegions)
     assert data.images.features_MRF.shape == (0, 4, 48)
+    assert data.images.batch(np.array([-1]), "cpu")["vis_feats"].shape == (1, 4, 48)
+    texts = {data.tokenizer.decode(ids) for ids in data.train.source_ids_NL}
+    assert texts == {"translate English to French: A dog {}.", "translate English to French: A cat."}
+    assert list(data.more_tests) == ["test_2017_flickr"]
+    assert len(data.more_tests["test_2017_flickr"]) == 2
+    assert data.facts["examples"] == {"train": 2, "validation": 2, "test": 2, "test_2017_flickr": 2}
+    assert data.facts["photos"] == dict.fromkeys(data.facts["examples"], 0)
+    assert data.facts["image_overlap"]["train/test"] == 2
+    assert data.facts["features"] == "raw 4 x 4 px patches of a 2 x 2 grid"
+
+
+def test_facts_of_scenes(scenes_config):
+    data = load_task_data(scenes_config("vlt5", "captioning"))
+    saved = next(DATA.glob("prepared/vlt5-*/tokenizer.json")).read_bytes()
+    assert data.facts == {
+        "examples": {"train": 200, "validation": 8, "test": 12},
+        "photos": {"train": 40, "validation": 8, "test": 12},
+        "image_overlap": {},
+        "features": "raw 8 x 8 px patches of given boxes",
+        "tokenizer_sha256": hashlib.sha256(saved).hexdigest(),
+    }
+    pixels = load_task_data(scenes_config("blip", "vqa")).facts["features"]
+    assert pixels == "raw 48 x 48 px in 8 px patches"
+
+
+def test_groups_and_answer_scores(scenes_config, scenes_folder):
+    test = load_task_data(scenes_config("vlt5", "vqa")).test
+    annotations = json.loads((scenes_folder / "annotations_test.json").read_text())["annotations"]
+    by_id = {str(annotation["question_id"]): annotation for annotation in annotations}
+    assert isinstance(test.groups, Column)
+    for example, groups, scores in zip(test.example_ids, test.groups, test.answer_scores, strict=True):
+        annotation = by_id[example]
+        assert groups["answer_type"] == annotation["answer_type"]
+        answers = [answer["answer"] for answer in annotation["answers"]]
+        assert scores == {a: {1: 0.3, 2: 0.6, 3: 0.9}.get(answers.count(a), 1.0) for a in set(answers)}
+    assert test.first(3).groups[2] == test.groups[2]
+
+
+def test_too_many_pixels_are_decoded_for_each_batch_to_the_same_values(scenes_config, monkeypatch):
+    config = scenes_config("blip", "vqa")
+    config["inputs"] = {"kind": "pixels", "size": 32, "patch": 8}
+    stored = load_task_data(config)
+    shutil.rmtree(DATA / "prepared")
+    monkeypatch.setattr(prepare_images, "STORED_PIXELS", 60 * 3 * 32 * 32 - 1)
+    decoded = load_task_data(config)
+    assert isinstance(stored.images, StoredPixels)
+    assert isinstance(decoded.images, DecodedPixels)
+    assert not list(DATA.glob("prepared/images-*/*.npy"))
+    rows = np.array([0, 33, 159, 5])
+    one, two = (make_batch(data.train, data.images, rows, "cpu") for data in (stored, decoded))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_photo_that_will_be_decoded_later_is_checked_now(scenes_config, scenes_folder, monkeypatch):
+    damaged(scenes_folder, "train", IMAGE, b"")
+    monkeypatch.setattr(prepare_images, "STORED_PIXELS", 0)
+    with pytest.raises(UserError, match=rf"images_train\.tar: {IMAGE} cannot be decoded"):
+        prepare(scenes_config("blip", "vqa"))
+    assert not list((DATA / "prepared").iterdir())
+
+
+def features_config(scenes_config, tmp_path, monkeypatch, names: list[str]):
+    """Scenes with precomputed features below AMAD_DATA: one file for the images `names`."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
+    records = {name.removesuffix(".png"): record(seed=i) for i, name in enumerate(names)}
+    write_h5(tmp_path / "data" / "boxes36.h5", records)
+    config = scenes_config("vlt5", "vqa", {"train": 6, "validation": 4, "test": 4})
+    config["dataset"] = {**config["dataset"], "features": ["boxes36.h5"]}
+    config["inputs"] = {"kind": "features", "size": 5, "max_regions": 36}
+    return config
+
+
+def all_names(scenes_config) -> list[str]:
+    return list(load_task_data(scenes_config("vlt5", "vqa")).images.ids)
+
+
+def test_precomputed_features(scenes_config, tmp_path, monkeypatch):
+    names = all_names(scenes_config)
+    config = features_config(scenes_config, tmp_path, monkeypatch, names)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path / "moved"))
+    prepare(config)
+    (tmp_path / "moved").rename(tmp_path / "data")  # prepared folders name files below AMAD_DATA
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
+    data = load_task_data(config)
+    assert isinstance(data.images, FeatureRegions)
+    assert data.images.feature_size == 5
+    assert data.facts["features"] == "precomputed features of 36 regions x 5"
+    row = data.test.image_rows_N[1]
+    expected = record(seed=names.index(data.images.ids[row]))["features"]
+    batch = make_batch(data.test, data.images, np.array([1]), "cpu")
+    assert np.array_equal(batch["vis_feats"][0, :3].numpy(), expected)
+    assert batch["vis_attention_mask"].sum() == 3
+
+
+def test_features_that_lack_an_image_or_are_broken(scenes_config, tmp_path, monkeypatch):
+    names = all_names(scenes_config)
+    config = features_config(scenes_config, tmp_path, monkeypatch, names[1:])
+    config["dataset"]["limit"] = None
+    message = rf"questions_train\.json: question_id \d+: its image {names[0]} is not in .*boxes36\.h5; add"
+    with pytest.raises(UserError, match=message):
+        prepare(config)
+    records = {name.removesuffix(".png"): record() for name in names}
+    records[names[-1].removesuffix(".png")]["features"][1, 1] = np.nan
+    write_h5(tmp_path / "data" / "boxes36.h5", records)
+    with pytest.raises(UserError, match=r"boxes36\.h5: image \d+: features are NaN or infinite"):
+        prepare(config)
+
+
+def test_extracted_features(scenes_config, tmp_path, monkeypatch):
+    """A model that was given each scene's photo: its features are those of the photo's own row."""
+    vit_folder(tmp_path / "data" / "vit")
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
+    config = scenes_config("vlt5", "captioning", {"train": 3, "validation": 2, "test": 2})
+    config["inputs"] = {"kind": "extracted", "model": "vit", "hash": "0", "size": 32, "rows": 2, "columns": 2}
+    data = load_task_data(config)
+    assert isinstance(data.images, FeatureRegions)
+    assert data.images.feature_size == 16
+    assert data.facts["features"] == "extracted 2 x 2 grid features (vit at 32 px)"
+    batch = make_batch(data.train, data.images, np.arange(10), "cpu")
+    assert batch["vis_feats"].shape == (10, 4, 16)
+    assert batch["boxes"][0].tolist() == [
+        [0, 0, 0.5, 0.5],
+        [0.5, 0, 1, 0.5],
+        [0, 0.5, 0.5, 1],
+        [0.5, 0.5, 1, 1],
+    ]
+    assert (
+        len({tuple(features.flatten().tolist()) for features in batch["vis_feats"]}) == 2
+    )  # five captions each
+
+
+def test_a_tokenizer_from_a_folder(scenes_config, tmp_path, monkeypatch):
+    """BERT's ids: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3; lower case, words cut into pieces."""
+    bert_folder(tmp_path / "data" / "bert")
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
+    data = load_task_data({**scenes_config("blip", "vqa"), "tokenizer": {"folder": "bert", "hash": "0"}})
+    assert data.tokenizer.special == SpecialIds(0, 3, 1, 2)
+    assert data.test.pad == 0
+    ends = (data.test.source_ids_NL == 3).sum(axis=1)
+    assert set(ends.tolist()) == {1}
+    assert (data.test.source_ids_NL == 2).sum() == 0
+    assert any("what" in data.tokenizer.decode(ids).split() for ids in data.train.source_ids_NL)
 
 
 def test_real_photos_with_a_grid(shared_data, scenes_config, monkeypatch):
@@ -246,7 +394,7 @@ def test_real_photos_with_a_grid(shared_data, scenes_config, monkeypatch):
         "max_regions": 6,
     }
     data = load_task_data(config)
-    assert data.images.features_MRF is not None
+    assert isinstance(data.images, PatchRegions)
     row = data.test.image_rows_N[0]
     with tarfile.open(shared_data / "daquar" / "images_112.tar") as archive:
         file = archive.extractfile(data.images.ids[row])

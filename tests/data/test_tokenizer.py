@@ -1,10 +1,19 @@
 import pytest
+import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amad_bench.data.tokenizer import BOS, EOS, PAD, UNKNOWN, load_tokenizer, train_tokenizer
+from amad_bench.data.tokenizer import (
+    SpecialIds,
+    Tokenizer,
+    load_folder_tokenizer,
+    load_tokenizer,
+    train_tokenizer,
+)
 from amad_bench.runtime.errors import UserError
+from tests.data.folders import SENTENCES, WORDPIECES, bert_folder, t5_folder
 
+PAD, EOS, UNKNOWN, BOS = 0, 1, 2, 3  # of every vocabulary trained here
 TEXTS = [
     "vqa: what color is the small star?",
     "what color is it ?",
@@ -28,7 +37,8 @@ def test_any_text_of_known_characters_comes_back(text):
 
 
 def test_special_tokens():
-    assert (PAD, EOS, UNKNOWN, BOS) == (0, 1, 2, 3)
+    tokenizer = TOKENIZER
+    assert (tokenizer.pad, tokenizer.eos, tokenizer.unknown, tokenizer.bos) == (PAD, EOS, UNKNOWN, BOS)
     ids = TOKENIZER.encode("it is red")
     assert not {PAD, EOS, BOS} & set(ids)
     assert TOKENIZER.decode([BOS, *ids, EOS, PAD, PAD]) == "it is red"
@@ -39,7 +49,11 @@ def test_special_tokens():
 def test_a_special_tokens_name_is_ordinary_text(special, tmp_path):
     text = f"it is {special} red"
     TOKENIZER.save(tmp_path / "a")
-    for tokenizer in (TOKENIZER, load_tokenizer(tmp_path / "a"), train_tokenizer([text] * 5, 200)):
+    for tokenizer in (
+        TOKENIZER,
+        load_tokenizer(tmp_path / "a", SpecialIds()),
+        train_tokenizer([text] * 5, 200),
+    ):
         for ids in (tokenizer.encode(text), *tokenizer.encode_all([text])):
             assert not {PAD, EOS, BOS} & set(ids)
             assert tokenizer.decode(ids).startswith("it is")
@@ -75,6 +89,83 @@ def test_training_twice_gives_equal_files_and_a_file_gives_the_same_ids(tmp_path
     for name in "ab":
         train_tokenizer(TEXTS * 5, 200).save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    loaded = load_tokenizer(tmp_path / "a")
+    loaded = load_tokenizer(tmp_path / "a", SpecialIds())
     assert loaded.size == TOKENIZER.size
     assert [loaded.encode(text) for text in TEXTS] == [TOKENIZER.encode(text) for text in TEXTS]
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("t5") / "t5"
+    t5_folder(folder)
+    return load_folder_tokenizer(folder, "vlt5")
+
+
+def test_t5_has_its_own_ids_and_vl_t5s_visual_tokens_behind_its_extra_ids(t5):
+    """Trained to some number of pieces P: then 100 <extra_id>, then <vis_extra_id_99> to <vis_extra_id_0>."""
+    assert t5.special == SpecialIds(0, 1, 2, None)
+    name = t5._backend.id_to_token
+    assert name(t5.size - 1) == "<vis_extra_id_0>"
+    assert name(t5.size - 100) == "<vis_extra_id_99>"
+    assert name(t5.size - 101) == "<extra_id_0>"
+    assert name(t5.size - 200) == "<extra_id_99>"
+    assert name(t5.size) is None
+    assert name(t5.size - 201) is not None
+
+
+def test_t5_gives_sentencepieces_own_ids(tmp_path):
+    t5_folder(tmp_path / "t5")
+    tokenizer = load_folder_tokenizer(tmp_path / "t5", "vlt5")
+    official = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "t5" / "spiece.model"))
+    for text in [*SENTENCES, "a red dog, und grün?", "  two  cats "]:
+        assert tokenizer.encode(text) == official.encode(text)  # pyright: ignore[reportAttributeAccessIssue]
+    assert tokenizer.encode_all(SENTENCES) == [tokenizer.encode(text) for text in SENTENCES]
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_text_comes_back_from_t5(t5, text):
+    assert t5.decode([*t5.encode(text), t5.eos, t5.pad]) == text
+
+
+def test_the_name_of_a_special_token_is_no_special_token_in_t5(t5):
+    ids = t5.encode("a dog </s> runs <pad>")
+    assert not {t5.pad, t5.eos} & set(ids)
+    assert t5.decode(ids).startswith("a dog")
+
+
+def test_bert(tmp_path):
+    bert_folder(tmp_path / "bert")
+    bert = load_folder_tokenizer(tmp_path / "bert", "blip")
+    assert bert.special == SpecialIds(pad=0, eos=3, unknown=1, bos=2)
+    assert bert.size == 16
+    ids = bert.encode("What runs the dog?")
+    assert ids == [WORDPIECES.index(piece) for piece in ("what", "run", "##s", "the", "dog", "?")]
+    assert bert.decode([2, *ids, 3, 0]) == "what runs the dog?"
+    assert not {0, 2, 3} & set(bert.encode("[CLS] the [SEP] cat [PAD]"))
+
+
+@pytest.mark.parametrize("make", [bert_folder, t5_folder])
+def test_a_folders_tokenizer_is_the_same_after_saving(tmp_path, make):
+    make(tmp_path / "folder")
+    tokenizer = load_folder_tokenizer(tmp_path / "folder", "vlt5")
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = load_tokenizer(tmp_path / "tokenizer.json", tokenizer.special)
+    text = "the dog runs </s> [SEP]?"
+    assert again.size == tokenizer.size
+    assert again.encode(text) == tokenizer.encode(text)
+    assert again.decode(again.encode(text)) == tokenizer.decode(tokenizer.encode(text))
+
+
+def test_folders_that_hold_no_tokenizer(tmp_path):
+    with pytest.raises(UserError, match="nothing: no such folder; put"):
+        load_folder_tokenizer(tmp_path / "nothing", "vlt5")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty: holds no tokenizer that transformers can load \(.*; put"):
+        load_folder_tokenizer(tmp_path / "empty", "vlt5")
+    t5_folder(tmp_path / "t5")
+    with pytest.raises(UserError, match=r"t5: blip needs a tokenizer with pad, .* and bos"):
+        load_folder_tokenizer(tmp_path / "t5", "blip")
+    bert_folder(tmp_path / "broken")
+    (tmp_path / "broken" / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match="broken: holds no tokenizer"):
+        load_folder_tokenizer(tmp_path / "broken", "blip")

@@ -54,7 +54,7 @@ def test_the_best_validation_weights_are_kept(tiny_plan, tmp_path, monkeypatch):
     model = _fresh_model(config, data)
     seen = []
 
-    def validation(model, *args):
+    def validation(model, *args, workers):
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return [0.5, 0.9, 0.9][len(seen) - 1], 1.0
 
@@ -98,3 +98,54 @@ def test_training_learns_and_logs_each_part(tiny_plan, tmp_path):
     assert after < 0.7 * before
     logged = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
     assert all(row["ce"] == row["loss"] for row in logged if "loss" in row)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_neither_workers_nor_evaluations_in_between_change_training(tiny_plan, tmp_path):
+    """Dropout .1 draws from the global generator at every step: one more draw anywhere would show."""
+    config = pick(tiny_plan(), "blip", "vqa", "ce").config
+    data = load_task_data(config)
+    logs = {}
+    for workers, evaluations in ((0, 1), (0, 6), (2, 6)):
+        path = tmp_path / f"{workers}-{evaluations}.jsonl"
+        train(
+            model=_fresh_model(config, data),
+            objective=Objective(config["loss"]),
+            data=data,
+            options={**config["training"], "evaluations": evaluations},
+            sites=[],
+            seeds=config["seeds"],
+            device=torch.device("cpu"),
+            log_path=path,
+            teacher_trace=None,
+            description="test",
+            workers=workers,
+        )
+        logs[workers, evaluations] = [json.loads(line) for line in path.read_text().splitlines()]
+    assert logs[2, 6] == logs[0, 6]
+    few = {row["step"]: row for row in logs[0, 1] if "loss" in row}
+    many = {row["step"]: row for row in logs[0, 6] if "loss" in row}
+    assert sorted(few) == [1, 6]
+    assert all(many[step] == few[step] for step in few)
+
+
+def test_the_share_of_padding_is_logged(tiny_plan, tmp_path):
+    config = pick(tiny_plan(), "vlt5", "vqa", "ce").config
+    data = load_task_data(config)
+    train(
+        model=_fresh_model(config, data),
+        objective=Objective(config["loss"]),
+        data=data,
+        options={**config["training"], "steps": 1, "batch": len(data.train), "evaluations": 1},
+        sites=[],
+        seeds=config["seeds"],
+        device=torch.device("cpu"),
+        log_path=tmp_path / "steps.jsonl",
+        teacher_trace=None,
+        description="test",
+    )
+    row = json.loads((tmp_path / "steps.jsonl").read_text().splitlines()[0])
+    ids = [data.train.source_ids_NL, data.train.target_ids_NL]
+    padded = sum(int((part == 0).sum()) for part in ids)
+    assert row["padding_share"] == pytest.approx(padded / sum(part.size for part in ids))
+    assert 0 < row["padding_share"] < 0.5

@@ -1,14 +1,21 @@
-"""The controls: shuffled images and the majority answer."""
+"""Further test splits, and the controls: shuffled images and the majority answer."""
 
 import json
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
+import torch
 
 from amad_bench.data.prepare import load_task_data
+from amad_bench.plan.run import Run
+from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.paths import run_dir
 from amad_bench.training import predict
-from amad_bench.training.predict import _majority, _shuffled_images
+from amad_bench.training.predict import _majority, _shuffled_images, predict_and_score
 from amad_bench.training.run import train_run
 from tests.training.conftest import pick
 
@@ -22,6 +29,78 @@ def test_shuffled_images_are_all_wrong_and_the_missing_stay_missing():
     assert set(shuffled) == set(rows)
 
 
+@pytest.fixture
+def predicted(tiny_plan, monkeypatch):
+    """predicted(family, task, **changes to the TaskData) -> the run, with every prediction "two"."""
+
+    def predict_all(family: str, task: str, **changes) -> Run:
+        monkeypatch.setattr(predict, "decode", lambda model, split, *_, **__: ["two"] * len(split))
+        run = pick(tiny_plan(), family, task, "teacher")
+        run_dir(run.id).mkdir(parents=True)
+        data = load_task_data(run.config)
+        changed = replace(data, **{name: change(data) for name, change in changes.items()})
+        predict_and_score(run, torch.nn.Identity(), changed, torch.device("cpu"))
+        return run
+
+    return predict_all
+
+
+def predictions(run: Run) -> list[dict]:
+    text = (run_dir(run.id) / "predictions.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_further_test_splits_have_predictions_and_scores_but_no_controls(predicted):
+    run = predicted("vlt5", "translation", more_tests=lambda data: {"test_2017_flickr": data.validation})
+    rows = predictions(run)
+    assert list(dict.fromkeys(row["split"] for row in rows)) == [
+        "test",
+        "test_blind",
+        "test_majority",
+        "test_2017_flickr",
+    ]
+    validation = load_task_data(run.config).validation
+    further = [row for row in rows if row["split"] == "test_2017_flickr"]
+    assert [row["example_id"] for row in further] == list(validation.example_ids)
+    assert [row["references"] for row in further] == list(validation.references)
+    scores = pd.read_parquet(run_dir(run.id) / "scores.parquet")
+    assert scores[scores["metric"] == "chrF2"].groupby("split").size().to_dict() == Counter(
+        row["split"] for row in rows
+    )
+
+
+def test_rows_carry_the_groups_of_their_examples(predicted):
+    def numbered(data):
+        return replace(data.test, groups=[{"answer_type": f"type {i}"} for i in range(len(data.test))])
+
+    rows = predictions(predicted("vlt5", "vqa", test=numbered))
+    for split in ("test", "test_blind", "test_majority"):
+        groups = [row["groups"] for row in rows if row["split"] == split]
+        assert groups == [{"answer_type": f"type {i}"} for i in range(24)]
+
+
+def test_unavailable_metrics_are_told_once_after_all_others_are_written(predicted, monkeypatch):
+    original = predict.score_splits
+
+    def without_ter(task, metric, rows):
+        scored = original(task, metric, rows)
+        return {
+            split: replace(
+                part, frame=part.frame[part.frame["metric"] != "TER"], unavailable={"TER": "no", "X": "no"}
+            )
+            for split, part in scored.items()
+        }
+
+    monkeypatch.setattr(predict, "score_splits", without_ter)
+    with pytest.raises(RunFailed) as failed:
+        predicted("vlt5", "translation")
+    assert str(failed.value) == "metric_unavailable: TER, X: no"
+    (path,) = Path("results/runs").glob("*/scores.parquet")
+    scores = pd.read_parquet(path)
+    assert set(scores["metric"]) == {"BLEU", "chrF2", "BLEU_lc"}
+    assert set(scores["split"]) == {"test", "test_blind", "test_majority"}
+
+
 def test_majority_is_the_most_frequent_target_and_alphabetical_on_a_tie(tiny_plan):
     train = load_task_data(pick(tiny_plan(), "vlt5", "vqa", "teacher").config).train
     answers = ["red", "two", "two", "blue", "red", "no"]
@@ -32,7 +111,7 @@ def test_majority_is_the_most_frequent_target_and_alphabetical_on_a_tie(tiny_pla
 def test_blind_predictions_come_from_other_images(tiny_plan, monkeypatch):
     """A decoder that prints the image's row: each example's blind row must differ from its own."""
 
-    def rows_as_text(model, split, images, tokenizer, decoding, device, image_rows=None):
+    def rows_as_text(model, split, images, tokenizer, decoding, device, image_rows=None, workers=0):
         return [str(row) for row in (split.image_rows_N if image_rows is None else image_rows)]
 
     monkeypatch.setattr(predict, "decode", rows_as_text)

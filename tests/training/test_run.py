@@ -35,6 +35,7 @@ def test_teacher_then_student_write_everything(tiny_plan, family):
             "predictions.jsonl",
             "scores.parquet",
             "model.safetensors",
+            "tokenizer.json",
         }
         assert json.loads((run_dir(run.id) / "run.json").read_text())["config"] == run.config
     lines = (run_dir(student.id) / "steps.jsonl").read_text().splitlines()

@@ -27,7 +27,7 @@ def test_a_split_that_is_mostly_padding_is_not_stored(tiny_plan):
     rows = np.array([3, 9])
     batch = make_batch(train, data.images, rows, "cpu")
     assert batch["input_ids"].shape[1] < data.train.source_ids_NL.shape[1] + 1
-    layer = outputs.trace(rows).sites["encoder.self"][0]
+    layer = outputs.trace(rows, batch).sites["encoder.self"][0]
     assert outputs.stored is None
     assert layer.key_BHKD.shape[2] == batch["input_ids"].shape[1] + batch["boxes"].shape[1]
 
@@ -45,8 +45,8 @@ def test_cached_rows_equal_a_forward_pass(tiny_plan, monkeypatch, family, memory
     outputs = TeacherOutputs(model, data.train, data.images, sites, torch.device("cpu"))
     assert (outputs.stored is None) == (memory_limit == 0)
     rows = np.array([11, 3, 3, 46, 20])
-    cached = outputs.trace(rows)
     batch = make_batch(data.train, data.images, rows, "cpu")
+    cached = outputs.trace(rows, batch)
     with record(model.eval(), sites) as recorder, torch.no_grad():
         fresh = recorder.trace(model(**batch), batch["labels"])
     assert torch.equal(cached.labels_BL, fresh.labels_BL)

@@ -1,0 +1,120 @@
+"""Grid features of photos, made by a pretrained vision model and kept in VL-T5's official layout."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from amad_bench.data.features import feature_key
+from amad_bench.data.photos import Photos
+from amad_bench.data.regions import grid_boxes
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import atomic_file
+from amad_bench.runtime.progress import progress
+
+BATCH = 32
+
+
+def extract_features(
+    path: Path,
+    model_folder: Path,
+    inputs: dict[str, Any],
+    photos: Photos,
+    names: Sequence[str],
+    device: torch.device,
+) -> int:
+    """Writes `path`, complete or not at all: for each named photo rows * columns features with their boxes.
+
+    The whole photo becomes size x size pixels, as the folder's image processor normalises them but never
+    cropped, so that the boxes are right; the model's last hidden state becomes a map of vectors (tokens
+    before the patches, such as CLS, are dropped), averaged to the grid. `inputs`: size, rows, columns.
+    Returns the size of a feature. UserError: a folder without a vision model and its image processor, a size
+    it cannot read, a photo that is no image.
+    """
+    model, normalise = _load_model(model_folder, device)
+    rows, columns, size = inputs["rows"], inputs["columns"], inputs["size"]
+    empty_13SS = torch.zeros(1, 3, size, size, device=device)
+    feature_size = _grid(model, empty_13SS, rows, columns, model_folder).shape[2]
+    with (
+        atomic_file(path) as temporary,
+        h5py.File(temporary, "w") as file,
+        progress(len(names), f"features of {model_folder.name}", "photo") as bar,
+    ):
+        for start in range(0, len(names), BATCH):
+            chunk = names[start : start + BATCH]
+            images = [photos.open_image(name) for name in chunk]
+            pixels_B3SS = torch.from_numpy(np.stack([normalise(image, size) for image in images])).to(device)
+            features_BRF = _grid(model, pixels_B3SS, rows, columns, model_folder)
+            for name, image, features_RF in zip(chunk, images, features_BRF, strict=True):
+                group = file.create_group(feature_key(name))
+                group["features"] = features_RF
+                group["boxes"] = np.array(grid_boxes(image.width, image.height, rows, columns), np.float32)
+                group["img_h"], group["img_w"] = image.height, image.width
+            bar.update(len(chunk))
+    return feature_size
+
+
+def _load_model(folder: Path, device: torch.device) -> tuple[nn.Module, "_Normalise"]:
+    from transformers import AutoImageProcessor, AutoModel
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; put the vision model there (inputs.model)")
+    try:
+        model, loading = AutoModel.from_pretrained(
+            str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+        processor = AutoImageProcessor.from_pretrained(str(folder), local_files_only=True, backend="pil")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder}: no vision model with its image processor can be loaded"
+            f" ({' '.join(str(error).split())[:160]}); save both there with transformers' save_pretrained"
+        ) from None
+    absent = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
+    if absent:
+        raise UserError(f"{folder}: weights lack {', '.join(absent[:3])}; restore the model's files")
+    vision: nn.Module = getattr(model, "vision_model", model)  # of CLIP, SigLIP, BLIP
+    return vision.to(device).eval(), _Normalise(processor)
+
+
+class _Normalise:
+    """Resizing and colours of a transformers image processor, without its cropping."""
+
+    def __init__(self, processor: Any) -> None:
+        self.resample = Image.Resampling(int(processor.resample))
+        self.factor = processor.rescale_factor if processor.do_rescale else 1.0
+        plain = not processor.do_normalize
+        self.mean_311 = np.reshape([0.0] * 3 if plain else processor.image_mean, (3, 1, 1))
+        self.std_311 = np.reshape([1.0] * 3 if plain else processor.image_std, (3, 1, 1))
+
+    def __call__(self, image: Image.Image, size: int) -> np.ndarray:
+        """(3, size, size) float32"""
+        pixels_3SS = np.asarray(image.resize((size, size), self.resample)).transpose(2, 0, 1)
+        return ((pixels_3SS * self.factor - self.mean_311) / self.std_311).astype(np.float32)
+
+
+def _grid(model: nn.Module, pixels_B3SS: Tensor, rows: int, columns: int, folder: Path) -> np.ndarray:
+    """(B, rows * columns, F), row by row."""
+    with torch.no_grad(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        try:
+            hidden = model(pixel_values=pixels_B3SS).last_hidden_state
+        except (ValueError, AttributeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(
+                f"{folder}: gives no features of {pixels_B3SS.shape[-1]} px images ({reason});"
+                " set inputs.size to the model's own or take another vision model"
+            ) from None
+    if hidden.ndim == 3:  # tokens; those of the patches come last and form a square
+        side = int(hidden.shape[1] ** 0.5)
+        hidden = hidden[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+    if rows > hidden.shape[2] or columns > hidden.shape[3]:
+        raise UserError(
+            f"{folder}: its map is {hidden.shape[2]} x {hidden.shape[3]}, smaller than inputs.rows x columns"
+            f" ({rows} x {columns}); lower them or raise inputs.size"
+        )
+    return adaptive_avg_pool2d(hidden, (rows, columns)).flatten(2).transpose(1, 2).cpu().numpy()

@@ -1,0 +1,249 @@
+"""The images that the examples name are checked, and made into what a model sees, once per set of images."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from PIL import Image
+
+from amad_bench.data.columns import TEXT, Column, write_columns
+from amad_bench.data.features import FeatureFiles, feature_key
+from amad_bench.data.image_table import (
+    DecodedPixels,
+    FeatureRegions,
+    ImageTable,
+    PatchRegions,
+    StoredPixels,
+    mapped,
+)
+from amad_bench.data.photos import Photos
+from amad_bench.data.records import SplitSource
+from amad_bench.data.regions import Box, crop_regions, grid_boxes, read_boxes, square_pixels
+from amad_bench.data.scenes_files import image_name
+from amad_bench.plan.catalogue import PREPARED_VERSION
+from amad_bench.plan.run import short_hash
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import atomic_directory, exclusive, read_json
+from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.progress import progress
+
+STORED_PIXELS = 4 * 2**30  # bytes; pixels beyond it are decoded from the photos for each batch
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    data_folder: Path
+    inputs: dict[str, Any]
+    feature_paths: list[Path]
+    photos: Photos
+    names: list[str]
+
+
+def prepare_images(
+    data_folder: Path, dataset: dict[str, Any], inputs: dict[str, Any], sources: dict[str, SplitSource]
+) -> Path:
+    """Makes what `load_images` reads; the folder depends on the images' names, `inputs` and the data's hash.
+
+    UserError: an example's image that is not there, cannot be decoded, has no boxes, or has features that are
+    not finite numbers of the right shape.
+    """
+    bases = list(dict.fromkeys(base for source in sources.values() for base in source.photos))
+    feature_paths = [amad_data() / path for path in dataset.get("features") or ()]
+    with Photos(bases) as photos:
+        if inputs["kind"] == "features":
+            files = FeatureFiles(feature_paths, inputs["size"], inputs["max_regions"])
+            names = _image_names(sources, lambda name: feature_key(name) in files, feature_paths)
+            files.close()
+        else:
+            names = _image_names(sources, photos.__contains__, None)
+        prepared = data_folder / "prepared"
+        prepared.mkdir(parents=True, exist_ok=True)
+        identity = short_hash([PREPARED_VERSION, inputs, dataset.get("features"), names])
+        folder = prepared / f"images-{identity}"
+        if folder.is_dir():
+            return folder
+        # Several tasks share their images, and may be prepared at once: one of them makes them.
+        with exclusive(prepared):
+            if not folder.is_dir():
+                with atomic_directory(folder) as temporary:
+                    _write(_Job(temporary, data_folder, inputs, feature_paths, photos, names))
+    return folder
+
+
+def _image_names(
+    sources: dict[str, SplitSource], there: Callable[[str], bool], feature_paths: list[Path] | None
+) -> list[str]:
+    names: set[str] = set()
+    for source in sources.values():
+        for example in source.examples:
+            if example.image is None or example.image in names:
+                continue
+            if not there(example.image):
+                places = " or ".join(map(str, source.photos if feature_paths is None else feature_paths))
+                raise UserError(
+                    f"{example.where}: its image {example.image} is not in {places};"
+                    " add the image or remove the record"
+                )
+            names.add(example.image)
+    return sorted(names)
+
+
+def _write(job: _Job) -> None:
+    kind = job.inputs["kind"]
+    content: dict[str, Any] = {"kind": kind}
+    if kind == "regions":
+        _write_patches(job)
+    elif kind == "features":
+        _check_features(job, job.feature_paths, job.inputs["size"], job.inputs["max_regions"])
+        content |= {key: job.inputs[key] for key in ("size", "max_regions")}
+        content["features"] = [_portable(path, job) for path in job.feature_paths]
+    elif kind == "extracted":
+        content |= {"size": _extract(job), "max_regions": job.inputs["rows"] * job.inputs["columns"]}
+    elif 3 * job.inputs["size"] ** 2 * len(job.names) <= STORED_PIXELS:
+        _write_pixels(job)
+    else:
+        _check_photos(job)
+        content |= {"kind": "decoded", "size": job.inputs["size"]}
+        content["photos"] = [_portable(base, job) for base in job.photos.bases]
+    write_columns(job.folder / "images.arrow", {"id": TEXT}, ((name,) for name in job.names))
+    (job.folder / "images.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def load_images(folder: Path) -> ImageTable:
+    """The table that `prepare_images` made; its arrays memory-mapped, its files opened when read."""
+    content = read_json(folder / "images.json")
+    ids: Column[str] = Column(folder / "images.arrow", "id")
+    data_folder = folder.parents[1]
+    match content["kind"]:
+        case "regions":
+            arrays = (mapped(folder / f"{name}.npy") for name in ("features", "boxes", "region_mask"))
+            return PatchRegions(ids, *arrays)
+        case "pixels":
+            return StoredPixels(ids, mapped(folder / "pixels.npy"))
+        case "decoded":
+            bases = [_resolved(path, data_folder) for path in content["photos"]]
+            return DecodedPixels(ids, Photos(bases), content["size"])
+        case "features":
+            paths = [_resolved(path, data_folder) for path in content["features"]]
+        case _:
+            paths = [folder / "features.h5"]
+    return FeatureRegions(ids, FeatureFiles(paths, content["size"], content["max_regions"]))
+
+
+def what_is_seen(inputs: dict[str, Any]) -> str:
+    """One phrase for tables: the form in which a model sees an image."""
+    match inputs["kind"]:
+        case "regions":
+            grid = f"a {inputs.get('rows')} x {inputs.get('columns')} grid"
+            places = "given boxes" if inputs["boxes"] == "file" else grid
+            return f"raw {inputs['crop']} x {inputs['crop']} px patches of {places}"
+        case "pixels":
+            return f"raw {inputs['size']} x {inputs['size']} px in {inputs['patch']} px patches"
+        case "features":
+            return f"precomputed features of {inputs['max_regions']} regions x {inputs['size']}"
+        case _:
+            grid = f"{inputs['rows']} x {inputs['columns']} grid"
+            return f"extracted {grid} features ({Path(inputs['model']).name} at {inputs['size']} px)"
+
+
+def _portable(path: Path, job: _Job) -> str:
+    """A path that stays right when results or AMAD_DATA move: "./..." is below the data set's folder."""
+    if path.is_relative_to(job.data_folder):
+        return f"./{path.relative_to(job.data_folder).as_posix()}"
+    root = amad_data()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _resolved(path: str, data_folder: Path) -> Path:
+    return data_folder / path[2:] if path.startswith("./") else amad_data() / path
+
+
+def _write_pixels(job: _Job) -> None:
+    size = job.inputs["size"]
+    pixels_M3SS = _new_array(job, "pixels", np.uint8, 3, size, size)
+    for row, name in enumerate(job.names):
+        pixels_M3SS[row] = square_pixels(job.photos.open_image(name), size)
+
+
+def _check_photos(job: _Job) -> None:
+    """A photo that cannot be decoded must not end a training in its tenth hour."""
+    with progress(len(job.names), "photos decoded", "photo") as bar:
+        for name in job.names:
+            job.photos.open_image(name)
+            bar.update()
+
+
+def _write_patches(job: _Job) -> None:
+    crop, regions = job.inputs["crop"], job.inputs["max_regions"]
+    features_MRF = _new_array(job, "features", np.uint8, regions, crop * crop * 3)
+    boxes_MR4 = _new_array(job, "boxes", np.float32, regions, 4)
+    mask_MR = _new_array(job, "region_mask", np.bool_, regions)
+    boxes_of = _boxes_from_file(job) if job.inputs["boxes"] == "file" else _grid_of(job)
+    for row, name in enumerate(job.names):
+        image = job.photos.open_image(name)
+        cropped = crop_regions(image, boxes_of(name, image), crop, regions)
+        features_MRF[row], boxes_MR4[row], mask_MR[row] = cropped
+
+
+def _new_array(job: _Job, name: str, kind: type, *shape: int) -> np.ndarray:
+    """One row per image, on disk from the start, so that memory does not grow with their number."""
+    path, shape = job.folder / f"{name}.npy", (len(job.names), *shape)
+    if not job.names:  # an empty file cannot be mapped
+        np.save(path, np.zeros(shape, kind))
+        return np.load(path)
+    return open_memmap(path, "w+", kind, shape)
+
+
+BoxesOf = Callable[[str, Image.Image], list[Box]]
+
+
+def _grid_of(job: _Job) -> BoxesOf:
+    rows, columns = job.inputs["rows"], job.inputs["columns"]
+    return lambda _, image: grid_boxes(image.width, image.height, rows, columns)
+
+
+def _boxes_from_file(job: _Job) -> BoxesOf:
+    path = job.data_folder / "boxes.json"
+    by_name = {
+        image_name(int(image_id)): boxes
+        for image_id, boxes in read_boxes(path, job.inputs["max_regions"]).items()
+    }
+
+    def boxes_of(name: str, image: Image.Image) -> list[Box]:
+        if name not in by_name:
+            raise UserError(f"{path}: no boxes for image {name}; add them or remove the image")
+        boxes = by_name[name]
+        if any(box[2] > image.width or box[3] > image.height for box in boxes):
+            raise UserError(
+                f"{path}: a box of image {name} leaves the image ({image.width} x {image.height}); fix it"
+            )
+        return boxes
+
+    return boxes_of
+
+
+def _check_features(job: _Job, paths: list[Path], size: int, max_regions: int) -> None:
+    files = FeatureFiles(paths, size, max_regions)
+    with progress(len(job.names), "features checked", "image") as bar:
+        for name in job.names:
+            files.check(feature_key(name))
+            bar.update()
+    files.close()
+
+
+def _extract(job: _Job) -> int:
+    """Makes features.h5 in the folder; the size of a feature."""
+    from amad_bench.data.extract import extract_features  # transformers: slow to import, and few runs need it
+
+    path = job.folder / "features.h5"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = amad_data() / job.inputs["model"]
+    size = extract_features(path, model, job.inputs, job.photos, job.names, device)
+    _check_features(job, [path], size, job.inputs["rows"] * job.inputs["columns"])
+    return size

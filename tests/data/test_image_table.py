@@ -1,0 +1,41 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from amad_bench.data.features import FeatureFiles
+from amad_bench.data.image_table import FeatureRegions, StoredPixels, mapped
+from tests.data.test_features import record, write_h5
+from tests.data.test_loader import KINDS, table_of
+
+
+def test_features_are_padded_to_the_most_regions_and_not_scaled(tmp_path):
+    stored = record(regions=2)
+    files = FeatureFiles([write_h5(tmp_path / "a.h5", {"0": stored})], 5, max_regions=4)
+    table = FeatureRegions(["0.jpg"], files)
+    assert table.feature_size == 5
+    batch = table.batch(np.array([0, -1]), "cpu")
+    assert batch["vis_feats"].shape == (2, 4, 5)
+    assert np.array_equal(batch["vis_feats"][0, :2].numpy(), stored["features"])
+    assert batch["boxes"][0, 0].tolist() == [0, 0, 1, 1]
+    assert batch["vis_attention_mask"].tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]
+    for name in ("vis_feats", "boxes"):
+        assert batch[name].dtype == torch.float32
+        assert batch[name][0, 2:].abs().sum() == batch[name][1].abs().sum() == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pickled_table_gives_the_same(kind, tmp_path):
+    table = table_of(kind, tmp_path)
+    rows = np.array([3, -1, 8, 3])
+    expected = table.batch(rows, "cpu")
+    copy = pickle.loads(pickle.dumps(table))
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in copy.batch(rows, "cpu").items())
+
+
+def test_a_memory_map_is_pickled_by_its_path(tmp_path):
+    np.save(tmp_path / "pixels.npy", np.zeros((50, 3, 32, 32), np.uint8))
+    data = pickle.dumps(StoredPixels(["x"] * 50, mapped(tmp_path / "pixels.npy")))
+    assert len(data) < 2000
+    assert isinstance(pickle.loads(data).pixels_M3SS, np.memmap)
