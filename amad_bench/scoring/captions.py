@@ -1,162 +1,169 @@
-"""Caption scores by pycocoevalcap behind its PTB tokenizer, run so that no caption is ever lost."""
+"""Caption scores by pycocoevalcap behind its PTB tokenizer, for any number of corpora at once."""
 
-import re
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import as_file, files
-from pathlib import Path
-from typing import SupportsFloat
+from typing import SupportsFloat, TypeVar
 
+import numpy as np
 import pandas as pd
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
-from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
 from amad_bench.runtime.errors import UserError, did_you_mean
-from amad_bench.scoring.java import JavaDialogue, JavaFailed, run_java
+from amad_bench.scoring.java import JavaFailed
+from amad_bench.scoring.meteor import meteor_scores
+from amad_bench.scoring.ptb import ptb_tokenize
+from amad_bench.scoring.spice import spice_scores
 
 BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
 DEFAULT_METRICS = (*BLEU, "ROUGE_L", "CIDEr")
-METRICS = (*DEFAULT_METRICS, "METEOR")
+METRICS = (*DEFAULT_METRICS, "METEOR", "SPICE")
 
-# What the PTB lexer takes for a line's end; one inside a caption would shift every caption after it.
-_LINE_BREAKS = re.compile("[\r\n\v\f\u2028\u2029]")
-_TOKENIZER_TIMEOUT = 600.0
-_METEOR_TIMEOUT = 1800.0
-
-Tokens = dict[str, list[str]]  # example id -> tokenised captions
+Key = TypeVar("Key", bound=Hashable)
+Texts = dict[str, list[str]]  # example id -> captions
 
 
 @dataclass(frozen=True)
 class CaptionScores:
     """`corpus`: metric -> score. `per_example`: example_id and a column per metric that could be computed.
 
-    `unavailable`: metric -> reason. `bleu_statistics`: example id -> [testlen, reflen, guess 1..4,
-    correct 1..4], whose sum gives the corpus Bleu_n (`scoring.corpus`); empty unless a Bleu_n was asked for.
+    `unavailable`: metric -> reason. `statistics`: metric -> a row per example, whose sum gives the corpus
+    score (`scoring.corpus`); Bleu_n and METEOR have them, the others are means of their column.
     """
 
     corpus: dict[str, float]
     per_example: pd.DataFrame
     unavailable: dict[str, str]
-    bleu_statistics: dict[str, list[float]]
+    statistics: dict[str, list[list[float]]]
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """One corpus, tokenised, and its scores so far."""
+
+    references: Texts
+    hypotheses: Texts
+    scores: CaptionScores
+
+    @property
+    def pairs(self) -> list[tuple[list[str], str]]:
+        return [(self.references[example], text) for example, (text,) in self.hypotheses.items()]
 
 
 def score_captions(
-    references: dict[str, list[str]], hypotheses: dict[str, str], metrics: Iterable[str] | None = None
+    references: Texts, hypotheses: dict[str, str], metrics: Iterable[str] | None = None
 ) -> CaptionScores:
     """Scores as pycocoevalcap 1.2 gives them: CIDEr in [0, 10], others in [0, 1]; in the references' order.
 
-    `metrics`: some of METRICS; by default all but METEOR, whose Java program takes seconds to start. CIDEr's
-    document frequencies are those of `references`. Without a working Java, every metric is in `unavailable`.
-    UserError when the two have different ids, an example has no reference, or a metric is unknown. An empty
-    hypothesis is scored as one.
+    `metrics`: some of METRICS; by default all but METEOR and SPICE, whose Java programs take long to start.
+    CIDEr's document frequencies are those of `references`. Without a working Java, every metric is in
+    `unavailable`. UserError when the two have different ids, an example has no reference, or a metric is
+    unknown. An empty hypothesis is scored as one.
     """
-    wanted = _known(DEFAULT_METRICS if metrics is None else metrics)
-    _check_ids(references, hypotheses)
-    ids = list(references)
-    scores = CaptionScores({}, pd.DataFrame({"example_id": pd.Series(ids, dtype="str")}), {}, {})
-    try:
-        flat_references, flat_hypotheses = ptb_tokenize(
-            [caption for example in ids for caption in references[example]],
-            [hypotheses[example] for example in ids],
-        )
-    except JavaFailed as failure:
-        scores.unavailable.update(dict.fromkeys(wanted, f"PTB tokenizer: {failure}"))
-        return scores
-    remaining = iter(flat_references)
-    gts: Tokens = {example: [next(remaining) for _ in references[example]] for example in ids}
-    res: Tokens = {example: [tokens] for example, tokens in zip(ids, flat_hypotheses, strict=True)}
+    return score_caption_corpora({"": (references, hypotheses)}, metrics)[""]
 
-    if any(metric in BLEU for metric in wanted):
-        _score_bleu(gts, res, [metric for metric in wanted if metric in BLEU], scores)
-    if "ROUGE_L" in wanted:
-        _record(scores, "ROUGE_L", *Rouge().compute_score(gts, res))
-    if "CIDEr" in wanted:
-        if any(flat_references):
-            _record(scores, "CIDEr", *Cider().compute_score(gts, res))
-        else:
-            scores.unavailable["CIDEr"] = "no reference has a word"
+
+def score_caption_corpora(
+    corpora: Mapping[Key, tuple[Texts, dict[str, str]]], metrics: Iterable[str] | None = None
+) -> dict[Key, CaptionScores]:
+    """`score_captions` of each (references, hypotheses), with one start of Java per Java program for all."""
+    wanted = _known(DEFAULT_METRICS if metrics is None else metrics)
+    for references, hypotheses in corpora.values():
+        _check_ids(references, hypotheses)
+    scores = {key: _no_scores(references) for key, (references, _) in corpora.items()}
+    try:
+        tokens = _tokenised(corpora.values())
+    except JavaFailed as failure:
+        for scored in scores.values():
+            scored.unavailable.update(dict.fromkeys(wanted, f"PTB tokenizer: {failure}"))
+        return scores
+    tokenised = [_Corpus(*texts, scored) for texts, scored in zip(tokens, scores.values(), strict=True)]
+    for corpus in tokenised:
+        _score_in_python(corpus, wanted)
     if "METEOR" in wanted:
-        try:
-            _record(scores, "METEOR", *_meteor(gts, res))
-        except JavaFailed as failure:
-            scores.unavailable["METEOR"] = str(failure)
+        _score_meteor(tokenised)
+    if "SPICE" in wanted:
+        _score_spice(tokenised)
     return scores
 
 
-def ptb_tokenize(*blocks: list[str]) -> list[list[str]]:
-    """pycocoevalcap's PTB tokens (lower case, without punctuation, joined by blanks) of lists of captions.
-
-    All in one start of Java, in a private temporary folder. JavaFailed when Java dies, hangs or returns
-    another number of lines than it got. As in pycocoevalcap, a caption that ends in an abbreviation is read
-    in the light of the next one; the blank line between blocks acts as the end of a file.
-    """
-    lines = "\n\n".join("\n".join(_LINE_BREAKS.sub(" ", caption) for caption in block) for block in blocks)
-    expected = sum(len(block) for block in blocks) + len(blocks) - 1
-    jar = files("pycocoevalcap.tokenizer") / STANFORD_CORENLP_3_4_1_JAR
-    with tempfile.TemporaryDirectory(prefix="amad-ptb-") as folder, as_file(jar) as jar_path:
-        # A lone surrogate (half an emoji in broken JSON) has no UTF-8 form; as "?" it is dropped below.
-        Path(folder, "captions.txt").write_bytes(lines.encode(errors="replace"))
-        output = run_java(
-            [
-                "-cp",
-                str(jar_path),
-                "edu.stanford.nlp.process.PTBTokenizer",
-                "-preserveLines",
-                "-lowerCase",
-                "captions.txt",
-            ],
-            folder=Path(folder),
-            timeout=_TOKENIZER_TIMEOUT,
-        )
-    tokenised = output.split("\n")
-    if len(tokenised) != expected:
-        raise JavaFailed(f"{expected} lines went in, {len(tokenised)} came out")
-    remaining = iter(tokenised)
+def _tokenised(corpora: Iterable[tuple[Texts, dict[str, str]]]) -> list[tuple[Texts, Texts]]:
+    """References and hypotheses of every corpus as PTB tokens, both in the references' order."""
+    pairs = list(corpora)
+    blocks = []
+    for references, hypotheses in pairs:
+        blocks.append([caption for captions in references.values() for caption in captions])
+        blocks.append([hypotheses[example] for example in references])
+    tokens = iter(ptb_tokenize(*blocks))
     result = []
-    for block in blocks:
-        result.append([_without_punctuation(next(remaining)) for _ in block])
-        next(remaining, None)  # the blank line between blocks
+    for references, _ in pairs:
+        flat, each = iter(next(tokens)), next(tokens)
+        result.append(
+            (
+                {example: [next(flat) for _ in captions] for example, captions in references.items()},
+                {example: [text] for example, text in zip(references, each, strict=True)},
+            )
+        )
     return result
 
 
-def _without_punctuation(line: str) -> str:
-    return " ".join(word for word in line.rstrip().split(" ") if word not in PUNCTUATIONS)
+def _score_in_python(corpus: _Corpus, wanted: list[str]) -> None:
+    gts, res, scores = corpus.references, corpus.hypotheses, corpus.scores
+    if any(metric in BLEU for metric in wanted):
+        _score_bleu(corpus, [metric for metric in wanted if metric in BLEU])
+    if "ROUGE_L" in wanted:
+        _record(scores, "ROUGE_L", *Rouge().compute_score(gts, res))
+    if "CIDEr" in wanted:
+        if any(caption for captions in gts.values() for caption in captions):
+            _record(scores, "CIDEr", *Cider().compute_score(gts, res))
+        else:
+            scores.unavailable["CIDEr"] = "no reference has a word"
 
 
-def _score_bleu(gts: Tokens, res: Tokens, wanted: list[str], scores: CaptionScores) -> None:
+def _score_bleu(corpus: _Corpus, wanted: list[str]) -> None:
     scorer = BleuScorer(n=4)
-    for example, (hypothesis,) in res.items():
-        scorer += (hypothesis, gts[example])
+    for references, hypothesis in corpus.pairs:
+        scorer += (hypothesis, references)
     corpus_n, per_example_n = scorer.compute_score(option="closest", verbose=0)
-    for metric in wanted:
-        order = BLEU.index(metric)
-        _record(scores, metric, corpus_n[order], per_example_n[order])
-    for example, counts in zip(res, scorer.ctest, strict=True):
+    statistics = []
+    for counts in scorer.ctest:
         length = counts["testlen"]
         closest = scorer._single_reflen(counts["reflen"], "closest", length)
-        statistics = [length, closest, *counts["guess"], *counts["correct"]]
-        scores.bleu_statistics[example] = [float(value) for value in statistics]
+        statistics.append([float(n) for n in (length, closest, *counts["guess"], *counts["correct"])])
+    for metric in wanted:
+        order = BLEU.index(metric)
+        _record(corpus.scores, metric, corpus_n[order], per_example_n[order])
+        corpus.scores.statistics[metric] = statistics
 
 
-def _meteor(gts: Tokens, res: Tokens) -> tuple[float, list[float]]:
-    """METEOR 1.5 as pycocoevalcap asks for it: statistics per caption, then one evaluation of them all."""
-    jar = files("pycocoevalcap.meteor") / "meteor-1.5.jar"  # finds its data folder beside itself
-    arguments = ["-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
-    with JavaDialogue(arguments, timeout=_METEOR_TIMEOUT) as meteor:
-        statistics = []
-        for example, (hypothesis,) in res.items():
-            hypothesis = hypothesis.replace("|||", "").replace("  ", " ")
-            meteor.send(" ||| ".join(["SCORE", *gts[example], hypothesis]))
-            statistics.append(meteor.receive())
-        meteor.send(" ||| ".join(["EVAL", *statistics]))
-        try:
-            per_example = [float(meteor.receive()) for _ in statistics]
-            return float(meteor.receive()), per_example
-        except ValueError as error:
-            raise JavaFailed(f"METEOR answered with no number: {error}") from None
+def _score_meteor(corpora: list[_Corpus]) -> None:
+    try:
+        results = meteor_scores([corpus.pairs for corpus in corpora])
+        for (total, each, statistics), corpus in zip(results, corpora, strict=True):
+            _record(corpus.scores, "METEOR", total, each)
+            corpus.scores.statistics["METEOR"] = statistics
+    except JavaFailed as failure:
+        for corpus in corpora:
+            if "METEOR" not in corpus.scores.corpus:
+                corpus.scores.unavailable["METEOR"] = str(failure)
+
+
+def _score_spice(corpora: list[_Corpus]) -> None:
+    try:
+        remaining = iter(spice_scores([pair for corpus in corpora for pair in corpus.pairs]))
+    except JavaFailed as failure:
+        for corpus in corpora:
+            corpus.scores.unavailable["SPICE"] = str(failure)
+        return
+    for corpus in corpora:
+        each = [next(remaining) for _ in corpus.pairs]
+        _record(corpus.scores, "SPICE", np.mean(each), each)
+
+
+def _no_scores(references: Texts) -> CaptionScores:
+    examples = pd.DataFrame({"example_id": pd.Series(list(references), dtype="str")})
+    return CaptionScores({}, examples, {}, {})
 
 
 def _record(scores: CaptionScores, metric: str, corpus: SupportsFloat, per_example: Iterable[float]) -> None:

@@ -1,34 +1,40 @@
 """Corpus scores as functions of summed sufficient statistics, vectorised for resampling."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+CIDER_IMAGES = 50  # below, CIDEr's document frequencies say little
+
 # metric -> how many statistics an example has
 STATISTICS = {
-    **dict.fromkeys(
-        ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4"), 10
-    ),  # testlen, reflen, guess 1..4, correct 1..4
-    **dict.fromkeys(("BLEU", "BLEU_lc"), 10),  # hypothesis length, reference length, correct 1..4, total 1..4
+    # testlen, reflen, guess 1..4, correct 1..4
+    **dict.fromkeys(("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4"), 10),
+    # hypothesis length, reference length, correct 1..4, total 1..4
+    **dict.fromkeys(("BLEU", "BLEU_lc"), 10),
     "chrF2": 18,  # (hypothesis n-grams, reference n-grams, matches) for n = 1..6
     "TER": 2,  # edits, reference length
+    # Pairs are hypothesis, reference: words; function words; for each of 4 matchers the pair of content words
+    # and that of function words; chunks (0 where a segment matches word for word); matched words
+    "METEOR": 23,
 }
 
 
 def corpus_score(metric: str, summed: ArrayLike) -> np.ndarray | float:
     """The corpus score (...) of statistics (..., k) already summed over examples; a float for one sum.
 
-    Bleu_n as pycocoevalcap 1.2 has it, in [0, 1]; BLEU, BLEU_lc (smoothing `exp`), chrF2 and TER as
-    sacreBLEU 2 has them, in points (0..100, TER may exceed it). ValueError for another metric or another k.
+    Bleu_n and METEOR (1.5, English) as pycocoevalcap 1.2 has them, in [0, 1]; BLEU, BLEU_lc (smoothing
+    `exp`), chrF2 and TER as sacreBLEU 2 has them, in points (0..100, TER may exceed it). ValueError for
+    another metric or another k.
     """
     if metric not in STATISTICS:
         raise ValueError(f"{metric!r} is no corpus metric; known: {', '.join(STATISTICS)}")
     sums = np.asarray(summed, dtype=np.float64)
     if sums.shape[-1:] != (STATISTICS[metric],):
         raise ValueError(f"{metric}: expected statistics (..., {STATISTICS[metric]}), got {sums.shape}")
-    if metric.startswith("Bleu_"):
-        score = _coco_bleu(sums, order=int(metric[-1]))
-    else:
-        score = {"BLEU": _sacrebleu, "BLEU_lc": _sacrebleu, "chrF2": _chrf2, "TER": _ter}[metric](sums)
+    score = _SCORES[metric](sums)
     return score if score.ndim else float(score)
 
 
@@ -71,3 +77,40 @@ def _ter(summed: np.ndarray) -> np.ndarray:
     has_reference = reference_length > 0
     rate = edits / np.where(has_reference, reference_length, 1.0)
     return 100.0 * np.where(has_reference, rate, (edits > 0).astype(np.float64))
+
+
+def _meteor(summed: np.ndarray) -> np.ndarray:
+    """METEOR 1.5 with its English parameters (Denkowski and Lavie 2014)."""
+    alpha, beta, gamma, delta = 0.85, 0.2, 0.6, 0.75
+    weight_m = np.array([1.0, 0.6, 0.8, 0.6])  # exact, stem, synonym, paraphrase
+    words_s, function_s = summed[..., 0:2], summed[..., 2:4]  # s: hypothesis, reference
+    matches = summed[..., 4:20].reshape(*summed.shape[:-1], 4, 2, 2)  # (..., m, content or function, s)
+    content_s, functional_s = ((weight_m[:, None] * matches[..., kind, :]).sum(axis=-2) for kind in (0, 1))
+    weighted_s = delta * (words_s - function_s) + (1.0 - delta) * function_s
+    share_s = (delta * content_s + (1.0 - delta) * functional_s) / np.where(weighted_s > 0, weighted_s, 1.0)
+    precision, recall = share_s[..., 0], share_s[..., 1]
+    matched = (precision > 0) & (recall > 0)
+    divisor = (1.0 - alpha) / np.where(matched, precision, 1.0) + alpha / np.where(matched, recall, 1.0)
+    matched_words = summed[..., 21:23].mean(axis=-1)
+    fragmentation = summed[..., 20] / np.where(matched_words > 0, matched_words, 1.0)
+    return np.where(matched, (1.0 - gamma * fragmentation**beta) / divisor, 0.0)
+
+
+_SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    **{f"Bleu_{order}": partial(_coco_bleu, order=order) for order in (1, 2, 3, 4)},
+    "BLEU": _sacrebleu,
+    "BLEU_lc": _sacrebleu,
+    "chrF2": _chrf2,
+    "TER": _ter,
+    "METEOR": _meteor,
+}
+
+
+def warning(metric: str, examples: int) -> str:
+    """What a reader of this metric on so few examples must know, or ""."""
+    if metric == "CIDEr" and examples < CIDER_IMAGES:
+        return (
+            f"CIDEr on {examples} images: it weighs words by how rare they are among the test references, "
+            f"which fewer than {CIDER_IMAGES} images cannot tell"
+        )
+    return ""

@@ -36,7 +36,7 @@ def run_java(arguments: list[str], folder: Path, timeout: float) -> str:
     except OSError as error:
         raise JavaFailed(f"{command[0]} did not start: {error.strerror}") from None
     if ended.returncode != 0:
-        raise JavaFailed(f"{command[0]} ended with code {ended.returncode}{_last_line(ended.stderr)}")
+        raise JavaFailed(f"{command[0]} ended with code {ended.returncode}{_reason(ended.stderr)}")
     return ended.stdout.decode("utf-8", errors="replace")
 
 
@@ -87,9 +87,7 @@ class JavaDialogue:
         self._process.kill()
         code = self._process.wait()
         self._stderr.seek(0)
-        return JavaFailed(
-            f"{self._command[0]} stopped answering (code {code}){_last_line(self._stderr.read())}"
-        )
+        return JavaFailed(f"{self._command[0]} stopped answering (code {code}){_reason(self._stderr.read())}")
 
 
 def _java() -> str:
@@ -99,6 +97,8 @@ def _java() -> str:
     return java
 
 
-def _last_line(stderr: bytes) -> str:
+def _reason(stderr: bytes) -> str:
+    """What Java says went wrong: the innermost exception of a stack trace, else the last line."""
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
-    return f": {lines[-1].strip()}" if lines else ""
+    exceptions = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
+    return f": {(exceptions or lines)[-1].strip()}" if lines else ""

@@ -1,28 +1,30 @@
-"""The scores of one run's predictions on one split, as rows of `scores.parquet`."""
+"""The scores of a run's predictions, split by split, as rows of `scores.parquet`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.captions import BLEU, score_captions
+from amad_bench.scoring.captions import CaptionScores, Texts, score_caption_corpora
 from amad_bench.scoring.translation import score_translations
 from amad_bench.scoring.vqa import exact_match, vqa_accuracy
 
 COLUMNS = ("metric", "example_id", "cluster_id", "value", "statistics")
 SCORE_COLUMNS = ["run_id", "split", *COLUMNS]  # of scores.parquet
+CONTROLS = ("_blind", "_majority")  # endings of the splits that hold a control's predictions
 
+Rows = list[dict[str, Any]]  # records of predictions.jsonl, of one split
 # metric -> values and sufficient statistics (None for a metric that is a mean), in the predictions' order
-_Scores = dict[str, tuple[list[float], list[list[float]] | None]]
+Scores = dict[str, tuple[list[float], list[list[float]] | None]]
 
 
 @dataclass(frozen=True)
 class Scored:
     """`frame`: per-example scores (COLUMNS; a row per metric and example). `unavailable`: metric -> reason.
 
-    `signatures`: metric -> sacreBLEU's signature; empty but for translation.
+    `signatures`: metric -> how it was computed; empty but for translation.
     """
 
     frame: pd.DataFrame
@@ -30,29 +32,32 @@ class Scored:
     signatures: dict[str, str]
 
 
-def score_predictions(task: str, vqa_metric: str, rows: list[dict[str, Any]]) -> Scored:
-    """The scores of one split's predictions.
+def score_splits(task: str, vqa_metric: str, rows_by_split: Mapping[str, Rows]) -> dict[str, Scored]:
+    """The scores of a run's predictions, by split; captions of all splits start Java once.
 
-    `rows`: records of predictions.jsonl, all of one split. `task`: vqa, captioning or translation;
-    `vqa_metric` (read for vqa only): "vqa_accuracy", which adds vqa_accuracy_2021, or "exact_match".
-    `statistics` is None where the corpus score is the mean of `value`. UserError for no rows, repeated ids,
-    mixed splits or a wrong number of references.
+    `task`: vqa, captioning or translation; `vqa_metric` (read for vqa only): "vqa_accuracy", which adds
+    vqa_accuracy_2021, or "exact_match". `statistics` is None where the corpus score is the mean of `value`.
+    UserError for no rows, repeated ids, rows of another split or a wrong number of references.
     """
-    _check(rows)
-    unavailable: dict[str, str] = {}
-    signatures: dict[str, str] = {}
+    for split, rows in rows_by_split.items():
+        _check(split, rows)
     if task == "vqa":
-        scores = _score_vqa(vqa_metric, rows)
-    elif task == "captioning":
-        scores, unavailable = _score_captioning(rows)
-    elif task == "translation":
-        scores, signatures = _score_translation(rows)
-    else:
-        raise ValueError(f"task {task!r}: expected vqa, captioning or translation")
-    return Scored(_frame(rows, scores), unavailable, signatures)
+        return {
+            split: Scored(score_frame(rows, _score_vqa(vqa_metric, rows)), {}, {})
+            for split, rows in rows_by_split.items()
+        }
+    if task == "captioning":
+        scored = score_caption_corpora({split: texts_of(rows) for split, rows in rows_by_split.items()})
+        return {
+            split: Scored(score_frame(rows, caption_scores(scored[split])), scored[split].unavailable, {})
+            for split, rows in rows_by_split.items()
+        }
+    if task == "translation":
+        return {split: _score_translation(rows) for split, rows in rows_by_split.items()}
+    raise ValueError(f"task {task!r}: expected vqa, captioning or translation")
 
 
-def _score_vqa(vqa_metric: str, rows: list[dict[str, Any]]) -> _Scores:
+def _score_vqa(vqa_metric: str, rows: Rows) -> Scores:
     if vqa_metric == "exact_match":
         answers = _only_references(rows, "exact match")
         pairs = zip(rows, answers, strict=True)
@@ -68,33 +73,38 @@ def _score_vqa(vqa_metric: str, rows: list[dict[str, Any]]) -> _Scores:
     }
 
 
-def _score_captioning(rows: list[dict[str, Any]]) -> tuple[_Scores, dict[str, str]]:
-    scored = score_captions(
+def texts_of(rows: Rows) -> tuple[Texts, dict[str, str]]:
+    """References and predictions by example id."""
+    return (
         {row["example_id"]: row["references"] for row in rows},
         {row["example_id"]: row["prediction"] for row in rows},
     )
-    statistics = list(scored.bleu_statistics.values())
-    scores: _Scores = {
-        metric: (scored.per_example[metric].tolist(), statistics if metric in BLEU else None)
+
+
+def caption_scores(scored: CaptionScores) -> Scores:
+    """The metrics that could be computed."""
+    return {
+        metric: (scored.per_example[metric].tolist(), scored.statistics.get(metric))
         for metric in scored.corpus
     }
-    return scores, scored.unavailable
 
 
-def _score_translation(rows: list[dict[str, Any]]) -> tuple[_Scores, dict[str, str]]:
+def _score_translation(rows: Rows) -> Scored:
     references = _only_references(rows, "translation")
     hypotheses = [row["prediction"] for row in rows]
     cased = score_translations(references, hypotheses)
     lower = score_translations(references, hypotheses, lowercase=True, metrics=("BLEU",))
-    scores: _Scores = {
+    scores: Scores = {
         metric: (cased.sentence_scores[metric].tolist(), cased.per_sentence[metric].tolist())
         for metric in cased.corpus
     }
     scores["BLEU_lc"] = (lower.sentence_scores["BLEU"].tolist(), lower.per_sentence["BLEU"].tolist())
-    return scores, {**cased.signatures, "BLEU_lc": lower.signatures["BLEU"]}
+    return Scored(score_frame(rows, scores), {}, {**cased.signatures, "BLEU_lc": lower.signatures["BLEU"]})
 
 
-def _frame(rows: list[dict[str, Any]], scores: _Scores) -> pd.DataFrame:
+def score_frame(rows: Rows, scores: Scores) -> pd.DataFrame:
+    """COLUMNS; all examples of the first metric, then all of the next."""
+
     def repeated(values: Iterable[str]) -> pd.Series:
         return pd.Series(list(values) * len(scores), dtype="str")
 
@@ -112,7 +122,7 @@ def _frame(rows: list[dict[str, Any]], scores: _Scores) -> pd.DataFrame:
     )
 
 
-def _only_references(rows: list[dict[str, Any]], what: str) -> list[str]:
+def _only_references(rows: Rows, what: str) -> list[str]:
     for row in rows:
         if len(row["references"]) != 1:
             raise UserError(
@@ -121,18 +131,18 @@ def _only_references(rows: list[dict[str, Any]], what: str) -> list[str]:
     return [row["references"][0] for row in rows]
 
 
-def _check(rows: list[dict[str, Any]]) -> None:
+def _check(split: str, rows: Rows) -> None:
     if not rows:
-        raise UserError("no predictions to score; decode the split first")
-    splits = sorted({row["split"] for row in rows})
-    if len(splits) > 1:
-        raise UserError(
-            f"predictions of the splits {', '.join(splits)} in one scoring; score one split at a time"
-        )
+        raise UserError(f"split {split!r}: no predictions to score; decode the split first")
     seen: set[str] = set()
     for row in rows:
+        if row["split"] != split:
+            raise UserError(
+                f"split {split!r}: example {row['example_id']!r} is of the split {row['split']!r}; "
+                "score each split with its own predictions"
+            )
         if row["example_id"] in seen:
             raise UserError(
-                f"example {row['example_id']!r} was predicted twice in split {splits[0]!r}; decode it again"
+                f"example {row['example_id']!r} was predicted twice in split {split!r}; decode it again"
             )
         seen.add(row["example_id"])

@@ -11,11 +11,15 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.corpus import corpus_score
 
 METRICS = ("BLEU", "chrF2", "TER")
+# Parameters that change the score and that sacreBLEU's signature leaves out
+_NOT_IN_SIGNATURE = {"BLEU": "|max_ngram_order:4", "chrF2": "|beta:2", "TER": ""}
 
 
 @dataclass(frozen=True)
 class TranslationScores:
-    """`corpus`: metric -> score (0..100, TER may exceed it). `signatures`: metric -> sacreBLEU's signature.
+    """`corpus`: metric -> score (0..100, TER may exceed it).
+
+    `signatures`: metric -> sacreBLEU's signature and the parameters that it leaves out.
 
     `per_sentence`: a column of sufficient statistics (lists) per metric, in the sentences' order; their sum
     gives the corpus score (`scoring.corpus`). `sentence_scores`: sentence-level scores, a column per metric.
@@ -46,7 +50,7 @@ def score_translations(
         # The two halves of sacreBLEU's `corpus_score`; the whole, which is public, keeps no statistics.
         statistics = scorer._extract_corpus_statistics(hypotheses, [references])
         scores.corpus[metric] = float(scorer._aggregate_and_compute(statistics).score)
-        scores.signatures[metric] = str(scorer.get_signature())
+        scores.signatures[metric] = f"{scorer.get_signature()}{_NOT_IN_SIGNATURE[metric]}"
         scores.per_sentence[metric] = pd.Series([[float(value) for value in row] for row in statistics])
         scores.sentence_scores[metric] = pd.Series([_sentence_score(metric, row) for row in statistics])
     return scores

@@ -1,6 +1,7 @@
 """A fake model that answers with what it sees, so that order, images, options and mode can be checked."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from amad_bench.data.task_data import ImageTable, Split
-from amad_bench.data.tokenizer import BOS, EOS, PAD, Tokenizer, train_tokenizer
+from amad_bench.data.image_table import ImageTable, PatchRegions, StoredPixels
+from amad_bench.data.task_data import Split
+from amad_bench.data.tokenizer import Tokenizer, train_tokenizer
 from amad_bench.scoring.decode import decode
 from tests.tiny_models import VOCABULARY, tiny_model
 
+PAD, EOS, BOS = 0, 1, 3  # of every vocabulary trained here
 WORDS = ["zero", "one", "two", "three", "four", "five", "six"]
 
 
@@ -31,6 +34,9 @@ def split() -> Split:
         target_ids_NL=np.array([[5, EOS]] * 5),
         image_rows_N=np.arange(5),
         references=[["x"]] * 5,
+        groups=[{}] * 5,
+        answer_scores=[{}] * 5,
+        pad=PAD,
     )
 
 
@@ -38,7 +44,7 @@ def split() -> Split:
 def images() -> ImageTable:
     """Image i is one pixel with the colour 10 * i."""
     pixels = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1).repeat(3, axis=1) * 10
-    return ImageTable(ids=list("abcde"), kind="pixels", pixels_M3SS=pixels)
+    return StoredPixels(ids=list("abcde"), pixels_M3SS=pixels)
 
 
 class Parrot(nn.Module):
@@ -53,7 +59,7 @@ class Parrot(nn.Module):
     def generate(self, input_ids, attention_mask, pixel_values, **options):
         assert not self.training
         assert not torch.is_grad_enabled()
-        self.calls.append({"examples": len(input_ids), **options})
+        self.calls.append({"examples": len(input_ids), "longest": input_ids.shape[1], **options})
         colour_B = ((pixel_values[:, 0, 0, 0] + 1) * 127.5 / 10).round().long()
         words = [WORDS[int(i)] for i in (input_ids[:, 0] - 10 + colour_B) // 2]
         rows = [[BOS, *self.tokenizer.encode(word), EOS] for word in words]
@@ -70,6 +76,18 @@ def test_order_options_and_batches(tokenizer, split, images):
     assert texts == ["zero", "one", "two", "three", "four"]
     assert [call["examples"] for call in model.calls] == [2, 2, 1]
     assert all(call["max_new_tokens"] == 8 and call["num_beams"] == 3 for call in model.calls)
+
+
+def test_examples_grouped_by_length_keep_their_order(tokenizer, split, images):
+    """Sources of 3, 2, 1, 2, 1 ids in 30 places: decoded shortest first, and put back."""
+    wide = np.full((5, 30), PAD)
+    wide[:, 0] = split.source_ids_NL[:, 0]
+    wide[0, 1:3] = wide[[1, 3], 1] = EOS
+    grouped = replace(split, source_ids_NL=wide)
+    assert grouped.mostly_padding
+    model = Parrot(tokenizer)
+    assert decode(model, grouped, images, tokenizer, OPTIONS, "cpu", batch=2) == WORDS[:5]
+    assert [call["longest"] for call in model.calls] == [1, 2, 3]
 
 
 def test_other_images(tokenizer, split, images):
@@ -122,14 +140,24 @@ def random_examples(kind: str) -> tuple[Split, ImageTable]:
     else:
         source_ids_NL[np.arange(8) >= rng.integers(1, 9, (64, 1))] = PAD
     names = [str(number) for number in range(64)]
-    split = Split(names, names, source_ids_NL, np.full((64, 1), EOS), np.arange(64), [["x"]] * 64)
+    split = Split(
+        names,
+        names,
+        source_ids_NL,
+        np.full((64, 1), EOS),
+        np.arange(64),
+        [["x"]] * 64,
+        [{}] * 64,
+        [{}] * 64,
+        PAD,
+    )
     if kind != "vlt5":
         pixels_M3SS = rng.integers(0, 256, (64, 3, 16, 16), np.uint8)
-        return split, ImageTable(names, "pixels", pixels_M3SS=pixels_M3SS)
+        return split, StoredPixels(names, pixels_M3SS)
     boxes_MR4 = rng.random((64, 3, 4), np.float32) / 2 + np.array([0, 0, 0.5, 0.5], np.float32)
     mask_MR = np.arange(3) < rng.integers(1, 4, (64, 1))
     features_MRF = rng.integers(0, 256, (64, 3, 12), np.uint8)
-    return split, ImageTable(names, "regions", features_MRF, boxes_MR4, mask_MR)
+    return split, PatchRegions(names, features_MRF, boxes_MR4, mask_MR)
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("vlt5", 3), ("blip-vqa", 0), ("blip-captioning", 0)])

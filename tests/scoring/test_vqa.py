@@ -1,4 +1,6 @@
-"""Expected values: worked out by hand from the rules of the official evaluator (METHODS.md, last section)."""
+"""Expected values: from the official evaluators (fixtures/vqa_official.json says how), and by hand."""
+
+import json
 
 import pytest
 
@@ -8,6 +10,36 @@ from amad_bench.scoring.vqa import exact_match, normalise, vqa_accuracy
 
 def answers(*counted: tuple[str, int]) -> list[str]:
     return [answer for answer, count in counted for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def official(repository) -> dict:
+    path = repository / "tests" / "scoring" / "fixtures" / "vqa_official.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("rule", "place"), [("2017", 4), ("2021", 6)])
+def test_equals_the_official_evaluator(official, rule, place):
+    """As printed, to the last digit; before rounding but for the order in which it adds up floats."""
+    assert len(official["cases"]) == 375
+    scores: dict[str, list[float]] = {"all": []}
+    for case in official["cases"]:
+        about, prediction, counted, answer_type = case[:4]
+        score = vqa_accuracy(prediction, answers(*counted), rule)
+        assert round(100 * score, 2) == case[place + 1], about
+        assert score == pytest.approx(case[place], abs=2.3e-16), about
+        scores["all"].append(score)
+        scores.setdefault(answer_type, []).append(score)
+    printed = {name: round(100 * sum(group) / len(group), 2) for name, group in scores.items()}
+    accuracy = official["accuracy"][rule]
+    assert printed == {"all": accuracy["overall"], **accuracy["perAnswerType"]}
+
+
+def test_the_official_cases_tell_the_rules_apart(official):
+    assert sum(case[4] != case[6] for case in official["cases"]) > 100
+    for place in (4, 6):
+        seen = {round(case[place], 12) for case in official["cases"]}
+        assert {0.0, 0.3, 0.6, 0.9, 1.0} <= seen
 
 
 @pytest.mark.parametrize("rule", ["2017", "2021"])
