@@ -31,7 +31,9 @@ if not config:  # an unconditional configfile would be merged under --configfile
 GPU = int(uses_gpu(SETTINGS.device))
 STATUS = "results/runs/{run_id}/status.json"
 COLLECTED = "results/plan.json"
+EXTRA_SCORES = ["results/extra_scores.parquet", "results/extra_scores.json"]
 FIGURES = ["losses", "head_gap"]
+FORMS = {run.data_key: run for run in PLAN.runs}
 
 
 def ids(kind):
@@ -44,6 +46,11 @@ def science(wildcards):
 
 def prepared_data(wildcards):
     return f"results/data/prepared/{PLAN.by_id[wildcards.run_id].data_key}.json"
+
+
+def extractor_gpu(wildcards):
+    """Image features by a pretrained vision model are made where there is a GPU."""
+    return GPU * (FORMS[wildcards.data_key].config["inputs"]["kind"] == "extracted")
 
 
 def needed_teacher(wildcards):
@@ -70,6 +77,8 @@ rule prepare:
         "results/benchmarks/prepare-{data_key}.tsv"
     threads: 1
     priority: 20
+    resources:
+        gpu=extractor_gpu,
     shell:
         "amad-bench data --config {CONFIG:q} --key {wildcards.data_key} > {log:q} 2>&1"
 
@@ -104,11 +113,27 @@ use rule teacher as student with:
     priority: 0
 
 
-rule collect:
+rule extra_scores:
     input:
         expand(STATUS, run_id=PLAN.by_id),
     output:
-        tables("runs", "scores", "failures"),
+        EXTRA_SCORES,
+    params:
+        plan=PLAN.hash,
+    log:
+        "results/logs/extra_scores.txt",
+    benchmark:
+        "results/benchmarks/extra_scores.tsv"
+    shell:
+        "amad-bench score --config {CONFIG:q} > {log:q} 2>&1"
+
+
+rule collect:
+    input:
+        expand(STATUS, run_id=PLAN.by_id),
+        EXTRA_SCORES if PLAN.extra_metrics else [],
+    output:
+        tables("runs", "scores", "examples", "failures"),
         COLLECTED,
     params:
         plan=PLAN.hash,
@@ -122,7 +147,7 @@ rule collect:
 
 rule compare:
     input:
-        tables("runs", "scores"),
+        tables("runs", "scores", "examples"),
         COLLECTED,
     output:
         tables("results", "headroom", "comparisons"),

@@ -242,7 +242,7 @@ def test_run_trains_on_the_device_that_was_asked_for(
 ) -> None:
     calls: list[tuple[str, str]] = []
 
-    def train(run: Any, device: str) -> str:
+    def train(run: Any, device: str, workers: int) -> str:
         calls.append((run.id, device))
         return "diverged"
 

@@ -65,7 +65,7 @@ class Project:
         self.folder = folder
         (folder / "command.py").write_text(COMMAND)
         rules = (repository / "Snakefile").read_text()
-        assert rules.count('"amad-bench ') == 6
+        assert rules.count('"amad-bench ') == 7
         (folder / "Snakefile").write_text(rules.replace('"amad-bench ', f'"{sys.executable} command.py '))
         shutil.copytree(repository / "profiles", folder / "profiles")
         (folder / "paper").mkdir()
@@ -181,12 +181,12 @@ def test_two_config_files_are_refused(project: Project) -> None:
     assert "one file was expected, found 2" in lines[0]
 
 
-@pytest.mark.parametrize(("device", "gpu"), [("cpu", "gpu=0"), ("cuda", "gpu=1")])
-def test_runs_on_a_gpu_take_turns(project: Project, device: str, gpu: str) -> None:
+@pytest.mark.parametrize(("device", "jobs"), [("cpu", 0), ("cuda", 3)])
+def test_runs_on_a_gpu_take_turns(project: Project, device: str, jobs: int) -> None:
     project.write("configs/default.yaml", {**CONFIG, "device": device})
     done = project.snakemake("-n")
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
-    assert len(re.findall(rf"^ *resources: .*\b{gpu}$", text, re.MULTILINE)) == 3
+    assert len(re.findall(r"^ *resources: .*\bgpu=1$", text, re.MULTILINE)) == jobs
     profile = yaml.safe_load((project.folder / "profiles/default/config.yaml").read_text())
     assert profile["resources"] == ["gpu=1"]

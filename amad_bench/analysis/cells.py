@@ -1,7 +1,7 @@
 """A cell of the benchmark: students that differ in loss and replicate only, their teachers, their scores."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from amad_bench.analysis.anova import Floats, Statistic
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.corpus import corpus_score
+from amad_bench.scoring.score_run import CONTROLS
 
 CELL = [
     "family",
@@ -29,6 +30,9 @@ CELL = [
 ]
 _OF_STUDENT = ("examples", "student_heads", "teacher_pretraining")
 _OF_TEACHER = [axis for axis in CELL if axis not in _OF_STUDENT]
+DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
+EXTRA_METRICS_TASK = "captioning"  # whose runs have METEOR and SPICE when these are asked for
+UNKNOWN = "unknown"  # stands there as long as no run has read its data
 TEACHER = "teacher"  # stands in the column `loss` for the teacher's rows
 
 
@@ -44,10 +48,28 @@ class Cell:
     def primary_metric(self) -> str:
         return catalogue.primary_metric(self.axes["task"], self.axes["dataset"])
 
+    @property
+    def data(self) -> dict[str, str]:
+        """The columns DATA as all runs of the cell have them; where they differ, joined by " | "."""
+        return {column: _joined(*self.teachers[column], *self.students[column]) for column in DATA}
+
+    @property
+    def run_ids(self) -> list[str]:
+        return [*self.teachers["run_id"], *self.students["run_id"]]
+
     def by_loss(self) -> dict[str, pd.DataFrame]:
         """Rows of `runs` by loss label, the teacher first."""
         losses = {values["loss"]: rows for values, rows in grouped(self.students, ["loss"])}
         return {TEACHER: self.teachers, **losses}
+
+
+def _joined(*values: Any) -> str:
+    return " | ".join(dict.fromkeys(value for value in values if isinstance(value, str))) or UNKNOWN
+
+
+def seen_images(row: Mapping[str, Any]) -> str:
+    """What the models saw of an image: as they were made or, before any run, as the config has it."""
+    return row["inputs"] if row["features"] == UNKNOWN else row["features"]
 
 
 def grouped(frame: pd.DataFrame, columns: list[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
@@ -85,10 +107,11 @@ def _refuse_twins(runs: pd.DataFrame) -> None:
 class ScoreMatrix:
     """Per-example scores of several runs on one metric: (S, N) points, or (S, N, K) statistics.
 
-    statistic: None, or the map from (..., K) sums to points. clusters: (N,).
+    statistic: None, or the map from (..., K) sums to points. examples, clusters: (N,).
     """
 
     values: Floats
+    examples: pd.Index
     clusters: NDArray
     statistic: Statistic | None
 
@@ -96,13 +119,30 @@ class ScoreMatrix:
         """The score of each run over all its examples, in points."""
         return self.values.mean(axis=1) if self.statistic is None else self.statistic(self.values.sum(axis=1))
 
+    def part(self, examples: pd.Index) -> "ScoreMatrix":
+        """The scores on those of the examples that are here."""
+        kept_N = self.examples.isin(examples)
+        return replace(
+            self,
+            values=self.values[:, kept_N],
+            examples=self.examples[kept_N],
+            clusters=self.clusters[kept_N],
+        )
+
 
 class ScoreBook:
     """The table `scores`, opened at (run, split, metric)."""
 
     def __init__(self, scores: pd.DataFrame) -> None:
         ordered = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable")
-        self._pages = dict(tuple(ordered.groupby(["run_id", "split", "metric"], sort=False)))
+        pages: Any = ordered.groupby(["run_id", "split", "metric"], sort=False)
+        self._pages: dict[tuple[str, str, str], pd.DataFrame] = dict(tuple(pages))
+
+    def further_tests(self, run_ids: Sequence[str]) -> list[str]:
+        """The test splits beside `test` on which any of the runs has scores."""
+        wanted = set(run_ids)
+        splits = {split for run_id, split, _ in self._pages if run_id in wanted}
+        return sorted(split for split in splits - {"test"} if not split.endswith(CONTROLS))
 
     def having(self, run_ids: Sequence[str], metric: str, split: str = "test") -> list[str]:
         """Those of the runs that have such scores."""
@@ -119,12 +159,12 @@ class ScoreBook:
                         f"{run_ids[0]}; delete the folder of the run that is wrong and run again"
                     )
         record = catalogue.METRICS[metric]
-        clusters = pages[0]["cluster_id"].to_numpy(dtype=str)
+        examples, clusters = pd.Index(pages[0]["example_id"]), pages[0]["cluster_id"].to_numpy(dtype=str)
         if not record.corpus:
             values = np.stack([page["value"].to_numpy(dtype=np.float64) for page in pages])
-            return ScoreMatrix(values * record.scale, clusters, None)
+            return ScoreMatrix(values * record.scale, examples, clusters, None)
         statistics = np.stack([np.array(page["statistics"].tolist(), dtype=np.float64) for page in pages])
-        return ScoreMatrix(statistics, clusters, partial(_corpus_points, metric))
+        return ScoreMatrix(statistics, examples, clusters, partial(_corpus_points, metric))
 
 
 def _corpus_points(metric: str, sums: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The results of all planned runs as three tables; a run that is missing or failed is a row, never a gap."""
+"""The results of all planned runs as four tables; a run that is missing or failed is a row, never a gap."""
 
 import json
 from collections.abc import Mapping
@@ -8,6 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from amad_bench.analysis.cells import EXTRA_METRICS_TASK
+from amad_bench.analysis.example_groups import example_groups
+from amad_bench.analysis.score_files import extra_scores, run_scores
+from amad_bench.data.overlap import describe_overlap
 from amad_bench.plan.grid import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, UserError
@@ -36,7 +40,9 @@ MEASURED = {  # of status.json, with the type of the column
     "steps": "Int64",
     "best_step": "Int64",
 }
+DATA_FACTS = ("features", "image_overlap", "tokenizer_sha256", "split_examples")  # of status.json["data"]
 NOT_RUN = "not_run"
+SHORT_HASH = 8  # digits of a hash that tables show
 SKIPPED = "skipped"  # a combination that cannot be trained
 
 
@@ -44,26 +50,32 @@ SKIPPED = "skipped"  # a combination that cannot be trained
 class Tables:
     """runs: a row per planned run; scores: per run, split, metric and example.
 
-    failures: per run that is not done and, with the status "skipped", per combination that is left out.
+    examples: per test example and group that it belongs to (a question's answer type, say).
+    failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the
+    status "skipped", per combination that is left out.
     """
 
     runs: pd.DataFrame
     scores: pd.DataFrame
+    examples: pd.DataFrame
     failures: pd.DataFrame
 
 
 def collect(plan: Plan, results: Path) -> Tables:
-    """Read `results`/runs/<id>/ of every planned run.
+    """Read `results`/runs/<id>/ of every planned run, and `results`/extra_scores.{parquet,json}.
 
     UserError when a run there is broken or was made from another config, method version or data than planned.
     """
-    rows, frames = [], []
+    rows, frames, usable = [], [], []
     for run in plan.runs:
         folder = results / "runs" / run.id
         status, provenance = _outcome(run, folder)
         rows.append(_axes(run) | status | provenance)
         if status["status"] in USABLE:
-            frames.append(_scores(run.id, folder, may_be_empty=status["status"] != "done"))
+            frames.append(run_scores(run.id, folder, may_be_empty=status["status"] != "done"))
+            usable.append((run, folder))
+    captioning = {run.id: folder for run, folder in usable if run.config["task"] == EXTRA_METRICS_TASK}
+    extra, unscored = extra_scores(results, captioning, plan.extra_metrics)
 
     runs = pd.DataFrame(rows)
     runs = runs.astype(
@@ -71,17 +83,20 @@ def collect(plan: Plan, results: Path) -> Tables:
             "teacher_heads": "Int64",
             "student_heads": "Int64",
             "replicate": "Int64",
+            "vocabulary": "Int64",
             "logit_temperature": "Float64",
             **MEASURED,
         }
     )
     failed = [row for row in rows if row["status"] != "done"]
     skipped = [{"run_id": skip.cell, "status": SKIPPED, "reason": skip.reason} for skip in plan.skipped]
-    failures = pd.DataFrame([*failed, *skipped], columns=FAILURE_COLUMNS).astype({"replicate": "Int64"})
-    filled = [frame for frame in frames if not frame.empty]
+    failures = pd.DataFrame([*failed, *unscored, *skipped], columns=FAILURE_COLUMNS).astype(
+        {"replicate": "Int64"}
+    )
+    filled = [frame for frame in (*frames, extra) if not frame.empty]
     scores = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=SCORE_COLUMNS)
     scores = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable", ignore_index=True)
-    return Tables(runs.drop(columns="log_tail"), scores, failures)
+    return Tables(runs.drop(columns="log_tail"), scores, example_groups(usable), failures)
 
 
 def _axes(run: Run) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def _axes(run: Run) -> dict[str, Any]:
         "limit": describe_limit(config["dataset"]["limit"]),
         "examples": str(config["training"]["examples"]),
         "inputs": describe_inputs(config["inputs"]),
-        "vocabulary": config["tokenizer"]["vocabulary"],
+        "vocabulary": config["tokenizer"].get("vocabulary"),  # None: the tokenizer was not trained here
         "teacher_heads": model["heads"] if is_teacher else config["teacher"]["heads"],
         "student_heads": None if is_teacher else model["heads"],
         "fix": config["fix"],
@@ -129,8 +144,14 @@ def describe_limit(limit: Mapping[str, int] | None) -> str:
 
 
 def describe_inputs(inputs: Mapping[str, Any]) -> str:
-    """The features of an image that the model sees, e.g. "pixels: size 48, patch 8"."""
-    details = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in inputs.items() if key != "kind")
+    """What the config says that the model sees of an image, e.g. "pixels: size 48, patch 8".
+
+    Of a vision model's folder only the name is shown, and eight digits of its hash.
+    """
+    shown = {key: value for key, value in inputs.items() if key != "kind"}
+    if "model" in shown:
+        shown |= {"model": Path(shown["model"]).name, "model_hash": shown["model_hash"][:SHORT_HASH]}
+    details = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
     return f"{inputs['kind']}: {details}"
 
 
@@ -149,11 +170,23 @@ def _outcome(run: Run, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     status = read_json(folder / "status.json")
     known = {key: status.get(key) for key in ("status", "reason", *MEASURED)}
     known["signatures"] = _compact(status.get("signatures", {}))
+    known |= _data_facts(status.get("data", {}))  # empty when the run failed before it had its data
     return known | {"log_tail": "\n".join(status.get("log_tail", []))}, dict(written["provenance"])
 
 
+def _data_facts(data: Mapping[str, Any]) -> dict[str, str | None]:
+    """The columns DATA_FACTS; None for what is not known."""
+    overlap, sha256, examples = (data.get(key) for key in ("image_overlap", "tokenizer_sha256", "examples"))
+    return {
+        "features": data.get("features"),
+        "image_overlap": None if overlap is None else describe_overlap(overlap),
+        "tokenizer_sha256": None if sha256 is None else sha256[:SHORT_HASH],
+        "split_examples": None if examples is None else _compact(examples),
+    }
+
+
 def _not_run(reason: str) -> dict[str, Any]:
-    unknown = dict.fromkeys(MEASURED)
+    unknown = dict.fromkeys((*MEASURED, *DATA_FACTS))
     return {"status": NOT_RUN, "reason": reason, **unknown, "signatures": "{}", "log_tail": ""}
 
 
@@ -180,21 +213,3 @@ def _first_difference(planned: Any, found: Any, path: str) -> str:
                 return difference
         return ""
     return "" if planned == found else f"{path or 'config'} is {found!r}, the plan says {planned!r}"
-
-
-def _scores(run_id: str, folder: Path, may_be_empty: bool) -> pd.DataFrame:
-    path = folder / "scores.parquet"
-    what_to_do = "delete the run's folder and run again"
-    if not path.exists():
-        raise UserError(f"{path}: the run is done but its scores are missing; {what_to_do}")
-    try:
-        scores = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no readable parquet file ({error}); {what_to_do}") from None
-    expected = {run_id} if not (may_be_empty and scores.empty) else set()
-    if list(scores.columns) != SCORE_COLUMNS or set(scores["run_id"]) != expected:
-        raise UserError(
-            f"{path}: rows of run {run_id} with {', '.join(SCORE_COLUMNS)} were expected; {what_to_do}"
-        )
-    lists = [None if value is None else [float(item) for item in value] for value in scores["statistics"]]
-    return scores.assign(statistics=pd.Series(lists, dtype=object, index=scores.index))

@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amad_bench.analysis.cells import CELL, TEACHER, grouped
+from amad_bench.analysis.cells import CELL, TEACHER, grouped, seen_images
+from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.files import write_bytes_atomic
 
@@ -83,7 +84,7 @@ def _losses_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         ax.set_xlim(*_limits(rows))
         ax.grid(axis="y", visible=False)
         ax.set_xlabel(_axis_label(rows["metric"].iloc[0]))
-        ax.set_title(_title(cell, f"{_gap(cell)} heads"))
+        ax.set_title(_title(rows, f"{_gap(cell)} heads"))
     lines = [_dashed("teacher", (6, 2)), _dashed("ce (no distillation)", (2, 2)), _interval()]
     return _finish(figure, lines)
 
@@ -92,7 +93,7 @@ def _head_gap_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """A panel per cell without its head counts: these are on the x axis, the smallest gap first."""
     panels = grouped(drawn, [axis for axis in CELL if axis not in HEADS])
     figure, axes = _grid(len(panels), height=2.9)
-    for (cell, rows), ax in zip(panels, axes, strict=True):
+    for (_, rows), ax in zip(panels, axes, strict=True):
         gaps = sorted(set(zip(rows["teacher_heads"], rows["student_heads"], strict=True)), key=_gap_order)
         losses = [loss for loss in looks if loss in set(rows["loss"])]
         offsets = (np.arange(len(losses)) - (len(losses) - 1) / 2) * 0.7 / max(len(losses), 1)
@@ -121,7 +122,7 @@ def _head_gap_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         ax.grid(axis="x", visible=False)
         ax.set_xlabel("Heads (teacher → student)")
         ax.set_ylabel(_axis_label(rows["metric"].iloc[0]))
-        ax.set_title(_title(cell))
+        ax.set_title(_title(rows))
     marks = [
         Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.2, label=loss)
         for loss, (colour, marker) in looks.items()
@@ -190,8 +191,9 @@ def _gap_order(gap: tuple[int, int]) -> tuple[float, int, int]:
     return teacher / student, teacher, student
 
 
-def _title(cell: Mapping[str, Any], *heads: str) -> str:
-    """What is shown; then, on lines of their own, how much data and what the model sees of an image."""
+def _title(rows: pd.DataFrame, *heads: str) -> str:
+    """What is shown; then, on lines of their own, how much data, what was seen of an image, and flaws."""
+    cell = rows.iloc[0]
     labels = (
         catalogue.FAMILIES[cell["family"]].label,
         catalogue.TASKS[cell["task"]].label,
@@ -200,5 +202,8 @@ def _title(cell: Mapping[str, Any], *heads: str) -> str:
     pretraining = (cell["teacher_pretraining"], cell["pretraining"])
     conditions = [] if pretraining == ("none", "none") else ["pre-training " + " → ".join(pretraining)]
     conditions += [f"{cell['examples']} training examples", cell["limit"]]
-    lines = (", ".join((*labels, *heads)), "; ".join(conditions), cell["inputs"])
+    lines = [", ".join((*labels, *heads)), "; ".join(conditions), seen_images(cell)]
+    if cell["image_overlap"] != NO_OVERLAP:
+        lines.append(f"images in two splits: {cell['image_overlap']}")
+    lines += [text for text in dict.fromkeys(rows["warning"]) if text]
     return "\n".join(fill(line, width=46) for line in lines)  # as many letters as a panel is wide

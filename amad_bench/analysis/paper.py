@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import typst
 
-from amad_bench.analysis.cells import TEACHER
+from amad_bench.analysis.cells import TEACHER, UNKNOWN
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
+from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_bytes_atomic
@@ -67,6 +68,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
         },
         "level": f"{100 * (1 - ALPHA):g}",
         "teacher": TEACHER,
+        "unknown": UNKNOWN,
         "losses": list(dict.fromkeys(students["loss"])),
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),
@@ -74,6 +76,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
         "planned": len(runs),
         "failed": len(runs[runs["status"] != "done"]),
         "skipped": len(failures[failures["status"] == SKIPPED]),
+        "overlaps": _overlaps(runs),
         "signatures": _signatures(runs),
         "commits": _commits(runs),
         "machines": _distinct(runs, "cpu"),
@@ -89,6 +92,20 @@ def _signatures(runs: pd.DataFrame) -> list[str]:
         if signature := json.loads(signatures).get(metric):
             found.add(f"{metric}|{signature}")
     return sorted(found)
+
+
+def _overlaps(runs: pd.DataFrame) -> list[dict[str, str]]:
+    """Each pair of splits that share images: {dataset, task, splits: "train/test", images: "1,409"}."""
+    found = {}
+    for task, dataset, overlap in zip(runs["task"], runs["dataset"], runs["image_overlap"], strict=True):
+        pairs = overlap.split("; ") if isinstance(overlap, str) and overlap != NO_OVERLAP else []
+        for splits, count in (pair.rsplit(" ", 1) for pair in pairs):
+            labels = {
+                "dataset": catalogue.DATASETS[dataset].label,
+                "task": catalogue.TASKS[task].label,
+            }
+            found[dataset, task, splits, count] = labels | {"splits": splits, "images": f"{int(count):,}"}
+    return [found[key] for key in sorted(found)]
 
 
 def _commits(runs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""Tables for people: results (mean over seeds with interval), headroom, comparisons of AMAD with the rest.
+"""Tables for people: headroom of each cell, and comparisons of AMAD with the rest; on the primary metric.
 
-All scores and differences are in points: metric value times the scale in the catalogue.
+All scores and differences are in points: metric value times the scale in the catalogue. Every row says what
+the models saw of an image (features) and which splits share images (image_overlap).
 """
 
 import math
@@ -10,13 +11,12 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.cells import CELL, TEACHER, Cell, ScoreBook, ScoreMatrix, cells
+from amad_bench.analysis.cells import CELL, DATA, TEACHER, Cell, ScoreBook, ScoreMatrix, cells
 from amad_bench.analysis.comparisons import (
     NAN,
     Comparison,
     compare,
     decide,
-    estimate,
     holm,
     holm_level,
     not_testable,
@@ -26,53 +26,6 @@ from amad_bench.plan import catalogue
 CE = "ce"
 AMAD = "amad"
 MIN_FOUR_GRAMS = 20  # matches, below which BLEU's logarithm makes a comparison meaningless
-
-
-def results_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell, loss (the teacher's first) and metric: mean over seeds and its 95 % interval.
-
-    n_failed counts planned runs without that score; where all are, the row stays, with NaN.
-    """
-    book = ScoreBook(scores)
-    rows = []
-    for cell in cells(runs):
-        for loss, planned in cell.by_loss().items():
-            for metric in catalogue.metrics_of(cell.axes["task"], cell.axes["dataset"]):
-                scored = book.having(planned["run_id"].tolist(), metric)
-                mean, low, high, examples = NAN, NAN, NAN, 0
-                if scored:
-                    matrix = book.matrix(scored, metric)
-                    examples = matrix.values.shape[1]
-                    mean, low, high = estimate(
-                        matrix.values, clusters=matrix.clusters, statistic=matrix.statistic
-                    )
-                rows.append(
-                    cell.axes
-                    | {
-                        "loss": loss,
-                        "metric": metric,
-                        "primary": metric == cell.primary_metric,
-                        "n_seeds": len(scored),
-                        "n_failed": len(planned) - len(scored),
-                        "n_examples": examples,
-                        "mean": mean,
-                        "ci_low": low,
-                        "ci_high": high,
-                    }
-                )
-    columns = [
-        *CELL,
-        "loss",
-        "metric",
-        "primary",
-        "n_seeds",
-        "n_failed",
-        "n_examples",
-        "mean",
-        "ci_low",
-        "ci_high",
-    ]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -97,6 +50,7 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         vqa = task == "vqa"
         rows.append(
             cell.axes
+            | cell.data
             | {
                 "metric": metric,
                 "teacher": teacher,
@@ -114,7 +68,7 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         )
     scores_of = ["metric", "teacher", "ce", "difference", "majority", "teacher_blind", "ce_blind"]
     flags = ["teacher_above_ce", "ce_below_ceiling", "ce_above_majority", "majority_low", "images_matter"]
-    table = pd.DataFrame(rows, columns=[*CELL, *scores_of, *flags])
+    table = pd.DataFrame(rows, columns=[*CELL, *DATA, *scores_of, *flags])
     return table.astype(dict.fromkeys(flags, "boolean"))
 
 
@@ -152,6 +106,7 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
             decided = decide(comparison, p_holm, holm_level(adjusted))
             rows.append(
                 cell.axes
+                | cell.data
                 | {"metric": cell.primary_metric, "loss_a": a, "loss_b": b, "registered": False}
                 | asdict(decided)
                 | {"p_holm": p_holm, "n_missing": missing}
@@ -159,7 +114,8 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     measured = list(Comparison.__dataclass_fields__)
     measured.insert(measured.index("p_value") + 1, "p_holm")
     measured.insert(measured.index("n_seeds") + 1, "n_missing")
-    return pd.DataFrame(rows, columns=[*CELL, "metric", "loss_a", "loss_b", "registered", *measured])
+    contrast = ["metric", "loss_a", "loss_b", "registered"]
+    return pd.DataFrame(rows, columns=[*CELL, *DATA, *contrast, *measured])
 
 
 def _contrast(cell: Cell, book: ScoreBook, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Comparison, int]:

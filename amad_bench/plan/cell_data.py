@@ -9,11 +9,7 @@ from amad_bench.runtime.errors import UserError
 
 
 class DataMissing(Exception):
-    """A cell's data are not there; `shared`: what its runs would share otherwise."""
-
-    def __init__(self, reason: str, shared: dict[str, Any]) -> None:
-        super().__init__(reason)
-        self.shared = shared
+    """A cell's data are not there, or not readable; str() is the reason."""
 
 
 def data_needs(config: Config, cell: Cell) -> list[Need]:
@@ -37,8 +33,8 @@ def _pretrained(config: Config, cell: Cell) -> dict[str, Need]:
     return found
 
 
-def cell_config(config: Config, cell: Cell) -> dict[str, Any]:
-    """The part of the canonical config that all runs of a cell share; DataMissing when it cannot be had."""
+def cell_form(config: Config, cell: Cell) -> dict[str, Any]:
+    """The part of the canonical config that all runs of a cell share, as far as the config file says it."""
     entry, inputs = config.datasets[cell.dataset], config.models[cell.family].inputs
     options = entry.options(cell.dataset)
     dataset = {
@@ -49,7 +45,7 @@ def cell_config(config: Config, cell: Cell) -> dict[str, Any]:
         "version": DATASETS[cell.dataset].version,
     }
     tokenizer = {"vocabulary": cell.vocabulary} if cell.tokenizer is None else {"folder": cell.tokenizer}
-    shared: dict[str, Any] = {
+    return {
         "family": cell.family,
         "task": cell.task,
         "dataset": dataset,
@@ -58,12 +54,18 @@ def cell_config(config: Config, cell: Cell) -> dict[str, Any]:
         "fix": config.fix,
         "decoding": cell.decoding.model_dump(),
     }
+
+
+def cell_config(config: Config, cell: Cell) -> dict[str, Any]:
+    """The form of a cell with the hashes of what it is read from; DataMissing when that is not there."""
+    shared = cell_form(config, cell)
+    options = shared["dataset"]["options"]
     if reason := missing(data_needs(config, cell)):
-        raise DataMissing(reason, shared)
+        raise DataMissing(reason)
     try:
-        dataset["hash"] = dataset_hash(cell.dataset, options, _examples(config, cell))
+        shared["dataset"]["hash"] = dataset_hash(cell.dataset, options, _examples(config, cell))
         for part, need in _pretrained(config, cell).items():
             shared[part]["hash"] = content_hash([need])
     except UserError as error:  # there, but not readable
-        raise DataMissing(str(error), shared) from None
+        raise DataMissing(str(error)) from None
     return shared

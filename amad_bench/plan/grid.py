@@ -17,7 +17,7 @@ from amad_bench.plan.catalogue import (
     metrics_of,
     model_shape,
 )
-from amad_bench.plan.cell_data import DataMissing, cell_config
+from amad_bench.plan.cell_data import DataMissing, cell_config, cell_form
 from amad_bench.plan.run import Run, run_id, short_hash
 from amad_bench.plan.schema import Cell, Config, LossEntry, ModelSize
 from amad_bench.plan.seeds import seed
@@ -26,14 +26,10 @@ from amad_bench.runtime.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Skip:
-    """A combination that is left out. cell: its readable name; reason: one sentence.
-
-    students: how many runs of students a cell with missing data would have.
-    """
+    """A combination that is left out. cell: its readable name; reason: one sentence."""
 
     cell: str
     reason: str
-    students: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,9 +84,7 @@ def expand(config: Config) -> Plan:
         try:
             shared = cell_config(config, cell)
         except DataMissing as error:
-            count = len(_expand_cell(config, cell, error.shared)[1])
-            name = f"{cell.family}-{cell.task}-{cell.dataset}"
-            skipped.append(Skip(name, str(error), students=count))
+            skipped.append(Skip(f"{cell.family}-{cell.task}-{cell.dataset}", str(error)))
             continue
         cell_teachers, cell_students, cell_skipped = _expand_cell(config, cell, shared)
         teachers |= cell_teachers
@@ -105,6 +99,12 @@ def expand(config: Config) -> Plan:
         raise RuntimeError(f"two runs share an id: {', '.join(repeated)}")
     # Each pre-training pair skips alike, hence once.
     return Plan(runs, list(dict.fromkeys(skipped)), config.name, tuple(config.extra_metrics))
+
+
+def run_count(config: Config, cell: Cell) -> int:
+    """How many runs a cell has when its data are there."""
+    teachers, students, _ = _expand_cell(config, cell, cell_form(config, cell))
+    return len(teachers) + len(students)
 
 
 def _expand_cell(

@@ -27,7 +27,7 @@ def overview(plan: Plan) -> str:
     }
     by_kind = f"{kinds['teacher']} teachers, {kinds['student']} students"
     lines = [f"{plan.name}: {len(plan.runs)} runs ({by_kind})", ""]
-    lines += _aligned([["cell", *columns], *rows])
+    lines += aligned([["cell", *columns], *rows])
     for name, limit in limits.items():
         counted = ", ".join(f"{split} {count}" for split, count in limit.items())
         lines.append(f"only a part of {name} is used: {counted}")
@@ -48,7 +48,7 @@ def _cell(run: Run) -> str:
     return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(pretraining)}"
 
 
-def _aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
     """The first column to the left, the others to the right."""
     widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
     return [

@@ -11,6 +11,7 @@ import pytest
 
 from amad_bench.plan.grid import Plan
 from amad_bench.plan.run import Run
+from amad_bench.runtime.errors import USABLE
 
 LOSSES = ("ce", "logit_kd", "one_to_one", "student_mean", "amad_kl")
 LEVEL = {
@@ -28,6 +29,14 @@ CELLS = (
     ("blip", "vqa"),
     ("blip", "captioning"),
 )
+ANSWER_TYPES = ("yes/no", "number", "other")
+DATA = {
+    "examples": {"train": 6000, "validation": 200, "test": 240},
+    "photos": {"train": 1500, "validation": 50, "test": 60},
+    "image_overlap": {},
+    "features": "raw patches of regions",
+    "tokenizer_sha256": "abcdef0123456789" * 4,
+}
 INPUTS = {
     "vlt5": {"kind": "regions", "boxes": "file", "crop": 8, "max_regions": 8},
     "blip": {"kind": "pixels", "size": 48, "patch": 8},
@@ -54,6 +63,7 @@ def make_config(
             "name": "scenes",
             "options": {"seed": 0},
             "limit": limit,
+            "features": None,
             "hash": "0123456789abcdef",
             "version": 1,
         },
@@ -84,7 +94,9 @@ def make_config(
     }
 
 
-def make_plan(cells=CELLS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=None) -> Plan:
+def make_plan(
+    cells=CELLS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=None, extra_metrics=()
+) -> Plan:
     teachers, students = {}, []
     for family, task in cells:
         for heads in gaps:
@@ -104,7 +116,7 @@ def make_plan(cells=CELLS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=
                     )
                     identifier = f"{family}-{task}-h{heads[0]}to{heads[1]}-{label}-s{replicate:02d}"
                     students.append(Run(identifier, "student", config, config["teacher"]["run_id"]))
-    return Plan([*teachers.values(), *students])
+    return Plan([*teachers.values(), *students], extra_metrics=extra_metrics)
 
 
 def make_scores(run: Run, images: int = 60, per_image: int = 4) -> pd.DataFrame:
@@ -163,7 +175,30 @@ def make_statistics(metric: str, chance: np.ndarray, own: np.random.Generator) -
     return [None] * n
 
 
-def write_run(results: Path, run: Run, status: str = "done", reason: str = "", **changes: Any) -> Path:
+def make_predictions(run: Run, scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """A record per example and split; of VQA in groups, by the example's number."""
+    rows = scores[["split", "example_id", "cluster_id"]].drop_duplicates().to_dict("records")
+    for row in rows:
+        number = int(row["example_id"][1:])
+        groups = {"answer_type": ANSWER_TYPES[number % 3], "domain": "out" if number % 5 == 0 else "in"}
+        groups |= {"question_type": "how many"} if number % 3 == 1 else {}
+        row |= {
+            "prediction": "a",
+            "references": ["a"],
+            "groups": groups if run.config["task"] == "vqa" else {},
+        }
+    return rows
+
+
+def write_run(
+    results: Path,
+    run: Run,
+    status: str = "done",
+    reason: str = "",
+    data: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Path:
+    """`data` replaces parts of what the status says about the data, `changes` parts of the written config."""
     folder = results / "runs" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     provenance = {
@@ -185,17 +220,21 @@ def write_run(results: Path, run: Run, status: str = "done", reason: str = "", *
         "extra_params": 0,
         "steps": 1000,
         "best_step": 800,
+        "data": DATA | (data or {}),
         "log_tail": [] if status == "done" else ["line one", "line two"],
     }
     (folder / "status.json").write_text(json.dumps(facts))
-    if status == "done":
-        make_scores(run).to_parquet(folder / "scores.parquet", index=False)
+    if status in USABLE:
+        scores = make_scores(run)
+        scores.to_parquet(folder / "scores.parquet", index=False)
+        lines = [json.dumps(row) for row in make_predictions(run, scores)]
+        (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n")
     return folder
 
 
 @pytest.fixture
 def fake() -> SimpleNamespace:
-    """plan(...), config(...), scores(run) and write(results, run, ...) to build a results folder from."""
+    """plan(...), config(...), scores(run) and write(results, run, ...), to build a results folder from."""
     return SimpleNamespace(plan=make_plan, config=make_config, scores=make_scores, write=write_run)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amad_bench.analysis.collect import SCORE_COLUMNS, collect, describe_inputs, describe_limit
+from amad_bench.analysis.collect import collect, describe_inputs, describe_limit
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
+from amad_bench.scoring.score_run import SCORE_COLUMNS
 
 VQA = (("vlt5", "vqa"),)
 
@@ -33,6 +34,10 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "signatures": "{}",
         "limit": "no data limit",
         "examples": "6000",
+        "features": "raw patches of regions",
+        "image_overlap": "none",
+        "tokenizer_sha256": "abcdef01",
+        "split_examples": '{"test": 240, "train": 6000, "validation": 200}',
         "inputs": "regions: boxes file, crop 8, max regions 8",
         "teacher_heads": 8,
         "student_heads": 2,
@@ -54,6 +59,32 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
     assert teacher["teacher_heads"] == 8
     assert pd.isna(teacher["student_heads"])
     assert pd.isna(teacher["teacher_id"])
+
+
+@pytest.mark.parametrize("without", ["a status", "data", "its data yet"])
+def test_what_a_run_did_not_write_about_its_data_is_unknown(fake, tmp_path, without):
+    run = fake.plan(cells=VQA).runs[0]
+    path = fake.write(tmp_path, run, status="out_of_memory") / "status.json"
+    status = json.loads(path.read_text())
+    if without == "a status":
+        path.unlink()
+    elif without == "data":
+        del status["data"]
+        path.write_text(json.dumps(status))
+    else:
+        path.write_text(json.dumps(status | {"data": {}}))
+    (row,) = collect(Plan([run]), tmp_path).runs.to_dict("records")
+    columns = ("features", "image_overlap", "tokenizer_sha256", "split_examples")
+    assert all(pd.isna(row[column]) for column in columns)
+
+
+def test_a_tokenizer_from_elsewhere_has_no_vocabulary_of_ours(fake, tmp_path):
+    run = fake.plan(cells=VQA).runs[0]
+    run.config["tokenizer"] = {"folder": "t5-base", "hash": "0123"}
+    fake.write(tmp_path, run)
+    runs = collect(Plan([run]), tmp_path).runs
+    assert pd.isna(runs["vocabulary"].item())
+    assert runs["tokenizer_sha256"].item() == "abcdef01"
 
 
 def test_scores_are_all_there_sorted_and_nothing_else(fake_results, fake):
@@ -210,6 +241,8 @@ def test_descriptions():
         == "limited to train 20, validation 2, test 3"
     )
     assert describe_inputs({"kind": "pixels", "size": 48, "patch": 8}) == "pixels: size 48, patch 8"
+    extracted = {"kind": "extracted", "model": "/home/me/vit-base", "model_hash": "0123456789ab", "rows": 6}
+    assert describe_inputs(extracted) == "extracted: model vit-base, model hash 01234567, rows 6"
 
 
 def test_values_survive_the_way_through_the_files(fake, tmp_path):

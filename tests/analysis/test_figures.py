@@ -7,7 +7,7 @@ from PIL import Image
 
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.figures import STYLE, _head_gap_figure, _looks, _losses_figure, figures
-from amad_bench.analysis.tables import results_table
+from amad_bench.analysis.results import results_table
 
 LOSSES = ["ce", "logit_kd", "one_to_one", "student_mean", "amad_kl"]
 
@@ -15,7 +15,7 @@ LOSSES = ["ce", "logit_kd", "one_to_one", "student_mean", "amad_kl"]
 @pytest.fixture(scope="module")
 def results(fake_results):
     tables = collect(*fake_results)
-    return results_table(tables.runs, tables.scores)
+    return results_table(tables.runs, tables.scores, tables.examples)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
-    results = results_table(tables.runs, tables.scores)
+    results = results_table(tables.runs, tables.scores, tables.examples)
     with matplotlib.rc_context(STYLE):
         figure = _head_gap_figure(results[results["primary"]], _looks(["ce", "amad_kl"]))
     (ax,) = figure.axes
@@ -86,7 +86,7 @@ def test_losses_without_a_score_are_absent(fake, tmp_path):
     for run in plan.runs:
         fake.write(tmp_path, run, status="diverged" if "student_mean" in run.id else "done")
     tables = collect(plan, tmp_path)
-    results = results_table(tables.runs, tables.scores)
+    results = results_table(tables.runs, tables.scores, tables.examples)
     with matplotlib.rc_context(STYLE):
         figure = _losses_figure(results[results["primary"] & results["mean"].notna()], _looks(LOSSES))
     (ax,) = figure.axes
@@ -95,6 +95,23 @@ def test_losses_without_a_score_are_absent(fake, tmp_path):
     ]
     assert "limited to train 2000, validation 200, test 300" in " ".join(ax.get_title().split())
     figures(results, tmp_path / "figures")
+
+
+def test_what_was_seen_and_shared_images_and_warnings_are_in_the_title(drawn):
+    flaws = {"features": "36 regions", "image_overlap": "train/test 1409", "warning": "few images"}
+    plain = drawn.query("family == 'vlt5' and task == 'vqa'")
+    for draw in (_losses_figure, _head_gap_figure):
+        with matplotlib.rc_context(STYLE):
+            (flawed,) = draw(plain.assign(**flaws), _looks(LOSSES)).axes
+            (without,) = draw(plain, _looks(LOSSES)).axes
+            (unknown,) = draw(plain.assign(features="unknown"), _looks(LOSSES)).axes
+        assert flawed.get_title().splitlines()[2:] == [
+            "36 regions",
+            "images in two splits: train/test 1409",
+            "few images",
+        ]
+        assert without.get_title().splitlines()[2:] == ["raw patches of regions"]
+        assert unknown.get_title().splitlines()[2:] == ["regions: boxes file, crop 8, max regions 8"]
 
 
 def test_titles_and_labels_do_not_run_into_each_other(drawn):
@@ -109,7 +126,10 @@ def test_titles_and_labels_do_not_run_into_each_other(drawn):
 
 def test_no_results_at_all_still_gives_files(fake, tmp_path):
     tables = collect(fake.plan(), tmp_path)
-    assert all(path.exists() for path in figures(results_table(tables.runs, tables.scores), tmp_path))
+    assert all(
+        path.exists()
+        for path in figures(results_table(tables.runs, tables.scores, tables.examples), tmp_path)
+    )
 
 
 def test_many_losses_have_distinct_looks():

@@ -5,13 +5,15 @@ import re
 import socket
 from decimal import ROUND_HALF_UP, Decimal
 
+import pandas as pd
 import pytest
 import typst
 
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.figures import figures
 from amad_bench.analysis.paper import paper
-from amad_bench.analysis.tables import comparisons_table, headroom_table, results_table
+from amad_bench.analysis.results import results_table
+from amad_bench.analysis.tables import comparisons_table, headroom_table
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
@@ -19,7 +21,7 @@ from amad_bench.runtime.files import write_table
 
 def publish(plan, runs_folder, out):
     tables = collect(plan, runs_folder)
-    results = results_table(tables.runs, tables.scores)
+    results = results_table(tables.runs, tables.scores, tables.examples)
     for name, frame in {
         "runs": tables.runs,
         "failures": tables.failures,
@@ -107,7 +109,35 @@ def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, sour
     assert printed(primary["mean"]) <= texts
     assert printed(primary["ci_low"]) <= texts
     assert not printed(results.query("metric == 'TER'")["mean"]) <= texts
-    assert {"amad_kl", "teacher", "no data limit", "pixels: size 48, patch 8", "inconclusive"} <= texts
+    assert {"amad_kl", "teacher", "no data limit", "raw patches of regions", "none", "inconclusive"} <= texts
+
+
+def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source, asked):
+    plan = fake.plan(cells=(("vlt5", "captioning"), ("blip", "vqa")), losses=("ce", "amad_kl"), seeds=1)
+    for run in plan.runs:
+        shared = {"train/test": 1409, "train/validation": 3} if "captioning" in run.id else {}
+        path = fake.write(tmp_path, run, data={"image_overlap": shared, "features": "few"}) / "scores.parquet"
+        own = pd.read_parquet(path)
+        own[own["example_id"] < "e0020"].to_parquet(path, index=False)
+    results = publish(plan, tmp_path, tmp_path)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    facts = json.loads(asked["sys_inputs"]["facts"])
+    scenes = {"dataset": "Scenes", "task": "Captioning"}
+    assert facts["overlaps"] == [
+        scenes | {"splits": "train/test", "images": "1,409"},
+        scenes | {"splits": "train/validation", "images": "3"},
+    ]
+    asked.pop("format")
+    (warned,) = set(results["warning"]) - {""}
+    sentences = typst.query(source, "strong", **asked)
+    assert "1,409" in sentences
+    for table in ("results", "comparisons"):
+        document = json.loads(typst.query(source, f"<{table}>", **asked))
+        texts = [item["text"] for item in nested(document) if isinstance(item.get("text"), str)]
+        assert texts.count("train/test 1409; train/validation 3") == 1
+        assert texts.count("none") == 1 + 4  # the other cell's images, and all pre-training
+        assert texts.count("few") == 2
+        assert texts.count(warned) == 1
 
 
 def printed(numbers):

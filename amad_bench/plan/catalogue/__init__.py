@@ -3,7 +3,7 @@
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """
 
-from amad_bench.plan.catalogue.datasets import DATASETS, Dataset, metrics_of, primary_metric
+from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, Dataset, metrics_of, primary_metric
 from amad_bench.plan.catalogue.families import FAMILIES, FIX, Family, ModelShape, model_shape
 from amad_bench.plan.catalogue.losses import LOSSES, Loss
 from amad_bench.plan.catalogue.metrics import EXTRA_METRICS, METRICS, TASKS, Metric, Task
@@ -18,6 +18,7 @@ __all__ = [
     "LAYER_MAPS",
     "LOSSES",
     "METRICS",
+    "MULTI30K_TESTS",
     "PREPARED_VERSION",
     "PRETRAINING",
     "PRETRAINING_AVAILABLE",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 TRAINING_VERSION = 1
-ANALYSIS_VERSION = 1  # of the tables, figures and paper that analysis/ makes of the runs' files
+ANALYSIS_VERSION = 2  # of the tables, figures and paper that analysis/ makes of the runs' files
 PREPARED_VERSION = 2  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training
 PRETRAINING_AVAILABLE = ("none",)

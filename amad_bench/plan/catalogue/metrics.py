@@ -31,7 +31,7 @@ METRICS: dict[str, Metric] = by_name(
     Metric("BLEU_lc", "BLEU (lower case)", scale=1.0, corpus=True),
     Metric("chrF2", "chrF2", scale=1.0, corpus=True),
     Metric("TER", "TER", scale=1.0, corpus=True),
-    Metric("METEOR", "METEOR"),
+    Metric("METEOR", "METEOR", corpus=True),
     Metric("SPICE", "SPICE"),
 )
 EXTRA_METRICS = ("METEOR", "SPICE")  # computed on request, by one job for all runs

@@ -1,0 +1,89 @@
+"""The command `amad-bench`; every rule of the Snakefile is one of its sub-commands."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from amad_bench.cli.bench import bench
+from amad_bench.cli.data import data, doctor, plan
+from amad_bench.cli.runs import clean, run, score, status
+from amad_bench.cli.tables import collect, compare, figures, paper
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.paths import DEFAULT_CONFIG
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 2 the user's mistake (a line each on stderr), 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+        sys.stdout.flush()
+    except UserError as error:
+        for message in error.messages:
+            print(f"amad-bench: error: {message}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader (head, less) has gone; nothing is left to say, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("amad-bench: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="amad-bench", description="A benchmark of distillation across head counts."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str, command: Callable[[argparse.Namespace], None], summary: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary)
+        sub.add_argument(
+            "--config", type=Path, default=DEFAULT_CONFIG, help="config file (default: %(default)s)"
+        )
+        sub.set_defaults(command=command)
+        return sub
+
+    add("plan", plan, "show which runs a config asks for").add_argument(
+        "--json", action="store_true", help="all runs with their configs, and what is skipped"
+    )
+    add(
+        "doctor",
+        doctor,
+        "check the files that a config needs: there, complete, as published, what they block",
+    )
+    which = add(
+        "data", data, "generate, read and prepare the data of a config"
+    ).add_mutually_exclusive_group()
+    which.add_argument("--run", metavar="ID", help="only what this run reads")
+    which.add_argument("--key", help="only this prepared form (as named by the Snakefile)")
+    for name, command, summary in (
+        ("run", run, "train one run, decode and score it"),
+        (
+            "score",
+            score,
+            "compute the config's `extra_metrics` of all runs; with --run decode and score one again",
+        ),
+    ):
+        sub = add(name, command, summary)
+        sub.add_argument(
+            "--run", metavar="ID", required=name == "run", help="id of a run, see `amad-bench plan --json`"
+        )
+        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the config's `device`")
+    add("collect", collect, "gather all runs into results/tables/{runs,scores,examples,failures}")
+    add("compare", compare, "make results/tables/{results,headroom,comparisons} from the collected tables")
+    add("figures", figures, "draw results/figures from the tables")
+    add("paper", paper, "compile paper/main.pdf from tables and figures")
+    measured = add("bench", bench, "measure speed and memory, into results/bench")
+    measured.add_argument("what", choices=("data",), help="data: an epoch of generated questions")
+    measured.add_argument("--records", type=int, default=100_000, help="questions (default: %(default)s)")
+    add("status", status, "show how many runs are done and how much is left")
+    add("clean", clean, "list run folders that are not in the plan, and remove them with --yes").add_argument(
+        "--yes", action="store_true", help="remove them"
+    )
+    return parser

@@ -1,0 +1,25 @@
+"""The command that measures: bench."""
+
+import argparse
+from pathlib import Path
+
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.paths import results_dir
+
+
+def bench(options: argparse.Namespace) -> None:
+    """Prints the measurements and writes them to results/bench/<what>.{parquet,csv}."""
+    import pandas as pd
+
+    from amad_bench.bench.data import bench_data
+    from amad_bench.runtime.files import write_table
+    from amad_bench.runtime.provenance import provenance
+
+    if options.records < 1000:
+        raise UserError(f"--records: {options.records} is too few to measure; expected at least 1000")
+    folder = results_dir() / "bench"
+    rows = bench_data(options.records, Path(folder / "data-files").resolve())
+    table = pd.DataFrame(rows)
+    machine = {key: provenance("cpu")[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
+    write_table(table.assign(**machine), folder / options.what)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))

@@ -1,0 +1,51 @@
+"""Commands about plans and data: plan, doctor, data."""
+
+import argparse
+import json
+
+from amad_bench.cli.common import planned
+from amad_bench.runtime.errors import UserError
+
+
+def plan(options: argparse.Namespace) -> None:
+    from amad_bench.plan.overview import overview
+
+    found = planned(options)
+    if options.json:
+        print(json.dumps(found.as_dict(), ensure_ascii=False))
+    else:
+        print(f"{options.config}: {overview(found)}")
+
+
+def doctor(options: argparse.Namespace) -> None:
+    from amad_bench.data.doctor import examine_files, examine_splits, files_report
+    from amad_bench.plan.schema import load_config
+
+    config = load_config(options.config)
+    findings = examine_files(config)
+    for line in [*files_report(findings), *examine_splits(config)]:
+        print(line)
+    bad = [finding for finding in findings if finding.state != "ok"]
+    if bad:
+        states = ", ".join(sorted({finding.state for finding in bad}))
+        raise UserError(f"{options.config}: {len(bad)} of {len(findings)} files are not as needed ({states})")
+
+
+def data(options: argparse.Namespace) -> None:
+    from amad_bench.data.prepare import prepare
+    from amad_bench.runtime.files import write_json_atomic
+    from amad_bench.runtime.paths import prepared_marker
+
+    asked = planned(options)
+    by_key = {run.data_key: run for run in asked.runs}
+    if options.run:
+        keys = [asked.run(options.run).data_key]
+    elif options.key and options.key not in by_key:
+        raise UserError(f"--key {options.key}: not in this plan; its keys: {', '.join(by_key)}")
+    else:
+        keys = [options.key] if options.key else list(by_key)
+    for key in keys:
+        folder = prepare(by_key[key].config)
+        if not prepared_marker(key).exists():  # a newer one would make Snakemake redo what depends on it
+            write_json_atomic(prepared_marker(key), {"prepared": str(folder)})
+        print(f"{key}: {folder}")

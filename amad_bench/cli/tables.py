@@ -1,0 +1,104 @@
+"""Commands about results: collect, compare, figures, paper."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amad_bench.cli.common import planned
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.paths import figures_dir, results_dir, tables_dir
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def collect(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.collect import collect as collect_runs
+    from amad_bench.runtime.files import write_json_atomic, write_table
+
+    plan = planned(options)
+    tables = collect_runs(plan, results_dir())
+    _forget_older_tables()
+    for name in ("runs", "scores", "examples", "failures"):
+        write_table(getattr(tables, name), tables_dir() / name)
+    stamp = {"name": plan.name, "hash": plan.hash}
+    write_json_atomic(_collected_plan(), stamp | plan.as_dict())  # last: now the tables are this plan's
+    failed = (tables.runs["status"] != "done").sum()
+    print(
+        f"{len(tables.runs)} runs, {failed} without result, {len(tables.scores)} scores; "
+        f"{len(plan.skipped)} combinations skipped"
+    )
+    for failure in tables.failures.to_dict("records"):
+        run = f"{failure['run_id']}: " if failure["run_id"] else ""  # an extra metric belongs to no run
+        print(f"{run}{failure['status']}: {failure['reason']}", file=sys.stderr)
+
+
+def _collected_plan() -> Path:
+    return results_dir() / "plan.json"
+
+
+def _forget_older_tables() -> None:
+    """What was made from the tables that are replaced must not pass for made from the new ones."""
+    _collected_plan().unlink(missing_ok=True)
+    for name in ("results", "headroom", "comparisons"):
+        for suffix in ("parquet", "csv"):
+            (tables_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
+    for name in ("losses", "head_gap"):
+        for suffix in ("pdf", "png"):
+            (figures_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def _refuse_other_tables(options: argparse.Namespace) -> None:
+    """UserError unless the tables were collected for this plan."""
+    from amad_bench.runtime.files import read_json
+
+    path, what_to_do = _collected_plan(), f"run `amad-bench collect --config {options.config}` first"
+    if not path.exists():
+        raise UserError(f"{path}: no such file, nothing is collected yet; {what_to_do}")
+    if read_json(path).get("hash") != planned(options).hash:
+        raise UserError(f"{path}: the tables were collected for another config (or version); {what_to_do}")
+
+
+def compare(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.results import results_table
+    from amad_bench.analysis.tables import comparisons_table, headroom_table
+    from amad_bench.runtime.files import write_table
+
+    _refuse_other_tables(options)
+    runs, scores = _table("runs"), _table("scores")
+    results = results_table(runs, scores, _table("examples"), planned(options).extra_metrics)
+    write_table(results, tables_dir() / "results")
+    write_table(headroom_table(runs, scores), tables_dir() / "headroom")
+    write_table(comparisons_table(runs, scores), tables_dir() / "comparisons")
+    axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads", "loss", "metric"]
+    shown = results.loc[results["primary"], [*axes, "mean", "ci_low", "ci_high"]]
+    print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+
+
+def figures(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.figures import figures as draw
+
+    _refuse_other_tables(options)
+    for path in draw(_table("results"), figures_dir()):
+        print(path)
+
+
+def paper(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.paper import paper as compile_paper
+
+    _refuse_other_tables(options)
+    print(compile_paper(results_dir()))
+
+
+def _table(name: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    path = tables_dir() / f"{name}.parquet"
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        before = "collect" if name in ("runs", "scores", "examples") else "compare"
+        raise UserError(f"{path}: no such table; run `amad-bench {before}` first") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no readable parquet file ({error}); delete it and collect again") from None
