@@ -1,0 +1,97 @@
+"""The table of results: mean over seeds and its interval, for every metric and part of the test data.
+
+Scores are in points: metric value times the scale in the catalogue. Every row says what the models saw of an
+image (features), which splits share images (image_overlap), and what is wrong with its score (warning).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from amad_bench.analysis.cells import CELL, DATA, EXTRA_METRICS_TASK, Cell, ScoreBook, cells, grouped
+from amad_bench.analysis.comparisons import NAN, estimate
+from amad_bench.plan import catalogue
+from amad_bench.scoring.corpus import warning
+
+ALL = "all"  # stands in the column `subset` for the whole split `test`
+SUBSET_GROUPS = ("answer_type", "domain")  # question types are too many for a table of results
+
+_Parts = dict[str, pd.Index | None]  # name in the column `subset` -> ids of its examples, None for all
+
+
+def results_table(
+    runs: pd.DataFrame, scores: pd.DataFrame, examples: pd.DataFrame, extra_metrics: Sequence[str] = ()
+) -> pd.DataFrame:
+    """One row per cell, loss (the teacher's first), subset and metric: mean over seeds and its 95 % interval.
+
+    subset: "all" (the split `test`), its parts by SUBSET_GROUPS, and every further test split by its name.
+    n_failed counts planned runs without that score; where all are, the row stays, with NaN. So it does for
+    `extra_metrics`, those asked for; others have rows where there are scores.
+    """
+    book = ScoreBook(scores)
+    rows = []
+    for cell in cells(runs):
+        shared = cell.axes | cell.data
+        metrics, subsets = _metrics(cell, book, extra_metrics), _subsets(cell, book, examples)
+        for loss, planned in cell.by_loss().items():
+            run_ids = planned["run_id"].tolist()
+            for split, parts in subsets.items():
+                for row in _scores_of(book, run_ids, split, parts, metrics):
+                    primary = row["metric"] == cell.primary_metric and row["subset"] == ALL
+                    rows.append(shared | {"loss": loss, "primary": primary} | row)
+    what = ["loss", "metric", "subset", "primary"]
+    measured = ["n_seeds", "n_failed", "n_examples", "mean", "ci_low", "ci_high", "warning"]
+    return pd.DataFrame(rows, columns=[*CELL, *DATA, *what, *measured])
+
+
+def _metrics(cell: Cell, book: ScoreBook, asked: Sequence[str]) -> list[str]:
+    """The metrics that every run has, then the extra ones that are asked for or that some run has."""
+    wanted = asked if cell.axes["task"] == EXTRA_METRICS_TASK else ()
+    extra = [name for name in catalogue.EXTRA_METRICS if name in wanted or book.having(cell.run_ids, name)]
+    return [*catalogue.metrics_of(cell.axes["task"], cell.axes["dataset"]), *extra]
+
+
+def _subsets(cell: Cell, book: ScoreBook, examples: pd.DataFrame) -> dict[str, _Parts]:
+    """By split, in the table's order."""
+    task, dataset = cell.axes["task"], cell.axes["dataset"]
+    of_test = examples.loc[
+        (examples["dataset"] == dataset)
+        & (examples["task"] == task)
+        & (examples["split"] == "test")
+        & examples["group"].isin(SUBSET_GROUPS)
+    ]
+    groups = sorted(grouped(of_test, ["group", "value"]), key=lambda found: tuple(found[0].values()))
+    parts: _Parts = {f"{of['group']}: {of['value']}": pd.Index(rows["example_id"]) for of, rows in groups}
+    further: dict[str, _Parts] = {split: {split: None} for split in book.further_tests(cell.run_ids)}
+    return {"test": {ALL: None, **parts}, **further}
+
+
+def _scores_of(
+    book: ScoreBook, run_ids: list[str], split: str, parts: _Parts, metrics: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The scores of some runs on each part of a split and on each metric."""
+    scored = {metric: book.having(run_ids, metric, split) for metric in metrics}
+    matrices = {metric: book.matrix(having, metric, split) for metric, having in scored.items() if having}
+    for subset, ids in parts.items():
+        for metric in metrics:
+            count, mean, low, high = 0, NAN, NAN, NAN
+            matrix = matrices.get(metric)
+            if matrix is not None and ids is not None:
+                matrix = matrix.part(ids)
+            if matrix is not None and not matrix.examples.empty:
+                count = len(matrix.examples)
+                mean, low, high = estimate(
+                    matrix.values, clusters=matrix.clusters, statistic=matrix.statistic
+                )
+            yield {
+                "metric": metric,
+                "subset": subset,
+                "n_seeds": len(scored[metric]),
+                "n_failed": len(run_ids) - len(scored[metric]),
+                "n_examples": count,
+                "mean": mean,
+                "ci_low": low,
+                "ci_high": high,
+                "warning": warning(metric, count) if count else "",
+            }

@@ -1,0 +1,77 @@
+"""Groups of test examples: taken from any run, the same in all of them."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from amad_bench.analysis.example_groups import EXAMPLE_COLUMNS, example_groups
+from amad_bench.runtime.errors import UserError
+
+CELLS = (("vlt5", "vqa"), ("blip", "vqa"), ("vlt5", "translation"))
+
+
+@pytest.fixture
+def finished(fake, tmp_path):
+    return [(run, fake.write(tmp_path, run)) for run in fake.plan(cells=CELLS, losses=("ce",), seeds=1).runs]
+
+
+def change(folder, line, text):
+    path = folder / "predictions.jsonl"
+    lines = path.read_text().splitlines()
+    lines[line] = text(json.loads(lines[line])) if callable(text) else text
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_row_per_example_and_group(finished):
+    table = example_groups(finished)
+    assert list(table.columns) == EXAMPLE_COLUMNS
+    assert len(table) == 240 * 2 + 80  # once for both families; no groups in translation, none of controls
+    assert set(zip(table["dataset"], table["task"], table["split"], strict=True)) == {
+        ("scenes", "vqa", "test")
+    }
+    of_one = table.query("example_id == 'e0010'").set_index("group")["value"].to_dict()
+    assert of_one == {"answer_type": "number", "domain": "out", "question_type": "how many"}
+
+
+def test_the_order_of_runs_does_not_matter(finished):
+    pd.testing.assert_frame_equal(example_groups(finished), example_groups(finished[::-1]))
+
+
+def test_further_test_splits_are_there(finished):
+    run, folder = finished[0]
+    change(folder, 3, lambda row: json.dumps(row | {"split": "test_2017_flickr"}))
+    table = example_groups([(run, folder)])
+    assert table.query("split == 'test_2017_flickr'")["example_id"].unique().tolist() == ["e0003"]
+
+
+def test_nothing_is_finished(finished):
+    for table in (example_groups([]), example_groups(finished[-1:])):
+        assert table.empty
+        assert list(table.columns) == EXAMPLE_COLUMNS
+
+
+def test_runs_that_disagree_are_refused(finished):
+    _, folder = finished[2]  # blip
+    change(folder, 7, lambda row: json.dumps(row | {"groups": {"answer_type": "other"}}))
+    with pytest.raises(
+        UserError, match=r"predictions\.jsonl: example 'e0007' of the split test.*delete"
+    ) as error:
+        example_groups(finished)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"split": "test", "example_id": "e0001"}', "\x00"])
+def test_damaged_predictions_name_the_file(finished, line):
+    _, folder = finished[0]
+    change(folder, 1, line)
+    with pytest.raises(
+        UserError, match=r"predictions\.jsonl: a JSON record per line .* was expected.*delete"
+    ):
+        example_groups(finished)
+
+
+def test_missing_predictions_name_the_file(finished):
+    (finished[0][1] / "predictions.jsonl").unlink()
+    with pytest.raises(UserError, match=r"predictions\.jsonl: .*FileNotFoundError"):
+        example_groups(finished)
