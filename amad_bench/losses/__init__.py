@@ -1,29 +1,29 @@
 """Distillation losses: one method, one file; `build_loss` makes them by name. Needs torch and numpy only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
-from amad_bench.losses.a2d import A2D, a2d_loss
-from amad_bench.losses.amad import Amad, alignment_weights, amad_loss, token_alignment_weights
+from amad_bench.losses.a2d import a2d_loss
+from amad_bench.losses.amad import alignment_weights, amad_loss, token_alignment_weights
 from amad_bench.losses.base import LayerLoss, LayerMap, TraceLoss
-from amad_bench.losses.ce import CrossEntropy, ce_loss
-from amad_bench.losses.head_mean import HeadMean, head_mean_loss
-from amad_bench.losses.hidden_mse import HiddenMse, hidden_mse_loss
-from amad_bench.losses.hungarian import Hungarian, hungarian_loss
-from amad_bench.losses.logit_kd import LogitKD, logit_kd_loss
-from amad_bench.losses.minilm import MiniLM, minilm_loss
-from amad_bench.losses.minilm_v2 import MiniLMv2, minilm_v2_loss
-from amad_bench.losses.one_to_one import OneToOne, one_to_one_loss
-from amad_bench.losses.random_alignment import RandomAlignment, random_alignment_loss
-from amad_bench.losses.shd import SqueezingHeads, shd_loss
-from amad_bench.losses.sinkhorn import Sinkhorn, sinkhorn_loss
-from amad_bench.losses.student_mean import StudentMean, student_mean_loss
-from amad_bench.losses.tinybert import TinyBert, tinybert_attention_loss
-from amad_bench.plan.catalogue import LOSSES, OptionSpec
+from amad_bench.losses.ce import ce_loss
+from amad_bench.losses.head_mean import head_mean_loss
+from amad_bench.losses.hidden_mse import hidden_mse_loss
+from amad_bench.losses.hungarian import hungarian_loss
+from amad_bench.losses.logit_kd import logit_kd_loss
+from amad_bench.losses.minilm import minilm_loss
+from amad_bench.losses.minilm_v2 import minilm_v2_loss
+from amad_bench.losses.one_to_one import one_to_one_loss
+from amad_bench.losses.random_alignment import random_alignment_loss
+from amad_bench.losses.shd import shd_loss
+from amad_bench.losses.sinkhorn import sinkhorn_loss
+from amad_bench.losses.student_mean import student_mean_loss
+from amad_bench.losses.tinybert import tinybert_attention_loss
+from amad_bench.plan.catalogue import LOSSES, Loss, OptionSpec
 from amad_bench.runtime.errors import did_you_mean
 
 __all__ = [
-    "IMPLEMENTATIONS",
     "a2d_loss",
     "alignment_weights",
     "amad_loss",
@@ -43,24 +43,6 @@ __all__ = [
     "tinybert_attention_loss",
     "token_alignment_weights",
 ]
-
-IMPLEMENTATIONS: Mapping[str, type[TraceLoss]] = {  # the same names as the catalogue's
-    "ce": CrossEntropy,
-    "logit_kd": LogitKD,
-    "one_to_one": OneToOne,
-    "head_mean": HeadMean,
-    "student_mean": StudentMean,
-    "random_alignment": RandomAlignment,
-    "hungarian": Hungarian,
-    "sinkhorn": Sinkhorn,
-    "minilm": MiniLM,
-    "minilm_v2": MiniLMv2,
-    "tinybert": TinyBert,
-    "a2d": A2D,
-    "shd": SqueezingHeads,
-    "hidden_mse": HiddenMse,
-    "amad": Amad,
-}
 
 
 def build_loss(
@@ -88,10 +70,15 @@ def build_loss(
         _check_option(name, key, value, record.options[key])
     if clash := record.clash(options):
         raise ValueError(f"loss {name!r}: {clash}")
-    implementation = IMPLEMENTATIONS[name]
+    implementation = implementation_of(record)
     if issubclass(implementation, LayerLoss):
         return implementation(sites, layer_map, **given, **record.complete(options))
     return implementation(**record.complete(options))
+
+
+def implementation_of(record: Loss) -> type[TraceLoss]:
+    """The class behind a record of the catalogue."""
+    return getattr(import_module(f"amad_bench.losses.{record.name}"), record.implementation)
 
 
 def _check_option(loss: str, key: str, value: Any, spec: OptionSpec) -> None:

@@ -90,16 +90,18 @@ def _rows_of_mse(options: Mapping[str, Any]) -> str:
 class Loss:
     """A way to distil.
 
-    base: what is trained beside it. "none": nothing, it is the cross-entropy itself; "ce": cross-entropy;
-    "logit_kd": cross-entropy and logit distillation. needs: the parts of a trace that it reads: "logits"; of
-    the configured sites "probs" (attention maps), "scores", "queries", "keys", "values", "output_weight" (of
-    the teacher); of their stacks "hidden" (layer outputs).
+    implementation: its class in amad_bench/losses/<name>.py. base: what is trained beside it: "none" (it is
+    the cross-entropy itself), "ce" (cross-entropy) or "logit_kd" (cross-entropy and logit distillation).
+    needs: the parts of a trace that it reads: "logits"; of the configured sites "probs" (attention maps),
+    "scores", "queries", "keys", "values", "output_weight" (of the teacher); of their stacks "hidden" (layer
+    outputs).
     labelled_by: the option whose value is in the label (amad_kl). clash_of: why options that are fine one by
     one cannot go together. seeded: draws something once, from the run's `init` seed, which `build_loss` takes
     as `seed`.
     """
 
     name: str
+    implementation: str
     base: str
     needs: tuple[str, ...]
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
@@ -159,10 +161,11 @@ _HEAD_REDUCTION = OptionSpec(str, "sum", ("sum", "mean"))
 _MAP_DISTANCE = OptionSpec(str, "kl", ("kl", "mse"))
 
 LOSSES: dict[str, Loss] = by_name(
-    Loss("ce", "none", ()),
-    Loss("logit_kd", "ce", ("logits",), {"temperature": OptionSpec(float, 2.0, above=0.0)}),
+    Loss("ce", "CrossEntropy", "none", ()),
+    Loss("logit_kd", "LogitKD", "ce", ("logits",), {"temperature": OptionSpec(float, 2.0, above=0.0)}),
     Loss(
         "one_to_one",
+        "OneToOne",
         "logit_kd",
         ("probs",),
         {
@@ -172,20 +175,32 @@ LOSSES: dict[str, Loss] = by_name(
         },
         supports_shapes=_equal_heads_unless_dropped,
     ),
-    Loss("head_mean", "logit_kd", ("probs",), {"distance": _MAP_DISTANCE}),
+    Loss("head_mean", "HeadMean", "logit_kd", ("probs",), {"distance": _MAP_DISTANCE}),
     Loss(
-        "student_mean", "logit_kd", ("probs",), {"variant": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION}
+        "student_mean",
+        "StudentMean",
+        "logit_kd",
+        ("probs",),
+        {"variant": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
     ),
     Loss(
         "random_alignment",
+        "RandomAlignment",
         "logit_kd",
         ("probs",),
         {"variant": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
         seeded=True,
     ),
-    Loss("hungarian", "logit_kd", ("probs",), {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION}),
+    Loss(
+        "hungarian",
+        "Hungarian",
+        "logit_kd",
+        ("probs",),
+        {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
+    ),
     Loss(
         "sinkhorn",
+        "Sinkhorn",
         "logit_kd",
         ("probs",),
         {
@@ -195,9 +210,10 @@ LOSSES: dict[str, Loss] = by_name(
             "head_reduction": _HEAD_REDUCTION,
         },
     ),
-    Loss("minilm", "logit_kd", ("probs", "values"), supports_shapes=_minilm),
+    Loss("minilm", "MiniLM", "logit_kd", ("probs", "values"), supports_shapes=_minilm),
     Loss(
         "minilm_v2",
+        "MiniLMv2",
         "logit_kd",
         ("queries", "keys", "values"),
         {"relation_heads": OptionSpec(int, 8, minimum=1)},
@@ -205,6 +221,7 @@ LOSSES: dict[str, Loss] = by_name(
     ),
     Loss(
         "tinybert",
+        "TinyBert",
         "logit_kd",
         ("scores", "hidden"),
         {"attention": OptionSpec(bool, True)},
@@ -212,6 +229,7 @@ LOSSES: dict[str, Loss] = by_name(
     ),
     Loss(
         "a2d",
+        "A2D",
         "logit_kd",
         ("probs",),
         {
@@ -222,14 +240,16 @@ LOSSES: dict[str, Loss] = by_name(
     ),
     Loss(
         "shd",
+        "SqueezingHeads",
         "logit_kd",
         ("probs", "values", "output_weight"),
         {"head_reduction": _HEAD_REDUCTION},
         supports_shapes=_no_fewer_teacher_heads,
     ),
-    Loss("hidden_mse", "logit_kd", ("hidden",)),
+    Loss("hidden_mse", "HiddenMse", "logit_kd", ("hidden",)),
     Loss(
         "amad",
+        "Amad",
         "logit_kd",
         ("probs",),
         {
