@@ -116,6 +116,7 @@ def _axes(run: Run) -> dict[str, Any]:
         "vocabulary": config["tokenizer"].get("vocabulary"),  # None: the tokenizer was not trained here
         "teacher_heads": model["heads"] if is_teacher else config["teacher"]["heads"],
         "student_heads": None if is_teacher else model["heads"],
+        "assistant": None if is_teacher else _assistant(config["teacher"]["assistant"]),
         "fix": config["fix"],
         "teacher_pretraining": config["teacher_pretraining"],
         "pretraining": config["pretraining"],
@@ -134,6 +135,11 @@ def _axes(run: Run) -> dict[str, Any]:
         "versions": _compact(config["versions"]),
         "data_hash": config["dataset"]["hash"],
     }
+
+
+def _assistant(assistant: Mapping[str, Any] | None) -> str | None:
+    """What stood between teacher and student, e.g. "amad_kl with 4 heads"."""
+    return f"{assistant['loss']} with {assistant['heads']} heads" if assistant else None
 
 
 def describe_limit(limit: Mapping[str, int] | None) -> str:

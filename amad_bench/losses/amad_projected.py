@@ -16,8 +16,8 @@ from torch import Tensor
 from amad_bench.losses.base import Aligned
 from amad_bench.losses.maps import EPSILON, Maps, check_choice, kl_distance, without_autocast
 from amad_bench.losses.mixture import aligned, mixture
+from amad_bench.plan.catalogue.losses import LARGEST_PROJECTED_MAP
 
-LARGEST_MAP = 4096
 NOISE = 0.01  # the spread of W S around S, in units of |S|
 
 
@@ -41,10 +41,11 @@ def check_projection(variant: str, projection: tuple[Tensor, Tensor] | None, sha
 def _cells(queries: int, keys: int) -> int:
     """queries * keys. Raises ValueError where that is too many for a matrix over pairs of cells."""
     cells = queries * keys
-    if cells > LARGEST_MAP:
+    limit = LARGEST_PROJECTED_MAP
+    if cells > limit:
         raise ValueError(
             f"variant 'projected' would need a matrix of {cells:,} x {cells:,} = {cells**2:,} numbers for "
-            f"maps of {queries} x {keys}, more than {LARGEST_MAP:,} x {LARGEST_MAP:,}; use kl, mse or token"
+            f"maps of {queries} x {keys}, more than {limit:,} x {limit:,}; use kl, mse or token"
         )
     return cells
 

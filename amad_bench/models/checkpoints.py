@@ -20,6 +20,12 @@ def save_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
         save_file(_tensors(model), temporary, metadata={"heads": str(shape["heads"])})
 
 
+def save_parameters(module: nn.Module, path: Path) -> None:
+    """Writes the state dict of something that is no model: a loss with parameters of its own."""
+    with atomic_file(path) as temporary:
+        save_file(module.state_dict(), temporary)
+
+
 def load_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
     """Loads strictly: a missing or unexpected key, or another head count, is a UserError naming the file."""
     try:

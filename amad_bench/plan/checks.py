@@ -16,8 +16,8 @@ from amad_bench.plan.catalogue import (
     PRETRAINING,
     PRETRAINING_AVAILABLE,
     TASKS,
-    Loss,
 )
+from amad_bench.plan.loss_checks import check_losses
 from amad_bench.plan.messages import UNION_TAGS, shown
 from amad_bench.plan.raw import (
     cells_of,
@@ -32,7 +32,6 @@ from amad_bench.plan.raw import (
 from amad_bench.runtime.errors import did_you_mean
 
 ROLES = ("teacher", "student")
-TAKEN_LABELS = {label: loss.name for loss in LOSSES.values() for label in loss.labels}
 
 
 def check_meaning(raw: Mapping[Any, Any]) -> list[str]:
@@ -42,7 +41,7 @@ def check_meaning(raw: Mapping[Any, Any]) -> list[str]:
         *_models(raw),
         *_heads(raw),
         *_pretraining(raw),
-        *_losses(raw),
+        *check_losses(raw),
         *_sites(raw),
         *_layer_map(raw),
         *_cells(raw),
@@ -130,41 +129,6 @@ def _pretraining(raw: Mapping[Any, Any]) -> Iterator[str]:
                 yield f"{where}: {value!r} is not available yet; available now: {available}"
             elif isinstance(value, str) and value not in PRETRAINING:
                 yield unknown_name(where, "pre-training", value, PRETRAINING_AVAILABLE)
-
-
-def _losses(raw: Mapping[Any, Any]) -> Iterator[str]:
-    labels: dict[str, str] = {}
-    for index, entry in enumerate(list_at(raw, "losses")):
-        where = f"losses[{index}]"
-        name = mapping_at({"entry": entry}, "entry").get("name")
-        if not isinstance(name, str):
-            continue
-        if name not in LOSSES:
-            yield unknown_name(f"{where}.name", "loss", name, LOSSES)
-            continue
-        loss = LOSSES[name]
-        problems = list(check_options(where, entry, loss.options, ("name", "label", "weights")))
-        yield from problems
-        yield from _loss_weights(f"{where}.weights", loss, mapping_at(entry, "weights"))
-        if not problems and (clash := loss.clash(entry)):
-            yield f"{where}: {clash}"
-        label = entry.get("label") or loss.label(entry)
-        if label == "teacher":
-            yield f"{where}.label: tables call the teacher 'teacher'; choose another label"
-        elif name == "ce" and "label" in entry:
-            yield f"{where}.label: tables find the student without distillation by its label ce; remove it"
-        elif isinstance(label, str) and label in TAKEN_LABELS and label not in (name, loss.label(entry)):
-            yield f"{where}.label: {label!r} stands for the loss {TAKEN_LABELS[label]}; choose another label"
-        elif isinstance(label, str) and label in labels:
-            yield f"{where}: {labels[label]} is labelled {label!r} too; remove it or give it a `label:`"
-        labels.setdefault(str(label), where)
-
-
-def _loss_weights(where: str, loss: Loss, weights: Mapping[Any, Any]) -> Iterator[str]:
-    for key in weights:
-        if key not in loss.weighted_parts:
-            hint = did_you_mean(key, loss.weighted_parts)
-            yield f"{where}.{key}: {loss.name} has the weights {', '.join(loss.weighted_parts)}.{hint}"
 
 
 def _attention_losses(raw: Mapping[Any, Any]) -> list[str]:

@@ -112,7 +112,7 @@ def _expand_cell(
 ) -> tuple[dict[str, Run], list[Run], list[Skip]]:
     """The cell's teachers by id, its students, and the losses that cannot be trained there."""
     teachers: dict[str, Run] = {}
-    students: list[Run] = []
+    students: dict[str, Run] = {}
     skipped: list[Skip] = []
     axes = product(
         config.heads.teacher, config.pretraining.teacher, config.heads.student, config.pretraining.student
@@ -124,24 +124,46 @@ def _expand_cell(
             for replicate in replicates
         ]
         for entry in config.losses:
-            reason = _unsupported(config, cell, entry, own_teachers[0], heads)
+            reason = _unsupported(config, cell, entry, own_teachers[0].config["model"], heads)
             if reason:
                 name = f"{cell.family}-{cell.task}-{cell.dataset}-h{teacher_heads}to{heads}"
                 skipped.append(Skip(f"{name}-{entry.shown_label}", reason))
                 continue
             teachers |= {teacher.id: teacher for teacher in own_teachers}
-            students += [
-                _student(config, cell, shared, teacher, entry, heads, pretraining, replicate)
-                for replicate, teacher in zip(range(config.replicates), cycle(own_teachers), strict=False)
-            ]
-    return teachers, students, skipped
+            for replicate, teacher in zip(range(config.replicates), cycle(own_teachers), strict=False):
+                source = teacher
+                if entry.assistant:
+                    of_assistant = _labelled(config, entry.assistant.loss)
+                    source = _student(
+                        *(config, cell, shared, teacher, teacher, of_assistant),
+                        *(entry.assistant.heads, pretraining, replicate),
+                    )
+                    students[source.id] = source
+                student = _student(
+                    config, cell, shared, teacher, source, entry, heads, pretraining, replicate
+                )
+                students[student.id] = student
+    return teachers, list(students.values()), skipped
 
 
-def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: Run, heads: int) -> str:
-    """Why a loss cannot be trained between these two models; "" when it can."""
+def _labelled(config: Config, label: str) -> LossEntry:
+    return next(entry for entry in config.losses if entry.shown_label == label)
+
+
+def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: dict[str, Any], heads: int) -> str:
+    """Why a loss cannot be trained between this teacher and a student with `heads` heads; "" when it can."""
     student = _model(config, config.models[cell.family].student, heads)
-    teacher_shape = model_shape(cell.family, cell.task, teacher.config["model"])
-    student_shape = model_shape(cell.family, cell.task, student)
+    if entry.assistant:
+        assistant = _model(config, config.models[cell.family].student, entry.assistant.heads)
+        first = _labelled(config, entry.assistant.loss)
+        if reason := _unsupported(config, cell, first, teacher, entry.assistant.heads):
+            return f"its assistant cannot be trained: {reason}"
+        teacher = assistant
+    inputs = config.models[cell.family].inputs.model_dump()
+    sites = config.sites.get(cell.family)
+    teacher_shape, student_shape = (
+        model_shape(cell.family, cell.task, model, inputs, sites) for model in (teacher, student)
+    )
     supported, reason = LOSSES[entry.name].supports(teacher_shape, student_shape, entry.options)
     return "" if supported else reason
 
@@ -171,19 +193,22 @@ def _student(
     cell: Cell,
     shared: dict[str, Any],
     teacher: Run,
+    source: Run,
     entry: LossEntry,
     heads: int,
     pretraining: str,
     replicate: int,
 ) -> Run:
+    """source: what it learns from, the teacher or an assistant."""
     loss = LOSSES[entry.name]
     student_config = {
         **shared,
         "kind": "student",
         "model": _model(config, config.models[cell.family].student, heads),
         "teacher": {
-            "run_id": teacher.id if loss.needs else None,  # a `ce` student is not redone with its teacher
+            "run_id": source.id if loss.needs else None,  # a `ce` student is not redone with its teacher
             "heads": teacher.config["model"]["heads"],
+            "assistant": entry.assistant.model_dump() if entry.assistant else None,
         },
         "pretraining": pretraining,
         "teacher_pretraining": teacher.config["pretraining"],

@@ -138,11 +138,19 @@ class Weights(Closed):
     attention: NotNegative = 1.0
 
 
+class Assistant(Closed):
+    """A student with `heads` heads, trained with the loss labelled `loss`: it is the teacher."""
+
+    heads: Count
+    loss: str
+
+
 class LossEntry(Open):
     """label: tells two entries of one loss apart. weights: overrides for this loss."""
 
     name: str
     label: Label | None = None
+    assistant: Assistant | None = None
     weights: dict[str, NotNegative] = {}
 
     @property

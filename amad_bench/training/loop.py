@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad_bench.data.batches import padding_share, training_order
+from amad_bench.data.batches import make_batch, padding_share, training_order
 from amad_bench.data.loader import batches
 from amad_bench.data.task_data import TaskData
+from amad_bench.losses.diagnostics import describe_alignment
 from amad_bench.models.trace import Trace, record
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.progress import progress
+from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
 from amad_bench.training.distill import Objective
 
@@ -41,7 +43,6 @@ def train(
     objective: Objective,
     data: TaskData,
     options: dict[str, Any],
-    sites: list[str],
     seeds: dict[str, int],
     device: torch.device,
     log_path: Path,
@@ -49,16 +50,17 @@ def train(
     description: str,
     workers: int = 0,
 ) -> Trained:
-    """Trains `model` in place and leaves the best validation weights in it.
+    """Trains `model` in place, with the parameters that `objective` has, and leaves the best weights in both.
 
     `options`: the canonical config's `training`. `teacher_trace` gets a batch's rows and the batch.
     `workers`: processes that read images; the result does not depend on it. The step log (JSON lines) holds
-    every loss part unweighted, the share of padding, and every validation. Weights are chosen by the share of
-    validation target tokens predicted right (teacher forcing), the earlier step on a tie. Raises
-    RunFailed("diverged") when the loss is not finite.
+    every loss part unweighted, the share of padding, how heads are aligned, and every validation. Weights are
+    chosen by the share of validation target tokens predicted right (teacher forcing), the earlier step on a
+    tie. Raises RunFailed("diverged") when the loss is not finite.
     """
     started = time.perf_counter()
     steps = options["steps"]
+    _materialise(objective, model, data, device, teacher_trace)
     optimizer = torch.optim.AdamW(
         _parameter_groups(model, objective, options["weight_decay"]),
         lr=options["learning_rate"],
@@ -73,18 +75,21 @@ def train(
     generator = np.random.default_rng(seeds["data_order"])
     order = training_order(data.train, options["batch"], steps, generator)
     loader = batches(data.train, data.images, order, device, workers)
-    best_score, best_step, best_weights = -1.0, 0, {}
+    best_score, best_step, best_weights = -1.0, 0, ({}, {})
+    alignment: dict[str, Tensor] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     with (
         log_path.open("w", encoding="utf-8") as log,
-        record(model, sites) as recorder,
+        record(model, objective.sites, objective.needs_hidden) as recorder,
         progress(steps, description) as bar,
     ):
         for step, (rows, batch) in enumerate(loader, start=1):
             model.train()
             student = recorder.trace(model(**batch), labels=batch["labels"])
-            total, parts = objective(teacher_trace(rows, batch) if teacher_trace else None, student)
+            teacher = teacher_trace(rows, batch) if teacher_trace else None
+            epoch = 1 + (step - 1) * options["batch"] // len(data.train)
+            total, parts = objective(teacher, student, epoch)
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             norm = nn.utils.clip_grad_norm_(parameters, options["clip"])
@@ -92,7 +97,18 @@ def train(
             optimizer.step()
             schedule.step()
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
-                _log_step(log, step, rate, total, norm, parts, padding_share(batch))
+                row = {
+                    "step": step,
+                    "learning_rate": rate,
+                    "loss": total.item(),
+                    "gradient_norm": norm.item(),
+                }
+                row |= {name: part.item() for name, part in parts.items()}
+                _refuse_infinite(row)
+                row |= {"padding_share": padding_share(batch)}
+                row |= describe_alignment(objective.alignment, alignment)
+                alignment = dict(objective.alignment)
+                _write(log, row)
             if step in evaluate_at:
                 accuracy, loss = token_accuracy_and_loss(
                     model, data.validation, data.images, device, workers=workers
@@ -100,27 +116,39 @@ def train(
                 _write(log, {"step": step, "validation_token_accuracy": accuracy, "validation_loss": loss})
                 if accuracy > best_score:
                     best_score, best_step = accuracy, step
-                    best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+                    best_weights = (_copy(model), _copy(objective))
                 bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
             bar.update()
-    model.load_state_dict(best_weights)
+    model.load_state_dict(best_weights[0])
+    objective.load_state_dict(best_weights[1])
     return Trained(best_step, steps, time.perf_counter() - started)
 
 
-def _log_step(
-    log: Any,
-    step: int,
-    rate: float,
-    total: Tensor,
-    norm: Tensor,
-    parts: dict[str, Tensor],
-    padding: float,
+def _materialise(
+    objective: Objective,
+    model: nn.Module,
+    data: TaskData,
+    device: torch.device,
+    teacher_trace: Callable[[np.ndarray, dict[str, Tensor]], Trace] | None,
 ) -> None:
-    row = {"step": step, "learning_rate": rate, "loss": total.item(), "gradient_norm": norm.item()}
-    row |= {name: part.item() for name, part in parts.items()} | {"padding_share": padding}
+    """Parameters of the loss must be there before the optimizer is; their sizes are those of an example."""
+    if teacher_trace is None:
+        return
+    rows = np.arange(min(2, len(data.train)))
+    batch = make_batch(data.train, data.images, rows, device)
+    with evaluating(model), torch.no_grad():
+        with record(model, objective.sites, objective.needs_hidden) as recorder:
+            student = recorder.trace(model(**batch), labels=batch["labels"])
+        objective.materialise(teacher_trace(rows, batch), student)
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def _refuse_infinite(row: dict[str, Any]) -> None:
     if not all(math.isfinite(value) for value in row.values()):
-        raise RunFailed("diverged", f"loss or gradient is not finite at step {step}: {row}")
-    _write(log, row)
+        raise RunFailed("diverged", f"loss or gradient is not finite at step {row['step']}: {row}")
 
 
 def _write(log: Any, row: dict[str, Any]) -> None:

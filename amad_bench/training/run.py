@@ -12,7 +12,7 @@ from torch import nn
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.task_data import TaskData
 from amad_bench.models.build import build_model
-from amad_bench.models.checkpoints import load_weights, save_weights
+from amad_bench.models.checkpoints import load_weights, save_parameters, save_weights
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, RunFailed, UserError
 from amad_bench.runtime.files import exclusive, read_json, write_json_atomic
@@ -24,7 +24,14 @@ from amad_bench.training.predict import predict_and_score
 from amad_bench.training.status import RunStatus, peak_memory_mib
 from amad_bench.training.teacher_cache import TeacherOutputs
 
-RESULTS = ("steps.jsonl", "predictions.jsonl", "scores.parquet", "model.safetensors", "tokenizer.json")
+RESULTS = (
+    "steps.jsonl",
+    "predictions.jsonl",
+    "scores.parquet",
+    "model.safetensors",
+    "loss.safetensors",
+    "tokenizer.json",
+)
 
 
 def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
@@ -115,8 +122,7 @@ def _train(
 ) -> Trained:
     config = run.config
     loss = config["loss"]
-    objective = Objective(loss).to(device)
-    status.facts["extra_params"] = sum(p.numel() for p in objective.parameters())
+    objective = Objective(loss, config["seeds"]["init"])
     print(f"{run.id}: {objective}", flush=True)
     examples = config["training"]["examples"]
     if examples != "all":
@@ -126,17 +132,25 @@ def _train(
                 f"{len(data.train)}; lower it or write all"
             )
         data = replace(data, train=data.train.first(examples))
-    sites = list(loss["sites"]) if "attention" in objective.weights else []
+    if loss["options"].get("variant") == "projected" and data.train.mostly_padding:
+        varying = [site for site in objective.sites if site != "vision.self"]
+        if varying:
+            raise UserError(
+                f"loss {loss['label']} needs maps of one size, but at {varying[0]} the batches of "
+                f"{config['dataset']['name']} have lengths of their own; use kl, mse or token"
+            )
     teacher_trace = None
     if objective.needs_teacher:
         teacher = _teacher(run, data).to(device)
-        teacher_trace = TeacherOutputs(teacher, data.train, data.images, sites, device).trace
-    return train(
+        outputs = TeacherOutputs(
+            teacher, data.train, data.images, objective.sites, device, objective.needs_hidden
+        )
+        teacher_trace = outputs.trace
+    trained = train(
         model=model,
         objective=objective,
         data=data,
         options=config["training"],
-        sites=sites,
         seeds=config["seeds"],
         device=device,
         log_path=run_dir(run.id) / "steps.jsonl",
@@ -144,20 +158,24 @@ def _train(
         description=run.id,
         workers=workers,
     )
+    status.facts["extra_params"] = sum(p.numel() for p in objective.parameters())
+    if status.facts["extra_params"]:
+        save_parameters(objective, run_dir(run.id) / "loss.safetensors")
+    return trained
 
 
 def _teacher(run: Run, data: TaskData) -> nn.Module:
     """The finished teacher, frozen; RunFailed("teacher_failed") when it did not end well."""
-    if run.teacher_id is None:
+    if run.needs is None:
         raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
-    folder = run_dir(run.teacher_id)
+    folder = run_dir(run.needs)
     if not (folder / "status.json").is_file():
         raise UserError(
-            f"{folder}: the teacher of {run.id} is not trained; run `amad-bench run --run {run.teacher_id}`"
+            f"{folder}: the teacher of {run.id} is not trained; run `amad-bench run --run {run.needs}`"
         )
     status = read_json(folder / "status.json")
     if status["status"] not in USABLE:
-        raise RunFailed("teacher_failed", f"teacher {run.teacher_id}: {status['status']}: {status['reason']}")
+        raise RunFailed("teacher_failed", f"teacher {run.needs}: {status['status']}: {status['reason']}")
     config = read_json(folder / "run.json")["config"]
     teacher = _fresh_model(config, data)
     load_weights(teacher, folder / "model.safetensors", config["model"])

@@ -22,10 +22,16 @@ class TeacherOutputs:
     else by running the teacher on their batch."""
 
     def __init__(
-        self, model: nn.Module, split: Split, images: ImageTable, sites: Sequence[str], device: torch.device
+        self,
+        model: nn.Module,
+        split: Split,
+        images: ImageTable,
+        sites: Sequence[str],
+        device: torch.device,
+        hidden: bool = False,
     ):
         self.model = model.eval()
-        self.sites, self.device = sites, device
+        self.sites, self.hidden, self.device = sites, hidden, device
         self.stored: Trace | None = None
         if split.mostly_padding:  # its batches have lengths of their own, which stored outputs would not fit
             return
@@ -44,7 +50,7 @@ class TeacherOutputs:
 
     @torch.no_grad()
     def _forward(self, batch: dict[str, Tensor]) -> Trace:
-        with record(self.model, self.sites) as recorder:
+        with record(self.model, self.sites, self.hidden) as recorder:
             return recorder.trace(self.model(**batch), labels=batch["labels"])
 
 
@@ -60,7 +66,8 @@ def _map(trace: Trace, function) -> Trace:
         return replace(old, **{name: apply(value) for name, value in named.items() if value is not None})
 
     sites = {site: [layer(old) for old in layers] for site, layers in trace.sites.items()}
-    return Trace(apply(trace.logits_BLV), apply(trace.labels_BL), sites)
+    hidden = {stack: [apply(layer_BLd) for layer_BLd in layers] for stack, layers in trace.hidden.items()}
+    return Trace(apply(trace.logits_BLV), apply(trace.labels_BL), sites, hidden)
 
 
 _PER_EXAMPLE = tuple(f.name for f in fields(LayerTrace) if f.name not in ("scale", "output_weight_HDd"))

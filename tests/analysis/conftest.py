@@ -73,7 +73,7 @@ def make_config(
         "fix": "inner_width",
         "teacher": None
         if is_teacher
-        else {"run_id": None if loss == "ce" else teacher_id, "heads": heads[0]},
+        else {"run_id": None if loss == "ce" else teacher_id, "heads": heads[0], "assistant": None},
         "pretraining": "none",
         "teacher_pretraining": None if is_teacher else "none",
         "loss": {

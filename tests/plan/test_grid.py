@@ -366,3 +366,38 @@ def test_workers_are_no_part_of_a_run(raw: Raw, planned) -> None:
     before = planned(raw)
     raw["workers"] = 2
     assert planned(raw).by_id.keys() == before.by_id.keys()
+
+
+def via(raw: Raw, **loss: object) -> Raw:
+    raw = deepcopy(raw)
+    raw["losses"].append({"label": "via_4", "assistant": {"heads": 4, "loss": "amad_kl"}, **loss})
+    return raw
+
+
+def test_assistants_are_runs_of_their_own_and_shared(raw: Raw, planned) -> None:
+    """Two entries with one assistant train it once; the others keep their identity."""
+    before = planned(raw)
+    with_one = planned(via(raw, name="amad"))
+    with_two = planned(via(via(raw, name="amad"), name="logit_kd", label="kd_via_4"))
+    assert before.by_id.keys() <= with_one.by_id.keys() <= with_two.by_id.keys()
+    per_entry = 2 * 2  # cells and replicates
+    assert len(with_one.runs) == len(before.runs) + 2 * per_entry  # students and their assistants
+    assert len(with_two.runs) == len(with_one.runs) + per_entry
+
+
+def test_an_assistant_that_cannot_be_trained_skips_what_it_would_teach(raw: Raw, planned) -> None:
+    raw["losses"] = [{"name": "ce"}, {"name": "one_to_one"}]
+    plan = planned(via(raw, name="head_mean", assistant={"heads": 4, "loss": "one_to_one"}))
+    reasons = {skip.cell: skip.reason for skip in plan.skipped}
+    assert reasons["vlt5-vqa-scenes-h8to2-via_4"].startswith("its assistant cannot be trained: one_to_one")
+
+
+def test_only_the_configured_sites_matter_for_a_loss(raw: Raw, planned) -> None:
+    """A projection of BLIP's 577 x 577 maps is refused, of its short decoder maps not."""
+    raw["losses"] = [{"name": "ce"}, {"name": "amad", "variant": "projected"}]
+    raw["models"]["blip"]["inputs"] = {"kind": "pixels", "size": 384, "patch": 16}
+    (skip,) = planned(raw).skipped
+    assert skip.cell == "blip-captioning-scenes-h8to2-amad_projected"
+    assert "332,929 x 332,929" in skip.reason
+    raw["sites"]["blip"] = ["decoder.self"]
+    assert planned(raw).skipped == []

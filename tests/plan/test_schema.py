@@ -295,3 +295,27 @@ def test_extra_metrics_are_known(raw: Raw, errors: Errors, planned: Any) -> None
     assert only(errors(raw)).startswith(
         "extra_metrics[1]: unknown extra metric 'SPICY'. Did you mean 'SPICE'"
     )
+
+
+def test_an_assistant_is_another_loss_of_the_config(raw: Raw, errors: Errors, load: Any) -> None:
+    entry = {"name": "amad", "label": "via_4", "assistant": {"heads": 4, "loss": "amad_kl"}}
+    raw["losses"].append(entry)
+    assert load(raw).losses[-1].shown_label == "via_4"
+    entry["assistant"] = {"heads": 4, "loss": "amad_lk"}
+    assert only(errors(raw)).startswith(
+        "losses[4].assistant.loss: unknown label of a loss without an assistant"
+    )
+    entry["assistant"] = {"heads": 4, "loss": "via_4"}  # itself
+    assert only(errors(raw)).startswith("losses[4].assistant.loss: unknown label")
+    entry["assistant"] = {"heads": 7, "loss": "amad_kl"}
+    assert [line.split(": ")[0] for line in errors(raw)] == ["losses[4].assistant.heads"] * 2  # both families
+    entry["assistant"] = {"heads": 4, "loss": "amad_kl"}
+    del entry["label"]
+    assert any("a loss taught by an assistant needs a label of its own" in line for line in errors(raw))
+    raw["losses"][4] = {"name": "ce", "assistant": {"heads": 4, "loss": "amad_kl"}}
+    assert any("ce has no teacher, hence no assistant" in line for line in errors(raw))
+
+
+def test_options_that_clash_are_reported(raw: Raw, errors: Errors) -> None:
+    raw["losses"].append({"name": "amad", "variant": "mse", "row_reduction": "sum"})
+    assert only(errors(raw)).startswith("losses[4]: row_reduction: sum is for the variants with rows")

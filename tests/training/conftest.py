@@ -26,7 +26,7 @@ losses:
   - {{name: ce}}
   - {{name: logit_kd}}
   - {{name: amad, variant: kl, temperature: {temperature}}}
-sites: {{vlt5: [encoder.self], blip: [vision.self]}}
+{more_losses}sites: {{vlt5: [encoder.self], blip: [vision.self]}}
 cells:
   - family: vlt5
     task: vqa
@@ -46,14 +46,16 @@ cells:
 
 @pytest.fixture
 def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """tiny_plan(rate=..., temperature=..., data_seed=...) -> Plan; results go below tmp_path."""
+    """tiny_plan(rate=..., temperature=..., data_seed=..., more_losses=YAML lines) -> Plan; results go below
+    tmp_path."""
     monkeypatch.chdir(tmp_path)
 
-    def plan(rate: str = "1.0e-3", temperature: float = 1.0, data_seed: int = 0) -> Plan:
+    def plan(
+        rate: str = "1.0e-3", temperature: float = 1.0, data_seed: int = 0, more_losses: str = ""
+    ) -> Plan:
         path = tmp_path / "tiny.yaml"
-        path.write_text(
-            CONFIG.format(rate=rate, temperature=temperature, data_seed=data_seed), encoding="utf-8"
-        )
+        text = CONFIG.format(rate=rate, temperature=temperature, data_seed=data_seed, more_losses=more_losses)
+        path.write_text(text, encoding="utf-8")
         return expand(load_config(path))
 
     return plan

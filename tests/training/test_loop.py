@@ -39,7 +39,7 @@ def test_schedule_rises_then_falls_to_zero():
 )
 def test_weight_decay_groups(kind, decayed, free):
     model = tiny_model(kind)
-    objective = Objective({"name": "ce", "label": "ce", "options": {}, "weights": {"ce": 1.0}})
+    objective = Objective({"name": "ce", "label": "ce", "options": {}, "weights": {"ce": 1.0}, "sites": []})
     kept, excluded = ({id(p) for p in group["params"]} for group in _parameter_groups(model, objective, 0.01))
     names = dict(model.named_parameters())
     assert id(names[decayed]) in kept
@@ -64,7 +64,6 @@ def test_the_best_validation_weights_are_kept(tiny_plan, tmp_path, monkeypatch):
         objective=Objective(config["loss"]),
         data=data,
         options={**config["training"], "evaluations": 3},
-        sites=[],
         seeds=config["seeds"],
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",
@@ -87,7 +86,6 @@ def test_training_learns_and_logs_each_part(tiny_plan, tmp_path):
         objective=Objective(config["loss"]),
         data=data,
         options=options,
-        sites=[],
         seeds=config["seeds"],
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",
@@ -113,7 +111,6 @@ def test_neither_workers_nor_evaluations_in_between_change_training(tiny_plan, t
             objective=Objective(config["loss"]),
             data=data,
             options={**config["training"], "evaluations": evaluations},
-            sites=[],
             seeds=config["seeds"],
             device=torch.device("cpu"),
             log_path=path,
@@ -137,7 +134,6 @@ def test_the_share_of_padding_is_logged(tiny_plan, tmp_path):
         objective=Objective(config["loss"]),
         data=data,
         options={**config["training"], "steps": 1, "batch": len(data.train), "evaluations": 1},
-        sites=[],
         seeds=config["seeds"],
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",

@@ -1,7 +1,7 @@
 """Model families, and a model's shape as far as attention losses must know it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from amad_bench.plan.catalogue.options import by_name
@@ -49,19 +49,32 @@ FAMILIES: dict[str, Family] = by_name(
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A model as far as attention losses must know it; every dict is keyed by site."""
+    """A model as far as attention losses must know it; every dict is keyed by site.
+
+    tokens: queries of the sites at which they are as many as keys, and the same for all examples.
+    """
 
     family: str
     heads: dict[str, int]
     layers: dict[str, int]
     width: dict[str, int]
     head_size: dict[str, int]
+    tokens: dict[str, int] = field(default_factory=dict)
 
 
-def model_shape(family: str, task: str, model: Mapping[str, Any]) -> ModelShape:
-    """model: the `model` part of a canonical run config (layers, width, heads, head_size, ...)."""
-    sites = FAMILIES[family].sites[task]
+def model_shape(
+    family: str,
+    task: str,
+    model: Mapping[str, Any],
+    inputs: Mapping[str, Any] | None = None,
+    sites: Sequence[str] | None = None,
+) -> ModelShape:
+    """model, inputs: those parts of a canonical run config; sites: those that are compared (None: all)."""
+    chosen = FAMILIES[family].sites[task] if sites is None else sites
     by_site = {
-        key: dict.fromkeys(sites, int(model[key])) for key in ("heads", "layers", "width", "head_size")
+        key: dict.fromkeys(chosen, int(model[key])) for key in ("heads", "layers", "width", "head_size")
     }
-    return ModelShape(family=family, **by_site)
+    tokens = {}
+    if inputs and inputs["kind"] == "pixels" and "vision.self" in chosen:
+        tokens["vision.self"] = (inputs["size"] // inputs["patch"]) ** 2 + 1
+    return ModelShape(family=family, tokens=tokens, **by_site)

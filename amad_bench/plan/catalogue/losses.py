@@ -10,6 +10,8 @@ from amad_bench.plan.catalogue.options import OptionSpec, by_name
 Supports = Callable[[ModelShape, ModelShape, Mapping[str, Any]], tuple[bool, str]]
 Clash = Callable[[Mapping[str, Any]], str]
 
+LARGEST_PROJECTED_MAP = 4096  # cells; the projection has the square of that many parameters
+
 
 def _always(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
     return True, ""
@@ -72,6 +74,17 @@ def _no_fewer_teacher_heads(
             return False, (
                 f"shd merges teacher heads into student heads, but at {site} the teacher has {heads} heads "
                 f"and the student {student.heads[site]}"
+            )
+    return True, ""
+
+
+def _projectable(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
+    for site, tokens in student.tokens.items():
+        cells = tokens**2
+        if options["variant"] == "projected" and cells > LARGEST_PROJECTED_MAP:
+            return False, (
+                f"amad's variant projected would need a matrix of {cells:,} x {cells:,} numbers at {site}, "
+                f"more than {LARGEST_PROJECTED_MAP:,} x {LARGEST_PROJECTED_MAP:,}"
             )
     return True, ""
 
@@ -261,6 +274,7 @@ LOSSES: dict[str, Loss] = by_name(
             "row_reduction": OptionSpec(str, "mean", ("mean", "sum")),
         },
         labelled_by="variant",
+        supports_shapes=_projectable,
         clash_of=_rows_of_mse,
     ),
 )
