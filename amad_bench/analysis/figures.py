@@ -4,7 +4,6 @@ Drawn from the results table only. Colours and markers go with the loss, in all 
 """
 
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -18,23 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from amad_bench.analysis.cells import CELL, TEACHER, grouped, seen_images
+from amad_bench.analysis.drawing import STYLE, write_figure
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
-from amad_bench.runtime.files import write_bytes_atomic
 
 HEADS = ["teacher_heads", "student_heads"]
 MARKERS = "osD^vPXp<>*h"
 GREY = "0.35"
 WIDTH = 3.6  # inches of a panel: two of them fill a page's width, three are needed only for large sweeps
-STYLE: dict[Any, Any] = {
-    **sns.axes_style("whitegrid"),
-    **sns.plotting_context("paper"),
-    "pdf.fonttype": 42,  # text stays text
-    "savefig.dpi": 200,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8.5,
-    "legend.frameon": False,
-}
 Look = tuple[tuple[float, float, float], str]  # colour, marker
 
 
@@ -46,15 +36,10 @@ def figures(results: pd.DataFrame, folder: Path) -> list[Path]:
     drawn: Any = results[results["primary"] & results["mean"].notna()]
     looks = _looks([loss for loss in dict.fromkeys(drawn["loss"]) if loss != TEACHER])
     with matplotlib.rc_context(STYLE):
-        made = {"losses": _losses_figure(drawn, looks), "head_gap": _head_gap_figure(drawn, looks)}
-        paths = []
-        for name, figure in made.items():
-            for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-                content = BytesIO()
-                figure.savefig(content, format=suffix, metadata=metadata)  # without a date: equal bytes
-                paths.append(folder / f"{name}.{suffix}")
-                write_bytes_atomic(paths[-1], content.getvalue())
-    return paths
+        return [
+            *write_figure(_losses_figure(drawn, looks), folder / "losses"),
+            *write_figure(_head_gap_figure(drawn, looks), folder / "head_gap"),
+        ]
 
 
 def _looks(losses: list[str]) -> dict[str, Look]:

@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the config's `device`")
     add("collect", collect, "gather all runs into results/tables/{runs,scores,examples,failures}")
     add("compare", compare, "make results/tables/{results,headroom,comparisons} from the collected tables")
-    add("figures", figures, "draw results/figures from the tables")
+    add("figures", figures, "draw results/figures from the tables").add_argument(
+        "--run", metavar="ID", help="draw which head teaches which in this run instead"
+    )
     add("paper", paper, "compile paper/main.pdf from tables and figures")
     measured = add("bench", bench, "measure speed and memory, into results/bench")
     measured.add_argument("what", choices=("data",), help="data: an epoch of generated questions")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import figures_dir, results_dir, tables_dir
+from amad_bench.runtime.paths import figures_dir, results_dir, run_dir, tables_dir
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +77,13 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def figures(options: argparse.Namespace) -> None:
+    if options.run:
+        from amad_bench.analysis.alignments import draw_alignments
+
+        run = planned(options).run(options.run)
+        for path in draw_alignments(run_dir(run.id), figures_dir()):
+            print(path)
+        return
     from amad_bench.analysis.figures import figures as draw
 
     _refuse_other_tables(options)
