@@ -12,14 +12,21 @@ def bench(options: argparse.Namespace) -> None:
     import pandas as pd
 
     from amad_bench.bench.data import bench_data
+    from amad_bench.bench.losses import bench_losses
     from amad_bench.runtime.files import write_table
     from amad_bench.runtime.provenance import provenance
 
-    if options.records < 1000:
-        raise UserError(f"--records: {options.records} is too few to measure; expected at least 1000")
     folder = results_dir() / "bench"
-    rows = bench_data(options.records, Path(folder / "data-files").resolve())
-    table = pd.DataFrame(rows)
     machine = {key: provenance("cpu")[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
+    if options.what == "data":
+        if options.records < 1000:
+            raise UserError(f"--records: {options.records} is too few to measure; expected at least 1000")
+        rows = bench_data(options.records, Path(folder / "data-files").resolve())
+    else:
+        if options.threads < 1:
+            raise UserError(f"--threads: {options.threads} cannot compute; expected at least 1")
+        rows = bench_losses(options.threads)
+        machine["threads"] = options.threads
+    table = pd.DataFrame(rows)
     write_table(table.assign(**machine), folder / options.what)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))

@@ -8,7 +8,7 @@ doi 10.1609/aaai.v38i7.28583. Per sample, over valid cells, with t_h and s_g the
     mse:       sum_h | t_h/|t_h| - sum_g a_hg s_g/|s_g| |^2             eq. 4-6
     kl:        sum_h KL(t_h || sum_g a_hg s_g)                          by query rows, eq. 9
     projected: as kl, with S~ = ReLU(S W^T + b) in place of S           eq. 11; amad_projected.py
-    token:     as kl, with an alignment of its own for each query row   eq. 12; amad_token.py
+    token:     as kl, with an alignment of its own for each query row   eq. 12
 
 Domain: attention probabilities, every valid row sums to 1. Any numbers of heads H and G. The gradient passes
 through a_hg unless `detach_alignment`. Every a_hg is positive, so a student that copies distinct teacher
@@ -26,10 +26,9 @@ from amad_bench.losses.amad_projected import (
     projected_loss,
     projected_maps,
 )
-from amad_bench.losses.amad_token import token_alignment, token_loss
 from amad_bench.losses.base import Aligned, AlignedMapLoss, LayerMap, LayerPair, LazyParameters
-from amad_bench.losses.maps import check_choice, prepare, valid_cells
-from amad_bench.losses.mixture import mixture_loss, softmax_of_similarity
+from amad_bench.losses.maps import check_choice, valid_cells
+from amad_bench.losses.mixture import MaskedMaps, mixture_loss, softmax_of_similarity
 
 VARIANTS = ("kl", "mse", "projected", "token")
 
@@ -88,10 +87,8 @@ def alignment_weights(
     Masks and errors as in `amad_loss`. At temperature 1 no weight exceeds e / (e + G - 1).
     """
     mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
-    return softmax_of_similarity(
-        maps.teacher_BHQK.flatten(2), maps.student_BGQK.flatten(2), similarity, temperature
-    )
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    return softmax_of_similarity(maps, similarity, temperature)[0][:, 0].to(maps.precision)
 
 
 def token_alignment_weights(
@@ -106,7 +103,8 @@ def token_alignment_weights(
 ) -> Tensor:
     """a_BQHG: `alignment_weights` of each query row by itself; 1/G in rows without a valid cell."""
     mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return token_alignment(prepare(teacher_BHQK, student_BGQK, mask_B1QK), similarity, temperature)
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    return softmax_of_similarity(maps, similarity, temperature, by_row=True)[0].to(maps.precision)
 
 
 def amad_over_cells(
@@ -127,22 +125,16 @@ def amad_over_cells(
     if variant == "mse" and row_reduction == "sum":
         raise ValueError("row_reduction 'sum' is for the variants with rows; 'mse' flattens the map")
     check_projection(variant, projection, teacher_BHQK.shape)
-    maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
-    if variant == "token":
-        weights_BQHG = token_alignment(maps, similarity, temperature)
-        if detach_alignment:
-            weights_BQHG = weights_BQHG.detach()
-        return token_loss(maps, weights_BQHG, mask_B1QK, head_reduction, row_reduction)
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
     if projection is not None:
-        maps = projected_maps(maps, mask_B1QK, projection)
-    weights_BHG = softmax_of_similarity(
-        maps.teacher_BHQK.flatten(2), maps.student_BGQK.flatten(2), similarity, temperature
-    )
+        maps = projected_maps(maps, projection)
+    weights_BRHG, products = softmax_of_similarity(maps, similarity, temperature, by_row=variant == "token")
     if detach_alignment:
-        weights_BHG = weights_BHG.detach()
+        weights_BRHG = weights_BRHG.detach()
     if projection is not None:
-        return projected_loss(maps, weights_BHG, head_reduction, row_reduction)
-    return mixture_loss(maps, weights_BHG, variant, head_reduction, row_reduction)
+        return projected_loss(maps, weights_BRHG[:, 0], head_reduction, row_reduction)
+    distance = "mse" if variant == "mse" else "kl"
+    return mixture_loss(maps, weights_BRHG, distance, head_reduction, row_reduction, products)
 
 
 class Amad(AlignedMapLoss):

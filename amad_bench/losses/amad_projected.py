@@ -14,8 +14,15 @@ import torch
 from torch import Tensor
 
 from amad_bench.losses.base import Aligned
-from amad_bench.losses.maps import EPSILON, Maps, check_choice, kl_distance, without_autocast
-from amad_bench.losses.mixture import aligned, mixture
+from amad_bench.losses.maps import (
+    EPSILON,
+    check_choice,
+    kl_distance,
+    prepare,
+    valid_rows,
+    without_autocast,
+)
+from amad_bench.losses.mixture import MaskedMaps, aligned
 from amad_bench.plan.catalogue.losses import LARGEST_PROJECTED_MAP
 
 NOISE = 0.01  # the spread of W S around S, in units of |S|
@@ -60,21 +67,25 @@ def initial_projection(queries: int, keys: int) -> tuple[Tensor, Tensor]:
     return weight_nn, torch.full((cells,), 1 / keys)
 
 
-def projected_maps(maps: Maps, mask_B1QK: Tensor | None, projection: tuple[Tensor, Tensor]) -> Maps:
-    """The maps with S~ in place of S, 0 in masked cells; in the maps' precision."""
-    weight_nn, bias_n = (part.to(maps.student_BGQK) for part in projection)
+def projected_maps(maps: MaskedMaps, projection: tuple[Tensor, Tensor]) -> MaskedMaps:
+    """The maps with S~ in place of S; full precision, and 0 in masked cells."""
+    teacher_BHQK, student_BGQK, _ = prepare(*maps)
+    weight_nn, bias_n = (part.to(student_BGQK) for part in projection)
     with without_autocast(bias_n.device):
-        projected_BGn = torch.relu(maps.student_BGQK.flatten(2) @ weight_nn.mT + bias_n)
-    projected_BGQK = projected_BGn.view_as(maps.student_BGQK)
-    if mask_B1QK is not None:
-        projected_BGQK = projected_BGQK.masked_fill(~mask_B1QK, 0.0)
-    return maps._replace(student_BGQK=projected_BGQK)
+        projected_BGn = torch.relu(student_BGQK.flatten(2) @ weight_nn.mT + bias_n)
+    projected_BGQK = projected_BGn.view_as(student_BGQK)
+    if maps.mask_B1QK is not None:
+        projected_BGQK = projected_BGQK.masked_fill(~maps.mask_B1QK, 0.0)
+    return MaskedMaps(teacher_BHQK, projected_BGQK, maps.mask_B1QK)
 
 
-def projected_loss(maps: Maps, weights_BHG: Tensor, head_reduction: str, row_reduction: str) -> Aligned:
+def projected_loss(maps: MaskedMaps, weights_BHG: Tensor, head_reduction: str, row_reduction: str) -> Aligned:
     """KL of each teacher head to its mixture of `projected_maps`, whose rows are made distributions."""
     check_choice("row_reduction", row_reduction, ("mean", "sum"))
-    mixture_BHQK = mixture(maps, weights_BHG)
+    weights_BHG = weights_BHG.to(maps.precision)
+    with without_autocast(weights_BHG.device):
+        mixture_BHQK = (weights_BHG @ maps.student_BGQK.flatten(2)).view_as(maps.teacher_BHQK)
     mixture_BHQK = mixture_BHQK / mixture_BHQK.sum(-1, keepdim=True).clamp_min(EPSILON)
-    distance_BH = kl_distance(maps.teacher_BHQK, mixture_BHQK, maps.rows_B, row_reduction)
-    return aligned(distance_BH, maps.rows_B, weights_BHG, head_reduction)
+    rows_B = valid_rows(maps.mask_B1QK, maps.teacher_BHQK).sum(1)
+    distance_BH = kl_distance(maps.teacher_BHQK, mixture_BHQK, rows_B, row_reduction)
+    return aligned(distance_BH, rows_B, weights_BHG, head_reduction)

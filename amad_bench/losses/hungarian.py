@@ -15,18 +15,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amad_bench.losses.base import Aligned, AlignedMapLoss
+from amad_bench.losses.chunked import head_products
 from amad_bench.losses.maps import (
     EPSILON,
     Maps,
     check_choice,
     kl_distance,
     mse_distance,
-    norms,
     prepare,
     valid_cells,
     without_autocast,
 )
-from amad_bench.losses.mixture import DISTANCES, aligned, normalised_products
+from amad_bench.losses.mixture import DISTANCES, aligned, cosines
 
 
 def hungarian_loss(
@@ -74,15 +74,13 @@ def hungarian_over_cells(
 
 def pairwise_distances(maps: Maps, distance: str) -> Tensor:
     """D of every teacher head to every student head (B, H, G), without a map per pair."""
+    if distance == "mse":
+        unit = cosines(head_products(maps.teacher_BHQK, maps.student_BGQK, None))
+        students_BRG = unit.student_BRGG.diagonal(dim1=-2, dim2=-1)
+        squares_BRHG = unit.teacher_squares_BRH[..., :, None] + students_BRG[..., None, :]
+        return (squares_BRHG - 2 * unit.cross_BRHG)[:, 0]
     teacher_BHN, student_BGN = maps.teacher_BHQK.flatten(2), maps.student_BGQK.flatten(2)
     with without_autocast(teacher_BHN.device):
-        if distance == "mse":
-            squares_BH, squares_BG = (
-                (torch.linalg.vector_norm(maps_BHN, dim=-1) / norms(maps_BHN)).square()  # 1, or 0 for no mass
-                for maps_BHN in (teacher_BHN, student_BGN)
-            )
-            products_BHG = normalised_products(teacher_BHN, student_BGN)
-            return squares_BH[:, :, None] + squares_BG[:, None, :] - 2 * products_BHG
         negative_entropy_BH = -torch.special.entr(teacher_BHN).sum(-1)
         cross_BHG = teacher_BHN @ student_BGN.clamp_min(EPSILON).log().mT
         return (negative_entropy_BH[:, :, None] - cross_BHG) / maps.rows_B.clamp_min(1)[:, None, None]

@@ -77,9 +77,14 @@ def valid_cells(
     return mask
 
 
+def full_precision_type(first: Tensor, second: Tensor) -> torch.dtype:
+    """float64 where one of them is, else float32."""
+    return torch.float64 if torch.float64 in (first.dtype, second.dtype) else torch.float32
+
+
 def full_precision(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Both in float64 where one of them is, else both in float32."""
-    dtype = torch.float64 if torch.float64 in (first.dtype, second.dtype) else torch.float32
+    dtype = full_precision_type(first, second)
     return first.to(dtype), second.to(dtype)
 
 
@@ -90,17 +95,22 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext()
 
 
+def valid_rows(mask_B1QK: Tensor | None, maps_BHQK: Tensor) -> Tensor:
+    """rows_BQ, bool: query rows with a valid cell."""
+    batch, _, queries, keys = maps_BHQK.shape
+    if mask_B1QK is None:
+        return torch.ones(batch, queries, dtype=torch.bool, device=maps_BHQK.device)
+    return mask_B1QK.expand(batch, 1, queries, keys)[:, 0].any(-1)
+
+
 def prepare(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None) -> Maps:
     """Full precision, and 0 in place of whatever masked cells hold (inf and NaN included; no gradient)."""
     teacher_BHQK, student_BGQK = full_precision(teacher_BHQK, student_BGQK)
-    batch, _, queries, keys = teacher_BHQK.shape
-    if mask_B1QK is None:
-        return Maps(teacher_BHQK, student_BGQK, teacher_BHQK.new_full((batch,), queries))
-    # where, not a product with the mask: 0 * inf is NaN, and where sends a gradient of exactly 0 there.
-    teacher_BHQK = torch.where(mask_B1QK, teacher_BHQK, 0.0)
-    student_BGQK = torch.where(mask_B1QK, student_BGQK, 0.0)
-    rows_B = mask_B1QK.expand(batch, 1, queries, keys).any(-1).sum((1, 2))
-    return Maps(teacher_BHQK, student_BGQK, rows_B.to(teacher_BHQK.dtype))
+    if mask_B1QK is not None:
+        # where, not a product with the mask: 0 * inf is NaN, and where sends a gradient of exactly 0 there.
+        teacher_BHQK = torch.where(mask_B1QK, teacher_BHQK, 0.0)
+        student_BGQK = torch.where(mask_B1QK, student_BGQK, 0.0)
+    return Maps(teacher_BHQK, student_BGQK, valid_rows(mask_B1QK, teacher_BHQK).sum(1).to(teacher_BHQK.dtype))
 
 
 def kl_distance(

@@ -1,69 +1,116 @@
 """What losses share that compare each teacher head with a mixture of student heads: weights and distances.
 
-Axes as in maps.py. `weights_BHG` sum to 1 over the student heads G.
+Axes as in maps.py and chunked.py: `weights_BRHG` sum to 1 over the student heads G, for whole maps (R = 1) or
+for each query row (R = Q).
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from amad_bench.losses.base import Aligned
+from amad_bench.losses.chunked import HeadProducts, head_products, mixture_kl
 from amad_bench.losses.maps import (
-    Maps,
+    EPSILON,
     check_choice,
-    kl_distance,
-    norms,
+    full_precision_type,
     reduce_heads_and_batch,
-    without_autocast,
+    valid_rows,
 )
 
 DISTANCES = ("kl", "mse")  # of a teacher head to a mixture of student heads
 SIMILARITIES = ("cosine", "l1")
 
 
-def normalised_products(left_BHN: Tensor, right_BGN: Tensor, order: int = 2) -> Tensor:
-    """<l/|l|, r/|r|> of all pairs (..., H, G); normalised after the product, so that no map is copied."""
-    scales_BHG = norms(left_BHN, order)[..., :, None] * norms(right_BGN, order)[..., None, :]
-    return left_BHN @ right_BGN.mT / scales_BHG
+class MaskedMaps(NamedTuple):
+    """Maps as they came: of any floating type, with anything in masked cells."""
+
+    teacher_BHQK: Tensor
+    student_BGQK: Tensor
+    mask_B1QK: Tensor | None  # broadcasts to (B, 1, Q, K); None = every cell is valid
+
+    @property
+    def precision(self) -> torch.dtype:
+        return full_precision_type(self.teacher_BHQK, self.student_BGQK)
+
+
+class Cosines(NamedTuple):
+    """In float64."""
+
+    cross_BRHG: Tensor
+    student_BRGG: Tensor
+    teacher_squares_BRH: Tensor  # of the teacher's unit vectors: 1, or less below the floor of norms
+
+
+def cosines(products: HeadProducts) -> Cosines:
+    teacher_BRH = _norms(products.teacher_BRH)
+    student_BRG = _norms(products.student_BRGG.diagonal(dim1=-2, dim2=-1))
+    return Cosines(
+        products.cross_BRHG / _outer(teacher_BRH, student_BRG),
+        products.student_BRGG / _outer(student_BRG, student_BRG),
+        products.teacher_BRH / teacher_BRH.square(),
+    )
+
+
+def _norms(squares: Tensor) -> Tensor:
+    """At least EPSILON; the gradient at 0 is 0, where that of a square root is infinite."""
+    return squares.clamp_min(EPSILON**2).sqrt()
+
+
+def _outer(left_BRH: Tensor, right_BRG: Tensor) -> Tensor:
+    return left_BRH[..., :, None] * right_BRG[..., None, :]
 
 
 def softmax_of_similarity(
-    teacher_BHN: Tensor, student_BGN: Tensor, similarity: str, temperature: float
-) -> Tensor:
-    """a_BHG, the softmax over student heads of the similarity of vectors; any leading axes.
+    maps: MaskedMaps, similarity: str, temperature: float, by_row: bool = False
+) -> tuple[Tensor, HeadProducts]:
+    """weights_BRHG, the softmax over student heads of the similarity of vectors, in float64; and the products
+    that it is made of.
 
     Raises ValueError for an unknown similarity and for a temperature that is not above 0.
     """
     check_choice("similarity", similarity, SIMILARITIES)
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature}")
-    with without_autocast(teacher_BHN.device):
-        similarity_BHG = normalised_products(
-            teacher_BHN, student_BGN, order=2 if similarity == "cosine" else 1
-        )
-        return torch.softmax(similarity_BHG / temperature, dim=-1)
+    products = head_products(*maps, by_row=by_row, l1=similarity == "l1")
+    if products.teacher_l1_BRH is not None and products.student_l1_BRG is not None:
+        norms = products.teacher_l1_BRH.clamp_min(EPSILON), products.student_l1_BRG.clamp_min(EPSILON)
+        similarity_BRHG = products.cross_BRHG / _outer(*norms)
+    else:
+        similarity_BRHG = cosines(products).cross_BRHG
+    return torch.softmax(similarity_BRHG / temperature, dim=-1), products
 
 
 def mixture_loss(
-    maps: Maps, weights_BHG: Tensor, distance: str, head_reduction: str, row_reduction: str = "mean"
+    maps: MaskedMaps,
+    weights_BRHG: Tensor,
+    distance: str,
+    head_reduction: str,
+    row_reduction: str = "mean",
+    products: HeadProducts | None = None,
 ) -> Aligned:
     """Distance of each teacher head to its mixture of student heads, for any weights that sum to 1 over G.
 
+    `mse` takes weights of whole maps; it needs the products of whole maps and takes them if none are given.
     Raises ValueError for unknown names of the distance and the reductions.
     """
     check_choice("variant", distance, DISTANCES)
     check_choice("row_reduction", row_reduction, ("mean", "sum"))
+    rows_BQ = valid_rows(maps.mask_B1QK, maps.teacher_BHQK)
+    rows_B = rows_BQ.sum(1)
     if distance == "mse":
-        with without_autocast(weights_BHG.device):
-            distance_BH = _gram_mse(maps, weights_BHG)
+        distance_BH = gram_mse(products or head_products(*maps), weights_BRHG)
     else:
-        distance_BH = kl_distance(maps.teacher_BHQK, mixture(maps, weights_BHG), maps.rows_B, row_reduction)
-    return aligned(distance_BH, maps.rows_B, weights_BHG, head_reduction)
-
-
-def mixture(maps: Maps, weights_BHG: Tensor) -> Tensor:
-    """m_BHQK = sum_g a_hg s_g."""
-    with without_autocast(weights_BHG.device):
-        return (weights_BHG @ maps.student_BGQK.flatten(2)).view_as(maps.teacher_BHQK)
+        distance_BH = mixture_kl(*maps, weights_BRHG)
+        if row_reduction == "mean":
+            distance_BH = distance_BH / rows_B.clamp_min(1)[:, None]
+    if weights_BRHG.shape[1] == 1:
+        alignment_BHG = weights_BRHG[:, 0]
+    else:  # the mean over valid rows
+        counted_BQHG = weights_BRHG * rows_BQ[:, :, None, None]
+        alignment_BHG = counted_BQHG.sum(1) / rows_B.clamp_min(1)[:, None, None]
+    return aligned(distance_BH.to(maps.precision), rows_B, alignment_BHG.to(maps.precision), head_reduction)
 
 
 def aligned(distance_BH: Tensor, rows_B: Tensor, alignment_BHG: Tensor, head_reduction: str) -> Aligned:
@@ -72,16 +119,12 @@ def aligned(distance_BH: Tensor, rows_B: Tensor, alignment_BHG: Tensor, head_red
     return Aligned(reduce_heads_and_batch(distance_BH, rows_B, head_reduction), alignment_BHG, rows_B > 0)
 
 
-def _gram_mse(maps: Maps, weights_BHG: Tensor) -> Tensor:
-    """`mse` per head (B, H) in its Gram form, with ^ for unit maps:
+def gram_mse(products: HeadProducts, weights_BRHG: Tensor) -> Tensor:
+    """| t^_h - sum_g a_hg s^_g |^2 per head (B, H) of unit maps ^, in its Gram form:
 
-    |t^_h|^2 - 2 sum_g a_hg <t^_h, s^_g> + sum_gm a_hg a_hm <s^_g, s^_m>. It cancels near zero (7e-5 in
-    float32 where the truth is 0), so it is accumulated in float64.
+    |t^_h|^2 - 2 sum_g a_hg <t^_h, s^_g> + sum_gm a_hg a_hm <s^_g, s^_m>
     """
-    teacher_BHN = maps.teacher_BHQK.flatten(2).double()
-    student_BGN = maps.student_BGQK.flatten(2).double()
-    weights_BHG = weights_BHG.double()
-    teacher_squares_BH = (torch.linalg.vector_norm(teacher_BHN, dim=-1) / norms(teacher_BHN)).square()
-    cross_BH = (weights_BHG * normalised_products(teacher_BHN, student_BGN)).sum(-1)
-    mixture_BH = (weights_BHG @ normalised_products(student_BGN, student_BGN) * weights_BHG).sum(-1)
-    return (teacher_squares_BH - 2 * cross_BH + mixture_BH).to(maps.teacher_BHQK.dtype)
+    unit = cosines(products)
+    cross_BRH = (weights_BRHG * unit.cross_BRHG).sum(-1)
+    mixture_BRH = (weights_BRHG @ unit.student_BRGG * weights_BRHG).sum(-1)
+    return (unit.teacher_squares_BRH - 2 * cross_BRH + mixture_BRH).sum(1)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from amad_bench.losses.base import Aligned, AlignedMapLoss, LayerMap, LayerPair
-from amad_bench.losses.maps import prepare, valid_cells
-from amad_bench.losses.mixture import mixture_loss
+from amad_bench.losses.maps import valid_cells
+from amad_bench.losses.mixture import MaskedMaps, mixture_loss
 
 
 def random_alignment_weights(teacher_heads: int, student_heads: int, seed: int, key: str = "") -> Tensor:
@@ -59,9 +59,9 @@ def random_alignment_over_cells(
     batch, *heads = teacher_BHQK.shape[0], teacher_BHQK.shape[1], student_BGQK.shape[1]
     if list(weights_HG.shape) != heads:
         raise ValueError(f"weights_HG has the shape {tuple(weights_HG.shape)}, expected {tuple(heads)}")
-    maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
-    weights_BHG = weights_HG.to(maps.student_BGQK).expand(batch, -1, -1)
-    return mixture_loss(maps, weights_BHG, variant, head_reduction)
+    weights_BRHG = weights_HG.to(student_BGQK.device, torch.float64).expand(batch, 1, -1, -1)
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    return mixture_loss(maps, weights_BRHG, variant, head_reduction)
 
 
 class RandomAlignment(AlignedMapLoss):

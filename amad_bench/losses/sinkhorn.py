@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from amad_bench.losses.base import Aligned, AlignedMapLoss
-from amad_bench.losses.maps import EPSILON, prepare, valid_cells, without_autocast
-from amad_bench.losses.mixture import mixture_loss, normalised_products
+from amad_bench.losses.chunked import head_products
+from amad_bench.losses.maps import EPSILON, valid_cells
+from amad_bench.losses.mixture import MaskedMaps, cosines, mixture_loss
 
 ITERATIONS = 100
 
@@ -62,14 +63,13 @@ def sinkhorn_over_cells(
     head_reduction: str = "sum",
 ) -> Aligned:
     """`sinkhorn_loss` with one mask that broadcasts to (B, 1, Q, K); and its alignment."""
-    maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
-    teacher_BHN, student_BGN = maps.teacher_BHQK.flatten(2), maps.student_BGQK.flatten(2)
-    with without_autocast(teacher_BHN.device):
-        plan_BHG = transport_plan(1 - normalised_products(teacher_BHN, student_BGN), epsilon)
-    weights_BHG = plan_BHG * plan_BHG.shape[1]
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    products = head_products(*maps)
+    plan_BHG = transport_plan(1 - cosines(products).cross_BRHG[:, 0], epsilon)
+    weights_BRHG = plan_BHG[:, None] * plan_BHG.shape[1]
     if detach_alignment:
-        weights_BHG = weights_BHG.detach()
-    return mixture_loss(maps, weights_BHG, variant, head_reduction)
+        weights_BRHG = weights_BRHG.detach()
+    return mixture_loss(maps, weights_BRHG, variant, head_reduction, products=products)
 
 
 def transport_plan(cost_BHG: Tensor, epsilon: float = 0.05) -> Tensor:

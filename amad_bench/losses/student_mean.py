@@ -6,11 +6,12 @@ At tau = 1 the weights of AMAD (Zhao et al. 2024) cannot be sharp, so AMAD must 
 Domain: attention probabilities; any numbers of heads.
 """
 
+import torch
 from torch import Tensor
 
 from amad_bench.losses.base import Aligned, AlignedMapLoss
-from amad_bench.losses.maps import prepare, valid_cells
-from amad_bench.losses.mixture import mixture_loss
+from amad_bench.losses.maps import valid_cells
+from amad_bench.losses.mixture import MaskedMaps, mixture_loss
 
 
 def student_mean_loss(
@@ -39,11 +40,11 @@ def student_mean_over_cells(
     head_reduction: str = "sum",
 ) -> Aligned:
     """`student_mean_loss` with one mask that broadcasts to (B, 1, Q, K); its alignment is 1/G."""
-    maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
-    batch, heads = teacher_BHQK.shape[:2]
-    student_heads = student_BGQK.shape[1]
-    weights_BHG = maps.student_BGQK.new_full((batch, heads, student_heads), 1 / student_heads)
-    return mixture_loss(maps, weights_BHG, variant, head_reduction)
+    (batch, heads), student_heads = teacher_BHQK.shape[:2], student_BGQK.shape[1]
+    shape = batch, 1, heads, student_heads
+    weights_BRHG = student_BGQK.new_full(shape, 1 / student_heads, dtype=torch.float64)
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    return mixture_loss(maps, weights_BRHG, variant, head_reduction)
 
 
 class StudentMean(AlignedMapLoss):
