@@ -117,7 +117,7 @@ rule extra_scores:
     input:
         expand(STATUS, run_id=PLAN.by_id),
     output:
-        EXTRA_SCORES,
+        update(EXTRA_SCORES),  # rows of other configs' runs stay
     params:
         plan=PLAN.hash,
     log:

@@ -17,8 +17,8 @@ SNAPSHOTS = 5  # heat maps per layer, from the first to the last logged step
 def draw_alignments(run_folder: Path, figures_folder: Path) -> list[Path]:
     """Write alignment-<run id>.{pdf,png} from the run's step log; the paths written.
 
-    A row per aligned layer: heat maps of the weights (teacher heads down, student heads across) at steps spread
-    over the training, then their entropy over all logged steps. UserError for a run without alignments.
+    A row per aligned layer: heat maps of the weights (teacher heads down, student heads across) at steps
+    spread over the training, then their entropy over all logged steps. UserError for a run without any.
     """
     steps = _logged(run_folder / "steps.jsonl")
     keys = list(steps[0]["alignment"])
@@ -35,9 +35,7 @@ def _logged(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"{path}: no such file; train that run first") from None
     rows = [row for row in map(json.loads, lines) if "alignment" in row]
     if not rows:
-        raise UserError(
-            f"{path}: no alignment of heads is logged; choose a run whose loss aligns heads (amad, sinkhorn, ...)"
-        )
+        raise UserError(f"{path}: no alignment of heads is logged; choose a run whose loss aligns heads")
     return rows
 
 

@@ -13,7 +13,6 @@ from amad_bench.analysis.anova import Floats, Statistic
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.corpus import corpus_score
-from amad_bench.scoring.score_run import CONTROLS
 
 CELL = [
     "family",
@@ -137,12 +136,6 @@ class ScoreBook:
         ordered = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable")
         pages: Any = ordered.groupby(["run_id", "split", "metric"], sort=False)
         self._pages: dict[tuple[str, str, str], pd.DataFrame] = dict(tuple(pages))
-
-    def further_tests(self, run_ids: Sequence[str]) -> list[str]:
-        """The test splits beside `test` on which any of the runs has scores."""
-        wanted = set(run_ids)
-        splits = {split for run_id, split, _ in self._pages if run_id in wanted}
-        return sorted(split for split in splits - {"test"} if not split.endswith(CONTROLS))
 
     def having(self, run_ids: Sequence[str], metric: str, split: str = "test") -> list[str]:
         """Those of the runs that have such scores."""

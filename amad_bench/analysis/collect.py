@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.cells import EXTRA_METRICS_TASK
 from amad_bench.analysis.example_groups import example_groups
-from amad_bench.analysis.score_files import extra_scores, run_scores
+from amad_bench.analysis.score_files import extra_scores, refuse_mixed_signatures, run_scores
 from amad_bench.data.overlap import describe_overlap
-from amad_bench.plan.grid import Plan
+from amad_bench.plan.grid import Plan, Skip
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, UserError
 from amad_bench.runtime.files import read_json
+from amad_bench.runtime.status_file import read_status
 from amad_bench.scoring.score_run import SCORE_COLUMNS
 
 FAILURE_COLUMNS = [
@@ -40,7 +40,15 @@ MEASURED = {  # of status.json, with the type of the column
     "steps": "Int64",
     "best_step": "Int64",
 }
-DATA_FACTS = ("features", "image_overlap", "tokenizer_sha256", "split_examples")  # of status.json["data"]
+DATA_FACTS = (  # of status.json["data"]
+    "features",
+    "image_overlap",
+    "tokenizer_sha256",
+    "split_examples",
+    "with_image",
+    "left_out",
+    "answers",
+)
 NOT_RUN = "not_run"
 SHORT_HASH = 8  # digits of a hash that tables show
 SKIPPED = "skipped"  # a combination that cannot be trained
@@ -74,8 +82,8 @@ def collect(plan: Plan, results: Path) -> Tables:
         if status["status"] in USABLE:
             frames.append(run_scores(run.id, folder, may_be_empty=status["status"] != "done"))
             usable.append((run, folder))
-    captioning = {run.id: folder for run, folder in usable if run.config["task"] == EXTRA_METRICS_TASK}
-    extra, unscored = extra_scores(results, captioning, plan.extra_metrics)
+    extra, unscored = extra_scores(plan, results, [run.id for run, _ in usable])
+    refuse_mixed_signatures({row["run_id"]: json.loads(row["signatures"]) for row in rows})
 
     runs = pd.DataFrame(rows)
     runs = runs.astype(
@@ -84,12 +92,13 @@ def collect(plan: Plan, results: Path) -> Tables:
             "student_heads": "Int64",
             "replicate": "Int64",
             "vocabulary": "Int64",
+            "answers": "Int64",
             "logit_temperature": "Float64",
             **MEASURED,
         }
     )
     failed = [row for row in rows if row["status"] != "done"]
-    skipped = [{"run_id": skip.cell, "status": SKIPPED, "reason": skip.reason} for skip in plan.skipped]
+    skipped = [_skipped(skip) for skip in plan.skipped]
     failures = pd.DataFrame([*failed, *unscored, *skipped], columns=FAILURE_COLUMNS).astype(
         {"replicate": "Int64"}
     )
@@ -97,6 +106,12 @@ def collect(plan: Plan, results: Path) -> Tables:
     scores = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=SCORE_COLUMNS)
     scores = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable", ignore_index=True)
     return Tables(runs.drop(columns="log_tail"), scores, example_groups(usable), failures)
+
+
+def _skipped(skip: Skip) -> dict[str, Any]:
+    """Its row of the table `failures`."""
+    axes = {"family": skip.family, "task": skip.task, "dataset": skip.dataset}
+    return {"run_id": skip.cell, "status": SKIPPED, "reason": skip.reason} | axes
 
 
 def _axes(run: Run) -> dict[str, Any]:
@@ -110,7 +125,7 @@ def _axes(run: Run) -> dict[str, Any]:
         "task": config["task"],
         "dataset": config["dataset"]["name"],
         "dataset_options": _compact(config["dataset"]["options"]),
-        "limit": describe_limit(config["dataset"]["limit"]),
+        "limit": describe_limit(config["dataset"]),
         "examples": str(config["training"]["examples"]),
         "inputs": describe_inputs(config["inputs"]),
         "vocabulary": config["tokenizer"].get("vocabulary"),  # None: the tokenizer was not trained here
@@ -142,11 +157,13 @@ def _assistant(assistant: Mapping[str, Any] | None) -> str | None:
     return f"{assistant['loss']} with {assistant['heads']} heads" if assistant else None
 
 
-def describe_limit(limit: Mapping[str, int] | None) -> str:
-    """How much of each split exists for the runs; their training may use less (`examples`)."""
-    if limit is None:
-        return "no data limit"
-    return "limited to " + ", ".join(f"{split} {count}" for split, count in limit.items())
+def describe_limit(dataset: Mapping[str, Any]) -> str:
+    """How much of the data set exists for the runs; their training may use less (`examples`)."""
+    parts = ["a part of the official files"] if dataset["options"].get("subset") else []
+    if dataset["limit"] is not None:
+        counts = ", ".join(f"{split} {count}" for split, count in dataset["limit"].items())
+        parts.append(f"limited to {counts}")
+    return "; ".join(parts) or "no data limit"
 
 
 def describe_inputs(inputs: Mapping[str, Any]) -> str:
@@ -156,7 +173,7 @@ def describe_inputs(inputs: Mapping[str, Any]) -> str:
     """
     shown = {key: value for key, value in inputs.items() if key != "kind"}
     if "model" in shown:
-        shown |= {"model": Path(shown["model"]).name, "model_hash": shown["model_hash"][:SHORT_HASH]}
+        shown |= {"model": Path(shown["model"]).name, "hash": shown["hash"][:SHORT_HASH]}
     details = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
     return f"{inputs['kind']}: {details}"
 
@@ -173,21 +190,23 @@ def _outcome(run: Run, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     _refuse_mixing(run, folder, written)
     if not (folder / "status.json").exists():
         return _not_run("started, never finished"), dict(written["provenance"])
-    status = read_json(folder / "status.json")
+    status = read_status(folder)
     known = {key: status.get(key) for key in ("status", "reason", *MEASURED)}
     known["signatures"] = _compact(status.get("signatures", {}))
     known |= _data_facts(status.get("data", {}))  # empty when the run failed before it had its data
     return known | {"log_tail": "\n".join(status.get("log_tail", []))}, dict(written["provenance"])
 
 
-def _data_facts(data: Mapping[str, Any]) -> dict[str, str | None]:
+def _data_facts(data: Mapping[str, Any]) -> dict[str, str | int | None]:
     """The columns DATA_FACTS; None for what is not known."""
-    overlap, sha256, examples = (data.get(key) for key in ("image_overlap", "tokenizer_sha256", "examples"))
+    overlap, sha256 = data.get("image_overlap"), data.get("tokenizer_sha256")
+    counts = {"split_examples": "examples", "with_image": "with_image", "left_out": "left_out"}
     return {
         "features": data.get("features"),
         "image_overlap": None if overlap is None else describe_overlap(overlap),
         "tokenizer_sha256": None if sha256 is None else sha256[:SHORT_HASH],
-        "split_examples": None if examples is None else _compact(examples),
+        **{column: _compact(data[key]) if key in data else None for column, key in counts.items()},
+        "answers": data.get("answers"),
     }
 
 

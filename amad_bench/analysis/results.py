@@ -4,6 +4,7 @@ Scores are in points: metric value times the scale in the catalogue. Every row s
 image (features), which splits share images (image_overlap), and what is wrong with its score (warning).
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from amad_bench.analysis.comparisons import NAN, estimate
 from amad_bench.plan import catalogue
 from amad_bench.scoring.corpus import warning
 
-ALL = "all"  # stands in the column `subset` for the whole split `test`
+ALL = "all"  # stands in the column `subset` for a whole test set
 SUBSET_GROUPS = ("answer_type", "domain")  # question types are too many for a table of results
 
 _Parts = dict[str, pd.Index | None]  # name in the column `subset` -> ids of its examples, None for all
@@ -23,48 +24,54 @@ _Parts = dict[str, pd.Index | None]  # name in the column `subset` -> ids of its
 def results_table(
     runs: pd.DataFrame, scores: pd.DataFrame, examples: pd.DataFrame, extra_metrics: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """One row per cell, loss (the teacher's first), subset and metric: mean over seeds and its 95 % interval.
+    """One row per cell, loss (the teacher's first), test set, subset and metric: mean over seeds and its 95 %
+    interval.
 
-    subset: "all" (the split `test`), its parts by SUBSET_GROUPS, and every further test split by its name.
-    n_failed counts planned runs without that score; where all are, the row stays, with NaN. So it does for
-    `extra_metrics`, those asked for; others have rows where there are scores.
+    split: the test set's own name, or "test" where it has none. subset: "all", and of the first test set its
+    parts by SUBSET_GROUPS. primary: the first test set, whole, on the primary metric. extra_metrics: those
+    asked for. n_failed counts planned runs without that score; where all are, the row stays, with NaN.
     """
     book = ScoreBook(scores)
     rows = []
     for cell in cells(runs):
         shared = cell.axes | cell.data
-        metrics, subsets = _metrics(cell, book, extra_metrics), _subsets(cell, book, examples)
+        metrics, test_sets = _metrics(cell, extra_metrics), _test_sets(cell)
         for loss, planned in cell.by_loss().items():
             run_ids = planned["run_id"].tolist()
-            for split, parts in subsets.items():
+            for split, name in test_sets.items():
+                first = split == "test"
+                parts: _Parts = {ALL: None, **(_subsets(cell, examples) if first else {})}
                 for row in _scores_of(book, run_ids, split, parts, metrics):
-                    primary = row["metric"] == cell.primary_metric and row["subset"] == ALL
-                    rows.append(shared | {"loss": loss, "primary": primary} | row)
-    what = ["loss", "metric", "subset", "primary"]
+                    primary = first and row["metric"] == cell.primary_metric and row["subset"] == ALL
+                    rows.append(shared | {"loss": loss, "split": name, "primary": primary} | row)
+    what = ["loss", "metric", "split", "subset", "primary"]
     measured = ["n_seeds", "n_failed", "n_examples", "mean", "ci_low", "ci_high", "warning"]
     return pd.DataFrame(rows, columns=[*CELL, *DATA, *what, *measured])
 
 
-def _metrics(cell: Cell, book: ScoreBook, asked: Sequence[str]) -> list[str]:
-    """The metrics that every run has, then the extra ones that are asked for or that some run has."""
-    wanted = asked if cell.axes["task"] == EXTRA_METRICS_TASK else ()
-    extra = [name for name in catalogue.EXTRA_METRICS if name in wanted or book.having(cell.run_ids, name)]
+def _metrics(cell: Cell, asked: Sequence[str]) -> list[str]:
+    """The metrics that every run has, then the extra ones that are asked for."""
+    extra = asked if cell.axes["task"] == EXTRA_METRICS_TASK else ()
     return [*catalogue.metrics_of(cell.axes["task"], cell.axes["dataset"]), *extra]
 
 
-def _subsets(cell: Cell, book: ScoreBook, examples: pd.DataFrame) -> dict[str, _Parts]:
-    """By split, in the table's order."""
-    task, dataset = cell.axes["task"], cell.axes["dataset"]
+def _test_sets(cell: Cell) -> dict[str, str]:
+    """Their names by their splits in the table `scores`; the first one is the split `test`."""
+    options = json.loads(cell.students["dataset_options"].iloc[0])
+    first, *further = options.get("tests", ["test"])
+    return {"test": first, **{name: name for name in further}}
+
+
+def _subsets(cell: Cell, examples: pd.DataFrame) -> _Parts:
+    """The parts of the split `test`, in the table's order."""
     of_test = examples.loc[
-        (examples["dataset"] == dataset)
-        & (examples["task"] == task)
+        (examples["dataset"] == cell.axes["dataset"])
+        & (examples["task"] == cell.axes["task"])
         & (examples["split"] == "test")
         & examples["group"].isin(SUBSET_GROUPS)
     ]
     groups = sorted(grouped(of_test, ["group", "value"]), key=lambda found: tuple(found[0].values()))
-    parts: _Parts = {f"{of['group']}: {of['value']}": pd.Index(rows["example_id"]) for of, rows in groups}
-    further: dict[str, _Parts] = {split: {split: None} for split in book.further_tests(cell.run_ids)}
-    return {"test": {ALL: None, **parts}, **further}
+    return {f"{of['group']}: {of['value']}": pd.Index(rows["example_id"]) for of, rows in groups}
 
 
 def _scores_of(

@@ -1,16 +1,23 @@
 """The files with scores, checked: each run's own, and those of the extra metrics of all runs."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from amad_bench.analysis.cells import EXTRA_METRICS_TASK
+from amad_bench.plan.grid import Plan
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_bytes
-from amad_bench.scoring.extra import ExtraScores, read_extra
+from amad_bench.scoring.extra import by_reason, no_scores, read_extra
+from amad_bench.scoring.predictions_file import predictions_sha256
 from amad_bench.scoring.score_run import SCORE_COLUMNS
+
+METEOR = "METEOR"
+_NO_TRANSLATIONS = (
+    f"{METEOR}: not computed for translations: its paraphrase tables for German and French do not come with "
+    "pycocoevalcap"
+)
 
 
 def run_scores(run_id: str, folder: Path, may_be_empty: bool) -> pd.DataFrame:
@@ -33,33 +40,51 @@ def run_scores(run_id: str, folder: Path, may_be_empty: bool) -> pd.DataFrame:
 
 
 def extra_scores(
-    results: Path, folders: Mapping[str, Path], asked: Sequence[str]
+    plan: Plan, results: Path, finished: Collection[str]
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """The extra scores of finished runs, and a row of the table `failures` per metric that some of them lack.
+    """The extra scores that a plan asks for, and rows of the table `failures` for what is missing of them.
 
-    folders: run id -> folder. asked: the metrics that all these runs should have. Scores that were made from
-    other predictions than the folder holds now are left out.
+    finished: ids of the runs that have predictions. Extra metrics are for captions; scores that were made
+    from other predictions than a run's folder holds now are left out.
     """
-    known = read_extra(results) or ExtraScores(pd.DataFrame(columns=SCORE_COLUMNS), {}, {}, {})
-    current = {
-        (metric, run_id)
-        for metric, sources in known.sources.items()
-        for run_id, source in sources.items()
-        if run_id in folders and _source(folders[run_id]) == source
-    }
-    failures = []
-    for metric in asked:
-        lacking = sum((metric, run_id) not in current for run_id in folders)
-        if metric in known.unavailable:
-            failures.append(("metric_unavailable", f"{metric}: {known.unavailable[metric]}"))
-        elif lacking:
-            reason = f"{metric}: asked for, {lacking} of {len(folders)} runs lack it; run `amad-bench score`"
-            failures.append(("not_run", reason))
-    kept = [key in current for key in zip(known.frame["metric"], known.frame["run_id"], strict=True)]
-    rows = [{"run_id": "", "status": status, "reason": reason} for status, reason in failures]
-    return known.frame.loc[kept], rows
+    captioning = [
+        run.id for run in plan.runs if run.id in finished and run.config["task"] == EXTRA_METRICS_TASK
+    ]
+    known = read_extra(results) or no_scores()
+    frames, failures = [], []
+    for metric in plan.extra_metrics:
+        sources, reasons = known.sources.get(metric, {}), known.unavailable.get(metric, {})
+        of_metric = known.frame.loc[known.frame["metric"] == metric]
+        with_rows = set(of_metric["run_id"])
+        current = {
+            run_id
+            for run_id in captioning
+            if run_id in sources and predictions_sha256(results / "runs" / run_id) == sources[run_id]
+        }
+        frames.append(of_metric.loc[of_metric["run_id"].isin(current)])
+        failed = {run_id: reasons[run_id] for run_id in captioning if run_id in current & reasons.keys()}
+        failures += [("metric_unavailable", f"{metric}: {line}") for line in by_reason(failed)]
+        if lacking := set(captioning) - (current & with_rows) - failed.keys():
+            count = f"{len(lacking)} of {len(captioning)} captioning runs lack it"
+            failures.append(("not_run", f"{metric}: {count}; run `amad-bench score`"))
+    rows = [_failure(EXTRA_METRICS_TASK, *failure) for failure in failures]
+    if METEOR in plan.extra_metrics and any(run.config["task"] == "translation" for run in plan.runs):
+        rows.append(_failure("translation", "metric_unavailable", _NO_TRANSLATIONS))
+    return pd.concat([known.frame.head(0), *frames]), rows
 
 
-def _source(folder: Path) -> str:
-    """What extra scores name as their source."""
-    return hashlib.sha256(read_bytes(folder / "predictions.jsonl")).hexdigest()
+def _failure(task: str, status: str, reason: str) -> dict[str, Any]:
+    return {"run_id": "", "task": task, "status": status, "reason": reason}
+
+
+def refuse_mixed_signatures(signatures: Mapping[str, Mapping[str, str]]) -> None:
+    """UserError when two runs (run id -> metric -> signature) computed one metric in two ways."""
+    first: dict[str, tuple[str, str]] = {}
+    for run_id, own in signatures.items():
+        for metric, signature in own.items():
+            other, expected = first.setdefault(metric, (run_id, signature))
+            if signature != expected:
+                raise UserError(
+                    f"{metric} of run {run_id} is {signature}, that of run {other} is {expected}; run "
+                    "`amad-bench score --run ID` for the older of them, or delete its folder and run it again"
+                )

@@ -1,7 +1,8 @@
 """Tables for people: headroom of each cell, and comparisons of AMAD with the rest; on the primary metric.
 
 All scores and differences are in points: metric value times the scale in the catalogue. Every row says what
-the models saw of an image (features) and which splits share images (image_overlap).
+the models saw of an image (features), which splits share images (image_overlap) and what is wrong with its
+scores (warning).
 """
 
 import math
@@ -22,6 +23,7 @@ from amad_bench.analysis.comparisons import (
     not_testable,
 )
 from amad_bench.plan import catalogue
+from amad_bench.scoring.corpus import warning
 
 CE = "ce"
 AMAD = "amad"
@@ -42,44 +44,51 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         metric = cell.primary_metric
         ce_runs = losses[CE]["run_id"].tolist() if CE in losses else []
         teacher_runs = cell.teachers["run_id"].tolist()
-        teacher = _per_cent(book, teacher_runs, metric, "test")
-        ce = _per_cent(book, ce_runs, metric, "test")
-        majority = _per_cent(book, teacher_runs, metric, "test_majority")
-        teacher_blind = _per_cent(book, teacher_runs, metric, "test_blind")
-        ce_blind = _per_cent(book, ce_runs, metric, "test_blind")
-        vqa = task == "vqa"
+        scored = {
+            "teacher": _scored(book, teacher_runs, metric, "test"),
+            "ce": _scored(book, ce_runs, metric, "test"),
+            "majority": _scored(book, teacher_runs, metric, "test_majority"),
+            "teacher_blind": _scored(book, teacher_runs, metric, "test_blind"),
+            "ce_blind": _scored(book, ce_runs, metric, "test_blind"),
+        }
+        score = {column: per_cent for column, (per_cent, _) in scored.items()}
+        above_ce, above_majority = score["teacher"] - score["ce"], score["ce"] - score["majority"]
+        above_blind = score["teacher"] - score["teacher_blind"]
         rows.append(
             cell.axes
             | cell.data
+            | score
             | {
                 "metric": metric,
-                "teacher": teacher,
-                "ce": ce,
-                "difference": teacher - ce,
-                "majority": majority,
-                "teacher_blind": teacher_blind,
-                "ce_blind": ce_blind,
-                "teacher_above_ce": _holds(teacher - ce - 10),
-                "ce_below_ceiling": _holds(95 - ce, strictly=True),
-                "ce_above_majority": _holds(ce - majority - 10),
-                "majority_low": _holds(20 - majority),
-                "images_matter": _holds(teacher - teacher_blind - 20) if vqa else None,
+                "difference": above_ce,
+                "teacher_above_ce": _holds(above_ce - 10),
+                "ce_below_ceiling": _holds(95 - score["ce"], strictly=True),
+                "ce_above_majority": _holds(above_majority - 10),
+                "majority_low": _holds(20 - score["majority"]),
+                "images_matter": _holds(above_blind - 20) if task == "vqa" else None,
+                "warning": _warning(metric, [count for _, count in scored.values()]),
             }
         )
     scores_of = ["metric", "teacher", "ce", "difference", "majority", "teacher_blind", "ce_blind"]
     flags = ["teacher_above_ce", "ce_below_ceiling", "ce_above_majority", "majority_low", "images_matter"]
-    table = pd.DataFrame(rows, columns=[*CELL, *DATA, *scores_of, *flags])
+    table = pd.DataFrame(rows, columns=[*CELL, *DATA, *scores_of, *flags, "warning"])
     return table.astype(dict.fromkeys(flags, "boolean"))
 
 
-def _per_cent(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) -> float:
-    """Mean over the runs that have such scores, in per cent of the metric's maximum; NaN without any."""
+def _scored(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) -> tuple[float, int]:
+    """Mean over the runs that have such scores, in per cent of the metric's maximum, and how many examples it
+    is of; NaN and 0 without any."""
     scored = book.having(run_ids, metric, split)
     if not scored:
-        return NAN
-    return (
-        100 * float(book.matrix(scored, metric, split).scores_S().mean()) / catalogue.METRICS[metric].maximum
-    )
+        return NAN, 0
+    matrix = book.matrix(scored, metric, split)
+    return 100 * float(matrix.scores_S().mean()) / catalogue.METRICS[metric].maximum, len(matrix.examples)
+
+
+def _warning(metric: str, counts: Sequence[int]) -> str:
+    """What the fewest examples that any score is of call for; "" without a score."""
+    fewest = min((count for count in counts if count), default=None)
+    return "" if fewest is None else warning(metric, fewest)
 
 
 def _holds(margin: float, strictly: bool = False) -> bool | None:
@@ -110,12 +119,13 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                 | {"metric": cell.primary_metric, "loss_a": a, "loss_b": b, "registered": False}
                 | asdict(decided)
                 | {"p_holm": p_holm, "n_missing": missing}
+                | {"warning": _warning(cell.primary_metric, [decided.n_examples])}
             )
     measured = list(Comparison.__dataclass_fields__)
     measured.insert(measured.index("p_value") + 1, "p_holm")
     measured.insert(measured.index("n_seeds") + 1, "n_missing")
     contrast = ["metric", "loss_a", "loss_b", "registered"]
-    return pd.DataFrame(rows, columns=[*CELL, *DATA, *contrast, *measured])
+    return pd.DataFrame(rows, columns=[*CELL, *DATA, *contrast, *measured, "warning"])
 
 
 def _contrast(cell: Cell, book: ScoreBook, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Comparison, int]:

@@ -6,7 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
-from amad_bench.runtime.paths import results_dir, run_dir, runs_dir
+from amad_bench.runtime.files import abandoned
+from amad_bench.runtime.paths import preparing_dirs, results_dir, run_dir, runs_dir
 
 if TYPE_CHECKING:
     from amad_bench.plan.grid import Plan
@@ -31,21 +32,29 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_extra(plan: "Plan") -> None:
+    from amad_bench.analysis.cells import EXTRA_METRICS_TASK
     from amad_bench.runtime.errors import USABLE
-    from amad_bench.runtime.files import read_json
-    from amad_bench.scoring.extra import read_extra, score_extra, write_extra
+    from amad_bench.runtime.files import exclusive
+    from amad_bench.runtime.status_file import read_status
+    from amad_bench.scoring.extra import by_reason, read_extra, score_extra, write_extra
 
-    folders = {run.id: run_dir(run.id) for run in plan.runs if (run_dir(run.id) / "status.json").is_file()}
-    usable = {
-        identifier: folder
-        for identifier, folder in folders.items()
-        if read_json(folder / "status.json")["status"] in USABLE
-    }
-    scores = score_extra(plan.extra_metrics, usable, read_extra(results_dir()))
-    write_extra(results_dir(), scores)
-    print(f"{', '.join(plan.extra_metrics) or 'no extra metrics'}: {len(scores.frame)} scores")
-    for metric, reason in scores.unavailable.items():
-        print(f"{metric}: metric_unavailable: {reason}", file=sys.stderr)
+    finished = [
+        run.id
+        for run in plan.runs
+        if run.config["task"] == EXTRA_METRICS_TASK
+        and (run_dir(run.id) / "status.json").is_file()
+        and read_status(run_dir(run.id))["status"] in USABLE
+    ]
+    results_dir().mkdir(parents=True, exist_ok=True)
+    with exclusive(results_dir()):  # another config's `score` adds to the same file
+        scores = score_extra(plan.extra_metrics, finished, runs_dir(), read_extra(results_dir()))
+        write_extra(results_dir(), scores)
+    own = scores.frame["run_id"].isin(finished) & scores.frame["metric"].isin(plan.extra_metrics)
+    print(f"{', '.join(plan.extra_metrics) or 'no extra metrics'}: {own.sum()} scores")
+    for metric in plan.extra_metrics:
+        reasons = scores.unavailable.get(metric, {})
+        for line in by_reason({run_id: reasons[run_id] for run_id in finished if run_id in reasons}):
+            print(f"{metric}: metric_unavailable: {line}", file=sys.stderr)
 
 
 def _run_and_machine(options: argparse.Namespace) -> "tuple[Run, str, int]":
@@ -67,9 +76,11 @@ def clean(options: argparse.Namespace) -> None:
     kept = {run_dir(identifier) for identifier in planned(options).by_id}
     folders = sorted(runs_dir().iterdir()) if runs_dir().is_dir() else []
     others = [folder for folder in folders if folder.is_dir() and folder not in kept]
-    for folder in others:
+    unfinished = [left for folder in preparing_dirs() for left in abandoned(folder)]
+    for folder in [*others, *unfinished]:
         print(folder)
         if options.yes:
             shutil.rmtree(folder)
     done = "removed" if options.yes else "not in this plan; `--yes` removes them"
-    print(f"{len(others)} of {len(folders)} run folders {done}", file=sys.stderr)
+    also = f" ({len(unfinished)} killed preparations of data likewise)" if unfinished else ""
+    print(f"{len(others)} of {len(folders)} run folders {done}{also}", file=sys.stderr)

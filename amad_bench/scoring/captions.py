@@ -67,7 +67,10 @@ def score_captions(
 def score_caption_corpora(
     corpora: Mapping[Key, tuple[Texts, dict[str, str]]], metrics: Iterable[str] | None = None
 ) -> dict[Key, CaptionScores]:
-    """`score_captions` of each (references, hypotheses), with one start of Java per Java program for all."""
+    """`score_captions` of each (references, hypotheses), with one start of Java per Java program for all.
+
+    METEOR is started once more for each corpus that kills it.
+    """
     wanted = _known(DEFAULT_METRICS if metrics is None else metrics)
     for references, hypotheses in corpora.values():
         _check_ids(references, hypotheses)
@@ -138,15 +141,17 @@ def _score_bleu(corpus: _Corpus, wanted: list[str]) -> None:
 
 
 def _score_meteor(corpora: list[_Corpus]) -> None:
-    try:
-        results = meteor_scores([corpus.pairs for corpus in corpora])
-        for (total, each, statistics), corpus in zip(results, corpora, strict=True):
-            _record(corpus.scores, "METEOR", total, each)
-            corpus.scores.statistics["METEOR"] = statistics
-    except JavaFailed as failure:
-        for corpus in corpora:
-            if "METEOR" not in corpus.scores.corpus:
-                corpus.scores.unavailable["METEOR"] = str(failure)
+    """What kills the program costs its own corpus only: those behind it get a fresh start of the program."""
+    waiting = iter(corpora)
+    while rest := list(waiting):
+        waiting = iter(rest)
+        try:
+            for total, each, statistics in meteor_scores([corpus.pairs for corpus in rest]):
+                corpus = next(waiting)
+                _record(corpus.scores, "METEOR", total, each)
+                corpus.scores.statistics["METEOR"] = statistics
+        except JavaFailed as failure:
+            next(waiting).scores.unavailable["METEOR"] = str(failure)
 
 
 def _score_spice(corpora: list[_Corpus]) -> None:

@@ -1,73 +1,98 @@
 """Metrics whose Java programs take long to start, in one job over the predictions of all runs."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from amad_bench.plan.catalogue import EXTRA_METRICS, METRICS
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_bytes, read_json, write_json_atomic, write_parquet_atomic
+from amad_bench.runtime.files import read_json, write_json_atomic, write_parquet_atomic
 from amad_bench.scoring.captions import score_caption_corpora
+from amad_bench.scoring.predictions_file import NAME, predictions_sha256, read_predictions
 from amad_bench.scoring.score_run import CONTROLS, SCORE_COLUMNS, caption_scores, score_frame, texts_of
 
 _SETTINGS = {
     "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb",
     "SPICE": "spice-1.0|parser:stanford-corenlp-3.6.0|tok:ptb",
 }
-_TRANSLATION = {
-    "METEOR": "translations: METEOR's paraphrase tables for German and French do not come with pycocoevalcap"
-}
+_NAMED = 3  # runs in a message; of the others only the number is given
+
+Reasons = dict[str, str]  # run id -> why it has no scores
 
 
 @dataclass(frozen=True)
 class ExtraScores:
-    """`frame`: per-example scores (SCORE_COLUMNS). `unavailable`: metric -> why runs lack it.
+    """`frame`: per-example scores (SCORE_COLUMNS). `unavailable`: metric -> run id -> why it has none.
 
     `signatures`: metric -> program and settings. `sources`: metric -> run id -> sha256 of the
-    predictions.jsonl that its rows were made from.
+    predictions.jsonl that its rows, or the reason why it has none, were made from.
     """
 
     frame: pd.DataFrame
-    unavailable: dict[str, str]
+    unavailable: dict[str, Reasons]
     signatures: dict[str, str]
     sources: dict[str, dict[str, str]]
 
 
+@dataclass(frozen=True)
+class _OfMetric:
+    """By run id: rows of the frame, reasons why others have none, and what both were made from."""
+
+    rows: dict[str, pd.DataFrame] = field(default_factory=dict)
+    reasons: Reasons = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+def no_scores() -> ExtraScores:
+    return ExtraScores(_frame([]), {}, {}, {})
+
+
 def score_extra(
-    metrics: Sequence[str], folders: Mapping[str, Path], previous: ExtraScores | None = None
+    metrics: Sequence[str], run_ids: Sequence[str], runs: Path, previous: ExtraScores | None = None
 ) -> ExtraScores:
     """METEOR and SPICE of finished captioning runs, controls left out; each metric starts its Java once.
 
-    `folders`: run id -> folder with run.json and predictions.jsonl. Rows of `previous` are kept where
-    predictions.jsonl has not changed. The frame is ordered by metric, then run, then split, so it does not
-    matter in how many steps it was made. UserError for an unknown metric or a run's missing or broken file.
+    `runs`: the folder of the runs' folders. What is in `previous` is kept, also of other metrics and runs, as
+    long as the predictions are there unchanged and the metric is computed in the same way; only runs that
+    lack a score are scored. The frame is ordered by metric, run and split, so it does not matter in how many
+    steps it was made. UserError for an unknown metric or damaged predictions.
     """
-    tasks = {run_id: read_json(folder / "run.json")["config"]["task"] for run_id, folder in folders.items()}
-    files = {
-        run_id: read_bytes(folders[run_id] / "predictions.jsonl")
-        for run_id, task in tasks.items()
-        if task == "captioning"
-    }
-    sources = {run_id: hashlib.sha256(content).hexdigest() for run_id, content in files.items()}
-    scores = ExtraScores(_frame([]), {}, {metric: _signature(metric) for metric in metrics}, {})
-    parts: list[pd.DataFrame] = []
     for metric in metrics:
-        by_run = _unchanged(metric, sources, previous)
-        lacking = {run_id: content for run_id, content in files.items() if run_id not in by_run}
-        computed, reasons = _score(metric, lacking, folders)
-        by_run |= computed
-        if "translation" in tasks.values() and metric in _TRANSLATION:
-            reasons.append(_TRANSLATION[metric])
-        if reasons:
-            scores.unavailable[metric] = "; ".join(reasons)
-        scores.sources[metric] = {run_id: sources[run_id] for run_id in files if run_id in by_run}
-        parts.extend(by_run[run_id] for run_id in files if run_id in by_run)
+        if metric not in _SETTINGS:
+            raise UserError(f"extra metric {metric!r} is unknown; expected some of {', '.join(_SETTINGS)}")
+    previous = previous or no_scores()
+    # Before anything is read: what changes meanwhile is scored again the next time.
+    sources = {run_id: predictions_sha256(runs / run_id) for run_id in sorted(run_ids)}
+    scores = no_scores()
+    parts: list[pd.DataFrame] = []
+    for metric in EXTRA_METRICS:
+        part = _kept(metric, previous, runs)
+        if metric in metrics:
+            _add(
+                part, metric, {run_id: sources[run_id] for run_id in sources if run_id not in part.rows}, runs
+            )
+        elif not part.sources:
+            continue
+        parts.extend(part.rows[run_id] for run_id in sorted(part.rows))
+        scores.signatures[metric] = _signature(metric)
+        scores.sources[metric] = dict(sorted(part.sources.items()))
+        if part.reasons:
+            scores.unavailable[metric] = dict(sorted(part.reasons.items()))
     return ExtraScores(_frame(parts), scores.unavailable, scores.signatures, scores.sources)
+
+
+def by_reason(reasons: Reasons) -> list[str]:
+    """Each reason once, with the runs that it concerns: "it died (runs a, b, c and 2 more)"."""
+    lines = []
+    for reason in dict.fromkeys(reasons.values()):
+        run_ids = [run_id for run_id, own in reasons.items() if own == reason]
+        more = f" and {len(run_ids) - _NAMED} more" if len(run_ids) > _NAMED else ""
+        runs = "run" if len(run_ids) == 1 else "runs"
+        lines.append(f"{reason} ({runs} {', '.join(run_ids[:_NAMED])}{more})")
+    return lines
 
 
 def write_extra(results: Path, scores: ExtraScores) -> None:
@@ -95,7 +120,9 @@ def read_extra(results: Path) -> ExtraScores | None:
         frame = pd.read_parquet(table, engine="pyarrow")
         lists = [None if value is None else value.tolist() for value in frame["statistics"]]
         frame = frame.assign(statistics=pd.Series(lists, dtype=object)).reindex(columns=SCORE_COLUMNS)
-        return ExtraScores(frame, known["unavailable"], known["signatures"], known["sources"])
+        unavailable = {metric: dict(reasons) for metric, reasons in known["unavailable"].items()}
+        sources = {metric: dict(of_runs) for metric, of_runs in known["sources"].items()}
+        return ExtraScores(frame, unavailable, dict(known["signatures"]), sources)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{table}: not as `amad-bench score` writes it ({type(error).__name__}: {error}); "
@@ -108,64 +135,46 @@ def _paths(results: Path) -> tuple[Path, Path]:
 
 
 def _signature(metric: str) -> str:
-    if metric not in _SETTINGS:
-        raise UserError(f"extra metric {metric!r} is unknown; expected some of {', '.join(_SETTINGS)}")
-    return f"{_SETTINGS[metric]}|pycocoevalcap:{version('pycocoevalcap')}"
+    own = METRICS[metric].version
+    return f"{_SETTINGS[metric]}|version:{own}|pycocoevalcap:{version('pycocoevalcap')}"
 
 
-def _unchanged(
-    metric: str, sources: Mapping[str, str], previous: ExtraScores | None
-) -> dict[str, pd.DataFrame]:
-    """The rows of `previous` that still hold, by run."""
-    if previous is None or previous.signatures.get(metric) != _signature(metric):
-        return {}
-    old = previous.sources.get(metric, {})
-    frame = previous.frame
-    return {
-        run_id: frame.loc[(frame["metric"] == metric) & (frame["run_id"] == run_id)]
-        for run_id, source in sources.items()
-        if old.get(run_id) == source
+def _kept(metric: str, previous: ExtraScores, runs: Path) -> _OfMetric:
+    """What still holds of `previous`."""
+    if previous.signatures.get(metric) != _signature(metric):
+        return _OfMetric()
+    old, reasons = previous.sources.get(metric, {}), previous.unavailable.get(metric, {})
+    sources = {
+        run_id: source
+        for run_id, source in old.items()
+        if (runs / run_id / NAME).is_file() and predictions_sha256(runs / run_id) == source
     }
+    frame = previous.frame.loc[previous.frame["metric"] == metric]
+    rows = {str(run_id): part for run_id, part in frame.groupby("run_id") if run_id in sources}
+    return _OfMetric(rows, {run_id: reasons[run_id] for run_id in reasons if run_id in sources}, sources)
 
 
-def _score(
-    metric: str, predictions: Mapping[str, bytes], folders: Mapping[str, Path]
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Rows by run, for every run that could be scored whole; and the reasons why others could not."""
-    rows = {
-        (run_id, split): split_rows
-        for run_id, content in predictions.items()
-        for split, split_rows in _by_split(content, folders[run_id] / "predictions.jsonl").items()
+def _add(part: _OfMetric, metric: str, sources: Mapping[str, str], runs: Path) -> None:
+    """The scores of more runs, or why they have none."""
+    corpora = {
+        (run_id, split): rows
+        for run_id in sources
+        for split, rows in read_predictions(runs / run_id).items()
         if not split.endswith(CONTROLS)
     }
-    if not rows:
-        return {}, []
-    scored = score_caption_corpora({key: texts_of(rows[key]) for key in rows}, [metric])
-    reasons = {scored[key].unavailable[metric] for key in scored if scored[key].unavailable}
-    frames: dict[str, list[pd.DataFrame]] = {run_id: [] for run_id in predictions}
+    if not corpora:
+        return
+    part.sources.update(sources)
+    scored = score_caption_corpora({key: texts_of(rows) for key, rows in corpora.items()}, [metric])
+    frames: dict[str, list[pd.DataFrame]] = {}
+    for run_id in sources:
+        part.reasons.pop(run_id, None)
     for (run_id, split), captions in scored.items():
-        frame = score_frame(rows[run_id, split], caption_scores(captions))
-        frames[run_id].append(frame.assign(run_id=run_id, split=split))
-    whole = {
-        run_id: _frame(parts)
-        for run_id, parts in frames.items()
-        if parts and all(len(part) > 0 for part in parts)
-    }
-    return whole, sorted(reasons)
-
-
-def _by_split(content: bytes, path: Path) -> dict[str, list[dict[str, Any]]]:
-    by_split: dict[str, list[dict[str, Any]]] = {}
-    try:
-        for line in content.decode("utf-8").rstrip("\n").split("\n"):
-            row = json.loads(line)
-            by_split.setdefault(row["split"], []).append(row)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: a JSON record per line was expected ({type(error).__name__}: {error}); "
-            "delete the run's folder and run again"
-        ) from None
-    return by_split
+        if captions.unavailable:
+            part.reasons.setdefault(run_id, captions.unavailable[metric])
+        frame = score_frame(corpora[run_id, split], caption_scores(captions))
+        frames.setdefault(run_id, []).append(frame.assign(run_id=run_id, split=split))
+    part.rows.update({run_id: _frame(own) for run_id, own in frames.items() if run_id not in part.reasons})
 
 
 def _frame(parts: list[pd.DataFrame]) -> pd.DataFrame:

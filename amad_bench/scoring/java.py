@@ -1,14 +1,19 @@
 """Java programs, run so that every way of failing ends as one exception with a one-line reason."""
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import IO, Any, Self
 
 # Whatever the locale is: under LC_ALL=C, Java 17 would read UTF-8 as ASCII.
 _UTF8 = "-Dfile.encoding=UTF-8"
+
+_Process = subprocess.Popen[bytes]
 
 
 class JavaFailed(Exception):
@@ -27,17 +32,19 @@ def find_java() -> str | None:
 def run_java(arguments: list[str], folder: Path, timeout: float) -> str:
     """What `java <arguments>`, run in `folder`, writes; JavaFailed unless it ends with 0 in `timeout` s."""
     command = [_java(), _UTF8, *arguments]
-    try:
-        ended = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise JavaFailed(f"{command[0]} was stopped after {timeout:g} s without an end") from None
-    except OSError as error:
-        raise JavaFailed(f"{command[0]} did not start: {error.strerror}") from None
-    if ended.returncode != 0:
-        raise JavaFailed(f"{command[0]} ended with code {ended.returncode}{_reason(ended.stderr)}")
-    return ended.stdout.decode("utf-8", errors="replace")
+    # Files, not pipes: whoever else holds the end of a pipe would be waited for.
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = _start(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise JavaFailed(_stopped(command, timeout)) from None
+        finally:
+            _kill(process)
+            process.wait()
+        if code != 0:
+            raise JavaFailed(f"{command[0]} ended with code {code}{_reason(_content(stderr))}")
+        return _content(stdout).decode("utf-8", errors="replace")
 
 
 class JavaDialogue:
@@ -48,13 +55,15 @@ class JavaDialogue:
         # A file, not a pipe: a pipe that nobody reads fills up and blocks. Closed in __exit__.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         try:
-            self._process = subprocess.Popen(
+            self._process = _start(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
             )
-        except OSError as error:
+        except JavaFailed:
             self._stderr.close()
-            raise JavaFailed(f"{self._command[0]} did not start: {error.strerror}") from None
-        self._watchdog = threading.Timer(timeout, self._process.kill)
+            raise
+        self._timeout = timeout
+        self._late = False
+        self._watchdog = threading.Timer(timeout, self._stop)
         self._watchdog.daemon = True
         self._watchdog.start()
 
@@ -63,9 +72,12 @@ class JavaDialogue:
 
     def __exit__(self, *_: object) -> None:
         self._watchdog.cancel()
-        self._process.kill()
-        self._process.communicate()
-        self._stderr.close()
+        _kill(self._process)
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stdout, self._stderr):
+            assert file is not None
+            with suppress(OSError):  # what was not sent yet has no reader any more
+                file.close()
 
     def send(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -83,11 +95,42 @@ class JavaDialogue:
             raise self._died()
         return line.decode("utf-8", errors="replace").strip()
 
+    def _stop(self) -> None:
+        self._late = True
+        _kill(self._process)
+
     def _died(self) -> JavaFailed:
-        self._process.kill()
+        _kill(self._process)
         code = self._process.wait()
-        self._stderr.seek(0)
-        return JavaFailed(f"{self._command[0]} stopped answering (code {code}){_reason(self._stderr.read())}")
+        if self._late:
+            return JavaFailed(_stopped(self._command, self._timeout))
+        return JavaFailed(
+            f"{self._command[0]} stopped answering (code {code}){_reason(_content(self._stderr))}"
+        )
+
+
+def _start(command: list[str], **options: Any) -> _Process:
+    """In a process group of its own, so that a script named java cannot outlive its Java, or the reverse."""
+    try:
+        return _Process(command, start_new_session=True, **options)
+    except OSError as error:
+        raise JavaFailed(f"{command[0]} did not start: {error.strerror}") from None
+
+
+def _kill(process: _Process) -> None:
+    """Its whole group, unless it was waited for: then the number can be another's."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _stopped(command: list[str], timeout: float) -> str:
+    return f"{command[0]} was stopped after {timeout:g} s without an end"
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _java() -> str:

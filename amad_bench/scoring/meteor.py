@@ -1,5 +1,6 @@
 """METEOR 1.5 for English captions, by the Java program that pycocoevalcap brings."""
 
+import math
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
@@ -50,6 +51,6 @@ def _numbers(line: str, expected: int) -> list[float]:
         numbers = [float(number) for number in line.split()]
     except ValueError:
         numbers = []
-    if len(numbers) != expected:
+    if len(numbers) != expected or not all(map(math.isfinite, numbers)):
         raise JavaFailed(f"METEOR answered {line[:60]!r} where {expected} numbers were expected")
     return numbers

@@ -18,7 +18,7 @@ def ptb_tokenize(*blocks: list[str]) -> list[list[str]]:
     """pycocoevalcap's PTB tokens (lower case, without punctuation, joined by blanks) of lists of captions.
 
     All in one start of Java, in a private temporary folder; equal blocks are tokenised once. JavaFailed when
-    Java dies, hangs or returns another number of lines than it got. As in pycocoevalcap, a caption that ends
+    Java dies, hangs or returns other lines than it got. As in pycocoevalcap, a caption that ends
     in an abbreviation is read in the light of the next one; the blank line between blocks acts as the end of
     a file.
     """
@@ -32,7 +32,10 @@ def ptb_tokenize(*blocks: list[str]) -> list[list[str]]:
     tokens_of = {}
     for block in distinct:
         tokens_of[block] = [_without_punctuation(next(remaining)) for _ in block]
-        next(remaining, None)  # the blank line between blocks
+        if between := next(remaining, "").strip():
+            raise JavaFailed(
+                f"{between[:60]!r} came out where the blank line between two blocks was expected"
+            )
     return [tokens_of[tuple(block)] for block in blocks]
 
 

@@ -40,7 +40,7 @@ def score_splits(task: str, vqa_metric: str, rows_by_split: Mapping[str, Rows]) 
     UserError for no rows, repeated ids, rows of another split or a wrong number of references.
     """
     for split, rows in rows_by_split.items():
-        _check(split, rows)
+        check_rows(split, rows)
     if task == "vqa":
         return {
             split: Scored(score_frame(rows, _score_vqa(vqa_metric, rows)), {}, {})
@@ -131,7 +131,8 @@ def _only_references(rows: Rows, what: str) -> list[str]:
     return [row["references"][0] for row in rows]
 
 
-def _check(split: str, rows: Rows) -> None:
+def check_rows(split: str, rows: Rows) -> None:
+    """UserError for no rows, rows of another split or repeated ids."""
     if not rows:
         raise UserError(f"split {split!r}: no predictions to score; decode the split first")
     seen: set[str] = set()

@@ -32,6 +32,9 @@ CELLS = (
 ANSWER_TYPES = ("yes/no", "number", "other")
 DATA = {
     "examples": {"train": 6000, "validation": 200, "test": 240},
+    "with_image": {"train": 5000, "validation": 200, "test": 240},
+    "left_out": {"val2014": 7},
+    "answers": 3129,
     "photos": {"train": 1500, "validation": 50, "test": 60},
     "image_overlap": {},
     "features": "raw patches of regions",

@@ -57,13 +57,6 @@ def test_part_of_a_matrix_is_those_examples_in_all_its_arrays():
     np.testing.assert_allclose(part.scores_S(), [15, 15])
 
 
-def test_controls_are_no_further_tests():
-    splits = ["test", "test_blind", "test_majority", "test_2018_flickr", "test_2017_mscoco"]
-    pages = [page("r", ["a1"]).assign(split=split) for split in splits]
-    book = ScoreBook(pd.concat([*pages, page("s", ["a1"]).assign(split="of_another_run")]))
-    assert book.further_tests(["r"]) == ["test_2017_mscoco", "test_2018_flickr"]
-
-
 @pytest.mark.parametrize("others", [["a1", "a2"], ["a1", "a2", "c1"]])
 def test_other_examples_are_refused(others):
     book = ScoreBook(pd.concat([page("r", ["a1", "a2", "b1"]), page("s", others)]))

@@ -38,6 +38,9 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "image_overlap": "none",
         "tokenizer_sha256": "abcdef01",
         "split_examples": '{"test": 240, "train": 6000, "validation": 200}',
+        "with_image": '{"test": 240, "train": 5000, "validation": 200}',
+        "left_out": '{"val2014": 7}',
+        "answers": 3129,
         "inputs": "regions: boxes file, crop 8, max regions 8",
         "teacher_heads": 8,
         "student_heads": 2,
@@ -74,7 +77,8 @@ def test_what_a_run_did_not_write_about_its_data_is_unknown(fake, tmp_path, with
     else:
         path.write_text(json.dumps(status | {"data": {}}))
     (row,) = collect(Plan([run]), tmp_path).runs.to_dict("records")
-    columns = ("features", "image_overlap", "tokenizer_sha256", "split_examples")
+    columns = ["features", "image_overlap", "tokenizer_sha256", "split_examples"]
+    columns += ["with_image", "left_out", "answers"]
     assert all(pd.isna(row[column]) for column in columns)
 
 
@@ -175,12 +179,13 @@ def test_skipped_combinations_are_rows_of_the_failures(fake, tmp_path):
     plan = fake.plan(cells=VQA, losses=("ce",), seeds=1, limit={"train": 20, "validation": 2, "test": 3})
     for run in plan.runs[1:]:
         fake.write(tmp_path, run)
-    skip = Skip("vlt5-vqa-scenes-h8to2-one_to_one", "8 heads and 2")
+    skip = Skip("vlt5-vqa-scenes-h8to2-one_to_one", "8 heads and 2", "vlt5", "vqa", "scenes")
     tables = collect(Plan(plan.runs, [skip]), tmp_path)
     assert len(tables.runs) == 2
     failed, skipped = tables.failures.to_dict("records")
     assert (failed["status"], failed["limit"]) == ("not_run", "limited to train 20, validation 2, test 3")
     assert (skipped["run_id"], skipped["status"], skipped["reason"]) == (skip.cell, "skipped", skip.reason)
+    assert (skipped["family"], skipped["task"], skipped["dataset"]) == ("vlt5", "vqa", "scenes")
     write_table(tables.failures, tmp_path / "failures")
 
 
@@ -235,14 +240,19 @@ def test_damaged_scores_name_the_file(fake, tmp_path, damage):
 
 
 def test_descriptions():
-    assert describe_limit(None) == "no data limit"
-    assert (
-        describe_limit({"train": 20, "validation": 2, "test": 3})
-        == "limited to train 20, validation 2, test 3"
-    )
+    limit, part = {"train": 20, "validation": 2, "test": 3}, {"subset": True}
+    limited = "limited to train 20, validation 2, test 3"
+    for options, given, expected in (
+        ({"seed": 0}, None, "no data limit"),
+        ({"seed": 0}, limit, limited),
+        ({"subset": False}, None, "no data limit"),
+        (part, None, "a part of the official files"),
+        (part, limit, f"a part of the official files; {limited}"),
+    ):
+        assert describe_limit({"options": options, "limit": given}) == expected
     assert describe_inputs({"kind": "pixels", "size": 48, "patch": 8}) == "pixels: size 48, patch 8"
-    extracted = {"kind": "extracted", "model": "/home/me/vit-base", "model_hash": "0123456789ab", "rows": 6}
-    assert describe_inputs(extracted) == "extracted: model vit-base, model hash 01234567, rows 6"
+    extracted = {"kind": "extracted", "model": "models/vit-base", "rows": 6, "hash": "0123456789ab"}
+    assert describe_inputs(extracted) == "extracted: model vit-base, rows 6, hash 01234567"
 
 
 def test_values_survive_the_way_through_the_files(fake, tmp_path):

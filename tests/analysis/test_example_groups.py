@@ -65,13 +65,11 @@ def test_runs_that_disagree_are_refused(finished):
 def test_damaged_predictions_name_the_file(finished, line):
     _, folder = finished[0]
     change(folder, 1, line)
-    with pytest.raises(
-        UserError, match=r"predictions\.jsonl: a JSON record per line .* was expected.*delete"
-    ):
+    with pytest.raises(UserError, match=r"predictions\.jsonl: line 2.*delete"):
         example_groups(finished)
 
 
 def test_missing_predictions_name_the_file(finished):
     (finished[0][1] / "predictions.jsonl").unlink()
-    with pytest.raises(UserError, match=r"predictions\.jsonl: .*FileNotFoundError"):
+    with pytest.raises(UserError, match=r"predictions\.jsonl: this file of a finished run is missing"):
         example_groups(finished)

@@ -91,7 +91,8 @@ def test_facts_about_skips_signatures_and_commits(fake, tmp_path, source, asked)
         made = json.loads((folder / "run.json").read_text())
         made["provenance"]["dirty"] = run.kind == "teacher"
         (folder / "run.json").write_text(json.dumps(made))
-    publish(Plan(plan.runs, [Skip("a-cell", "a reason"), Skip("b-cell", "a reason")]), tmp_path, tmp_path)
+    skipped = [Skip(cell, "a reason", "vlt5", "translation", "scenes") for cell in ("a-cell", "b-cell")]
+    publish(Plan(plan.runs, skipped), tmp_path, tmp_path)
     paper(tmp_path, source, tmp_path / "main.pdf")
     facts = json.loads(asked["sys_inputs"]["facts"])
     assert (facts["failed"], facts["skipped"], facts["planned"]) == (1, 2, 5)
@@ -110,6 +111,21 @@ def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, sour
     assert printed(primary["ci_low"]) <= texts
     assert not printed(results.query("metric == 'TER'")["mean"]) <= texts
     assert {"amad_kl", "teacher", "no data limit", "raw patches of regions", "none", "inconclusive"} <= texts
+
+
+def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source, asked):
+    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
+    for run in plan.runs:
+        run.config["dataset"]["options"] = {"subset": True}
+        fake.write(tmp_path, run)
+    publish(plan, tmp_path, tmp_path)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    asked.pop("format")
+    for table in ("results", "comparisons"):
+        document = json.loads(typst.query(source, f"<{table}>", **asked))
+        texts = [item["text"] for item in nested(document) if isinstance(item.get("text"), str)]
+        assert texts.count("a part of the official files") == 1
+        assert "no data limit" not in texts
 
 
 def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source, asked):

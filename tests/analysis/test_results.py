@@ -29,7 +29,8 @@ def results(tables):
 
 
 def test_one_row_per_cell_loss_subset_and_metric(results):
-    assert not results.duplicated([*CELL, "loss", "subset", "metric"]).any()
+    assert not results.duplicated([*CELL, "loss", "split", "subset", "metric"]).any()
+    assert set(results["split"]) == {"test"}
     per_loss = {"vqa": 2, "captioning": 6, "translation": 4}
     assert len(results.query("subset == 'all'")) == 6 * sum(
         per_loss[task] for task in ("vqa", "captioning", "translation", "vqa", "captioning")
@@ -110,23 +111,42 @@ def test_sums_of_corpus_metrics_run_over_the_subset(fake, tmp_path):
     assert expected[0] != pytest.approx(expected[1])
 
 
-def test_every_further_test_split_is_a_subset_and_controls_are_none(fake, tmp_path):
+@pytest.fixture
+def with_further_tests(fake, tmp_path):
+    """A translation run scored on three tests; those of amad_kl failed."""
     plan = fake.plan(cells=TRANSLATION, losses=("ce", "amad_kl"))
     for run in plan.runs:
-        path = fake.write(tmp_path, run) / "scores.parquet"
-        own = pd.read_parquet(path)
-        further = own[own["split"] == "test"].assign(split="test_2017_flickr").iloc[:-1]
-        further["example_id"] = "x" + further["example_id"]
+        run.config["dataset"]["options"] = {"language": "de", "tests": ["t2016", "t2018", "t2017"]}
+        path = fake.write(tmp_path, run, status="diverged" if "amad" in run.id else "done") / "scores.parquet"
         if "amad" not in run.id:
-            pd.concat([own, further]).to_parquet(path, index=False)
-    tables = collect(plan, tmp_path)
+            own = pd.read_parquet(path)
+            further = own[own["split"] == "test"].assign(split="t2017").iloc[:-1]
+            further["example_id"] = "x" + further["example_id"]
+            pd.concat([own, further, further.assign(split="t2018")]).to_parquet(path, index=False)
+    return plan
+
+
+def test_every_test_set_has_its_name_and_the_first_one_is_primary(with_further_tests, tmp_path):
+    tables = collect(with_further_tests, tmp_path)
     rows = results_table(tables.runs, tables.scores, tables.examples)
-    assert rows["subset"].drop_duplicates().tolist() == ["all", "test_2017_flickr"]
-    assert not rows.query("subset != 'all'")["primary"].any()
-    further = rows.query("subset == 'test_2017_flickr' and metric == 'TER'").set_index("loss")
+    assert rows["split"].drop_duplicates().tolist() == ["t2016", "t2018", "t2017"]  # in the config's order
+    assert set(rows["subset"]) == {"all"}
+    primary = rows[rows["primary"]]
+    assert set(zip(primary["split"], primary["metric"], strict=True)) == {("t2016", "BLEU")}
+    assert primary["loss"].tolist() == ["teacher", "ce", "amad_kl"]
+    further = rows.query("split == 't2017' and metric == 'TER'").set_index("loss")
     assert further["n_examples"].to_dict() == {"teacher": 239, "ce": 239, "amad_kl": 0}
     assert further["n_failed"].to_dict() == {"teacher": 0, "ce": 0, "amad_kl": 2}
     assert further["mean"].isna().to_dict() == {"teacher": False, "ce": False, "amad_kl": True}
+
+
+def test_further_test_sets_stay_where_every_run_failed(with_further_tests, tmp_path):
+    tables = collect(with_further_tests, tmp_path / "nothing has run here")
+    rows = results_table(tables.runs, tables.scores, tables.examples)
+    assert rows.groupby(["loss", "split"]).size().to_dict() == {
+        (loss, split): 4 for loss in ("teacher", "ce", "amad_kl") for split in ("t2016", "t2017", "t2018")
+    }
+    assert rows["mean"].isna().all()
 
 
 def test_cider_on_few_images_is_flagged(fake, tmp_path):
@@ -154,7 +174,8 @@ def with_extra(fake, tmp_path):
             frames.append(own[(own["metric"] == "Bleu_1") & (own["split"] == "test")].assign(metric="SPICE"))
             sources[run.id] = hashlib.sha256((folder / "predictions.jsonl").read_bytes()).hexdigest()
     pd.concat(frames).to_parquet(tmp_path / "extra_scores.parquet", index=False)
-    facts = {"unavailable": {"METEOR": "no Java"}, "signatures": {}, "sources": {"SPICE": sources}}
+    reasons = {"METEOR": dict.fromkeys(sources, "no Java")}
+    facts = {"unavailable": reasons, "signatures": {}, "sources": {"SPICE": sources, "METEOR": sources}}
     (tmp_path / "extra_scores.json").write_text(json.dumps(facts))
     return plan, collect(plan, tmp_path)
 
@@ -173,11 +194,20 @@ def test_extra_metrics_stand_behind_the_others(with_extra):
     assert set(rows.query("task == 'vqa'")["metric"]) == {"vqa_accuracy", "vqa_accuracy_2021"}
 
 
-def test_extra_scores_that_nobody_asked_for_are_shown_all_the_same(with_extra):
+def test_extra_scores_that_nobody_asked_for_are_not_shown(with_extra):
     _, tables = with_extra
+    assert "SPICE" in set(tables.scores["metric"])
+    rows = results_table(tables.runs, tables.scores, tables.examples, ["METEOR"])
+    assert set(rows["metric"]) & {"METEOR", "SPICE"} == {"METEOR"}
     rows = results_table(tables.runs, tables.scores, tables.examples)
-    assert "SPICE" in set(rows["metric"])
-    assert "METEOR" not in set(rows["metric"])
+    assert not set(rows["metric"]) & {"METEOR", "SPICE"}
+
+
+def test_a_gap_in_an_extra_metric_has_a_failure(with_extra):
+    plan, tables = with_extra
+    rows = results_table(tables.runs, tables.scores, tables.examples, plan.extra_metrics)
+    short = rows[rows["metric"].isin(plan.extra_metrics) & (rows["n_failed"] > 0)]["metric"]
+    assert {reason.split(":")[0] for reason in tables.failures["reason"]} == set(short) == {"METEOR", "SPICE"}
 
 
 def test_features_and_shared_images_of_a_cell(fake, tmp_path):

@@ -198,6 +198,35 @@ def test_scores_over_other_examples_are_refused(fake, tmp_path):
         comparisons_table(tables.runs, tables.scores)
 
 
+def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
+    cells = (("vlt5", "captioning"), ("blip", "captioning"), *VQA)
+    plan = fake.plan(cells=cells, losses=("ce", "amad_kl"), seeds=1)
+    for run in plan.runs:
+        path = fake.write(tmp_path, run) / "scores.parquet"
+        own = pd.read_parquet(path)
+        few = run.config["family"] == "vlt5"
+        own[own["example_id"] < ("e0049" if few else "e0050")].to_parquet(path, index=False)
+    tables = collect(plan, tmp_path)
+    for table in (headroom_table, comparisons_table):
+        rows = table(tables.runs, tables.scores).set_index(["family", "task"])["warning"]
+        assert rows["vlt5", "captioning"].startswith("CIDEr on 49 images")
+        assert rows["blip", "captioning"] == rows["vlt5", "vqa"] == ""
+    empty = collect(plan, tmp_path / "nothing has run here")
+    for table in (headroom_table, comparisons_table):
+        assert set(table(empty.runs, empty.scores)["warning"]) == {""}
+
+
+def test_the_smallest_of_the_scores_is_warned_of(fake, tmp_path):
+    plan = fake.plan(cells=(("vlt5", "captioning"),), losses=("ce",), seeds=1)
+    for run in plan.runs:
+        path = fake.write(tmp_path, run) / "scores.parquet"
+        own = pd.read_parquet(path)
+        if run.kind == "student":
+            own[own["example_id"] < "e0007"].to_parquet(path, index=False)
+    tables = collect(plan, tmp_path)
+    assert headroom_table(tables.runs, tables.scores)["warning"].item().startswith("CIDEr on 7 images")
+
+
 def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
     plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
     for run in plan.runs:

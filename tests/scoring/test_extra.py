@@ -1,14 +1,17 @@
 """A stand-in for the metric's own program says how often and with what it was called."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from amad_bench.plan.catalogue import METRICS
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring import captions
-from amad_bench.scoring.extra import read_extra, score_extra, write_extra
+from amad_bench.scoring.extra import by_reason, read_extra, score_extra, write_extra
 from amad_bench.scoring.java import JavaFailed
 from amad_bench.scoring.score_run import SCORE_COLUMNS
 
@@ -16,31 +19,33 @@ SPLITS = ("test", "test_blind", "test_majority", "test_2017_flickr")
 
 
 @pytest.fixture
-def runs(tmp_path):
-    """runs(a="a dog", ...) -> folders of captioning runs that predict that for all of two examples."""
+def score(tmp_path):
+    """score(metrics, previous, a="a dog", ...) scores runs that predict that caption for two images."""
 
-    def make(task: str = "captioning", **predictions: str) -> dict[str, Path]:
-        folders = {run_id: tmp_path / "runs" / run_id for run_id in predictions}
+    def run(metrics, previous=None, **predictions: str):
         for run_id, text in predictions.items():
-            folders[run_id].mkdir(parents=True, exist_ok=True)
-            (folders[run_id] / "run.json").write_text(json.dumps({"config": {"task": task}}))
-            rows = [
-                {
-                    "split": split,
-                    "example_id": example,
-                    "cluster_id": f"c{example}",
-                    "prediction": text,
-                    "references": ["a dog", "two\u2028dogs"],
-                    "groups": {},
-                }
-                for split in SPLITS
-                for example in ("2", "1")
-            ]
-            lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-            (folders[run_id] / "predictions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return folders
+            write_run(tmp_path / "runs" / run_id, text)
+        return score_extra(metrics, list(predictions), tmp_path / "runs", previous)
 
-    return make
+    return run
+
+
+def write_run(folder: Path, text: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {
+            "split": split,
+            "example_id": example,
+            "cluster_id": f"c{example}",
+            "prediction": text,
+            "references": ["a dog", "two\u2028dogs"],
+            "groups": {},
+        }
+        for split in SPLITS
+        for example in ("2", "1")
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -65,8 +70,8 @@ def calls(monkeypatch):
     return made
 
 
-def test_rows_of_all_test_splits_but_the_controls(runs, calls):
-    scores = score_extra(["METEOR", "SPICE"], runs(b="a dog", a="cat"))
+def test_rows_of_all_test_splits_but_the_controls(score, calls):
+    scores = score(["METEOR", "SPICE"], b="a dog", a="cat")
     frame = scores.frame
     assert list(frame.columns) == SCORE_COLUMNS
     assert scores.unavailable == {}
@@ -75,105 +80,155 @@ def test_rows_of_all_test_splits_but_the_controls(runs, calls):
     )
     assert list(columns) == [
         (metric, run, split, example, value)
-        for metric, by_run in (("METEOR", {"b": 5.0, "a": 3.0}), ("SPICE", {"b": 2.5, "a": 1.5}))
+        for metric, by_run in (("METEOR", {"a": 3.0, "b": 5.0}), ("SPICE", {"a": 1.5, "b": 2.5}))
         for run, value in by_run.items()
         for split in ("test", "test_2017_flickr")
         for example in ("2", "1")
     ]
     assert frame["cluster_id"].tolist() == ["c2", "c1"] * 8
     assert frame["statistics"].tolist() == [
-        *[[5.0, *[0.0] * 22]] * 4,
         *[[3.0, *[0.0] * 22]] * 4,
+        *[[5.0, *[0.0] * 22]] * 4,
         *[None] * 8,
     ]
-    assert calls == {"METEOR": [["a dog"] * 4 + ["cat"] * 4], "SPICE": [["a dog"] * 4 + ["cat"] * 4]}
+    assert calls == {"METEOR": [["cat"] * 4 + ["a dog"] * 4], "SPICE": [["cat"] * 4 + ["a dog"] * 4]}
 
 
-def test_only_runs_with_new_predictions_are_scored_again(runs, calls, tmp_path):
+def test_only_runs_with_new_predictions_are_scored_again(score, calls, tmp_path):
     metrics = ["METEOR", "SPICE"]
-    write_extra(tmp_path, score_extra(metrics, runs(a="one", b="two", gone="three")))
-    again = score_extra(metrics, runs(a="one", b="changed", c="new"), read_extra(tmp_path))
+    write_extra(tmp_path, score(metrics, a="one", b="two"))
+    again = score(metrics, read_extra(tmp_path), a="one", b="changed", c="new")
     assert calls["METEOR"][1:] == [["changed"] * 4 + ["new"] * 4]
     assert calls["SPICE"][1:] == [["changed"] * 4 + ["new"] * 4]
-    at_once = score_extra(metrics, runs(a="one", b="changed", c="new"))
+    at_once = score(metrics, a="one", b="changed", c="new")
     pd.testing.assert_frame_equal(again.frame, at_once.frame)
     assert (again.unavailable, again.signatures, again.sources) == ({}, at_once.signatures, at_once.sources)
 
 
-def test_nothing_starts_when_nothing_changed(runs, calls, tmp_path):
-    folders = runs(a="one", b="two")
-    write_extra(tmp_path, score_extra(["METEOR"], folders))
+def test_what_another_config_asked_for_is_kept(score, calls, tmp_path):
+    """Its runs and its metrics, as long as the predictions are there as they were."""
+    first = score(["METEOR", "SPICE"], a="one", b="two", gone="three", changed="four")
+    shutil.rmtree(tmp_path / "runs" / "gone")
+    write_run(tmp_path / "runs" / "changed", "five")
+    write_extra(tmp_path, first)
+    second = score(["METEOR"], read_extra(tmp_path), a="one", c="six")
+    found = {str(metric): set(rows["run_id"]) for metric, rows in second.frame.groupby("metric")}
+    assert found == {"METEOR": {"a", "b", "c"}, "SPICE": {"a", "b"}}
+    assert {metric: set(of_runs) for metric, of_runs in second.sources.items()} == found
+    assert calls["METEOR"][1:] == [["six"] * 4]
+    both = score(["METEOR", "SPICE"], second, a="one", b="two", c="six")
+    assert calls["METEOR"][2:] == []
+    assert calls["SPICE"][1:] == [["six"] * 4]
+    shutil.rmtree(tmp_path / "runs" / "changed")
+    pd.testing.assert_frame_equal(both.frame, score(["METEOR", "SPICE"], a="one", b="two", c="six").frame)
+
+
+def test_reasons_of_another_config_are_kept(score, calls):
+    first = score(["METEOR"], a="java dies", b="two")
+    second = score(["METEOR"], first, c="three")
+    assert second.unavailable == {"METEOR": {"a": "it died"}}
+    assert score(["SPICE"], first, b="two").unavailable == {"METEOR": {"a": "it died"}}
+
+
+def test_nothing_starts_when_nothing_changed(score, calls, tmp_path):
+    write_extra(tmp_path, score(["METEOR"], a="one", b="two"))
     before = {path.name: path.read_bytes() for path in tmp_path.glob("extra_scores.*")}
-    write_extra(tmp_path, score_extra(["METEOR"], folders, read_extra(tmp_path)))
+    write_extra(tmp_path, score(["METEOR"], read_extra(tmp_path), a="one", b="two"))
     assert len(calls["METEOR"]) == 1
     assert len(before) == 2
     assert before == {path.name: path.read_bytes() for path in tmp_path.glob("extra_scores.*")}
 
 
-def test_another_version_of_the_program_scores_all_again(runs, calls, monkeypatch):
-    previous = score_extra(["METEOR"], runs(a="one"))
-    assert previous.signatures == {"METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb|pycocoevalcap:1.2"}
-    monkeypatch.setattr("amad_bench.scoring.extra.version", lambda package: "1.3")
-    score_extra(["METEOR"], runs(a="one"), previous)
-    assert len(calls["METEOR"]) == 2
+@pytest.mark.parametrize("of", ["the package", "the metric"])
+def test_another_version_scores_all_again_and_is_not_mixed(score, calls, monkeypatch, of):
+    previous = score(["METEOR"], a="one", b="two")
+    assert previous.signatures == {
+        "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb|version:1|pycocoevalcap:1.2"
+    }
+    if of == "the package":
+        monkeypatch.setattr("amad_bench.scoring.extra.version", lambda package: "1.3")
+    else:
+        monkeypatch.setitem(METRICS, "METEOR", dataclasses.replace(METRICS["METEOR"], version=2))
+    again = score(["METEOR"], previous, a="one")
+    assert calls["METEOR"][1:] == [["one"] * 4]
+    assert set(again.frame["run_id"]) == {"a"}
+    assert again.signatures != previous.signatures
 
 
-def test_a_java_that_dies_loses_neither_other_metrics_nor_scored_runs(runs, calls):
-    scores = score_extra(["METEOR", "SPICE"], runs(a="one", b="java dies", c="three"))
-    assert scores.unavailable == {"METEOR": "it died"}
+def test_a_run_that_kills_meteor_blocks_no_other(score, calls):
+    scores = score(["METEOR", "SPICE"], a="one", b="java dies", c="three", d="four")
+    assert scores.unavailable == {"METEOR": {"b": "it died"}}
     by_metric = {str(metric): set(part["run_id"]) for metric, part in scores.frame.groupby("metric")}
-    assert by_metric == {"METEOR": {"a"}, "SPICE": {"a", "b", "c"}}
-    assert list(scores.sources["METEOR"]) == ["a"]
-    healed = score_extra(["METEOR"], runs(a="one", b="java lives", c="three"), scores)
-    assert calls["METEOR"][1] == ["java lives"] * 4 + ["three"] * 4
+    assert by_metric == {"METEOR": {"a", "c", "d"}, "SPICE": {"a", "b", "c", "d"}}
+    assert list(scores.sources["METEOR"]) == ["a", "b", "c", "d"]
+    # both of its splits kill the program: two starts more
+    assert [len(started) for started in calls["METEOR"]] == [16, 10, 8]
+    healed = score(["METEOR"], scores, a="one", b="java lives", c="three", d="four")
+    assert calls["METEOR"][3:] == [["java lives"] * 4]
     assert healed.unavailable == {}
-    assert set(healed.frame["run_id"]) == {"a", "b", "c"}
+    assert set(healed.frame["run_id"]) == {"a", "b", "c", "d"}
 
 
-def test_without_java_every_metric_has_a_reason(runs, monkeypatch, tmp_path):
+def test_what_failed_is_tried_again_each_time(score, calls):
+    scores = score(["METEOR"], a="one", b="java dies")
+    again = score(["METEOR"], scores, a="one", b="java dies")
+    assert calls["METEOR"][2:] == [["java dies"] * 4, ["java dies"] * 2]
+    pd.testing.assert_frame_equal(again.frame, scores.frame)
+    assert again.unavailable == scores.unavailable
+
+
+def test_without_java_every_metric_has_a_reason(score, monkeypatch, tmp_path):
     monkeypatch.setattr("amad_bench.scoring.java.find_java", lambda: None)
-    scores = score_extra(["METEOR", "SPICE"], runs(a="one"))
-    assert set(scores.unavailable) == {"METEOR", "SPICE"}
-    assert all("no java on PATH" in reason for reason in scores.unavailable.values())
+    scores = score(["METEOR", "SPICE"], a="one", b="two")
+    assert {metric: set(reasons) for metric, reasons in scores.unavailable.items()} == {
+        "METEOR": {"a", "b"},
+        "SPICE": {"a", "b"},
+    }
+    assert all("no java on PATH" in reason for reason in scores.unavailable["SPICE"].values())
     assert len(scores.frame) == 0
     write_extra(tmp_path, scores)
     read = read_extra(tmp_path)
     assert read is not None
     assert list(read.frame.columns) == SCORE_COLUMNS
-    assert read.sources == {"METEOR": {}, "SPICE": {}}
+    assert (read.unavailable, read.sources) == (scores.unavailable, scores.sources)
 
 
-def test_runs_of_other_tasks(runs, calls):
-    folders = runs(a="one") | runs("vqa", q="yes") | runs("translation", t="ein Hund")
-    scores = score_extra(["METEOR", "SPICE"], folders)
-    assert set(scores.frame["run_id"]) == {"a"}
-    assert list(scores.unavailable) == ["METEOR"]
-    assert "paraphrase tables for German and French" in scores.unavailable["METEOR"]
-    assert score_extra(["METEOR"], runs("vqa", q="yes")).unavailable == {}
+def test_reasons_for_people():
+    reasons = dict.fromkeys("abcde", "no Java") | {"x": "it died"}
+    assert by_reason(reasons) == ["no Java (runs a, b, c and 2 more)", "it died (run x)"]
 
 
-def test_mistakes_of_the_user(runs, tmp_path):
+def test_mistakes_of_the_user(score, tmp_path):
     with pytest.raises(UserError, match="extra metric 'BLEU' is unknown; expected some of METEOR, SPICE"):
-        score_extra(["BLEU"], {})
-    folders = runs(a="one")
-    path = folders["a"] / "predictions.jsonl"
+        score(["BLEU"])
+    score([], a="one")
+    path = tmp_path / "runs" / "a" / "predictions.jsonl"
     path.write_text('{"split": "test"\n')
-    with pytest.raises(UserError, match=r"a/predictions.jsonl: a JSON record per line was expected"):
-        score_extra(["METEOR"], folders)
+    with pytest.raises(UserError, match=r"a/predictions.jsonl: line 1 is no JSON record"):
+        score_extra(["METEOR"], ["a"], tmp_path / "runs")
     path.unlink()
-    with pytest.raises(UserError, match=r"a/predictions.jsonl: no such file"):
-        score_extra(["METEOR"], folders)
+    with pytest.raises(UserError, match=r"a/predictions.jsonl: this file of a finished run is missing"):
+        score_extra(["METEOR"], ["a"], tmp_path / "runs")
 
 
-def test_reading_back(runs, calls, tmp_path):
+def test_reading_back(score, calls, tmp_path):
     assert read_extra(tmp_path) is None
-    scores = score_extra(["METEOR", "SPICE"], runs(a="one"))
+    scores = score(["METEOR", "SPICE"], a="one", b="java dies")
     write_extra(tmp_path, scores)
     read = read_extra(tmp_path)
     assert read is not None
     pd.testing.assert_frame_equal(read.frame, scores.frame)
-    (tmp_path / "extra_scores.json").unlink()
+    assert (read.unavailable, read.signatures, read.sources) == (
+        scores.unavailable,
+        scores.signatures,
+        scores.sources,
+    )
+    facts = tmp_path / "extra_scores.json"
+    content = facts.read_text()
+    facts.unlink()
     assert read_extra(tmp_path) is None  # writing it was interrupted
-    (tmp_path / "extra_scores.json").write_text("{}")
-    with pytest.raises(UserError, match=r"extra_scores.parquet: not as `amad-bench score` writes it"):
-        read_extra(tmp_path)
+    for damaged in ("{}", content.replace('{\n      "b": "it died"\n    }', '"it died"')):
+        assert damaged != content
+        facts.write_text(damaged)
+        with pytest.raises(UserError, match=r"extra_scores.parquet: not as `amad-bench score` writes it"):
+            read_extra(tmp_path)

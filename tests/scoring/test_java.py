@@ -1,6 +1,8 @@
 """Stand-ins for `java` that die, hang or are missing."""
 
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -83,5 +85,47 @@ def test_dialogue_with_a_dying_java(fake_java):
 
 def test_dialogue_with_a_silent_java(fake_java):
     fake_java("exec /bin/sleep 30")
-    with JavaDialogue([], timeout=0.2) as java, pytest.raises(JavaFailed, match="stopped answering"):
+    with (
+        JavaDialogue([], timeout=0.2) as java,
+        pytest.raises(JavaFailed, match=r"java was stopped after 0.2 s"),
+    ):
         java.receive()
+
+
+def _alive(pid: int) -> bool:
+    """Zombies are not."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def _gone(path: Path) -> bool:
+    """Whether the process whose number is in the file ends within a second."""
+    ends = time.monotonic() + 1
+    while _alive(int(path.read_text())) and time.monotonic() < ends:
+        time.sleep(0.01)
+    return not _alive(int(path.read_text()))
+
+
+@pytest.mark.parametrize("wrapper", ["/bin/sleep 12", "/bin/sleep 12 &\nwait", "/bin/sleep 12 &"])
+def test_what_a_script_named_java_started_is_stopped_too(fake_java, tmp_path, wrapper):
+    fake_java(wrapper)
+    started = time.monotonic()
+    with JavaDialogue([], timeout=0.5) as java, pytest.raises(JavaFailed, match=r"stopped after 0.5 s"):
+        java.receive()
+    if wrapper != "/bin/sleep 12 &":  # its own end is the end
+        with pytest.raises(JavaFailed, match=r"stopped after 0.5 s"):
+            run_java([], tmp_path, timeout=0.5)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_no_process_is_left_behind(fake_java, tmp_path):
+    fake_java(f"/bin/sleep 12 & echo $! > {tmp_path}/pid; wait")
+    with pytest.raises(JavaFailed):
+        run_java([], tmp_path, timeout=0.5)
+    assert _gone(tmp_path / "pid")
+    fake_java(f"/bin/sleep 12 & echo $! > {tmp_path}/pid; echo ready; wait")
+    with JavaDialogue([], timeout=60) as java:
+        assert java.receive() == "ready"
+        assert _alive(int((tmp_path / "pid").read_text()))
+    assert _gone(tmp_path / "pid")

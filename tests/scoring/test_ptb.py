@@ -31,6 +31,14 @@ def test_equal_blocks_are_sent_once(fake_java):
     assert ptb_tokenize(["a", "b"], ["a", "b"]) == [["a", "b"], ["a", "b"]]
 
 
+def test_what_stands_between_two_blocks_must_be_blank(fake_java):
+    fake_java("printf 'a\\n\\nb'")
+    assert ptb_tokenize(["a"], ["b"]) == [["a"], ["b"]]
+    fake_java("printf 'a\\nb\\n'")  # as many lines as expected, but one caption slid up
+    with pytest.raises(JavaFailed, match="'b' came out where the blank line between two blocks was expected"):
+        ptb_tokenize(["a"], ["b"])
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

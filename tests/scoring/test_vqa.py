@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from amad_bench.data import answer_text
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.vqa import exact_match, normalise, vqa_accuracy
+from amad_bench.scoring import vqa
+from amad_bench.scoring.vqa import exact_match, vqa_accuracy
 
 
 def answers(*counted: tuple[str, int]) -> list[str]:
@@ -231,5 +233,5 @@ def test_exact_match(prediction, answer, score):
     assert exact_match(prediction, answer) == score
 
 
-def test_normalise_is_what_the_answer_vocabulary_uses():
-    assert normalise("The  One-Way, (Street) isnt 1.5 a.") == "1 way street isn't 1.5"
+def test_answers_are_normalised_as_the_vocabulary_is():
+    assert vqa.normalise is answer_text.normalise
