@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -183,6 +184,63 @@ def test_status(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]
     ]
 
 
+@pytest.fixture
+def captioned(config: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
+    """A config that asks for METEOR, and its captioning runs, which are done; a caption's METEOR is 0.5."""
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"extra_metrics": ["METEOR"]}))
+    ids = [run.id for run in expand(load_config(config)).runs if run.config["task"] == "captioning"]
+    row = {"split": "test", "example_id": "1", "cluster_id": "1", "prediction": "a dog"}
+    for identifier in ids:
+        finish(identifier)
+        line = json.dumps(row | {"references": ["a dog"], "groups": {}})
+        Path(f"results/runs/{identifier}/predictions.jsonl").write_text(line + "\n")
+
+    def meteor_scores(corpora: Any) -> Any:
+        return ((0.5, [0.5] * len(corpus), [[0.0] * 23] * len(corpus)) for corpus in corpora)
+
+    monkeypatch.setattr("amad_bench.scoring.captions.meteor_scores", meteor_scores)
+    return config, ids
+
+
+def test_scores_of_one_config_outlive_those_of_another(
+    captioned: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, ids = captioned
+    assert main(["score", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == f"METEOR: {len(ids)} scores\n"
+    raw = yaml.safe_load(config.read_text())
+    raw["cells"] = [cell for cell in raw["cells"] if cell["task"] == "captioning"][:1]
+    raw["replicates"] = 1
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(raw))
+    assert main(["score", "--config", str(other)]) == 0
+    (told, _) = capsys.readouterr()
+    assert told != f"METEOR: {len(ids)} scores\n"  # its own only
+    assert set(pd.read_parquet("results/extra_scores.parquet")["run_id"]) == set(ids)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("status.json", "[]", "status.json: an object with a `status`"),
+        ("status.json", "{}", "status.json: an object with a `status`"),
+        (
+            "predictions.jsonl",
+            '{"split": "test"}\n',
+            "predictions.jsonl: line 1: 'example_id' must be a text",
+        ),
+    ],
+)
+def test_damaged_files_of_a_run_that_is_to_be_scored(
+    captioned: tuple[Path, list[str]], file: str, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, ids = captioned
+    Path(f"results/runs/{ids[0]}/{file}").write_text(text)
+    line = error(["score", "--config", str(config)], capsys)
+    assert ids[0] in line
+    assert said in line
+
+
 def test_clean_asks_before_it_removes(
     config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,6 +253,19 @@ def test_clean_asks_before_it_removes(
     assert Path("results/runs/old-run-00000000").is_dir()
     assert main(["clean", "--yes", "--config", str(config)]) == 0
     assert [path.name for path in Path("results/runs").iterdir()] == [ids[0]]
+
+
+def test_clean_removes_killed_preparations(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    left = Path("results/data/scenes-01234567/prepared/.images-1.0a.tmp")
+    left.mkdir(parents=True)
+    assert main(["clean", "--config", str(config)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{left}\n"
+    assert "(1 killed preparations of data likewise)" in captured.err
+    assert left.is_dir()
+    assert main(["clean", "--yes", "--config", str(config)]) == 0
+    assert not left.exists()
+    assert left.parent.is_dir()
 
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -82,10 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("paper", paper, "compile paper/main.pdf from tables and figures")
     measured = add("bench", bench, "measure speed and memory, into results/bench")
-    measured.add_argument("what", choices=("data",), help="data: an epoch of generated questions")
-    measured.add_argument("--records", type=int, default=100_000, help="questions (default: %(default)s)")
-    add("status", status, "show how many runs are done and how much is left")
-    add("clean", clean, "list run folders that are not in the plan, and remove them with --yes").add_argument(
-        "--yes", action="store_true", help="remove them"
+    measured.add_argument(
+        "what",
+        choices=("data", "losses"),
+        help="data: an epoch of generated questions; losses: those of attention maps, beside naive ones",
     )
+    measured.add_argument(
+        "--records", type=int, default=100_000, help="data: questions (default: %(default)s)"
+    )
+    measured.add_argument("--threads", type=int, default=2, help="losses: on CPU (default: %(default)s)")
+    add("status", status, "show how many runs are done and how much is left")
+    add(
+        "clean", clean, "list run folders outside the plan and killed preparations; remove them with --yes"
+    ).add_argument("--yes", action="store_true", help="remove them")
     return parser

@@ -18,17 +18,25 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def doctor(options: argparse.Namespace) -> None:
-    from amad_bench.data.doctor import examine_files, examine_splits, files_report
+    from amad_bench.data.doctor import examine_files, files_report
+    from amad_bench.data.doctor_cells import examine_cells
     from amad_bench.plan.schema import load_config
 
     config = load_config(options.config)
     findings = examine_files(config)
-    for line in [*files_report(findings), *examine_splits(config)]:
+    for line in files_report(findings):
         print(line)
-    bad = [finding for finding in findings if finding.state != "ok"]
-    if bad:
+    checks = examine_cells(config)
+    for check in checks:
+        print(f"{check.name}: {check.text}")
+    problems = []
+    if bad := [finding for finding in findings if finding.state != "ok"]:
         states = ", ".join(sorted({finding.state for finding in bad}))
-        raise UserError(f"{options.config}: {len(bad)} of {len(findings)} files are not as needed ({states})")
+        problems.append(f"{len(bad)} of {len(findings)} files are not as needed ({states})")
+    if errors := sum(not check.ok for check in checks):
+        problems.append(f"{errors} {'errors' if errors > 1 else 'error'} in what they hold")
+    if problems:
+        raise UserError(f"{options.config}: {'; '.join(problems)}")
 
 
 def data(options: argparse.Namespace) -> None:

@@ -24,7 +24,9 @@ READERS: dict[str, Reader] = {
 
 
 def read_examples(dataset: dict[str, Any], task: str, folder: Path) -> dict[str, SplitSource]:
-    """split -> examples, in a fixed hashed order, cut to the data set's `limit` (limit.test: of every test).
+    """split -> examples, in a fixed hashed order, cut to the data set's `limit`.
+
+    limit.test is for every test; one of several that has fewer examples is used whole.
 
     dataset: the canonical config's record; folder: the generated files (unused for real data sets).
     UserError: an empty split, a limit above a split's examples, and whatever the files' readers find.
@@ -40,12 +42,11 @@ def read_examples(dataset: dict[str, Any], task: str, folder: Path) -> dict[str,
             )
         size = len(source.examples)
         if limit:
-            key = split if split in limit else "test"
-            if limit[key] > size:
+            if limit.get(split, 0) > size:
                 raise UserError(
-                    f"limit.{key}: {limit[key]} asked for, {name} has {size} {split} examples; lower it"
+                    f"limit.{split}: {limit[split]} asked for, {name} has {size} {split} examples; lower it"
                 )
-            size = limit[key]
+            size = min(size, limit.get(split, limit["test"]))
         ordered = sorted(source.examples, key=partial(_shuffle_key, name, split))
         chosen[split] = replace(source, examples=ordered[:size])
     return chosen

@@ -1,43 +1,46 @@
-"""What a config needs below AMAD_DATA: is it there, is it the published content, and what does it block."""
+"""What a config needs below AMAD_DATA: is it there, is it the published content, and what does it block.
 
-import json
+Not checked, since it takes as long as preparing the data, which does it (`amad-bench data`): features beyond
+those of one image per file, whether each photo can be decoded, whether a vocabulary is large enough.
+"""
+
+import os
 import tarfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from amad_bench.data.datasets import read_examples
-from amad_bench.data.overlap import describe_overlap, image_overlap
-from amad_bench.plan.cell_data import cell_form, data_needs
+from amad_bench.data.features import H5_SUFFIXES, FeatureFiles
+from amad_bench.data.manifests import MANIFESTS, FileFacts, read_manifest
+from amad_bench.data.photos import Photos
+from amad_bench.plan.cell_data import data_needs
 from amad_bench.plan.datafiles import Need
 from amad_bench.plan.grid import run_count
 from amad_bench.plan.overview import aligned
-from amad_bench.plan.schema import Config
+from amad_bench.plan.schema import Cell, Config
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.filehash import read_sha256
-from amad_bench.runtime.files import read_bytes
+from amad_bench.runtime.filehash import listing, read_sha256
+from amad_bench.runtime.files import read_bytes, read_json
 from amad_bench.runtime.paths import amad_data
 
-MANIFESTS = Path("configs/data")
 RECORD_KEYS = ("annotations", "questions", "images")  # the records are under the first of these
+FROM_CONFIG = "named in the config"
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that the config needs.
 
-    state: "ok", "missing", "unreadable" or "differs" (from what its owner publishes).
-
-    compared: which facts were compared with configs/data, "" where none is known. runs: those that need it.
+    state: "ok", "missing", "unreadable" or "differs" (from what its owner publishes). source: who publishes
+    it. cells: "family task dataset" of those that need it, `runs` in all. compared: which facts were compared
+    with configs/data, "" where none is known.
     """
 
-    dataset: str
     path: str
+    cells: tuple[str, ...]
     runs: int
-    publisher: str
+    source: str
     state: str
     size: int | None = None
     records: int | None = None
@@ -45,47 +48,59 @@ class Finding:
     note: str = ""
 
 
+@dataclass
+class _Users:
+    cells: list[Cell] = field(default_factory=list)
+    runs: int = 0
+
+
 def examine_files(config: Config) -> list[Finding]:
-    """A finding per file, folder or archive, in the order of the cells; every file is read again."""
-    known = _known()
-    runs: dict[Need, int] = {}
-    datasets: dict[Need, str] = {}
+    """A finding per file, folder or archive, in the order of the cells; every file is read again.
+
+    UserError: a file in configs/data that is broken.
+    """
+    users: dict[Need, _Users] = {}
     for cell in config.cells:
-        for need in data_needs(config, cell):
-            runs[need] = runs.get(need, 0) + run_count(config, cell)
-            datasets.setdefault(need, cell.dataset)
-    findings = []
-    for need, count in runs.items():
-        manifest = known.get(datasets[need], {"publisher": "", "files": {}})
-        # A part of the files is not what their owner publishes.
-        partial = config.datasets[datasets[need]].options(datasets[need]).get("subset", False)
-        measured = _measured(need, {} if partial else manifest["files"])
-        findings.append(
-            Finding(datasets[need], need.path, runs=count, publisher=manifest["publisher"], **measured)
+        for need in dict.fromkeys(data_needs(config, cell)):
+            of_need = users.setdefault(need, _Users())
+            of_need.cells.append(cell)
+            of_need.runs += run_count(config, cell)
+    return [
+        Finding(
+            path=need.path,
+            cells=tuple(f"{cell.family} {cell.task} {cell.dataset}" for cell in of_need.cells),
+            runs=of_need.runs,
+            source=(published := _published(config, need, of_need.cells)).publisher,
+            **_measured(need, published),
         )
-    return findings
+        for need, of_need in users.items()
+    ]
 
 
-def _known() -> dict[str, Any]:
-    """Data set -> what configs/data says of its files."""
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(MANIFESTS.glob("*.yaml"))}
+def _published(config: Config, need: Need, cells: Sequence[Cell]) -> FileFacts:
+    """What is known of a file; a part of a data set (`subset`) is not compared with the published whole."""
+    if need.kind in ("features", "folder"):
+        return FileFacts(publisher=FROM_CONFIG)
+    whole = [c for c in cells if not config.datasets[c.dataset].options(c.dataset).get("subset", False)]
+    facts = read_manifest((whole or cells)[0].dataset).facts(need.path)
+    return facts if whole else FileFacts(publisher=facts.publisher)
 
 
-def _measured(need: Need, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The measured fields of its Finding; facts: what is known of the data set's files."""
+def _measured(need: Need, published: FileFacts) -> dict[str, Any]:
+    """The measured fields of its Finding."""
     try:
         root = amad_data()
     except UserError as error:
         return {"state": "missing", "note": str(error).split(":")[0]}
     path = need.found(root)
     if path is None:
-        return {"state": "missing"}
-    expected = facts.get(str(path.relative_to(root)), facts.get(need.path, {}))
+        return _not_found(root / need.path)
     try:
-        found = _measure(path)
-    except (OSError, ValueError, tarfile.TarError, UserError) as error:
-        return {"state": "unreadable", "note": str(error)}
-    compared = [key for key in ("sha256", "records", "bytes") if key in expected and found[key] is not None]
+        found = _measure(need, path, published)
+    except (OSError, tarfile.TarError, UserError) as error:
+        return {"state": "unreadable", "note": str(error).removeprefix(f"{path}: ")}
+    expected = {key: getattr(published, key) for key in ("sha256", "records", "bytes")}
+    compared = [key for key, value in expected.items() if value is not None and found[key] is not None]
     differing = [key for key in compared if expected[key] != found[key]]
     return {
         "state": "differs" if differing else "ok",
@@ -96,30 +111,51 @@ def _measured(need: Need, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _measure(path: Path) -> dict[str, Any]:
-    """Size, SHA-256 and number of records; of a folder the number of its files alone."""
+def _not_found(path: Path) -> dict[str, Any]:
+    if path.exists():
+        return {"state": "unreadable", "note": "a folder" if path.is_dir() else "a file, not a folder"}
+    return {"state": "missing"}
+
+
+def _measure(need: Need, path: Path, published: FileFacts) -> dict[str, Any]:
+    """Size and number of records, of a folder the number of its files alone; a known SHA-256 is compared."""
+    if path.is_dir() and need.kind != "photos":
+        if path.suffix in H5_SUFFIXES:
+            raise IsADirectoryError("a folder")
+        return {"bytes": None, "sha256": None, "records": len(listing(path))}
+    records = _records(need, path)
     if path.is_dir():
-        return {"bytes": None, "sha256": None, "records": sum(1 for f in path.rglob("*") if f.is_file())}
-    return {"bytes": path.stat().st_size, "sha256": read_sha256(path), "records": _records(path)}
+        return {"bytes": None, "sha256": None, "records": records}
+    digest = read_sha256(path) if published.sha256 else None
+    return {"bytes": os.path.getsize(path), "sha256": digest, "records": records}
 
 
-def _records(path: Path) -> int | None:
-    """Files of an archive, records of a JSON file, lines of a text; None for other kinds."""
-    if path.suffix == ".tar":
-        with tarfile.open(path, "r:") as archive:
-            return sum(member.isfile() for member in archive)
-    if path.suffix in (".h5", ".hdf5"):
+def _records(need: Need, path: Path) -> int | None:
+    """Photos, records of a JSON file, lines of a text (of a table without its header); not of HDF5."""
+    if need.kind == "photos":
+        with Photos([path.with_name(Path(need.path).name)]) as photos:
+            return len(photos.names)
+    if need.kind == "features":
+        FeatureFiles([path], size=1, max_regions=1).close()  # it can be opened
         return None
+    if ".json" in path.suffixes:
+        return _json_records(path)
     content = read_bytes(path)
-    if ".json" not in path.suffixes:
-        return content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
-    document = json.loads(content)
+    lines = content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
+    return lines - (path.suffix == ".tsv")
+
+
+def _json_records(path: Path) -> int:
+    document = read_json(path)
     keys = [key for key in RECORD_KEYS if isinstance(document, dict) and key in document]
-    return len(document[keys[0]] if keys else document)
+    records = document[keys[0]] if keys else document
+    if not isinstance(records, list | dict):
+        raise UserError(f"{path}: {keys[0] if keys else 'its content'} is neither a list nor a mapping")
+    return len(records)
 
 
 def files_report(findings: Sequence[Finding]) -> list[str]:
-    """The findings as lines for people, with the publishers of what is missing or damaged."""
+    """The findings as lines for people; of what is not as needed which cells it blocks, and its source."""
     if not findings:
         return ["no file is needed below AMAD_DATA: all data of this config are generated"]
     header = ["file", "state", "MiB", "records", "compared", "runs"]
@@ -135,36 +171,15 @@ def files_report(findings: Sequence[Finding]) -> list[str]:
         for finding in findings
     ]
     lines = aligned([header, *rows])
-    bad = [finding for finding in findings if finding.state != "ok"]
-    for finding in bad:
-        blocks = "" if finding.state == "differs" else f", blocks {finding.runs} runs"
-        note = f" ({finding.note})" if finding.note else ""
-        lines.append(f"{finding.path}: {finding.state}{note}{blocks}")
-    published = dict.fromkeys((finding.dataset, finding.publisher) for finding in bad if finding.publisher)
-    return lines + [f"{dataset} is published at {publisher}" for dataset, publisher in published]
-
-
-def examine_splits(config: Config) -> list[str]:
-    """A line per task of a real data set: its examples and the images that its splits share, or its error."""
-    lines: dict[str, str] = {}
-    for cell in config.cells:
-        dataset = cell_form(config, cell)["dataset"]
-        name = f"{cell.dataset} {cell.task}"
-        needs = data_needs(config, cell)
-        if not needs or name in lines or any(_absent(need) for need in needs):
-            continue
-        try:
-            sources = read_examples(dataset, cell.task, Path())
-        except UserError as error:
-            lines[name] = f"{name}: {error}"
-            continue
-        counts = ", ".join(f"{split} {len(source.examples):,}" for split, source in sources.items())
-        lines[name] = f"{name}: {counts}; images in two splits: {describe_overlap(image_overlap(sources))}"
-    return list(lines.values())
-
-
-def _absent(need: Need) -> bool:
-    try:
-        return need.found(amad_data()) is None
-    except UserError:
-        return True
+    if not MANIFESTS.is_dir():
+        lines.append(f"{MANIFESTS}: not found here, nothing is compared with what is published")
+    for finding in findings:
+        if finding.state != "ok":
+            note = f" ({finding.note})" if finding.note else ""
+            blocks = "may block" if finding.state == "differs" else "blocks"
+            source = f"; source: {finding.source}" if finding.source else ""
+            cells = ", ".join(finding.cells)
+            lines.append(
+                f"{finding.path}: {finding.state}{note}, {blocks} {finding.runs} runs: {cells}{source}"
+            )
+    return lines

@@ -13,12 +13,14 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from amad_bench.data.features import feature_key
 from amad_bench.data.photos import Photos
+from amad_bench.data.pretrained import loading
 from amad_bench.data.regions import grid_boxes
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
 from amad_bench.runtime.progress import progress
 
 BATCH = 32
+_FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin")
 
 
 def extract_features(
@@ -37,10 +39,8 @@ def extract_features(
     Returns the size of a feature. UserError: a folder without a vision model and its image processor, a size
     it cannot read, a photo that is no image.
     """
-    model, normalise = _load_model(model_folder, device)
+    model, normalise, feature_size = load_extractor(model_folder, inputs, device)
     rows, columns, size = inputs["rows"], inputs["columns"], inputs["size"]
-    empty_13SS = torch.zeros(1, 3, size, size, device=device)
-    feature_size = _grid(model, empty_13SS, rows, columns, model_folder).shape[2]
     with (
         atomic_file(path) as temporary,
         h5py.File(temporary, "w") as file,
@@ -60,26 +60,38 @@ def extract_features(
     return feature_size
 
 
-def _load_model(folder: Path, device: torch.device) -> tuple[nn.Module, "_Normalise"]:
+def load_extractor(
+    folder: Path, inputs: dict[str, Any], device: torch.device
+) -> tuple[nn.Module, "_Normalise", int]:
+    """The vision model, what its image processor does, and the size of a feature, known from an empty image.
+
+    UserError: as `extract_features`, but for photos.
+    """
     from transformers import AutoImageProcessor, AutoModel
 
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; put the vision model there (inputs.model)")
-    try:
-        model, loading = AutoModel.from_pretrained(
-            str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
+    with loading(folder, "a vision model with its image processor (inputs.model)", _FILES):
+        model, report = AutoModel.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported below
         )
         processor = AutoImageProcessor.from_pretrained(str(folder), local_files_only=True, backend="pil")
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder}: no vision model with its image processor can be loaded"
-            f" ({' '.join(str(error).split())[:160]}); save both there with transformers' save_pretrained"
-        ) from None
-    absent = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
+        normalise = _Normalise(processor)
+    absent = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if absent:
         raise UserError(f"{folder}: weights lack {', '.join(absent[:3])}; restore the model's files")
+    for name, stored, expected in sorted(report["mismatched_keys"]):
+        raise UserError(
+            f"{folder}: weight {name} has the shape {tuple(stored)}, config.json says {tuple(expected)};"
+            " restore the model's files"
+        )
     vision: nn.Module = getattr(model, "vision_model", model)  # of CLIP, SigLIP, BLIP
-    return vision.to(device).eval(), _Normalise(processor)
+    vision = vision.to(device).eval()
+    empty_13SS = torch.zeros(1, 3, inputs["size"], inputs["size"], device=device)
+    feature_size = _grid(vision, empty_13SS, inputs["rows"], inputs["columns"], folder).shape[2]
+    return vision, normalise, feature_size
 
 
 class _Normalise:
@@ -103,7 +115,7 @@ def _grid(model: nn.Module, pixels_B3SS: Tensor, rows: int, columns: int, folder
     with torch.no_grad(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
         try:
             hidden = model(pixel_values=pixels_B3SS).last_hidden_state
-        except (ValueError, AttributeError, TypeError) as error:
+        except (ValueError, AttributeError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:160]
             raise UserError(
                 f"{folder}: gives no features of {pixels_B3SS.shape[-1]} px images ({reason});"

@@ -48,11 +48,11 @@ class FeatureFiles:
                 raise UserError(f"{path}: features are .h5 or .hdf5 files or a folder of <image id>.npz")
 
     def __contains__(self, key: str) -> bool:
-        return self._path_of(key) is not None
+        return self.path_of(key) is not None
 
     def read(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """features_RF and boxes_R4 (in [0, 1]), float32, of the first max_regions regions."""
-        path = self._path_of(key)
+        path = self.path_of(key)
         if path is None:
             raise UserError(f"{self._named()}: no features of image {key}; add them or remove its records")
         raw = self._arrays(path, key)
@@ -78,7 +78,7 @@ class FeatureFiles:
         features_RF, _ = self.read(key)
         if not np.isfinite(features_RF).all():
             raise UserError(
-                f"{self._path_of(key)}: image {key}: features are NaN or infinite; make the file anew"
+                f"{self.path_of(key)}: image {key}: features are NaN or infinite; make the file anew"
             )
 
     def close(self) -> None:
@@ -89,7 +89,8 @@ class FeatureFiles:
     def _named(self) -> str:
         return ", ".join(str(path) for path in self.paths)
 
-    def _path_of(self, key: str) -> Path | None:
+    def path_of(self, key: str) -> Path | None:
+        """The first file or folder that has the image."""
         for path in self.paths:
             if key in self._file(path) if path.suffix in H5_SUFFIXES else (path / f"{key}.npz").is_file():
                 return path
@@ -142,4 +143,5 @@ def _normalised(boxes_R4: np.ndarray, width: np.ndarray, height: np.ndarray, whe
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error.args[0] if error.args else error).split())[:160]
+    reason = getattr(error, "strerror", None) or (error.args[0] if error.args else error)
+    return " ".join(str(reason).split())[:160]

@@ -1,5 +1,7 @@
 """VQA v2 and COCO captions as their owners publish them, on Karpathy's split of the images."""
 
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ _QUESTIONS = {"train": 605_102, "validation": 26_729, "test": 26_280}
 def vqa_v2(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
     """Official questions and annotations. options: "answers" (of the vocabulary) computed | file, "subset".
 
-    Unless `subset`, all sizes must be official. A subset leaves out the questions on images that Karpathy's
-    file does not have. UserError also for a question that two files have, and a split that ends empty.
+    Unless `subset`, all sizes must be official. A subset leaves out, and counts, the questions on images that
+    Karpathy's file does not have. UserError also for a question that two files have, and a split that ends
+    empty.
     """
     folder, subset = root / "vqa-v2", options["subset"]
     files = {
@@ -40,15 +43,16 @@ def vqa_v2(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSou
         vocabulary = _computed_answers(annotations)
     if not subset:
         check_sizes(answers_path, "answers", {"vocabulary": len(vocabulary)}, {"vocabulary": ANSWERS})
-    examples: list[Example] = []
+    examples: dict[str, list[Example]] = {}
     for part, (questions_path, annotations_path) in files.items():
         of_part = read_questions(
             questions_path, annotations.pop(part), annotations_path, partial(coco_name, part), vocabulary
         )
         if not subset:
             check_sizes(questions_path, "questions", {part: len(of_part)}, {part: _QUESTIONS_OF_PART[part]})
-        examples += of_part
-    return _by_split(root, examples, images, "questions", None if subset else _QUESTIONS)
+        examples[part] = of_part
+    sources = _by_split(root, examples, images, "questions", None if subset else _QUESTIONS)
+    return {split: replace(source, answers=len(vocabulary)) for split, source in sources.items()}
 
 
 def _computed_answers(annotations: dict[str, dict[int, Annotation]]) -> frozenset[str]:
@@ -60,12 +64,12 @@ def _computed_answers(annotations: dict[str, dict[int, Annotation]]) -> frozense
 def coco(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
     """Official captions. options: "subset". Unless it is true, all sizes must be official.
 
-    A subset leaves out the images that Karpathy's file does not have; UserError when a split ends empty.
+    A subset leaves out, and counts, the images that Karpathy's file does not have; UserError when a split
+    ends empty.
     """
     images = _karpathy_images(root, options["subset"])
-    examples: list[Example] = []
-    for part in _PARTS:
-        examples += read_coco_captions(root / "coco" / "annotations" / f"captions_{part}.json")
+    folder = root / "coco" / "annotations"
+    examples = {part: read_coco_captions(folder / f"captions_{part}.json") for part in _PARTS}
     return _by_split(root, examples, images, "captioned images", None if options["subset"] else IMAGES)
 
 
@@ -79,22 +83,22 @@ def _karpathy_images(root: Path, subset: bool) -> dict[int, KarpathyImage]:
 
 def _by_split(
     root: Path,
-    examples: list[Example],
+    examples: dict[str, list[Example]],
     images: dict[int, KarpathyImage],
     what: str,
     official: dict[str, int] | None,
 ) -> dict[str, SplitSource]:
-    """The examples by the split of their image; official: their numbers, None for a subset."""
+    """The examples of each part by the split of their image; official: their numbers, None for a subset."""
     splits: dict[str, list[Example]] = {split: [] for split in IMAGES}
     seen: set[str] = set()
-    left_out = 0
-    for example in examples:
+    left_out: Counter[str] = Counter()
+    for part, example in ((part, example) for part, of_part in examples.items() for example in of_part):
         if example.example_id in seen:
             raise UserError(f"{example.where}: the other year's file has that id too; {RESTORE}")
         seen.add(example.example_id)
         image = images.get(int(example.cluster_id))
         if image is None and official is None:
-            left_out += 1
+            left_out[part] += 1
         elif image is None or image.name != example.image:
             raise UserError(
                 f"{example.where}: its image {example.image} is not in {_karpathy_path(root)}; {RESTORE}"
@@ -104,10 +108,10 @@ def _by_split(
     for split, chosen in splits.items():
         if not chosen:
             raise UserError(
-                f"{_karpathy_path(root)}: no {split} image has {what}; {len(examples)} {what} were read,"
-                f" {left_out} of them on images that are not in it: bring files that belong together"
+                f"{_karpathy_path(root)}: no {split} image has {what}; {len(seen)} {what} were read,"
+                f" {left_out.total()} of them on images that are not in it: bring files that belong together"
             )
     if official is not None:
         check_sizes(_karpathy_path(root), what, {split: len(splits[split]) for split in splits}, official)
     photos = tuple(root / "coco" / "images" / part for part in _PARTS)
-    return {split: SplitSource(chosen, photos) for split, chosen in splits.items()}
+    return {split: SplitSource(chosen, photos, dict(left_out)) for split, chosen in splits.items()}

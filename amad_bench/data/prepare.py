@@ -103,13 +103,34 @@ def _prepared_name(run_config: dict[str, Any]) -> str:
 
 def _facts(run_config: dict[str, Any], sources: dict[str, SplitSource], tokenizer: Path) -> dict[str, Any]:
     photos = {split: {example.image for example in source.examples} for split, source in sources.items()}
+    examples = {split: sum(1 for _ in _examples(split, source)) for split, source in sources.items()}
+    with_image = {
+        split: sum(example.image is not None for example in _examples(split, source))
+        for split, source in sources.items()
+    }
     return {
-        "examples": {split: _count(split, source) for split, source in sources.items()},
+        "examples": examples,
+        "with_image": with_image,
         "photos": {split: len(names - {None}) for split, names in photos.items()},
+        "left_out": sources["train"].left_out,
+        "answers": sources["train"].answers,
         "image_overlap": image_overlap(sources),
-        "features": what_is_seen(run_config["inputs"]),
+        "features": _features(run_config["inputs"], examples, with_image),
         "tokenizer_sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
     }
+
+
+def _features(inputs: dict[str, Any], examples: dict[str, int], with_image: dict[str, int]) -> str:
+    """What a model sees of an image, and of how many test examples where it is not of all."""
+    if not any(with_image.values()):
+        return "no image"
+    tests = [split for split in examples if split not in ("train", "validation")]
+    partly = [
+        f"{with_image[split]} of {examples[split]} {split} examples have an image"
+        for split in tests
+        if with_image[split] < examples[split]
+    ]
+    return "; ".join([what_is_seen(inputs), *partly])
 
 
 def _examples(split: str, source: SplitSource) -> Iterator[Example]:
@@ -124,10 +145,6 @@ def _examples(split: str, source: SplitSource) -> Iterator[Example]:
                 yield replace(
                     example, example_id=f"{example.example_id}#{number}", target=text, references=(text,)
                 )
-
-
-def _count(split: str, source: SplitSource) -> int:
-    return sum(1 for _ in _examples(split, source))
 
 
 def _sources(run_config: dict[str, Any], split: str, source: SplitSource) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The images that the examples name are checked, and made into what a model sees, once per set of images."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,9 @@ def prepare_images(
     UserError: an example's image that is not there, cannot be decoded, has no boxes, or has features that are
     not finite numbers of the right shape.
     """
-    bases = list(dict.fromkeys(base for source in sources.values() for base in source.photos))
-    feature_paths = [amad_data() / path for path in dataset.get("features") or ()]
-    with Photos(bases) as photos:
-        if inputs["kind"] == "features":
-            files = FeatureFiles(feature_paths, inputs["size"], inputs["max_regions"])
-            names = _image_names(sources, lambda name: feature_key(name) in files, feature_paths)
-            files.close()
-        else:
-            names = _image_names(sources, photos.__contains__, None)
+    feature_paths = _feature_paths(dataset)
+    with Photos(photo_bases(sources)) as photos:
+        names = find_images(dataset, inputs, sources, photos)
         prepared = data_folder / "prepared"
         prepared.mkdir(parents=True, exist_ok=True)
         identity = short_hash([PREPARED_VERSION, inputs, dataset.get("features"), names])
@@ -76,22 +71,50 @@ def prepare_images(
     return folder
 
 
+def find_images(
+    dataset: dict[str, Any], inputs: dict[str, Any], sources: dict[str, SplitSource], photos: Photos
+) -> list[str]:
+    """The names of all images of the examples, sorted; what is known without reading every one is checked.
+
+    UserError: an example's image that is not there; features that do not open or, those of the first image in
+    each file, do not fit `inputs`.
+    """
+    if inputs["kind"] != "features":
+        return _image_names(sources, photos.__contains__, None)
+    paths = _feature_paths(dataset)
+    with closing(FeatureFiles(paths, inputs["size"], inputs["max_regions"])) as files:
+        names = _image_names(sources, lambda name: feature_key(name) in files, paths)
+        first_of_file = {files.path_of(feature_key(name)): name for name in reversed(names)}
+        for name in first_of_file.values():
+            files.check(feature_key(name))
+    return names
+
+
+def photo_bases(sources: dict[str, SplitSource]) -> list[Path]:
+    """Where the photos of any split are looked for, the first split's places first."""
+    return list(dict.fromkeys(base for source in sources.values() for base in source.photos))
+
+
+def _feature_paths(dataset: dict[str, Any]) -> list[Path]:
+    return [amad_data() / path for path in dataset.get("features") or ()]
+
+
 def _image_names(
     sources: dict[str, SplitSource], there: Callable[[str], bool], feature_paths: list[Path] | None
 ) -> list[str]:
-    names: set[str] = set()
+    first: dict[str, tuple[str, Sequence[Path]]] = {}  # image -> first record that names it, places to look
     for source in sources.values():
         for example in source.examples:
-            if example.image is None or example.image in names:
-                continue
-            if not there(example.image):
-                places = " or ".join(map(str, source.photos if feature_paths is None else feature_paths))
-                raise UserError(
-                    f"{example.where}: its image {example.image} is not in {places};"
-                    " add the image or remove the record"
-                )
-            names.add(example.image)
-    return sorted(names)
+            if example.image is not None and example.image not in first:
+                first[example.image] = (example.where, feature_paths or source.photos)
+    absent = [name for name in first if not there(name)]
+    if absent:
+        where, places = first[absent[0]]
+        raise UserError(
+            f"{where}: its image {absent[0]} is not in {' or '.join(map(str, places))};"
+            f" add the image or remove the record ({len(absent)} of {len(first)} images are missing)"
+        )
+    return sorted(first)
 
 
 def _write(job: _Job) -> None:
@@ -229,12 +252,13 @@ def _boxes_from_file(job: _Job) -> BoxesOf:
 
 
 def _check_features(job: _Job, paths: list[Path], size: int, max_regions: int) -> None:
-    files = FeatureFiles(paths, size, max_regions)
-    with progress(len(job.names), "features checked", "image") as bar:
+    with (
+        closing(FeatureFiles(paths, size, max_regions)) as files,
+        progress(len(job.names), "features checked", "image") as bar,
+    ):
         for name in job.names:
             files.check(feature_key(name))
             bar.update()
-    files.close()
 
 
 def _extract(job: _Job) -> int:

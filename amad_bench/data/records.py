@@ -39,10 +39,16 @@ class Example:
 
 @dataclass(frozen=True)
 class SplitSource:
-    """The examples of one split, and where their photos are looked for (see `Photos`)."""
+    """The examples of one split, and where their photos are looked for (see `Photos`).
+
+    Facts of the whole data set, the same in all its splits: `left_out`: {official part: its examples that are
+    in no split}; `answers`: size of the answer vocabulary behind `answer_scores` and the group "domain".
+    """
 
     examples: list[Example]
     photos: tuple[Path, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+    answers: int | None = None
 
 
 Reader = Callable[[Path, str, dict[str, Any]], dict[str, SplitSource]]

@@ -81,8 +81,9 @@ def _lengths(ids_NL: np.ndarray, pad: int) -> np.ndarray:
 class TaskData:
     """Everything a run trains on and is scored with.
 
-    more_tests: further test splits by name. facts, for status.json and tables: examples and photos by split,
-    image_overlap of pairs of splits, `features` (what the model sees of an image), tokenizer_sha256.
+    more_tests: further test splits by name. facts, for status.json and tables: examples, examples with_image
+    and photos (different images) by split, left_out and answers (see SplitSource), image_overlap of pairs of
+    splits, `features` (what the model sees of an image), tokenizer_sha256.
     """
 
     train: Split

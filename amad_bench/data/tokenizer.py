@@ -8,9 +8,11 @@ from pathlib import Path
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
+from amad_bench.data.pretrained import loading
 from amad_bench.runtime.errors import UserError
 
 SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # of a vocabulary trained here; position = id
+_FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "spiece.model", "vocab.txt")
 VISUAL_TOKENS = 100  # VL-T5's <vis_extra_id_99> to <vis_extra_id_0>, in this order behind T5's own entries
 
 
@@ -99,17 +101,9 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
     """
     from transformers import AutoTokenizer  # slow to import, and few runs need it
 
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; put the tokenizer's files there")
-    try:
+    with loading(folder, "a T5 or BERT tokenizer", _FILES):
         loaded = AutoTokenizer.from_pretrained(os.fspath(folder), local_files_only=True)
         backend: Backend = loaded.backend_tokenizer
-    except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
-        reason = next(iter(str(error).split("\n")), "")[:160]
-        raise UserError(
-            f"{folder}: holds no tokenizer that transformers can load ({reason}); put a T5 or BERT tokenizer"
-            " there: tokenizer.json, spiece.model or vocab.txt, and tokenizer_config.json or config.json"
-        ) from None
 
     def first_of(*ids: int | None) -> int | None:
         return next((token for token in ids if token is not None), None)

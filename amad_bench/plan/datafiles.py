@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from amad_bench.runtime.filehash import file_sha256, folder_sha256, listing_sha2
 from amad_bench.runtime.paths import amad_data
 
 DIGITS = 16
+features_sha256 = cache(folder_sha256)  # a process lists what its cells share once
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,10 @@ class Need:
     kind: str
 
     def found(self, root: Path) -> Path | None:
-        """Where it is; None when it is not there, or not of its kind."""
+        """Where it is; None when it is not there, or not of its kind. A link that leads nowhere is there."""
         path = root / self.path
+        if path.is_symlink() and not path.exists():
+            return path
         if self.kind == "text":
             return path if path.is_file() else None
         if self.kind == "folder":
@@ -38,10 +42,12 @@ class Need:
         return path if path.exists() else None
 
     def sha256(self, path: Path) -> str:
-        """What identifies it at `path`: its content; of a folder of photos or features names and sizes."""
+        """What identifies it at `path`: its content; of a folder of photos names and sizes."""
         if path.is_file():
             return file_sha256(path)
-        return folder_sha256(path) if self.kind == "folder" else listing_sha256(path)
+        if self.kind == "photos":
+            return listing_sha256(path)
+        return folder_sha256(path) if self.kind == "folder" else features_sha256(path)
 
 
 def needs(

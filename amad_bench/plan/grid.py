@@ -30,6 +30,9 @@ class Skip:
 
     cell: str
     reason: str
+    family: str
+    task: str
+    dataset: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def expand(config: Config) -> Plan:
         try:
             shared = cell_config(config, cell)
         except DataMissing as error:
-            skipped.append(Skip(f"{cell.family}-{cell.task}-{cell.dataset}", str(error)))
+            skipped.append(_skip(cell, "", str(error)))
             continue
         cell_teachers, cell_students, cell_skipped = _expand_cell(config, cell, shared)
         teachers |= cell_teachers
@@ -126,8 +129,7 @@ def _expand_cell(
         for entry in config.losses:
             reason = _unsupported(config, cell, entry, own_teachers[0].config["model"], heads)
             if reason:
-                name = f"{cell.family}-{cell.task}-{cell.dataset}-h{teacher_heads}to{heads}"
-                skipped.append(Skip(f"{name}-{entry.shown_label}", reason))
+                skipped.append(_skip(cell, f"-h{teacher_heads}to{heads}-{entry.shown_label}", reason))
                 continue
             teachers |= {teacher.id: teacher for teacher in own_teachers}
             for replicate, teacher in zip(range(config.replicates), cycle(own_teachers), strict=False):
@@ -144,6 +146,12 @@ def _expand_cell(
                 )
                 students[student.id] = student
     return teachers, list(students.values()), skipped
+
+
+def _skip(cell: Cell, which: str, reason: str) -> Skip:
+    """which: the part of the cell that is left out, "" for all of it."""
+    axes = (cell.family, cell.task, cell.dataset)
+    return Skip("-".join(axes) + which, reason, *axes)
 
 
 def _labelled(config: Config, label: str) -> LossEntry:

@@ -8,8 +8,8 @@ from typing import Any
 from amad_bench.plan.grid import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import STATUSES
-from amad_bench.runtime.files import read_json
 from amad_bench.runtime.paths import run_dir
+from amad_bench.runtime.status_file import read_status
 
 
 def overview(plan: Plan) -> str:
@@ -20,17 +20,16 @@ def overview(plan: Plan) -> str:
         counts[_cell(run)][run.config["loss"]["label"] if run.kind == "student" else "teacher"] += 1
     columns = list(dict.fromkeys(label for row in counts.values() for label in row))
     rows = [[cell, *(row[column] or "-" for column in columns)] for cell, row in counts.items()]
-    limits = {
-        run.config["dataset"]["name"]: run.config["dataset"]["limit"]
-        for run in plan.runs
-        if run.config["dataset"]["limit"]
-    }
+    datasets = {run.config["dataset"]["name"]: run.config["dataset"] for run in plan.runs}
     by_kind = f"{kinds['teacher']} teachers, {kinds['student']} students"
     lines = [f"{plan.name}: {len(plan.runs)} runs ({by_kind})", ""]
     lines += aligned([["cell", *columns], *rows])
-    for name, limit in limits.items():
-        counted = ", ".join(f"{split} {count}" for split, count in limit.items())
-        lines.append(f"only a part of {name} is used: {counted}")
+    for name, dataset in datasets.items():
+        if dataset["options"].get("subset"):
+            lines.append(f"{name}: its files may be a part of the official ones (subset: true)")
+        if dataset["limit"]:
+            counted = ", ".join(f"{split} {count}" for split, count in dataset["limit"].items())
+            lines.append(f"only a part of {name} is used: {counted}")
     if plan.skipped:
         lines += ["", f"{len(plan.skipped)} combinations skipped:"]
         lines += [f"  {skip.cell}: {skip.reason}" for skip in plan.skipped]
@@ -67,9 +66,8 @@ def progress_report(plan: Plan) -> str:
     seconds: dict[str, float] = {}
     outcomes: dict[str, str] = {}
     for run in plan.runs:
-        path = run_dir(run.id) / "status.json"
-        if path.is_file():
-            status = read_json(path)
+        if (run_dir(run.id) / "status.json").is_file():
+            status = read_status(run_dir(run.id))
             outcomes[run.id] = status["status"]
             seconds[run.id] = status["wall_seconds"]
     counts = Counter(outcomes.values())

@@ -34,6 +34,15 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
 
+def _below(value: Any) -> Any:
+    if isinstance(value, str) and (not value or value.startswith("/")):
+        raise ValueError("a path below AMAD_DATA")
+    return value
+
+
+PathBelow = Annotated[str, BeforeValidator(_below)]
+
+
 def _all_or_count(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
@@ -55,7 +64,7 @@ class DatasetEntry(Open):
     """features: files below AMAD_DATA with precomputed region features (.h5, or a folder of .npz)."""
 
     limit: Limit | None = None
-    features: Annotated[list[str], Field(min_length=1)] | None = None
+    features: Annotated[list[PathBelow], Field(min_length=1)] | None = None
 
     def options(self, name: str) -> dict[str, Any]:
         """All options of the data set, defaults filled in."""
@@ -88,7 +97,7 @@ class ExtractedInputs(Closed):
     """
 
     kind: Literal["extracted"]
-    model: str
+    model: PathBelow
     size: Count
     rows: Count
     columns: Count
@@ -195,7 +204,7 @@ class Cell(Closed):
     task: str
     dataset: str
     vocabulary: Annotated[int, Field(ge=8)] | None = None
-    tokenizer: str | None = None
+    tokenizer: PathBelow | None = None
     decoding: Decoding
     teacher: Training
     student: Training

@@ -1,16 +1,19 @@
-"""SHA-256 of files; those of large files are remembered, since every command asks for them."""
+"""SHA-256 of files and folders; those of large ones are remembered, since every command asks for them."""
 
 import hashlib
 import json
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from amad_bench.runtime.files import write_json_atomic
 from amad_bench.runtime.paths import results_dir
 
-LARGE = 64 * 2**20  # bytes; smaller files are read again each time
+LARGE = 64 * 2**20  # bytes; what is smaller is read again each time
 SETTLED = 2.0  # seconds: a file changed later than that before it was read could change again unnoticed
 
 
@@ -22,15 +25,20 @@ def file_sha256(path: Path) -> str:
 
 @cache
 def _sha256(path: Path, size: int, modified_ns: int, inode: int) -> str:
+    return _recalled(path, size, [size, modified_ns, inode], modified_ns, lambda: read_sha256(path))
+
+
+def _recalled(path: Path, size: int, identity: Any, modified_ns: int, read: Callable[[], str]) -> str:
+    """What `read` gives, from memory where something large has kept its identity."""
     if size < LARGE:
-        return read_sha256(path)
-    identity = [size, modified_ns, inode]
+        return read()
     known = _remembered()
     if known.get(str(path), {}).get("identity") == identity:
         return known[str(path)]["sha256"]
     print(f"amad-bench: reading {path} ({size / 2**30:.1f} GiB) once to know its content", file=sys.stderr)
-    digest = read_sha256(path)
-    if time.time() - modified_ns / 1e9 > SETTLED:
+    started = time.time()
+    digest = read()
+    if started - modified_ns / 1e9 > SETTLED:
         write_json_atomic(_memory(), {**_remembered(), str(path): {"identity": identity, "sha256": digest}})
     return digest
 
@@ -41,17 +49,57 @@ def read_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class ListedFile(NamedTuple):
+    """A file in a folder; name: its path from there."""
+
+    name: str
+    size: int
+    modified_ns: int
+    inode: int
+
+
+def listing(folder: Path) -> list[ListedFile]:
+    """All files below a folder, by name."""
+    return sorted(_files_in(str(folder), ""))
+
+
+def _files_in(folder: str, prefix: str) -> Iterator[ListedFile]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_in(entry.path, f"{name}/")
+            elif entry.is_file():
+                facts = entry.stat()
+                yield ListedFile(name, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+@cache
 def listing_sha256(folder: Path) -> str:
-    """Of the names and sizes of a folder's files: photos by the hundred thousand are not read to be known."""
-    sizes = sorted([str(f.relative_to(folder)), f.stat().st_size] for f in folder.rglob("*") if f.is_file())
-    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+    """Of the names and sizes of a folder's files: photos by the hundred thousand are not read to be known.
+
+    A process lists a folder once: many cells share their photos.
+    """
+    return _json_sha256([[file.name, file.size] for file in listing(folder)])
 
 
 def folder_sha256(folder: Path) -> str:
-    """Of the content of all files in a folder (a model's or tokenizer's), hidden ones aside."""
-    files = sorted(f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
-    digests = [[str(f.relative_to(folder)), file_sha256(f)] for f in files]
-    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+    """Of the content of all files in a folder (of a model, a tokenizer, features), hidden ones aside.
+
+    That of a large folder is remembered, as long as names, sizes, times of change and inodes stay the same.
+    """
+    files = [file for file in listing(folder) if not file.name.rpartition("/")[2].startswith(".")]
+
+    def read() -> str:
+        return _json_sha256([[file.name, read_sha256(folder / file.name)] for file in files])
+
+    newest = max((file.modified_ns for file in files), default=0)
+    size = sum(file.size for file in files)
+    return _recalled(folder.resolve(), size, _json_sha256(files), newest, read)
+
+
+def _json_sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _memory() -> Path:

@@ -44,14 +44,32 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     temporary.mkdir()
     try:
-        yield temporary
-        try:
-            os.rename(temporary, path)
-        except OSError:
-            if not path.is_dir():
-                raise
+        with exclusive(temporary):  # how `abandoned` knows that it is still being filled
+            yield temporary
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                if not path.is_dir():
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """The temporary folders that `atomic_directory` left in a folder when its process was killed."""
+    return sorted(path for path in folder.glob(".*.tmp") if path.is_dir() and not _held(path))
+
+
+def _held(folder: Path) -> bool:
+    """Whether a process is inside `exclusive`."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager

@@ -33,6 +33,12 @@ def data_dir(name: str, data_hash: str) -> Path:
     return results_dir() / "data" / f"{name}-{data_hash[:8]}"
 
 
+def preparing_dirs() -> list[Path]:
+    """The folders in which data are generated and prepared, under a temporary name first."""
+    root = results_dir() / "data"
+    return [root, *sorted(root.glob("*/prepared"))]
+
+
 def amad_data() -> Path:
     """The folder with the real data sets, named by AMAD_DATA; UserError when that is unset or absent."""
     value = os.environ.get("AMAD_DATA", "")

@@ -18,6 +18,7 @@ from amad_bench.runtime.errors import USABLE, RunFailed, UserError
 from amad_bench.runtime.files import exclusive, read_json, write_json_atomic
 from amad_bench.runtime.paths import run_dir
 from amad_bench.runtime.provenance import provenance
+from amad_bench.runtime.status_file import read_status
 from amad_bench.training.distill import Objective
 from amad_bench.training.loop import Trained, train
 from amad_bench.training.predict import predict_and_score
@@ -82,13 +83,14 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     folder = run_dir(run.id)
     if not (folder / "status.json").is_file():
         raise UserError(f"{folder}: this run is not trained; run `amad-bench run --run {run.id}` first")
-    status = RunStatus(read_json(folder / "status.json") | {"status": "done", "reason": "", "log_tail": []})
-    data = load_task_data(run.config)
-    model = _fresh_model(run.config, data).to(where)
-    load_weights(model, folder / "model.safetensors", run.config["model"])
-    with status.failures():
-        status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
-    write_json_atomic(folder / "status.json", status.facts)
+    with exclusive(folder):  # as in train_run
+        status = RunStatus(read_status(folder) | {"status": "done", "reason": "", "log_tail": []})
+        data = load_task_data(run.config)
+        model = _fresh_model(run.config, data).to(where)
+        load_weights(model, folder / "model.safetensors", run.config["model"])
+        with status.failures():
+            status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
+        write_json_atomic(folder / "status.json", status.facts)
     return status.facts["status"]
 
 
@@ -173,7 +175,7 @@ def _teacher(run: Run, data: TaskData) -> nn.Module:
         raise UserError(
             f"{folder}: the teacher of {run.id} is not trained; run `amad-bench run --run {run.needs}`"
         )
-    status = read_json(folder / "status.json")
+    status = read_status(folder)
     if status["status"] not in USABLE:
         raise RunFailed("teacher_failed", f"teacher {run.needs}: {status['status']}: {status['reason']}")
     config = read_json(folder / "run.json")["config"]

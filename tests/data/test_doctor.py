@@ -1,116 +1,36 @@
 """What `doctor` finds in a folder of data: complete, missing, damaged, other than published."""
 
-import hashlib
 import json
+import shutil
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from amad_bench.cli import main
-from amad_bench.data.doctor import examine_files, examine_splits
+from amad_bench.data.doctor import _records, examine_files
+from amad_bench.data.doctor_cells import examine_cells
 from amad_bench.plan.catalogue import DATASETS, MULTI30K_TESTS
-from amad_bench.plan.datafiles import needs
-from amad_bench.plan.schema import Config, load_config
-
-TRAINING = {
-    "examples": "all",
-    "steps": 2,
-    "batch": 2,
-    "learning_rate": 1.0e-3,
-    "warmup": 0.0,
-    "weight_decay": 0.0,
-    "clip": 1.0,
-    "evaluations": 1,
-}
-SIZE = {"layers": 1, "width": 8, "feed_forward": 8, "dropout": 0.0}
-CONFIG: dict[str, Any] = {
-    "name": "doctored",
-    "replicates": 2,
-    "datasets": {"daquar": {}},
-    "models": {
-        "blip": {"inputs": {"kind": "pixels", "size": 16, "patch": 8}, "teacher": SIZE, "student": SIZE}
-    },
-    "heads": {"teacher": [2], "student": [1]},
-    "losses": [{"name": "ce"}, {"name": "logit_kd"}],
-    "cells": [
-        {
-            "family": "blip",
-            "task": "vqa",
-            "dataset": "daquar",
-            "vocabulary": 50,
-            "decoding": {"max_length": 4, "beams": 1},
-            "teacher": TRAINING,
-            "student": TRAINING,
-        }
-    ],
-}
-RUNS = 1 + 2 * 2  # a teacher; two losses with two replicates
-
-
-def _records(part: str, image_ids: list[int]) -> tuple[dict, dict]:
-    questions, annotations = [], []
-    for number, image in enumerate(image_ids):
-        shared = {"question_id": image * 1000 + number, "image_id": image}
-        questions.append({**shared, "question": f"what is {number} ?"})
-        answer = {"answer": "table", "answer_confidence": "yes", "answer_id": 1}
-        annotations.append(
-            {**shared, "multiple_choice_answer": "table", "answers": [answer], "answer_type": "other"}
-        )
-    return {"questions": questions}, {"annotations": annotations}
+from amad_bench.plan.datafiles import Need, needs
+from amad_bench.plan.schema import load_config
+from tests.data.doctored import RUNS, doctor, doctored_config, write_doctored
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A DAQUAR of forty questions, complete, with a manifest of its own; image 1 is in both splits."""
-    root = tmp_path / "data"
-    (root / "daquar").mkdir(parents=True)
-    for part, images in (("train", list(range(1, 31))), ("test", [1, *range(31, 40)])):
-        for what, content in zip(("questions", "annotations"), _records(part, images), strict=True):
-            (root / "daquar" / f"{what}_{part}.json").write_text(json.dumps(content))
-    (tmp_path / "image").write_bytes(b"not looked at")
-    with tarfile.open(root / "daquar" / "images_112.tar", "w") as archive:
-        for number in range(1, 40):
-            archive.add(tmp_path / "image", f"image{number}.jpg")
-    manifest = tmp_path / "configs" / "data" / "daquar.yaml"
-    manifest.parent.mkdir(parents=True)
-    train = root / "daquar" / "questions_train.json"
-    files = {
-        "daquar/questions_train.json": {
-            "records": 30,
-            "bytes": train.stat().st_size,
-            "sha256": hashlib.sha256(train.read_bytes()).hexdigest(),
-        },
-        "daquar/images_112.tar": {"records": 39},
-    }
-    manifest.write_text(yaml.safe_dump({"publisher": "the owner", "files": files}))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AMAD_DATA", str(root))
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
-    return root
-
-
-def _config() -> Config:
-    return load_config(Path("config.yaml"))
-
-
-def _doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    code = main(["doctor", "--config", "config.yaml"])
-    output = capsys.readouterr()
-    return code, output.out, output.err
+    return write_doctored(tmp_path, monkeypatch)
 
 
 def test_complete_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    findings = {finding.path: finding for finding in examine_files(_config())}
+    findings = {finding.path: finding for finding in examine_files(doctored_config())}
     assert len(findings) == 5
     assert {finding.state for finding in findings.values()} == {"ok"}
     assert {finding.runs for finding in findings.values()} == {RUNS}
     assert findings["daquar/questions_train.json"].compared == "sha256, records, bytes"
     assert findings["daquar/images_112"].compared == "records"
     assert findings["daquar/questions_test.json"].records == 10
-    code, out, err = _doctor(capsys)
+    code, out, err = doctor(capsys)
     assert (code, err) == (0, "")
     assert "test 10; images in two splits: " in out
     assert "1" in out.rsplit("images in two splits:", 1)[1]
@@ -118,9 +38,11 @@ def test_complete_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "daquar" / "images_112.tar").unlink()
-    code, out, err = _doctor(capsys)
+    code, out, err = doctor(capsys)
     assert code == 2
-    assert f"daquar/images_112: missing, blocks {RUNS} runs\ndaquar is published at the owner\n" in out
+    assert (
+        f"daquar/images_112: missing, blocks {RUNS} runs: blip vqa daquar; source: the photographer\n" in out
+    )
     assert err == "amad-bench: error: config.yaml: 1 of 5 files are not as needed (missing)\n"
 
 
@@ -129,7 +51,7 @@ def test_other_content_than_published(folder: Path, capsys: pytest.CaptureFixtur
     content = json.loads(path.read_text())
     content["questions"].pop()
     path.write_text(json.dumps(content))
-    code, out, _ = _doctor(capsys)
+    code, out, _ = doctor(capsys)
     assert code == 2
     assert "daquar/questions_train.json: differs (sha256 should be" in out
     assert "records should be 30" in out
@@ -143,15 +65,71 @@ def test_an_unreadable_file(
     folder: Path, name: str, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "daquar" / name).write_bytes(content)
-    code, out, err = _doctor(capsys)
+    code, out, err = doctor(capsys)
     assert code == 2
     assert ": unreadable (" in out
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("content", ["5", "null", '{"annotations": null}', "[" * 100_000])
+def test_json_that_holds_no_records(folder: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "daquar" / "annotations_test.json").write_text(content)
+    code, out, err = doctor(capsys)
+    assert code == 2
+    assert "daquar/annotations_test.json: unreadable (" in out
+    assert err.endswith("1 of 5 files are not as needed (unreadable); 1 error in what they hold\n")
+
+
+def test_a_link_in_a_circle_is_unreadable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "daquar" / "questions_test.json"
+    path.unlink()
+    path.symlink_to(path)
+    code, out, err = doctor(capsys)
+    assert code == 2
+    assert "questions_test.json: unreadable (cannot be read (Too many levels of symbolic links)" in out
+    assert "(unreadable)" in err
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [("files: [", "line 2: broken YAML"), ("- 1", "the file: "), ("files: {a: {sha: x}}", "files.a.sha: ")],
+)
+def test_a_broken_manifest(folder: Path, manifest: str, message: str, capsys) -> None:
+    Path("configs/data/daquar.yaml").write_text(f"{manifest}\n")
+    code, _, err = doctor(capsys)
+    assert code == 2
+    assert err.startswith(f"amad-bench: error: configs/data/daquar.yaml: {message}")
+    assert err.count("\n") == 1
+
+
+def test_elsewhere_nothing_is_compared_and_that_is_said(folder: Path, capsys) -> None:
+    shutil.rmtree("configs")
+    code, out, _ = doctor(capsys)
+    assert code == 0
+    assert "configs/data: not found here, nothing is compared with what is published\n" in out
+
+
+def test_an_unpacked_archive_is_compared_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = folder / "daquar" / "images_112.tar"
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder / "daquar" / "images_112", filter="data")
+    archive.unlink()
+    (folder / "daquar" / "images_112" / "one_more.jpg").touch()
+    code, out, _ = doctor(capsys)
+    assert code == 2
+    assert (
+        f"images_112: differs (records should be 39), may block {RUNS} runs: blip vqa daquar; source: " in out
+    )
+
+
+def test_the_header_of_a_table_is_no_record(folder: Path) -> None:
+    (folder / "join.tsv").write_text("line\tphoto\n0\ta.jpg\n1\tb.jpg\n")
+    assert _records(Need("join.tsv", "text"), folder / "join.tsv") == 2
+
+
 def test_without_amad_data(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.delenv("AMAD_DATA")
-    code, out, _ = _doctor(capsys)
+    code, out, _ = doctor(capsys)
     assert code == 2
     assert "daquar/questions_train.json: missing (AMAD_DATA is not set" in out
 
@@ -163,7 +141,7 @@ def test_generated_data_need_nothing(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_doctor_touches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
-    _doctor(capsys)
+    doctor(capsys)
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
 
 
@@ -182,7 +160,11 @@ def _every_need(name: str, task: str) -> list:
     variants = [record.complete({})]
     if name == "multi30k":
         tests = list(MULTI30K_TESTS)
-        variants = [{"language": lang, "tests": tests, "photos": "flickr8k"} for lang in ("de", "fr")]
+        variants = [
+            {"language": language, "tests": tests, "photos": photos}
+            for language in ("de", "fr")
+            for photos in ("flickr8k", "flickr30k")
+        ]
     if name == "vqa_v2":
         variants.append({**variants[0], "answers": "file"})
     return [need for options in variants for need in needs(name, task, options, "pixels", None)]
@@ -194,6 +176,6 @@ def test_the_shared_data_are_as_published(shared_data: Path, monkeypatch) -> Non
     findings = examine_files(config)
     assert {finding.state for finding in findings} == {"ok"}
     assert all(finding.compared.startswith("sha256, records") for finding in findings)
-    lines = examine_splits(config)
-    assert len(lines) == 3
-    assert all("images in two splits: none" in line for line in lines)
+    checks = examine_cells(config)
+    assert len(checks) == 3
+    assert all(check.ok and "images in two splits: none" in check.text for check in checks)

@@ -1,6 +1,7 @@
 """Features of tiny random models, held against the models' own outputs."""
 
 import json
+import os
 
 import h5py
 import numpy as np
@@ -103,7 +104,10 @@ def test_models_that_cannot_be_used(folders, tmp_path):
     path = tmp_path / "a.h5"
     with pytest.raises(UserError, match=r"nothing: no such folder; put .*inputs\.model"):
         extract(folders, "nothing", path)
-    with pytest.raises(UserError, match="photos: no vision model with its image processor can be loaded"):
+    with pytest.raises(
+        UserError,
+        match=r"photos: a vision model .* cannot be loaded from it: found no file for it, not found config",
+    ):
         extract(folders, "photos", path)
     with pytest.raises(UserError, match=r"vit: gives no features of 48 px images \(.*inputs\.size"):
         extract(folders, "vit", path, size=48)
@@ -119,3 +123,43 @@ def test_weights_that_are_not_all_there(folders, tmp_path):
     (tmp_path / "vit" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}))
     with pytest.raises(UserError, match=r"vit: weights lack .*layer.*; restore"):
         extract(folders, tmp_path / "vit", tmp_path / "a.h5")
+
+
+def test_weights_of_another_size(folders, tmp_path):
+    vit_folder(tmp_path / "vit")
+    config = json.loads((tmp_path / "vit" / "config.json").read_text())
+    (tmp_path / "vit" / "config.json").write_text(json.dumps({**config, "hidden_size": 24}))
+    with pytest.raises(
+        UserError, match=r"vit: weight embeddings\.cls_token has .*16\), config\.json says .*24\)"
+    ):
+        extract(folders, tmp_path / "vit", tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("size", [0, 500])
+def test_damaged_weights(folders, tmp_path, size):
+    vit_folder(tmp_path / "vit")
+    os.truncate(tmp_path / "vit" / "model.safetensors", size)
+    with pytest.raises(
+        UserError, match=r"vit: a vision model .* cannot be loaded .*header.*; found config\.json"
+    ):
+        extract(folders, tmp_path / "vit", tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("mean", [None, [0.5], "grey"])
+def test_an_image_processor_without_three_means(folders, tmp_path, mean):
+    vit_folder(tmp_path / "vit")
+    path = tmp_path / "vit" / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "image_mean": mean}))
+    with pytest.raises(
+        UserError, match=r"vit: a vision model with its image processor .* cannot be loaded"
+    ) as caught:
+        extract(folders, tmp_path / "vit", tmp_path / "a.h5")
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_said_of_a_pooler_that_is_not_used(folders, tmp_path, capsys):
+    vit_folder(tmp_path / "vit")
+    ViTModel.from_pretrained(tmp_path / "vit", add_pooling_layer=False).save_pretrained(tmp_path / "vit")
+    capsys.readouterr()
+    extract(folders, tmp_path / "vit", tmp_path / "a.h5")
+    assert "pooler" not in capsys.readouterr().err

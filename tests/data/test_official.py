@@ -43,11 +43,16 @@ def test_answers_earn_scores_by_the_vocabulary(root):
     assert (rare.target, rare.answer_scores) == ("15", {"yes": 0.9})
     assert rare.groups["domain"] == "out"
     assert rare.references == ("15",) * 4 + ("yes",) * 3 + ("a b", "a b", "c")
+    assert [source.answers for source in read(VQA, "vqa").values()] == [1, 1, 1]
+    assert read(COCO, "captioning")["test"].answers is None
+    assert [source.left_out for source in read(VQA, "vqa").values()] == [{}, {}, {}]
 
 
 def test_the_vocabulary_may_come_from_a_file(root):
     (root / "vqa-v2/trainval_ans2label.json").write_text(json.dumps({"15": 1, "a b": 0}))
-    (rare,) = (e for e in read(VQA, "vqa", answers="file")["test"].examples if e.example_id == "15002")
+    test = read(VQA, "vqa", answers="file")["test"]
+    (rare,) = (example for example in test.examples if example.example_id == "15002")
+    assert test.answers == 2
     assert rare.answer_scores == {"15": 1.0, "a b": 0.6}
     assert rare.groups["domain"] == "in"
 
@@ -65,8 +70,10 @@ def test_captions_follow_karpathys_split(root):
 @pytest.mark.parametrize(("dataset", "task"), [(VQA, "vqa"), (COCO, "captioning")])
 def test_a_subset_leaves_out_images_that_the_split_file_lacks(root, dataset, task):
     edit_json(root / "coco/dataset_coco.json", lambda content: content["images"].pop(0))
-    train = read(dataset, task)["train"].examples
-    assert {example.image for example in train} == {file_name(12), file_name(13)}
+    sources = read(dataset, task)
+    assert {example.image for example in sources["train"].examples} == {file_name(12), file_name(13)}
+    count = 3 if dataset is VQA else 1  # three questions on the image, or its captions
+    assert [source.left_out for source in sources.values()] == [{"train2014": count}] * 3
 
 
 @pytest.mark.parametrize(("dataset", "task"), [(VQA, "vqa"), (COCO, "captioning")])

@@ -22,6 +22,7 @@ from amad_bench.data.scenes import make_scene
 from amad_bench.data.tokenizer import SpecialIds
 from amad_bench.runtime.errors import UserError
 from tests.data.folders import bert_folder, vit_folder
+from tests.data.official_tree import MULTI30K, VQA, edit_json, write_official
 from tests.data.test_features import record, write_h5
 
 TASKS = [
@@ -241,7 +242,37 @@ def test_text_without_photos_into_french_with_two_test_splits(scenes_config, tmp
     assert data.facts["examples"] == {"train": 2, "validation": 2, "test": 2, "test_2017_flickr": 2}
     assert data.facts["photos"] == dict.fromkeys(data.facts["examples"], 0)
     assert data.facts["image_overlap"]["train/test"] == 2
-    assert data.facts["features"] == "raw 4 x 4 px patches of a 2 x 2 grid"
+    assert data.facts["with_image"] == dict.fromkeys(data.facts["examples"], 0)
+    assert data.facts["features"] == "no image"
+
+
+def test_how_many_examples_have_an_image_is_a_fact(scenes_config, tmp_path, monkeypatch):
+    """Six lines of Multi30K with Flickr8k's photos; one line of train and one of test lose theirs."""
+    monkeypatch.setenv("AMAD_DATA", str(write_official(tmp_path / "data")))
+    config = scenes_config("vlt5", "translation")
+    config["dataset"] = {**MULTI30K, "limit": None, "hash": "f" * 16}
+    config["inputs"] = {"kind": "regions", "boxes": "grid", "rows": 2, "columns": 2}
+    config["inputs"] |= {"crop": 4, "max_regions": 4}
+    grid = "raw 4 x 4 px patches of a 2 x 2 grid"
+    assert load_task_data(config).facts["features"] == grid
+    for split in ("train", "test_2016_flickr"):
+        path = tmp_path / "data" / f"multi30k/join_flickr8k/{split}.tsv"
+        path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    config["dataset"]["hash"] = "e" * 16
+    facts = load_task_data(config).facts
+    assert facts["with_image"] == {"train": 2, "validation": 1, "test": 1}
+    assert facts["features"] == f"{grid}; 1 of 2 test examples have an image"
+
+
+def test_what_a_subset_leaves_out_is_a_fact(scenes_config, tmp_path, monkeypatch):
+    """Karpathy's file lacks one of five images: its three questions are in no split."""
+    root = write_official(tmp_path / "data")
+    edit_json(root / "coco/dataset_coco.json", lambda content: content["images"].pop(0))
+    monkeypatch.setenv("AMAD_DATA", str(root))
+    config = {**scenes_config("blip", "vqa"), "dataset": {**VQA, "limit": None, "hash": "f" * 16}}
+    facts = load_task_data(config).facts
+    assert (facts["left_out"], facts["answers"]) == ({"train2014": 3}, 1)
+    assert facts["examples"] == facts["with_image"] == {"train": 6, "validation": 3, "test": 3}
 
 
 def test_facts_of_scenes(scenes_config):
@@ -249,7 +280,10 @@ def test_facts_of_scenes(scenes_config):
     saved = next(DATA.glob("prepared/vlt5-*/tokenizer.json")).read_bytes()
     assert data.facts == {
         "examples": {"train": 200, "validation": 8, "test": 12},
+        "with_image": {"train": 200, "validation": 8, "test": 12},
         "photos": {"train": 40, "validation": 8, "test": 12},
+        "left_out": {},
+        "answers": None,
         "image_overlap": {},
         "features": "raw 8 x 8 px patches of given boxes",
         "tokenizer_sha256": hashlib.sha256(saved).hexdigest(),

@@ -160,12 +160,26 @@ def test_folders_that_hold_no_tokenizer(tmp_path):
     with pytest.raises(UserError, match="nothing: no such folder; put"):
         load_folder_tokenizer(tmp_path / "nothing", "vlt5")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty: holds no tokenizer that transformers can load \(.*; put"):
+    with pytest.raises(
+        UserError, match=r"empty: a T5 or BERT tokenizer cannot be loaded from it: found no file for it"
+    ):
         load_folder_tokenizer(tmp_path / "empty", "vlt5")
     t5_folder(tmp_path / "t5")
     with pytest.raises(UserError, match=r"t5: blip needs a tokenizer with pad, .* and bos"):
         load_folder_tokenizer(tmp_path / "t5", "blip")
     bert_folder(tmp_path / "broken")
     (tmp_path / "broken" / "tokenizer.json").write_text("{")
-    with pytest.raises(UserError, match="broken: holds no tokenizer"):
+    with pytest.raises(UserError, match=r"broken/tokenizer\.json: broken JSON in line 1"):
         load_folder_tokenizer(tmp_path / "broken", "blip")
+
+
+def test_a_damaged_sentencepiece_file_is_named(tmp_path, capsys):
+    """transformers itself says that tiktoken is not installed."""
+    t5_folder(tmp_path / "t5")
+    (tmp_path / "t5" / "spiece.model").write_bytes(b"damaged")
+    with pytest.raises(
+        UserError, match=r"t5: .* found config\.json, spiece\.model, not found .*vocab"
+    ) as caught:
+        load_folder_tokenizer(tmp_path / "t5", "vlt5")
+    assert "tiktoken" not in str(caught.value)
+    assert capsys.readouterr().err == ""

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from amad_bench.plan.datafiles import Need, content_hash, dataset_hash, missing, needs
+from amad_bench.plan.datafiles import Need, content_hash, dataset_hash, features_sha256, missing, needs
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.filehash import listing_sha256
 
 NEEDS = needs("daquar", "vqa", {}, "pixels", None)
 
@@ -84,9 +85,32 @@ def test_a_folder_of_photos_is_known_by_names_and_sizes(
     (tmp_path / "photos" / "a.jpg").write_text("one")
     before = content_hash(wanted)
     (tmp_path / "photos" / "b.jpg").write_text("two")
+    listing_sha256.cache_clear()  # in another process
     with_another = content_hash(wanted)
     (tmp_path / "photos" / "b.jpg").write_text("three")
+    listing_sha256.cache_clear()
     assert len({before, with_another, content_hash(wanted)}) == 3
+
+
+def test_a_folder_of_features_is_known_by_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    (tmp_path / "npz").mkdir()
+    (tmp_path / "npz" / "a.npz").write_text("one")
+    before = content_hash([Need("npz", "features")])
+    (tmp_path / "npz" / "a.npz").write_text("two")  # as long as before
+    features_sha256.cache_clear()  # in another process
+    assert content_hash([Need("npz", "features")]) != before
+
+
+def test_a_link_in_a_circle_is_unreadable_not_missing(folder: Path) -> None:
+    path = folder / NEEDS[0].path
+    path.unlink()
+    path.symlink_to(path)
+    assert missing(NEEDS) == ""
+    with pytest.raises(UserError, match="Too many levels of symbolic links; make it readable"):
+        daquar()
 
 
 def test_a_model_folder_is_known_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

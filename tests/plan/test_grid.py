@@ -58,6 +58,8 @@ def test_an_unsupported_combination_is_skipped_with_a_reason(raw: Raw, planned: 
         "blip-captioning-scenes-h8to2-one_to_one",
     ]
     assert "teacher has 8 heads and the student 2" in plan.skipped[0].reason
+    axes = [(skip.family, skip.task, skip.dataset) for skip in plan.skipped]
+    assert axes == [("vlt5", "vqa", "scenes"), ("blip", "captioning", "scenes")]
     raw["losses"][2]["drop"] = "extra"
     assert not planned(raw).skipped
     raw["losses"][2]["drop"], raw["heads"]["student"] = "refuse", [8]
@@ -328,6 +330,7 @@ def test_a_cell_without_its_data_is_skipped_with_the_reason(
     plan = planned(with_real_data(raw))
     assert [run.id for run in plan.runs] == [run.id for run in without.runs]
     skip = next(skip for skip in plan.skipped if skip.cell == "blip-captioning-flickr8k")
+    assert (skip.family, skip.task, skip.dataset) == ("blip", "captioning", "flickr8k")
     assert "AMAD_DATA is not set" in skip.reason
     # A teacher; ce, logit_kd and amad, two replicates each; one_to_one would be skipped anyway.
     config = load(with_real_data(raw))

@@ -319,3 +319,15 @@ def test_an_assistant_is_another_loss_of_the_config(raw: Raw, errors: Errors, lo
 def test_options_that_clash_are_reported(raw: Raw, errors: Errors) -> None:
     raw["losses"].append({"name": "amad", "variant": "mse", "row_reduction": "sum"})
     assert only(errors(raw)).startswith("losses[4]: row_reduction: sum is for the variants with rows")
+
+
+@pytest.mark.parametrize("path", ["", "/data/vit"])
+def test_paths_are_below_the_data_folder(raw: Raw, errors: Errors, path: str) -> None:
+    raw["datasets"]["scenes"]["features"] = [path]
+    sizes = {"size": 32, "rows": 2, "columns": 2}
+    raw["models"]["vlt5"]["inputs"] = {"kind": "extracted", "model": path, **sizes}
+    raw["cells"][0]["tokenizer"] = path
+    del raw["cells"][0]["vocabulary"]
+    found = f"expected a path below AMAD_DATA, found '{path}'"
+    keys = ("datasets.scenes.features[0]", "models.vlt5.inputs.model", "cells[0].tokenizer")
+    assert {f"{key}: {found}" for key in keys} <= set(errors(raw))

@@ -1,6 +1,7 @@
 """Hashes of files: always right, and remembered for large files only."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -74,3 +75,56 @@ def test_a_broken_memory_is_ignored(large: Path) -> None:
     Path("results/data/file_hashes.json").write_text("{")
     _next_process()
     assert filehash.file_sha256(large) == hashlib.sha256(b"x" * 20).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twenty settled files that count as large together."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(filehash, "LARGE", 10)
+    (tmp_path / "features" / "more").mkdir(parents=True)
+    for number in range(20):
+        _write(
+            tmp_path / "features" / ("more" if number > 9 else "") / f"{number}.npz", b"x%d" % number, age=100
+        )
+    return tmp_path / "features"
+
+
+def test_a_folder_of_features_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    reads = _reads(monkeypatch)
+    first = filehash.folder_sha256(folder)
+    assert len(reads) == 20
+    assert filehash.folder_sha256(folder) == first
+    assert len(reads) == 20
+    assert len(json.loads(Path("results/data/file_hashes.json").read_text())) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_is_known_by_every_byte_in_it(folder: Path) -> None:
+    """Another content of the same size, put there with the same time of change."""
+    first = filehash.folder_sha256(folder)
+    path = folder / "more" / "11.npz"
+    before = path.stat()
+    (folder.parent / "new").write_bytes(b"y11")
+    os.utime(folder.parent / "new", ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(folder.parent / "new", path)
+    assert filehash.folder_sha256(folder) != first
+
+
+def test_a_folder_that_was_just_written_is_not_remembered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(folder / "3.npz", b"z3", age=0)
+    reads = _reads(monkeypatch)
+    assert filehash.folder_sha256(folder) == filehash.folder_sha256(folder)
+    assert len(reads) == 40
+
+
+def test_a_folder_of_photos_is_listed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[Path] = []
+    real = filehash.listing
+    monkeypatch.setattr(filehash, "listing", lambda path: listed.append(path) or real(path))
+    names = sorted([str(path.relative_to(folder)), path.stat().st_size] for path in folder.rglob("*.npz"))
+    expected = hashlib.sha256(json.dumps(names).encode()).hexdigest()
+    assert [filehash.listing_sha256(folder) for _ in range(3)] == [expected] * 3
+    assert listed == [folder]

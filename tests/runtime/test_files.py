@@ -11,6 +11,7 @@ import pytest
 
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import (
+    abandoned,
     atomic_directory,
     atomic_file,
     exclusive,
@@ -187,3 +188,22 @@ def test_a_second_process_waits_until_the_first_is_gone(tmp_path):
     assert entered.is_set()
     with exclusive(tmp_path):  # and it is free again
         pass
+
+
+def test_what_a_killed_process_leaves_is_known_and_what_a_living_one_fills_is_not(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from amad_bench.runtime.files import atomic_directory\n"
+        "with atomic_directory(Path(sys.argv[1]) / 'data'): print('in', flush=True); time.sleep(60)"
+    )
+    filler = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert filler.stdout is not None
+    assert filler.stdout.readline() == "in\n"
+    (tmp_path / "whole").mkdir()
+    assert len(names(tmp_path)) == 2
+    assert abandoned(tmp_path) == []
+    filler.kill()
+    filler.wait()
+    filler.stdout.close()
+    (left,) = abandoned(tmp_path)
+    assert left.name.startswith(".data.")
+    assert abandoned(tmp_path / "absent") == []

@@ -1,6 +1,8 @@
 """Whole runs at toy size: what they write, what they repeat exactly, how they fail."""
 
+import fcntl
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -86,6 +88,28 @@ def test_scoring_again_gives_the_same_bytes(tiny_plan):
     (run_dir(run.id) / "scores.parquet").unlink()
     assert score_run(run, "cpu") == "done"
     assert (run_dir(run.id) / "scores.parquet").read_bytes() == before
+
+
+def test_scoring_again_locks_the_run(tiny_plan, monkeypatch):
+    """As training does: two processes must not write one folder's files."""
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    train_run(run, "cpu")
+    free = []
+
+    def predict_and_score(*_):
+        handle = os.open(run_dir(run.id), os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(True)
+        except BlockingIOError:
+            free.append(False)
+        finally:
+            os.close(handle)
+        return {}
+
+    monkeypatch.setattr("amad_bench.training.run.predict_and_score", predict_and_score)
+    assert score_run(run, "cpu") == "done"
+    assert free == [False]
 
 
 def test_a_diverged_teacher_is_a_status_and_its_student_says_so(tiny_plan):

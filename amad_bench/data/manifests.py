@@ -1,0 +1,51 @@
+"""configs/data/<data set>.yaml: what is known of published files, and where they are published."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from amad_bench.plan.messages import key_path
+from amad_bench.plan.yaml_file import read_yaml
+from amad_bench.runtime.errors import UserError
+
+MANIFESTS = Path("configs/data")
+
+
+class FileFacts(BaseModel):
+    """publisher: where it is published, or why it is not; records: see `doctor`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    publisher: str = ""
+    records: int | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+class Manifest(BaseModel):
+    """publisher: of every file that names none itself; files: by path below AMAD_DATA."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    publisher: str = ""
+    files: dict[str, FileFacts] = {}
+
+    def facts(self, path: str) -> FileFacts:
+        """Of a file, or of a folder or archive (`path` + ".tar") of photos."""
+        stem = path.removesuffix(".tar")
+        known = next((self.files[name] for name in (path, stem, f"{stem}.tar") if name in self.files), None)
+        facts = known or FileFacts()
+        return facts.model_copy(update={"publisher": facts.publisher or self.publisher})
+
+
+def read_manifest(dataset: str) -> Manifest:
+    """Empty where the folder of manifests is not there; UserError for a file that is no manifest."""
+    path = MANIFESTS / f"{dataset}.yaml"
+    if not path.is_file():
+        return Manifest()
+    try:
+        return Manifest.model_validate(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = key_path(first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}; restore it") from None

@@ -1,0 +1,20 @@
+"""A plan as text for people."""
+
+from pathlib import Path
+
+import pytest
+
+from amad_bench.plan.overview import overview
+from tests.data.official_tree import write_official
+
+
+def test_a_part_of_the_official_files_is_announced(
+    raw, planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMAD_DATA", str(write_official(tmp_path / "data")))
+    raw["datasets"]["coco"] = {"subset": True}
+    raw["cells"][1]["dataset"] = "coco"
+    said = "coco: its files may be a part of the official ones (subset: true)"
+    assert said in overview(planned(raw)).splitlines()
+    raw["datasets"]["coco"]["subset"] = False
+    assert "subset" not in overview(planned(raw))
