@@ -25,7 +25,8 @@ assert Path(options["--config"]).is_file() and os.environ["OMP_NUM_THREADS"] == 
 outputs = {
     "data": [f"results/data/prepared/{options.get('--key')}.json"],
     "run": [f"results/runs/{options.get('--run')}/status.json"],
-    "collect": [*tables("runs", "scores", "failures"), "results/plan.json"],
+    "collect": [*tables("runs", "scores", "examples", "failures"), "results/plan.json"],
+    "score": ["results/extra_scores.parquet", "results/extra_scores.json"],
     "compare": tables("results", "headroom", "comparisons"),
     "figures": [f"results/figures/{n}.{s}" for n in ("losses", "head_gap") for s in ("pdf", "png")],
     "paper": ["paper/main.pdf"],
@@ -33,7 +34,8 @@ outputs = {
 if Path("broken").exists() and Path("broken").read_text() in options.get("--run", ""):
     raise SystemExit("a bug")
 for output in outputs:
-    Path(output).write_text("made")
+    before = Path(output).read_text() if command == "score" and Path(output).exists() else ""
+    Path(output).write_text(before + "made")
 with open("done.txt", "a") as file:
     file.write(command + " " + options.get("--run", options.get("--key", "")) + chr(10))
 """
@@ -138,6 +140,17 @@ def test_another_config_inherits_nothing_and_its_tables_replace_the_others(proje
     assert {path.name for path in (project.folder / "results/runs").iterdir()} >= set(other.by_id)
     assert len(other.runs) == len(done[:2])  # neither the seed nor the loss amad is asked for
     assert project.run() == AFTER
+
+
+@pytest.mark.slow
+def test_extra_metrics_are_one_job_that_keeps_what_it_has(project: Project) -> None:
+    assert "score" not in project.run()
+    project.write("configs/default.yaml", {**CONFIG, "extra_metrics": ["METEOR"]})
+    assert project.run() == ["score", *AFTER]
+    losses = [{"name": "ce"}, {"name": "amad", "temperature": 0.5}]
+    project.write("configs/default.yaml", {**CONFIG, "losses": losses, "extra_metrics": ["METEOR"]})
+    assert project.run() == ["run vlt5-vqa-h4to2-amad_kl-none-s00", "score", *AFTER]
+    assert (project.folder / "results/extra_scores.parquet").read_text() == "mademade"
 
 
 @pytest.mark.slow
