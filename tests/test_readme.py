@@ -57,6 +57,8 @@ def test_a_new_loss_is_one_file_and_one_record(readme: str, monkeypatch: pytest.
     loss = eval(record, {"Loss": Loss, "OptionSpec": OptionSpec})
     monkeypatch.setitem(LOSSES, loss.name, loss)
     teacher, student = trace({"a": [layer_trace(4)]}), trace({"a": [layer_trace(2, seed=1)]})
+    with pytest.raises(ValueError, match="unknown head_reduction 'nothing'; available: sum, mean"):
+        module.TopHead(head_reduction="nothing")(teacher, student)
     value = build_loss("top_head")(teacher, student)["attention"]
     value.backward()
     # By hand: every head against the head with the largest cosine.

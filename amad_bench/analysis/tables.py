@@ -6,7 +6,7 @@ scores (warning).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -98,7 +98,8 @@ def _holds(margin: float, strictly: bool = False) -> bool | None:
 
 
 def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Each AMAD variant against each other loss, per cell, on the cell's primary metric.
+    """Each AMAD variant against each other loss, per cell, on the cell's primary metric; and each loss
+    taught by an assistant against the same loss without one.
 
     Replicates are paired; those without a score in either loss are left out (n_missing). The contrasts of one
     cell are one family: `p_holm` is adjusted within it and decides the statement. None was registered.
@@ -107,8 +108,7 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for cell in cells(runs):
         losses = {label: group for label, group in cell.by_loss().items() if label != TEACHER}
-        is_amad = {label: group["loss_name"].iloc[0] == AMAD for label, group in losses.items()}
-        pairs = [(a, b) for a in losses if is_amad[a] for b in losses if not is_amad[b]]
+        pairs = _pairs(losses)
         contrasts = [_contrast(cell, book, losses[a], losses[b]) for a, b in pairs]
         adjusted = holm([comparison.p_value for comparison, _ in contrasts])
         for (a, b), (comparison, missing), p_holm in zip(pairs, contrasts, adjusted, strict=True):
@@ -117,6 +117,7 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                 cell.axes
                 | cell.data
                 | {"metric": cell.primary_metric, "loss_a": a, "loss_b": b, "registered": False}
+                | {"assistant_a": losses[a]["assistant"].iloc[0]}
                 | asdict(decided)
                 | {"p_holm": p_holm, "n_missing": missing}
                 | {"warning": _warning(cell.primary_metric, [decided.n_examples])}
@@ -124,8 +125,17 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     measured = list(Comparison.__dataclass_fields__)
     measured.insert(measured.index("p_value") + 1, "p_holm")
     measured.insert(measured.index("n_seeds") + 1, "n_missing")
-    contrast = ["metric", "loss_a", "loss_b", "registered"]
+    contrast = ["metric", "loss_a", "loss_b", "assistant_a", "registered"]
     return pd.DataFrame(rows, columns=[*CELL, *DATA, *contrast, *measured, "warning"])
+
+
+def _pairs(losses: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
+    """Labels to compare: AMAD with every rival; what an assistant taught with the same loss without one."""
+    name = {label: group["loss_name"].iloc[0] for label, group in losses.items()}
+    direct = [label for label, group in losses.items() if pd.isna(group["assistant"].iloc[0])]
+    rivals = [(a, b) for a in direct if name[a] == AMAD for b in direct if name[b] != AMAD]
+    taught = [label for label in losses if label not in direct]
+    return rivals + [(a, b) for a in taught for b in direct if name[a] == name[b]]
 
 
 def _contrast(cell: Cell, book: ScoreBook, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Comparison, int]:

@@ -1,5 +1,9 @@
-"""Distillation losses: one method, one file; `build_loss` makes them by name. Needs torch and numpy only."""
+"""Distillation losses: one method, one file; `build_loss` makes them by name.
 
+Needs torch and numpy only (`hungarian` scipy, too).
+"""
+
+import math
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -90,6 +94,8 @@ def _check_option(loss: str, key: str, value: Any, spec: OptionSpec) -> None:
     if spec.choices and value not in spec.choices:
         known = ", ".join(spec.choices)
         raise ValueError(f"{where}: {value!r} is none of {known}.{did_you_mean(value, spec.choices)}")
+    if spec.type is float and not math.isfinite(value):
+        raise ValueError(f"{where}: must be finite, not {value}")
     if spec.above is not None and not value > spec.above:
         raise ValueError(f"{where}: must be above {spec.above}, not {value}")
     if spec.minimum is not None and not value >= spec.minimum:

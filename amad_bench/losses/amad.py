@@ -53,7 +53,7 @@ def amad_loss(
     Masks: bool, True = valid; masked cells may hold anything and get a gradient of exactly 0. Mean over
     samples with a valid cell (none: 0); over heads `head_reduction` (sum, as printed, or mean); over valid
     rows `row_reduction` (mean, or sum; `mse` has no rows). `projection`: (W_nn, b_n), n = Q * K cells in row
-    order, for the variant "projected" alone. `mse` needs a device with float64.
+    order, for the variant "projected" alone. It needs a device with float64.
     Raises ValueError for unknown names, a temperature that is not above 0, shapes and masks that do not fit,
     a sum over rows that `mse` does not have, and a projection that is lacking, not used or of another size.
     """

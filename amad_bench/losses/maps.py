@@ -142,6 +142,10 @@ def mse_distance(teacher_BHQK: Tensor, student_BHQK: Tensor) -> Tensor:
 
 
 def reduce_heads_and_batch(distance_BH: Tensor, rows_B: Tensor, head_reduction: str) -> Tensor:
-    """Sum or mean over heads, then the mean over samples that have a valid cell; 0 when none has."""
+    """Sum or mean over heads, then the mean over samples that have a valid cell; 0 when none has.
+
+    Raises ValueError for another reduction.
+    """
+    check_choice("head_reduction", head_reduction, ("sum", "mean"))
     distance_B = distance_BH.mean(1) if head_reduction == "mean" else distance_BH.sum(1)
     return distance_B.sum() / (rows_B > 0).sum().clamp_min(1)  # a sample without a valid cell adds 0

@@ -7,8 +7,9 @@ Source: ours as a distillation loss (METHODS.md); the algorithm is that of Cutur
 2013, in the log domain: epsilon = .05, 100 iterations, each fitting the columns, then the rows. Then the plan
 is rounded onto its marginals (Altschuler, Weed and Rigollet, NIPS 2017, algorithm 2). Without that, sharp
 maps of one query are up to 3e-3 off after 100 iterations and 1e-5 can take over 5,000; where the iterations
-have converged, as for most maps, rounding changes nothing. The gradient passes through all of it unless
-`detach_alignment`. Domain: attention probabilities; any numbers of heads.
+have converged, as for most maps, rounding changes nothing; elsewhere it moves loss and gradient, too. The
+gradient passes through all of it unless `detach_alignment`.
+Domain: attention probabilities; any numbers of heads.
 """
 
 import math

@@ -179,6 +179,16 @@ def _layer_map(raw: Mapping[Any, Any]) -> Iterator[str]:
                         f"{where}: layer {layer} of the {role} does not exist, models.{family}.{role} has "
                         f"{layers} layers, counted from 0"
                     )
+            layers = mapping_at(raw, "models", family, "student").get("layers")
+            if _has_assistants(raw) and is_count(layers) and pair[1] >= layers:
+                yield (
+                    f"{where}: layer {pair[1]} of the teacher does not exist in an assistant, which has the "
+                    f"{layers} layers of models.{family}.student"
+                )
+
+
+def _has_assistants(raw: Mapping[Any, Any]) -> bool:
+    return any(isinstance(entry, Mapping) and entry.get("assistant") for entry in list_at(raw, "losses"))
 
 
 def _cells(raw: Mapping[Any, Any]) -> Iterator[str]:

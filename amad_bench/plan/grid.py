@@ -173,7 +173,9 @@ def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: dict[str
         model_shape(cell.family, cell.task, model, inputs, sites) for model in (teacher, student)
     )
     supported, reason = LOSSES[entry.name].supports(teacher_shape, student_shape, entry.options)
-    return "" if supported else reason
+    if supported:
+        return ""
+    return f"taught by its assistant: {reason}" if entry.assistant else reason
 
 
 def _teacher(

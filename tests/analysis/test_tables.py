@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.comparisons import compare
 from amad_bench.analysis.results import results_table
-from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.analysis.tables import _pairs, comparisons_table, headroom_table
 from amad_bench.plan.grid import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
@@ -274,3 +274,22 @@ def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, tabl
     rows = table(tables.runs, tables.scores)
     found = rows[["family", "features", "image_overlap"]].drop_duplicates().to_numpy().tolist()
     assert found == [["vlt5", "of vlt5", "train/test 1409"], ["blip", "of blip", "none"]]
+
+
+def test_an_assistant_is_compared_with_its_absence_and_is_no_rival() -> None:
+    def rows(name: str, assistant: str | None = None) -> pd.DataFrame:
+        return pd.DataFrame({"loss_name": [name], "assistant": [assistant]})
+
+    losses = {
+        "ce": rows("ce"),
+        "head_mean": rows("head_mean"),
+        "amad_kl": rows("amad"),
+        "head_mean_via4": rows("head_mean", "amad_kl with 4 heads"),
+        "amad_via4": rows("amad", "amad_kl with 4 heads"),
+    }
+    assert _pairs(losses) == [
+        ("amad_kl", "ce"),
+        ("amad_kl", "head_mean"),
+        ("head_mean_via4", "head_mean"),
+        ("amad_via4", "amad_kl"),
+    ]

@@ -115,6 +115,7 @@ def test_the_catalogue_knows_which_losses_are_seeded(name):
     ("name", "options", "message"),
     [
         ("amda", {}, r"unknown loss 'amda'; available: ce, .*Did you mean 'amad'\?"),
+        ("amad", {"temperature": float("inf")}, r"option 'temperature': must be finite, not inf"),
         ("amad", {"varient": "kl"}, r"has no option 'varient'; .*Did you mean 'variant'\?"),
         ("ce", {"temperature": 2.0}, r"has no option 'temperature'; its options: none"),
         ("amad", {"variant": "tokens"}, r"'variant': 'tokens' is none of .*Did you mean 'token'\?"),

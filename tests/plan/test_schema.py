@@ -331,3 +331,12 @@ def test_paths_are_below_the_data_folder(raw: Raw, errors: Errors, path: str) ->
     found = f"expected a path below AMAD_DATA, found '{path}'"
     keys = ("datasets.scenes.features[0]", "models.vlt5.inputs.model", "cells[0].tokenizer")
     assert {f"{key}: {found}" for key in keys} <= set(errors(raw))
+
+
+def test_an_assistant_has_the_students_layers(raw: Raw, errors: Errors, load: Any) -> None:
+    """The teacher of SMALL's vlt5 has three layers, its students two."""
+    raw["cells"] = raw["cells"][:1]
+    raw["layer_map"] = [[1, 2]]
+    load(raw)
+    raw["losses"].append({"name": "amad", "label": "via", "assistant": {"heads": 4, "loss": "amad_kl"}})
+    assert only(errors(raw)).startswith("layer_map[0]: layer 2 of the teacher does not exist in an assistant")

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 TRAINING_VERSION = 1
-ANALYSIS_VERSION = 3  # of the tables, figures and paper that analysis/ makes of the runs' files
+ANALYSIS_VERSION = 4  # of the tables, figures and paper that analysis/ makes of the runs' files
 PREPARED_VERSION = 3  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training
 PRETRAINING_AVAILABLE = ("none",)
