@@ -47,17 +47,15 @@ def _figure(title: str, steps: list[dict[str, Any]], keys: list[str]) -> Figure:
     for row, key in zip(axes, keys, strict=True):
         weights_SHG = [np.array(steps[step]["alignment"][key]["weights"]) for step in shown]
         top = max(weights_HG.max() for weights_HG in weights_SHG)
-        image = None
         for ax, step, weights_HG in zip(row, shown, weights_SHG, strict=False):
-            image = ax.imshow(weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto")
+            ax.imshow(weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto")
             ax.set_title(f"step {steps[step]['step']}")
             ax.set_xticks(range(weights_HG.shape[1]))
             ax.set_yticks(range(weights_HG.shape[0]))
             ax.grid(visible=False)
             ax.set_xlabel("student head")
         row[0].set_ylabel(f"{key}\nteacher head")
-        if image is not None:
-            figure.colorbar(image, ax=row[len(shown) - 1])
+        figure.colorbar(row[0].images[0], ax=row[len(shown) - 1])  # all maps of a row have one scale
         entropies = [step["alignment"][key]["entropy"] for step in steps]
         row[-1].plot([step["step"] for step in steps], entropies)
         row[-1].axhline(np.log(weights_SHG[0].shape[1]), color="0.35", linewidth=1, dashes=(2, 2))

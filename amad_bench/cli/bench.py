@@ -1,7 +1,6 @@
 """The command that measures: bench."""
 
 import argparse
-from pathlib import Path
 
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import results_dir
@@ -11,20 +10,23 @@ def bench(options: argparse.Namespace) -> None:
     """Prints the measurements and writes them to results/bench/<what>.{parquet,csv}."""
     import pandas as pd
 
-    from amad_bench.bench.data import bench_data
-    from amad_bench.bench.losses import bench_losses
     from amad_bench.runtime.files import write_table
     from amad_bench.runtime.provenance import provenance
 
     folder = results_dir() / "bench"
-    machine = {key: provenance("cpu")[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
+    facts = provenance("cpu")
+    machine = {key: facts[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
     if options.what == "data":
         if options.records < 1000:
             raise UserError(f"--records: {options.records} is too few to measure; expected at least 1000")
-        rows = bench_data(options.records, Path(folder / "data-files").resolve())
+        from amad_bench.bench.data import bench_data
+
+        rows = bench_data(options.records, (folder / "data-files").resolve())
     else:
         if options.threads < 1:
             raise UserError(f"--threads: {options.threads} cannot compute; expected at least 1")
+        from amad_bench.bench.losses import bench_losses
+
         rows = bench_losses(options.threads)
         machine["threads"] = options.threads
     table = pd.DataFrame(rows)

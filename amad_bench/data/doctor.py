@@ -61,10 +61,11 @@ def examine_files(config: Config) -> list[Finding]:
     """
     users: dict[Need, _Users] = {}
     for cell in config.cells:
+        runs = run_count(config, cell)
         for need in dict.fromkeys(data_needs(config, cell)):
             of_need = users.setdefault(need, _Users())
             of_need.cells.append(cell)
-            of_need.runs += run_count(config, cell)
+            of_need.runs += runs
     return [
         Finding(
             path=need.path,

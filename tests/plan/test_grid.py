@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from amad_bench.plan import catalogue
-from amad_bench.plan.grid import Plan, run_count
+from amad_bench.plan.grid import Plan
 from amad_bench.plan.run import Run, canonical_json
 from amad_bench.runtime.errors import UserError
 
@@ -312,57 +312,6 @@ def test_a_thousand_runs_are_planned_within_two_seconds_without_torch(raw: Raw, 
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["runs"]) == 4 + 1000
     assert best < 2.0
-
-
-def with_real_data(raw: Raw) -> Raw:
-    """Captions of Flickr8k beside the scenes."""
-    raw = deepcopy(raw)
-    raw["datasets"]["flickr8k"] = {}
-    raw["cells"].append({**raw["cells"][1], "dataset": "flickr8k"})
-    return raw
-
-
-def test_a_cell_without_its_data_is_skipped_with_the_reason(
-    raw: Raw, planned, load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without = planned(raw)
-    monkeypatch.delenv("AMAD_DATA", raising=False)
-    plan = planned(with_real_data(raw))
-    assert [run.id for run in plan.runs] == [run.id for run in without.runs]
-    skip = next(skip for skip in plan.skipped if skip.cell == "blip-captioning-flickr8k")
-    assert (skip.family, skip.task, skip.dataset) == ("blip", "captioning", "flickr8k")
-    assert "AMAD_DATA is not set" in skip.reason
-    # A teacher; ce, logit_kd and amad, two replicates each; one_to_one would be skipped anyway.
-    config = load(with_real_data(raw))
-    assert run_count(config, config.cells[-1]) == 1 + 6
-    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
-    reasons = [skip.reason for skip in planned(with_real_data(raw)).skipped]
-    assert any(
-        reason.startswith("missing below AMAD_DATA: flickr8k/Flickr8k.token.txt") for reason in reasons
-    )
-
-
-def test_a_plan_whose_data_are_all_missing_is_an_error(raw: Raw, planned, monkeypatch) -> None:
-    monkeypatch.delenv("AMAD_DATA", raising=False)
-    raw = with_real_data(raw)
-    raw["cells"] = raw["cells"][2:]
-    with pytest.raises(UserError, match="everything is skipped: AMAD_DATA is not set"):
-        planned(raw)
-
-
-def test_a_run_depends_on_the_content_of_its_tokenizer(
-    raw: Raw, planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
-    (tmp_path / "t5").mkdir()
-    (tmp_path / "t5" / "spiece.model").write_text("one")
-    for cell in raw["cells"]:
-        del cell["vocabulary"]
-        cell["tokenizer"] = "t5"
-    before = planned(raw)
-    assert before.runs[0].config["tokenizer"].keys() == {"folder", "hash"}
-    (tmp_path / "t5" / "spiece.model").write_text("two")
-    assert not before.by_id.keys() & planned(raw).by_id.keys()
 
 
 def test_workers_are_no_part_of_a_run(raw: Raw, planned) -> None:
