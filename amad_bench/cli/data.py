@@ -8,13 +8,22 @@ from amad_bench.runtime.errors import UserError
 
 
 def plan(options: argparse.Namespace) -> None:
+    from amad_bench.plan.grid import NothingToTrain, Plan, possible_plan
     from amad_bench.plan.overview import overview
+    from amad_bench.plan.schema import load_config
 
-    found = planned(options)
+    missing = None
+    try:
+        found = planned(options)
+    except NothingToTrain as nothing:
+        missing, found = nothing, Plan([], nothing.skipped)
     if options.json:
         print(json.dumps(found.as_dict(), ensure_ascii=False))
-    else:
+    elif missing is None:
         print(f"{options.config}: {overview(found)}")
+    else:
+        print(f"{missing}\n")
+        print(f"With its data, {overview(possible_plan(load_config(options.config)))}")
 
 
 def doctor(options: argparse.Namespace) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 from amad_bench.data.features import H5_SUFFIXES, FeatureFiles
 from amad_bench.data.manifests import MANIFESTS, FileFacts, read_manifest
 from amad_bench.data.photos import Photos
-from amad_bench.plan.cell_data import data_needs
+from amad_bench.plan.cell_data import data_needs, weight_needs
 from amad_bench.plan.datafiles import Need
-from amad_bench.plan.grid import run_count
+from amad_bench.plan.grid import possible_runs
 from amad_bench.plan.overview import aligned
 from amad_bench.plan.schema import Cell, Config
 from amad_bench.runtime.errors import UserError
@@ -61,11 +61,15 @@ def examine_files(config: Config) -> list[Finding]:
     """
     users: dict[Need, _Users] = {}
     for cell in config.cells:
-        runs = run_count(config, cell)
-        for need in dict.fromkeys(data_needs(config, cell)):
+        runs = possible_runs(config, cell)
+        concerned = dict.fromkeys(data_needs(config, cell), len(runs))
+        for need in weight_needs(config, cell):
+            starts = [run.config["start"] for run in runs if run.config["start"]]
+            concerned[need] = sum(need.path in start.get("weights", ()) for start in starts)
+        for need, count in concerned.items():
             of_need = users.setdefault(need, _Users())
             of_need.cells.append(cell)
-            of_need.runs += runs
+            of_need.runs += count
     return [
         Finding(
             path=need.path,
@@ -80,7 +84,7 @@ def examine_files(config: Config) -> list[Finding]:
 
 def _published(config: Config, need: Need, cells: Sequence[Cell]) -> FileFacts:
     """What is known of a file; a part of a data set (`subset`) is not compared with the published whole."""
-    if need.kind in ("features", "folder"):
+    if need.kind in ("features", "folder", "weights"):
         return FileFacts(publisher=FROM_CONFIG)
     whole = [c for c in cells if not config.datasets[c.dataset].options(c.dataset).get("subset", False)]
     facts = read_manifest((whole or cells)[0].dataset).facts(need.path)

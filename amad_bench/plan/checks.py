@@ -13,12 +13,12 @@ from amad_bench.plan.catalogue import (
     FAMILIES,
     LAYER_MAPS,
     LOSSES,
-    PRETRAINING,
-    PRETRAINING_AVAILABLE,
     TASKS,
 )
 from amad_bench.plan.loss_checks import check_losses
-from amad_bench.plan.messages import UNION_TAGS, shown
+from amad_bench.plan.messages import shown
+from amad_bench.plan.model_checks import check_models, student_sizes
+from amad_bench.plan.pretraining_checks import check_pretraining
 from amad_bench.plan.raw import (
     cells_of,
     check_options,
@@ -38,9 +38,8 @@ def check_meaning(raw: Mapping[Any, Any]) -> list[str]:
     """Messages without the file's name, in the order of the file's usual keys."""
     return [
         *_datasets(raw),
-        *_models(raw),
-        *_heads(raw),
-        *_pretraining(raw),
+        *check_models(raw),
+        *check_pretraining(raw),
         *check_losses(raw),
         *_sites(raw),
         *_layer_map(raw),
@@ -60,75 +59,6 @@ def _datasets(raw: Mapping[Any, Any]) -> Iterator[str]:
             yield unknown_name(f"datasets.{name}", "data set", name, DATASETS)
         elif isinstance(entry, Mapping):
             yield from check_options(f"datasets.{name}", entry, DATASETS[name].options, ("limit", "features"))
-
-
-def _models(raw: Mapping[Any, Any]) -> Iterator[str]:
-    for name, entry in entries_at(raw, "models"):
-        if name not in FAMILIES:
-            yield unknown_name(f"models.{name}", "family", name, FAMILIES)
-            continue
-        inputs, where = mapping_at(entry, "inputs"), f"models.{name}.inputs"
-        kind, expected = inputs.get("kind"), FAMILIES[name].inputs
-        if kind in UNION_TAGS and kind not in expected:
-            yield f"{where}.kind: {name} sees {' or '.join(expected)}, found {kind!r}; write one of these"
-        size, patch = inputs.get("size"), inputs.get("patch")
-        if is_count(size) and is_count(patch) and size % patch:
-            yield f"{where}.size: {size} is no multiple of the patch size {patch}; change one of them"
-        yield from _grid(where, inputs)
-
-
-def _grid(where: str, inputs: Mapping[Any, Any]) -> Iterator[str]:
-    sides = [key for key in ("rows", "columns") if inputs.get(key) is not None]
-    if inputs.get("boxes") == "file" and sides:
-        yield f"{where}.{sides[0]}: only `boxes: grid` has rows and columns; remove them"
-    if inputs.get("boxes") == "grid":
-        rows, columns, regions = (inputs.get(key) for key in ("rows", "columns", "max_regions"))
-        if len(sides) < 2:
-            yield f"{where}: `boxes: grid` needs rows and columns; add them"
-        elif is_count(rows) and is_count(columns) and is_count(regions) and rows * columns > regions:
-            yield f"{where}.max_regions: {regions} is less than {rows} x {columns} boxes; raise it"
-
-
-def _heads(raw: Mapping[Any, Any]) -> Iterator[str]:
-    fix = raw.get("fix", "inner_width")
-    for role in ROLES:
-        yield from repeated(f"heads.{role}", list_at(raw, "heads", role))
-    for name, entry in entries_at(raw, "models"):
-        if name not in FAMILIES:
-            continue
-        if isinstance(fix, str) and fix not in FAMILIES[name].fix:
-            if fix == "head_size":
-                yield f"fix: {name} cannot keep the head size (width = heads x head size); use inner_width"
-            continue
-        for role in ROLES:
-            size, where = mapping_at(entry, role), f"models.{name}.{role}"
-            if fix == "head_size":
-                if size and size.get("head_size") is None:
-                    yield f"{where}.head_size: missing; `fix: head_size` needs it"
-                continue
-            if size.get("head_size") is not None:
-                yield f"{where}.head_size: only for `fix: head_size`; here it is width / heads, remove it"
-            width = size.get("width")
-            for heads in list_at(raw, "heads", role):
-                if is_count(width) and is_count(heads) and width % heads:
-                    divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
-                    yield (
-                        f"{where}.width: {name} with width {width} cannot have {heads} heads (heads.{role}): "
-                        f"the width must divide by the heads; possible: {divisors}"
-                    )
-
-
-def _pretraining(raw: Mapping[Any, Any]) -> Iterator[str]:
-    for role in ROLES:
-        values = list_at(raw, "pretraining", role)
-        yield from repeated(f"pretraining.{role}", values)
-        for index, value in enumerate(values):
-            where = f"pretraining.{role}[{index}]"
-            if value in PRETRAINING and value not in PRETRAINING_AVAILABLE:
-                available = ", ".join(PRETRAINING_AVAILABLE)
-                yield f"{where}: {value!r} is not available yet; available now: {available}"
-            elif isinstance(value, str) and value not in PRETRAINING:
-                yield unknown_name(where, "pre-training", value, PRETRAINING_AVAILABLE)
 
 
 def _attention_losses(raw: Mapping[Any, Any]) -> list[str]:
@@ -172,19 +102,25 @@ def _layer_map(raw: Mapping[Any, Any]) -> Iterator[str]:
             yield f"{where}: expected [student layer, teacher layer], counted from 0, found {shown(pair)}"
             continue
         for family in families:
-            for role, layer in zip(("student", "teacher"), pair, strict=True):
-                layers = mapping_at(raw, "models", family, role).get("layers")
+            entry = mapping_at(raw, "models", family)
+            students = [("student", pair[0], *found) for found in student_sizes(entry)]
+            for role, layer, key, size in [
+                *students,
+                ("teacher", pair[1], "teacher", mapping_at(entry, "teacher")),
+            ]:
+                layers = size.get("layers")
                 if is_count(layers) and layer >= layers:
                     yield (
-                        f"{where}: layer {layer} of the {role} does not exist, models.{family}.{role} has "
+                        f"{where}: layer {layer} of the {role} does not exist, models.{family}.{key} has "
                         f"{layers} layers, counted from 0"
                     )
-            layers = mapping_at(raw, "models", family, "student").get("layers")
-            if _has_assistants(raw) and is_count(layers) and pair[1] >= layers:
-                yield (
-                    f"{where}: layer {pair[1]} of the teacher does not exist in an assistant, which has the "
-                    f"{layers} layers of models.{family}.student"
-                )
+            for key, size in student_sizes(entry):
+                layers = size.get("layers")
+                if _has_assistants(raw) and is_count(layers) and pair[1] >= layers:
+                    yield (
+                        f"{where}: layer {pair[1]} of the teacher does not exist in an assistant, which has "
+                        f"the {layers} layers of models.{family}.{key}"
+                    )
 
 
 def _has_assistants(raw: Mapping[Any, Any]) -> bool:
@@ -212,6 +148,11 @@ def _cells(raw: Mapping[Any, Any]) -> Iterator[str]:
         if dataset and task and task not in DATASETS[dataset].tasks:
             yield f"{where}.task: {dataset} has no {task}; its tasks: {', '.join(DATASETS[dataset].tasks)}"
         yield from _tokenizer(where, cell)
+        yield from _image_size(
+            where, cell.get("image_size"), mapping_at(raw, "models", family or "", "inputs")
+        )
+        if (family, task) != ("blip", "vqa") and mapping_at(cell, "decoding").get("rank") is not None:
+            yield f"{where}.decoding.rank: only BLIP's VQA ranks answers; remove it"
         inputs = mapping_at(raw, "models", family or "", "inputs")
         boxes = inputs.get("boxes")
         has_features = bool(list_at(raw, "datasets", dataset or "", "features"))
@@ -240,6 +181,16 @@ def _tokenizer(where: str, cell: Mapping[Any, Any]) -> Iterator[str]:
             f"{where}.vocabulary: expected either `vocabulary` (a tokenizer is trained) or `tokenizer` (the "
             f"folder of a pretrained one), found {'both' if given else 'neither'}"
         )
+
+
+def _image_size(where: str, size: Any, inputs: Mapping[Any, Any]) -> Iterator[str]:
+    if size is None or not inputs:
+        return
+    patch = inputs.get("patch")
+    if inputs.get("kind") != "pixels":
+        yield f"{where}.image_size: only for models that see pixels; remove it"
+    elif is_count(size) and is_count(patch) and size % patch:
+        yield f"{where}.image_size: {size} is no multiple of the patch size {patch}; change it"
 
 
 def _extra_metrics(raw: Mapping[Any, Any]) -> Iterator[str]:

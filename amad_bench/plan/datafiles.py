@@ -21,7 +21,7 @@ class Need:
     """Something below AMAD_DATA.
 
     kind: "text", "photos" (a folder, or path + ".tar"), "features" (an HDF5 file or a folder of .npz),
-    "folder" (of a pretrained model or tokenizer).
+    "folder" (of a pretrained model or tokenizer), "weights" (a checkpoint: a file or a folder).
     """
 
     path: str
@@ -47,7 +47,7 @@ class Need:
             return file_sha256(path)
         if self.kind == "photos":
             return listing_sha256(path)
-        return folder_sha256(path) if self.kind == "folder" else features_sha256(path)
+        return folder_sha256(path) if self.kind in ("folder", "weights") else features_sha256(path)
 
 
 def needs(

@@ -1,26 +1,16 @@
 """A config as a list of runs: every combination that can be trained, and why the others cannot."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import cycle, product
 from typing import Any
 
-from amad_bench.plan.catalogue import (
-    ANALYSIS_VERSION,
-    DATASETS,
-    FAMILIES,
-    LOSSES,
-    METRICS,
-    PREPARED_VERSION,
-    TRAINING_VERSION,
-    metrics_of,
-    model_shape,
-)
+from amad_bench.plan.catalogue import ANALYSIS_VERSION, LOSSES, model_shape
 from amad_bench.plan.cell_data import DataMissing, cell_config, cell_form
-from amad_bench.plan.run import Run, run_id, short_hash
+from amad_bench.plan.cell_runs import CellRuns
+from amad_bench.plan.run import Run, short_hash
 from amad_bench.plan.schema import Cell, Config, LossEntry, ModelSize
-from amad_bench.plan.seeds import seed
 from amad_bench.runtime.errors import UserError, did_you_mean
 
 
@@ -37,7 +27,7 @@ class Skip:
 
 @dataclass(frozen=True)
 class Plan:
-    """runs: teachers before the students that need them. name: the config's, no part of any identity.
+    """runs: those that others need come first. name: the config's, no part of any identity.
 
     extra_metrics: those to be computed by one job for all runs.
     """
@@ -75,11 +65,25 @@ class Plan:
         }
 
 
-def expand(config: Config) -> Plan:
-    """Every cell x head counts x pre-training x loss x replicate; students share their teachers.
+class NothingToTrain(UserError):
+    """Every combination is skipped. skipped: each with its reason."""
 
-    A cell whose data are missing is skipped with that reason. UserError when nothing is left to train.
+    def __init__(self, name: str, skipped: list[Skip]) -> None:
+        reasons = "; ".join(dict.fromkeys(skip.reason for skip in skipped))
+        super().__init__(f"{name}: the plan has no students, since everything is skipped: {reasons}")
+        self.skipped = skipped
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return UserError, self.args
+
+
+def expand(config: Config) -> Plan:
+    """Every cell x head counts x pre-training x loss x replicate.
+
+    Students share their teachers, and models their pre-training. A cell whose data are missing is skipped
+    with that reason, and so is a model whose weights are. NothingToTrain when nothing is left.
     """
+    first: dict[str, Run] = {}
     teachers: dict[str, Run] = {}
     students: list[Run] = []
     skipped: list[Skip] = []
@@ -89,63 +93,92 @@ def expand(config: Config) -> Plan:
         except DataMissing as error:
             skipped.append(_skip(cell, "", str(error)))
             continue
-        cell_teachers, cell_students, cell_skipped = _expand_cell(config, cell, shared)
-        teachers |= cell_teachers
-        students += cell_students
-        skipped += cell_skipped
+        found = _expand_cell(CellRuns(config, cell, shared))
+        first |= found.pretrained
+        teachers |= found.teachers
+        students += found.students.values()
+        skipped += found.skipped
     if not students:
-        reasons = "; ".join(dict.fromkeys(skip.reason for skip in skipped))
-        raise UserError(f"{config.name}: the plan has no students, since everything is skipped: {reasons}")
-    runs = [*teachers.values(), *students]
+        raise NothingToTrain(config.name, skipped)
+    runs = [*first.values(), *teachers.values(), *students]
     repeated = [identifier for identifier, count in Counter(run.id for run in runs).items() if count > 1]
     if repeated:
         raise RuntimeError(f"two runs share an id: {', '.join(repeated)}")
-    # Each pre-training pair skips alike, hence once.
+    # Some skip alike for each pre-training pair, hence once.
     return Plan(runs, list(dict.fromkeys(skipped)), config.name, tuple(config.extra_metrics))
 
 
-def run_count(config: Config, cell: Cell) -> int:
-    """How many runs a cell has when its data are there."""
-    teachers, students, _ = _expand_cell(config, cell, cell_form(config, cell))
-    return len(teachers) + len(students)
+def possible_plan(config: Config) -> Plan:
+    """As `expand`, were all data and weights there: to be looked at, since the ids are not final."""
+    found = [_expand_cell(CellRuns(config, cell, cell_form(config, cell))) for cell in config.cells]
+    kinds = [dict[str, Run](), dict[str, Run](), dict[str, Run]()]
+    for of_cell in found:
+        for kind, runs in zip(kinds, (of_cell.pretrained, of_cell.teachers, of_cell.students), strict=True):
+            kind |= runs
+    skipped = dict.fromkeys(skip for of_cell in found for skip in of_cell.skipped)
+    return Plan([run for kind in kinds for run in kind.values()], list(skipped), config.name)
 
 
-def _expand_cell(
-    config: Config, cell: Cell, shared: dict[str, Any]
-) -> tuple[dict[str, Run], list[Run], list[Skip]]:
-    """The cell's teachers by id, its students, and the losses that cannot be trained there."""
-    teachers: dict[str, Run] = {}
-    students: dict[str, Run] = {}
-    skipped: list[Skip] = []
-    axes = product(
-        config.heads.teacher, config.pretraining.teacher, config.heads.student, config.pretraining.student
-    )
-    for teacher_heads, teacher_pretraining, heads, pretraining in axes:
-        replicates = range(config.replicates if config.teacher_per == "replicate" else 1)
-        own_teachers = [
-            _teacher(config, cell, shared, teacher_heads, teacher_pretraining, replicate)
-            for replicate in replicates
-        ]
+def possible_runs(config: Config, cell: Cell) -> list[Run]:
+    """The runs that a cell has when its data and weights are there; their ids are not final."""
+    found = _expand_cell(CellRuns(config, cell, cell_form(config, cell)))
+    return [*found.pretrained.values(), *found.teachers.values(), *found.students.values()]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A cell's runs by id, and the combinations that cannot be trained there."""
+
+    pretrained: dict[str, Run] = field(default_factory=dict)
+    teachers: dict[str, Run] = field(default_factory=dict)
+    students: dict[str, Run] = field(default_factory=dict)
+    skipped: list[Skip] = field(default_factory=list)
+
+
+def _expand_cell(runs: CellRuns) -> _Found:
+    config, found = runs.config, _Found()
+    replicates = range(config.replicates if config.teacher_per == "replicate" else 1)
+    for heads, pretraining in product(runs.teacher_heads, config.pretraining.teacher):
+        try:
+            teachers = [runs.teacher(heads, pretraining, replicate) for replicate in replicates]
+        except DataMissing as error:
+            found.skipped.append(_skip(runs.cell, f"-h{heads}-teacher-{pretraining}", str(error)))
+            continue
+        _expand_students(runs, teachers, found)
+    needed = {wanted for run in (*found.teachers.values(), *found.students.values()) for wanted in run.needs}
+    return replace(found, pretrained={key: run for key, run in runs.pretrained.items() if key in needed})
+
+
+def _expand_students(runs: CellRuns, teachers: list[Run], found: _Found) -> None:
+    """Adds a teacher's students, and the teacher; there may be one of it per replicate."""
+    config, cell = runs.config, runs.cell
+    teacher_heads = teachers[0].config["model"]["heads"]
+    axes = [(size, heads) for size in runs.student_sizes for heads in runs.heads_of(size)]
+    for (size, heads), pretraining in product(axes, config.pretraining.student):
+        which = f"-h{teacher_heads}to{heads}-"
+        try:
+            if reason := runs.uncuttable(size, heads, pretraining, teacher_heads):
+                raise DataMissing(reason)
+            runs.start(size, heads, pretraining, teacher_heads)
+        except DataMissing as error:
+            found.skipped.append(_skip(cell, f"{which}{pretraining}", str(error)))
+            continue
         for entry in config.losses:
-            reason = _unsupported(config, cell, entry, own_teachers[0].config["model"], heads)
-            if reason:
-                skipped.append(_skip(cell, f"-h{teacher_heads}to{heads}-{entry.shown_label}", reason))
+            if reason := _unsupported(runs, entry, teachers[0].config["model"], size, heads):
+                found.skipped.append(_skip(cell, f"{which}{entry.shown_label}", reason))
                 continue
-            teachers |= {teacher.id: teacher for teacher in own_teachers}
-            for replicate, teacher in zip(range(config.replicates), cycle(own_teachers), strict=False):
+            found.teachers.update({teacher.id: teacher for teacher in teachers})
+            for replicate, teacher in zip(range(config.replicates), cycle(teachers), strict=False):
                 source = teacher
                 if entry.assistant:
                     of_assistant = _labelled(config, entry.assistant.loss)
-                    source = _student(
-                        *(config, cell, shared, teacher, teacher, of_assistant),
-                        *(entry.assistant.heads, pretraining, replicate),
+                    source = runs.student(
+                        *(teacher, teacher, of_assistant),
+                        *(size, entry.assistant.heads, pretraining, replicate),
                     )
-                    students[source.id] = source
-                student = _student(
-                    config, cell, shared, teacher, source, entry, heads, pretraining, replicate
-                )
-                students[student.id] = student
-    return teachers, list(students.values()), skipped
+                    found.students[source.id] = source
+                student = runs.student(teacher, source, entry, size, heads, pretraining, replicate)
+                found.students[student.id] = student
 
 
 def _skip(cell: Cell, which: str, reason: str) -> Skip:
@@ -158,16 +191,19 @@ def _labelled(config: Config, label: str) -> LossEntry:
     return next(entry for entry in config.losses if entry.shown_label == label)
 
 
-def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: dict[str, Any], heads: int) -> str:
+def _unsupported(
+    runs: CellRuns, entry: LossEntry, teacher: dict[str, Any], size: ModelSize, heads: int
+) -> str:
     """Why a loss cannot be trained between this teacher and a student with `heads` heads; "" when it can."""
-    student = _model(config, config.models[cell.family].student, heads)
+    config, cell = runs.config, runs.cell
+    student = runs.model(size, heads)
     if entry.assistant:
-        assistant = _model(config, config.models[cell.family].student, entry.assistant.heads)
+        assistant = runs.model(size, entry.assistant.heads)
         first = _labelled(config, entry.assistant.loss)
-        if reason := _unsupported(config, cell, first, teacher, entry.assistant.heads):
+        if reason := _unsupported(runs, first, teacher, size, entry.assistant.heads):
             return f"its assistant cannot be trained: {reason}"
         teacher = assistant
-    inputs = config.models[cell.family].inputs.model_dump()
+    inputs = config.inputs_of(cell).model_dump()
     sites = config.sites.get(cell.family)
     teacher_shape, student_shape = (
         model_shape(cell.family, cell.task, model, inputs, sites) for model in (teacher, student)
@@ -176,114 +212,3 @@ def _unsupported(config: Config, cell: Cell, entry: LossEntry, teacher: dict[str
     if supported:
         return ""
     return f"taught by its assistant: {reason}" if entry.assistant else reason
-
-
-def _teacher(
-    config: Config, cell: Cell, shared: dict[str, Any], heads: int, pretraining: str, replicate: int
-) -> Run:
-    teacher_config = {
-        **shared,
-        "kind": "teacher",
-        "model": _model(config, config.models[cell.family].teacher, heads),
-        "teacher": None,
-        "pretraining": pretraining,
-        "teacher_pretraining": None,
-        "loss": _cross_entropy(weight=1.0),
-        "training": cell.teacher.model_dump(),
-        "replicate": replicate,
-        "controls": True,
-        "seeds": _seeds(config, cell, "teacher", heads, replicate),
-        "versions": _versions(cell, "ce"),
-    }
-    return Run(run_id(teacher_config), "teacher", teacher_config)
-
-
-def _student(
-    config: Config,
-    cell: Cell,
-    shared: dict[str, Any],
-    teacher: Run,
-    source: Run,
-    entry: LossEntry,
-    heads: int,
-    pretraining: str,
-    replicate: int,
-) -> Run:
-    """source: what it learns from, the teacher or an assistant."""
-    loss = LOSSES[entry.name]
-    student_config = {
-        **shared,
-        "kind": "student",
-        "model": _model(config, config.models[cell.family].student, heads),
-        "teacher": {
-            "run_id": source.id if loss.needs else None,  # a `ce` student is not redone with its teacher
-            "heads": teacher.config["model"]["heads"],
-            "assistant": entry.assistant.model_dump() if entry.assistant else None,
-        },
-        "pretraining": pretraining,
-        "teacher_pretraining": teacher.config["pretraining"],
-        "loss": _loss(config, cell, entry),
-        "training": cell.student.model_dump(),
-        "replicate": replicate,
-        "controls": not loss.needs,
-        "seeds": _seeds(config, cell, "student", heads, replicate),
-        "versions": _versions(cell, entry.name),
-    }
-    return Run(run_id(student_config), "student", student_config, teacher.id)
-
-
-def _model(config: Config, size: ModelSize, heads: int) -> dict[str, Any]:
-    head_size = size.width // heads if config.fix == "inner_width" else size.head_size
-    return {**size.model_dump(), "heads": heads, "head_size": head_size}
-
-
-def _cross_entropy(weight: float) -> dict[str, Any]:
-    return {
-        "name": "ce",
-        "label": "ce",
-        "options": {},
-        "weights": {"ce": weight},
-        "logit_temperature": None,
-        "sites": [],
-        "layer_map": None,
-    }
-
-
-def _loss(config: Config, cell: Cell, entry: LossEntry) -> dict[str, Any]:
-    """Only what this loss uses: a changed attention weight must not redo runs without an attention term."""
-    loss = LOSSES[entry.name]
-    options = loss.complete(entry.options)
-    weights = {**config.weights.model_dump(), **entry.weights}
-    logit_temperature = {"none": None, "ce": options.get("temperature"), "logit_kd": config.logit_temperature}
-    return {
-        "name": entry.name,
-        "label": entry.shown_label,
-        "options": options,
-        "weights": {part: weights[part] for part in loss.weighted_parts},
-        "logit_temperature": logit_temperature[loss.base],
-        "sites": config.sites[cell.family] if loss.attention else [],
-        "layer_map": config.layer_map if loss.attention else None,
-    }
-
-
-def _seeds(config: Config, cell: Cell, kind: str, heads: int, replicate: int) -> dict[str, int]:
-    """No part names the loss: all losses of one replicate share initial weights, data order and dropout."""
-    where = (config.seed, kind, cell.family, cell.task, cell.dataset)
-    return {
-        "data_order": seed("data_order", *where, replicate),
-        "init": seed("init", *where, heads, replicate),
-        "dropout": seed("dropout", *where, heads, replicate),
-        "blind": seed("blind", config.seed, cell.task, cell.dataset),
-    }
-
-
-def _versions(cell: Cell, loss: str) -> dict[str, int]:
-    """Of everything that a run's numbers depend on."""
-    return {
-        f"dataset:{cell.dataset}": DATASETS[cell.dataset].version,
-        f"family:{cell.family}": FAMILIES[cell.family].version,
-        **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},
-        "prepared": PREPARED_VERSION,
-        "training": TRAINING_VERSION,
-        **{f"metric:{name}": METRICS[name].version for name in metrics_of(cell.task, cell.dataset)},
-    }

@@ -27,7 +27,7 @@ def prepared_form(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """config: the canonical run config. teacher_id: the teacher a student belongs to, None for a teacher."""
+    """config: the canonical run config. teacher_id: the teacher a student belongs to, None for others."""
 
     id: str
     kind: str
@@ -35,10 +35,13 @@ class Run:
     teacher_id: str | None = None
 
     @property
-    def needs(self) -> str | None:
-        """The run that must be finished before this one: the teacher, unless the loss does without (`ce`)."""
-        teacher = self.config["teacher"]
-        return teacher["run_id"] if teacher else None
+    def needs(self) -> list[str]:
+        """The runs that must be finished before this one.
+
+        The pre-training that it starts from, the teacher unless the loss does without (`ce`).
+        """
+        wanted = (self.config["start"], self.config["teacher"])
+        return [part["run_id"] for part in wanted if part and part.get("run_id")]
 
     @property
     def data_key(self) -> str:
@@ -49,7 +52,9 @@ class Run:
 def run_id(config: Mapping[str, Any]) -> str:
     """Readable prefix + 8 hex digits of the canonical config: vlt5-vqa-h8to2-amad_kl-none-s03-1f9c2a7b."""
     heads, pretraining = config["model"]["heads"], config["pretraining"]
-    if config["kind"] == "teacher":
+    if config["kind"] == "pretrain":
+        parts = [f"h{heads}", pretraining]
+    elif config["kind"] == "teacher":
         parts = [f"h{heads}", "teacher", pretraining]
     else:
         teacher_pretraining = config["teacher_pretraining"]

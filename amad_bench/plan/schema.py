@@ -104,39 +104,67 @@ class ExtractedInputs(Closed):
 
 
 class PixelInputs(Closed):
-    """The image as size x size pixels, cut into patch x patch squares."""
+    """The image as size x size pixels, cut into patch x patch squares.
+
+    colours: from 0..255 to -1..1 (half), or by the mean and spread that BLIP's checkpoints expect (clip).
+    """
 
     kind: Literal["pixels"]
     size: Count
     patch: Count
+    colours: Literal["half", "clip"] = "half"
+
+
+Inputs = RegionInputs | FeatureInputs | ExtractedInputs | PixelInputs
 
 
 class ModelSize(Closed):
-    """head_size: only for `fix: head_size`, where it does not follow from width and heads."""
+    """A model but for its number of heads.
+
+    head_size: only for `fix: head_size`, where it does not follow from width and heads. heads: of this size,
+    instead of the config's. weights: by pre-training condition, what it starts from (paths below AMAD_DATA).
+    init: how weights of another shape are cut to this one; inherit_heads: which heads `inherit` takes.
+    """
 
     layers: Count
     width: Count
     feed_forward: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     head_size: Count | None = None
+    heads: Annotated[list[Count], Field(min_length=1)] | None = None
+    weights: dict[str, Annotated[list[PathBelow], Field(min_length=1)]] = {}
+    init: Literal["random", "inherit", "remap"] = "random"
+    inherit_heads: Literal["first", "spread"] = "first"
+
+
+def _true_as_text(value: Any) -> Any:
+    return "true" if value is True else value
 
 
 class ModelEntry(Closed):
-    inputs: Annotated[
-        RegionInputs | FeatureInputs | ExtractedInputs | PixelInputs, Field(discriminator="kind")
-    ]
+    """A family's models. students: by name, where students of several sizes are wanted instead of one.
+
+    VL-T5 only: order_embedding (regions carry their number, as in the official model), box_area (official: as
+    its checkpoints need it, a quirk; true: the area of a box).
+    """
+
+    inputs: Annotated[Inputs, Field(discriminator="kind")]
+    order_embedding: bool | None = None
+    box_area: Annotated[Literal["official", "true"], BeforeValidator(_true_as_text)] | None = None
     teacher: ModelSize
-    student: ModelSize
+    student: ModelSize | None = None
+    students: Annotated[dict[Label, ModelSize], Field(min_length=1)] | None = None
+
+    @property
+    def student_sizes(self) -> list[ModelSize]:
+        if self.students is not None:
+            return list(self.students.values())
+        return [self.student] if self.student is not None else []
 
 
 class Heads(Closed):
     teacher: Annotated[list[Count], Field(min_length=1)]
     student: Annotated[list[Count], Field(min_length=1)]
-
-
-class Pretraining(Closed):
-    teacher: Annotated[list[str], Field(min_length=1)] = ["none"]
-    student: Annotated[list[str], Field(min_length=1)] = ["none"]
 
 
 class Weights(Closed):
@@ -174,7 +202,7 @@ class LossEntry(Open):
 
 
 class Training(Closed):
-    """examples, batch: records; warmup: share of the steps; clip: gradient norm."""
+    """examples, batch: records; warmup: share of the steps, then down to 0; clip: gradient norm."""
 
     examples: Examples
     steps: Count
@@ -184,20 +212,41 @@ class Training(Closed):
     weight_decay: NotNegative
     clip: Positive
     evaluations: Count
+    schedule: Literal["linear", "cosine"] = "linear"
+
+
+class PretrainingTraining(Training):
+    """momentum_distillation: BLIP's `vl` only. All examples are used."""
+
+    examples: Literal["all"]  # pyright: ignore[reportIncompatibleVariableOverride] (narrower, and frozen)
+    momentum_distillation: bool | None = None
+
+
+class Pretraining(Closed):
+    """The conditions of teachers and students; training: by family and condition, where it is done here."""
+
+    teacher: Annotated[list[str], Field(min_length=1)] = ["none"]
+    student: Annotated[list[str], Field(min_length=1)] = ["none"]
+    training: dict[str, dict[str, PretrainingTraining]] = {}
 
 
 class Decoding(Closed):
-    """max_length: tokens; beams: 1 is greedy."""
+    """max_length: tokens; beams: 1 is greedy.
+
+    rank: BLIP's VQA chooses among the training answers, the likeliest of the `rank` with the likeliest first
+    token, instead of writing one.
+    """
 
     max_length: Count
     beams: Count
+    rank: Count | None = None
 
 
 class Cell(Closed):
     """A family on a task of a data set.
 
     Either `vocabulary`, the entries of a tokenizer trained on it, or `tokenizer`, the folder below AMAD_DATA
-    of a pretrained one (T5's SentencePiece, BERT's WordPiece).
+    of a pretrained one (T5's SentencePiece, BERT's WordPiece). image_size: pixels, instead of the family's.
     """
 
     family: str
@@ -205,6 +254,7 @@ class Cell(Closed):
     dataset: str
     vocabulary: Annotated[int, Field(ge=8)] | None = None
     tokenizer: PathBelow | None = None
+    image_size: Count | None = None
     decoding: Decoding
     teacher: Training
     student: Training
@@ -231,6 +281,11 @@ class Config(Closed):
     layer_map: Any = "last"
     extra_metrics: list[str] = []
     cells: Annotated[list[Cell], Field(min_length=1)]
+
+    def inputs_of(self, cell: Cell) -> Inputs:
+        """What the models of a cell see of an image."""
+        inputs = self.models[cell.family].inputs
+        return inputs.model_copy(update={"size": cell.image_size}) if cell.image_size else inputs
 
 
 def load_config(path: Path | str) -> Config:

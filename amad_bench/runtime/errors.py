@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
-STATUSES = ("done", "diverged", "out_of_memory", "metric_unavailable", "teacher_failed")
+STATUSES = ("done", "diverged", "out_of_memory", "metric_unavailable", "teacher_failed", "pretraining_failed")
 USABLE = ("done", "metric_unavailable")  # trained to the end; the second lacks some metrics only
 
 

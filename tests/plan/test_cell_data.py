@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amad_bench.plan.grid import Plan, run_count
+from amad_bench.plan.grid import Plan, possible_runs
 from amad_bench.runtime.errors import UserError
 
 Raw = dict[str, Any]
@@ -34,7 +34,7 @@ def test_a_cell_without_its_data_is_skipped_with_the_reason(
     assert "AMAD_DATA is not set" in skip.reason
     # A teacher; ce, logit_kd and amad, two replicates each; one_to_one would be skipped anyway.
     config = load(with_real_data(raw))
-    assert run_count(config, config.cells[-1]) == 1 + 6
+    assert len(possible_runs(config, config.cells[-1])) == 1 + 6
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     reasons = [skip.reason for skip in planned(with_real_data(raw)).skipped]
     assert any(

@@ -95,9 +95,9 @@ def test_a_raised_analysis_version_moves_the_tables_and_no_run(
 
 def test_only_students_that_use_the_teacher_wait_for_it(raw: Raw, planned: Planned) -> None:
     plan = planned(raw)
-    assert all(run.needs is None for run in students(plan, "ce"))
-    assert all(run.needs == run.teacher_id for run in students(plan, "amad_kl"))
-    assert all(run.needs is None and run.teacher_id is None for run in plan.runs if run.kind == "teacher")
+    assert all(run.needs == [] for run in students(plan, "ce"))
+    assert all(run.needs == [run.teacher_id] for run in students(plan, "amad_kl"))
+    assert all(run.needs == [] and run.teacher_id is None for run in plan.runs if run.kind == "teacher")
 
 
 def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> None:
@@ -112,6 +112,7 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
             "tokenizer",
             "model",
             "fix",
+            "start",
             "teacher",
             "pretraining",
         ),

@@ -23,7 +23,12 @@ def test_a_valid_config_is_read(raw: Raw, load: Callable[[Any], Config]) -> None
     config = load(raw)
     assert config.cells[0].student.examples == 60
     assert config.cells[0].teacher.examples == "all"
-    assert config.models["blip"].inputs.model_dump() == {"kind": "pixels", "size": 48, "patch": 8}
+    assert config.models["blip"].inputs.model_dump() == {
+        "kind": "pixels",
+        "size": 48,
+        "patch": 8,
+        "colours": "half",
+    }
 
 
 def test_keys_left_out_get_documented_defaults(raw: Raw, load: Callable[[Any], Config]) -> None:
@@ -92,7 +97,7 @@ def test_an_unknown_key_is_named_with_the_one_that_was_meant(
 
 def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Errors) -> None:
     raw["models"]["blip"]["inputs"]["xyzzy"] = 1
-    assert only(errors(raw)).endswith("Known keys: kind, size, patch")
+    assert only(errors(raw)).endswith("Known keys: kind, size, patch, colours")
 
 
 @pytest.mark.parametrize(
@@ -147,10 +152,16 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
         ),
         (lambda c: c["heads"].update(student=[2, 2]), "heads.student[1]: 2 stands twice", "keep one"),
         (
-            lambda c: c.update(pretraining={"student": ["vl"]}),
-            "pretraining.student[0]: 'vl' is not",
-            "now: none",
+            lambda c: c.update(pretraining={"student": ["vll"]}),
+            "pretraining.student[0]: unknown pre-training 'vll'",
+            "Did you mean 'vl'?",
         ),
+        (
+            lambda c: c["cells"][0].update(image_size=96),
+            "cells[0].image_size: only for models that see pixels",
+            "remove",
+        ),
+        (lambda c: c["cells"][1].update(image_size=50), "cells[1].image_size: 50 is no multiple", "size 8"),
         (lambda c: c.update(name="a b"), "name: expected letters, digits", "found 'a b'"),
         (lambda c: c["losses"][3].update(label="a-b"), "losses[3].label: expected letters, digits", "'a-b'"),
         (lambda c: c.update(device="gpu"), "device: expected auto or cpu or cuda", "found 'gpu'"),

@@ -21,7 +21,7 @@ __all__ = [
     "MULTI30K_TESTS",
     "PREPARED_VERSION",
     "PRETRAINING",
-    "PRETRAINING_AVAILABLE",
+    "PRETRAINING_VERSION",
     "TASKS",
     "TRAINING_VERSION",
     "Dataset",
@@ -36,9 +36,9 @@ __all__ = [
     "primary_metric",
 ]
 
-TRAINING_VERSION = 1
-ANALYSIS_VERSION = 4  # of the tables, figures and paper that analysis/ makes of the runs' files
-PREPARED_VERSION = 3  # of the arrays that data/ makes of a data set's files
+TRAINING_VERSION = 2
+PRETRAINING_VERSION = 2  # of the runs that train a condition of PRETRAINING here
+ANALYSIS_VERSION = 5  # of the tables, figures and paper that analysis/ makes of the runs' files
+PREPARED_VERSION = 4  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training
-PRETRAINING_AVAILABLE = ("none",)
 LAYER_MAPS = ("last", "uniform")

@@ -25,7 +25,7 @@ class Dataset:
     `texts`: the files with the records of a task, None for a generated data set. `photos`: bases of its
     photos, each a folder of images or, with ".tar" appended, an uncompressed archive. `options` shape the
     data; `vqa_metric`: its questions' primary metric, None without questions; `has_boxes`: it comes with true
-    boxes, so that `boxes: file` is possible.
+    boxes, so that `boxes: file` is possible, and says what is in them (VL-T5's grounding tasks).
     """
 
     name: str
@@ -37,6 +37,11 @@ class Dataset:
     vqa_metric: str | None = None
     has_boxes: bool = False
     version: int = 1
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether models can be pre-trained on it: on its captions and questions."""
+        return {"vqa", "captioning"} <= set(self.tasks)
 
     @property
     def generated(self) -> bool:

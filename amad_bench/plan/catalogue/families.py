@@ -33,6 +33,7 @@ FAMILIES: dict[str, Family] = by_name(
         ("regions", "features", "extracted"),
         dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES),
         FIX,
+        version=2,
     ),
     Family(
         "blip",
@@ -43,6 +44,7 @@ FAMILIES: dict[str, Family] = by_name(
             "captioning": ("vision.self", "decoder.self", "decoder.cross"),
         },
         ("inner_width",),
+        version=2,
     ),
 )
 
