@@ -8,6 +8,8 @@ Axes: B batch, T text tokens, R regions, K = T + R, H heads, d width.
 # pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false, reportIncompatibleMethodOverride=false
 # (transformers' modules are typed as Tensor | Module, and our forward passes take other arguments on purpose)
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +17,9 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration, T5LayerNorm, T5Stack
+
+from amad_bench.models.vlt5_weights import load_strictly, official_weights, t5_config, t5_weights
+from amad_bench.models.weights import own_tensors
 
 
 class VLT5Config(T5Config):
@@ -137,6 +142,40 @@ class VLT5(T5ForConditionalGeneration):
         # without this line T5's attention keeps the standard deviation 1 of a bare linear layer.
         self.encoder.apply(self._init_weights)
 
+    @classmethod
+    def from_official(cls, path: Path, config: VLT5Config) -> "VLT5":
+        """A checkpoint of the official code: .pth, or the same names in .npz or .safetensors.
+
+        For equal outputs the config needs `box_area="official"`, and for the published checkpoint a
+        vocabulary of 32200: T5's 32100 words, then 100 object tokens. UserError: each missing or unexpected
+        name, a wrong shape or head count, a broken file.
+        """
+        model = cls(config)
+        load_strictly(model, official_weights(path))
+        return model
+
+    @classmethod
+    def from_t5(cls, folder: Path, **overrides: Any) -> "VLT5":
+        """A Hugging Face T5 (text pre-training only) with a fresh visual embedding.
+
+        `overrides`: fields of VLT5Config over those of the folder. With a `vocab_size` above the folder's
+        rows the further rows are fresh: the official code makes T5's 32128 rows 32200, so that its 100
+        object tokens (32199 down to 32100) are none of T5's words. UserError: as `t5_weights`, or a wrong
+        shape.
+        """
+        fields = t5_config(folder).to_dict()
+        for identity in ("model_type", "architectures", "dtype", "transformers_version"):
+            fields.pop(identity, None)
+        model = cls(VLT5Config(**{**fields, **overrides}))
+        weights = t5_weights(folder)
+        table_Vd, fresh_Vd = weights.tensors["shared.weight"], model.shared.weight.detach()
+        if len(fresh_Vd) > len(table_Vd) and fresh_Vd.shape[1] == table_Vd.shape[1]:
+            table_Vd = torch.cat([table_Vd, fresh_Vd[len(table_Vd) :]])
+        visual = [name for name in own_tensors(model) if ".visual_embedding." in name]
+        tensors = {**weights.tensors, "shared.weight": table_Vd}
+        load_strictly(model, replace(weights, tensors=tensors), fresh=visual)
+        return model
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -208,8 +247,12 @@ class VLT5(T5ForConditionalGeneration):
         *,
         attention_mask: Tensor | None = None,
         vis_attention_mask: Tensor | None = None,
+        img_order_ids: Tensor | None = None,
+        obj_order_ids: Tensor | None = None,
         **generation_options: Any,
     ) -> Tensor:
         """Token ids (B, L), beginning with the decoder's start token; options are transformers' own."""
-        outputs, joint_mask_BK = self.encode(input_ids, vis_feats, boxes, attention_mask, vis_attention_mask)
+        outputs, joint_mask_BK = self.encode(
+            input_ids, vis_feats, boxes, attention_mask, vis_attention_mask, img_order_ids, obj_order_ids
+        )
         return super().generate(encoder_outputs=outputs, attention_mask=joint_mask_BK, **generation_options)

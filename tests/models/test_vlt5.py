@@ -5,7 +5,7 @@ import torch
 
 from amad_bench.models.trace import record
 from amad_bench.models.vlt5 import VLT5, VLT5Config, box_area
-from tests.tiny_models import tiny_batch, tiny_model, without_labels
+from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model, without_labels
 
 
 def test_box_area_true_and_the_official_quirk():
@@ -38,6 +38,131 @@ def test_region_embedding_is_the_sum_of_four_parts():
     objects = torch.stack([table[len(table) - 1 - i] for i in range(3)])
     expected = features + places + visual.img_order_embedding.weight[0] + objects
     torch.testing.assert_close(visual(batch["vis_feats"], boxes), expected, atol=1e-6, rtol=0)
+
+
+def test_object_order_is_the_text_table_read_backwards():
+    """Object i is row V-1-i: a change of that word's embedding moves region i and no other."""
+    model = _official_vlt5().eval()
+    batch = tiny_batch("vlt5")
+    visual = model.encoder.visual_embedding
+    before = visual(batch["vis_feats"], batch["boxes"])
+    with torch.no_grad():
+        model.shared.weight[VOCABULARY - 1 - 2] += 1.0
+    moved = (visual(batch["vis_feats"], batch["boxes"]) - before).abs().amax(dim=(0, 2)) > 0.5
+    assert moved.tolist() == [False, False, True]
+
+
+def _encoder_input(model, batch):
+    """What enters the first block."""
+    seen = []
+    hook = model.encoder.block[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model(**batch)
+    hook.remove()
+    return seen[0]
+
+
+def test_encoder_input_is_text_then_regions_with_order_embeddings_for_masked_boxes_too():
+    """No scaling and no norm on the concatenation; sample 2's boxes are all masked."""
+    model = _official_vlt5().eval()
+    batch = tiny_batch("vlt5")
+    found = _encoder_input(model, batch)
+    torch.testing.assert_close(found[:, :6], model.shared.weight[batch["input_ids"]], atol=0, rtol=0)
+    all_seen = {**batch, "vis_attention_mask": torch.ones(3, 3, dtype=torch.long)}
+    assert torch.equal(found, _encoder_input(model, all_seen))
+    visual = model.encoder.visual_embedding
+    with torch.no_grad():
+        visual.img_order_embedding.weight[0] += 1.0
+    torch.testing.assert_close(_encoder_input(model, batch)[:, 6:], found[:, 6:] + 1.0, atol=1e-5, rtol=0)
+
+
+def test_without_individual_norms_the_whole_sum_passes_one_norm():
+    fields = {**tiny_model("vlt5").config.to_dict(), "use_vis_order_embedding": True}
+    model = VLT5(VLT5Config(**{**fields, "individual_vis_layer_norm": False})).eval()
+    batch, visual = tiny_batch("vlt5"), model.encoder.visual_embedding
+    with torch.no_grad():
+        visual.layer_norm.weight.copy_(torch.linspace(0.5, 2.0, 16))
+    boxes = batch["boxes"]
+    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    rows = visual.feat_embedding[0](batch["vis_feats"])
+    rows = rows + visual.absolute_vis_pos_embedding[0](torch.cat([boxes, area[..., None]], -1))
+    rows = rows + visual.img_order_embedding.weight[0] + model.shared.weight[[39, 38, 37]]
+    expected = rows / (rows.square().mean(-1, keepdim=True) + 1e-6).sqrt() * visual.layer_norm.weight
+    torch.testing.assert_close(visual(batch["vis_feats"], boxes), expected, atol=1e-5, rtol=0)
+    assert [len(visual.feat_embedding), len(visual.absolute_vis_pos_embedding)] == [1, 1]
+
+
+def test_share_vis_lang_layer_norm_does_nothing():
+    fields, batch = tiny_model("vlt5").config.to_dict(), tiny_batch("vlt5")
+    found = []
+    for share in (False, True):
+        torch.manual_seed(0)
+        model = VLT5(VLT5Config(**{**fields, "share_vis_lang_layer_norm": share})).eval()
+        found.append((model(**batch).logits, list(model.state_dict())))
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
+def test_scores_are_queries_times_keys_without_a_scale():
+    """The first encoder attention by hand, its table read at each text distance, padding and boxes masked."""
+    model = tiny_model("vlt5").eval()
+    batch = tiny_batch("vlt5")
+    layer = model.encoder.block[0].layer[0]
+    attention = layer.SelfAttention
+    seen = []
+    hook = layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output[0])))
+    model(**batch)
+    hook.remove()
+    hidden, found = seen[0]
+    normed = hidden / (hidden.square().mean(-1, keepdim=True) + 1e-6).sqrt() * layer.layer_norm.weight
+
+    def heads_of(projection):
+        return (normed @ projection.weight.T).unflatten(-1, (4, 4)).transpose(1, 2)
+
+    scores = heads_of(attention.q) @ heads_of(attention.k).mT
+    assert scores.std() > 0.3  # a scale of 1/2 would show
+    for query in range(6):
+        for key in range(6):  # T5: 32 buckets, the upper half for keys after the query, exact below 8
+            bucket = abs(key - query) + (16 if key > query else 0)
+            scores[:, :, query, key] += attention.relative_attention_bias.weight[bucket]
+    seen_keys = torch.cat([batch["attention_mask"], batch["vis_attention_mask"]], dim=1).bool()
+    scores = scores.masked_fill(~seen_keys[:, None, None, :], -torch.inf)
+    mixed = (scores.softmax(-1) @ heads_of(attention.v)).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(found, hidden + mixed @ attention.o.weight.T, atol=1e-5, rtol=0)
+
+
+def test_decoder_has_no_padding_mask():
+    """A pad inside the decoder's input (as -100 inside labels leaves it) is a key like any other."""
+    model = tiny_model("vlt5").eval()
+    batch = without_labels(tiny_batch("vlt5"))
+    ids = torch.tensor([[0, 5, 0, 6]] * 3)
+    found = model(**batch, decoder_input_ids=ids).logits
+    every = model(**batch, decoder_input_ids=ids, decoder_attention_mask=torch.ones(3, 4).long()).logits
+    hidden = model(**batch, decoder_input_ids=ids, decoder_attention_mask=ids.ne(0).long()).logits
+    torch.testing.assert_close(found, every, atol=1e-6, rtol=0)
+    assert (found - hidden)[:, -1].abs().max() > 1e-3
+
+
+def test_logits_are_decoder_states_times_the_root_of_the_width_times_the_embedding():
+    model = tiny_model("vlt5").eval()
+    seen = []
+    hook = model.decoder.register_forward_hook(lambda _, __, output: seen.append(output.last_hidden_state))
+    found = model(**tiny_batch("vlt5")).logits
+    hook.remove()
+    torch.testing.assert_close(found, seen[0] * 16**-0.5 @ model.shared.weight.T, atol=1e-5, rtol=0)
+
+
+def test_forward_loss_without_weights_is_the_mean_over_all_label_tokens():
+    """Of all tokens that are not -100, samples do not count alike: they have 3, 5 and 5 tokens."""
+    model, batch = tiny_model("vlt5").eval(), tiny_batch("vlt5")
+    outputs = model(**batch)
+    picked = [
+        -outputs.logits[sample, step].log_softmax(-1)[label]
+        for sample, labels in enumerate(batch["labels"])
+        for step, label in enumerate(labels)
+        if label != -100
+    ]
+    assert len(picked) == 13
+    torch.testing.assert_close(outputs.loss, torch.stack(picked).mean(), atol=1e-5, rtol=0)
 
 
 def test_relative_bias_only_between_text_tokens():

@@ -1,0 +1,189 @@
+"""Weights for VL-T5 from elsewhere: the official checkpoints, and T5 folders of Hugging Face.
+
+Parameter names of j-min/VL-T5 (a07d779), of Hugging Face's T5 and of our `VLT5` are the same.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers.models.t5.configuration_t5 import T5Config
+
+from amad_bench.data.pretrained import loading
+from amad_bench.models.weights import Weights, own_tensors
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import read_json
+
+_SHARED = "shared.weight"
+_TIED = (
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    "encoder.visual_embedding.obj_order_embedding.weight",
+    "lm_head.weight",
+)
+# of the first T5 checkpoints; it was never used, and every loader since then leaves it out
+_OBSOLETE = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+_BIAS = "{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+_QUERY = "encoder.block.0.layer.0.SelfAttention.q.weight"
+# (width, layers of the encoder) of the models that are known by name: their heads, each of 64 channels
+_KNOWN = {(512, 6): ("t5-small", 8), (768, 12): ("t5-base", 12), (1024, 24): ("t5-large", 16)}
+_FOLDER_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
+_NAMED = 20  # keys that an error lists
+
+
+def official_weights(path: Path) -> Weights:
+    """An official VL-T5 checkpoint (.pth, or the same names in .npz or .safetensors), tied tensors once.
+
+    As in the official loader, a leading "module." goes and "vis_encoder." becomes "encoder."; the one
+    obsolete tensor of T5 is left out. UserError: no or a broken file, names that occur twice, tied tensors
+    that differ, another head count than the known model of this shape.
+    """
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        raise UserError(f"{path}: official weights are one of {', '.join(_READERS)}; name such a file")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; put the official weights there or correct the path")
+    try:
+        stored = reader(path)
+    except Exception as error:  # of pickle, zipfile, numpy or safetensors: broken files raise almost any
+        raise UserError(
+            f"{path}: cannot be read as tensors by name ({type(error).__name__}); restore the file"
+        ) from None
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in stored.items():
+        current = re.sub(r"^vis_encoder\.", "encoder.", name.removeprefix("module."))
+        if current in tensors:
+            raise UserError(f"{path}: {current} is there twice, under old and new names; keep one of them")
+        tensors[current] = tensor
+    return _weights(tensors, str(path))
+
+
+def t5_weights(folder: Path) -> Weights:
+    """A T5 of Hugging Face (model.safetensors or pytorch_model.bin, config.json), tied tensors once.
+
+    Text pre-training only: there is no `encoder.visual_embedding`. `shared.weight` has the folder's rows
+    (32128 for T5). UserError: a broken or absent file, a config.json with another head count than the
+    weights, another head count than the known T5 of this shape, T5 1.1 (its output is not the embedding).
+    """
+    config = t5_config(folder)
+    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
+    with loading(folder, "a T5 model", _FOLDER_FILES):
+        stored = load_file(safe) if safe.is_file() else _read_pth(pickled)
+    weights = _weights(stored, str(folder))
+    heads, inner = weights.heads["encoder.self"], _inner(weights.tensors)
+    if (config.num_heads, config.num_heads * config.d_kv) != (heads, inner):
+        raise UserError(
+            f"{folder}: config.json says {config.num_heads} heads of {config.d_kv} channels, the weights "
+            f"have {heads} heads in {inner} channels; restore the config.json of these weights"
+        )
+    return weights
+
+
+def t5_config(folder: Path) -> T5Config:
+    """The folder's config.json; UserError when it is absent, broken or of T5 1.1."""
+    with loading(folder, "a T5 model", _FOLDER_FILES):
+        config = T5Config.from_dict(read_json(folder / "config.json"))
+    if not config.scale_decoder_outputs:
+        raise UserError(
+            f"{folder}: a T5 whose output layer is not its embedding (tie_word_embeddings is false, T5 1.1), "
+            "VL-T5 has one table for both; take an original T5"
+        )
+    return config
+
+
+def load_strictly(model: nn.Module, weights: Weights, fresh: Collection[str] = ()) -> None:
+    """Copies the weights into a VLT5; parameters named in `fresh` must be absent and stay as they are.
+
+    UserError: a missing or unexpected tensor, another head count or shape; it names the parameters.
+    """
+    own = own_tensors(model)  # tied ones under `shared.weight`
+    missing = sorted(set(own) - set(weights.tensors) - set(fresh))
+    unexpected = sorted(set(weights.tensors) - (set(own) - set(fresh)))
+    if missing or unexpected:
+        raise UserError(
+            f"{weights.where}: not the weights of this model: missing {_listed(missing)}; "
+            f"unexpected {_listed(unexpected)}; give the config that they were trained with"
+        )
+    heads = model.config.num_heads  # pyright: ignore[reportAttributeAccessIssue]
+    if any(found != heads for found in weights.heads.values()):
+        raise UserError(
+            f"{weights.where}: weights of {weights.heads['encoder.self']} heads, the config says {heads}; "
+            "give the config that they were trained with"
+        )
+    wrong = [
+        f"{name} is {tuple(tensor.shape)}, the config makes it {tuple(own[name].shape)}"
+        for name, tensor in weights.tensors.items()
+        if tensor.shape != own[name].shape
+    ]
+    if wrong:
+        raise UserError(
+            f"{weights.where}: {_listed(wrong)}; give the config that the weights were trained with"
+        )
+    for name, tensor in weights.tensors.items():
+        own[name].copy_(tensor)
+
+
+def _weights(stored: Mapping[str, Tensor], where: str) -> Weights:
+    tensors = {name: tensor.float() for name, tensor in stored.items() if name != _OBSOLETE}
+    tied = [name for name in (_SHARED, *_TIED) if name in tensors]
+    differs = [name for name in tied[1:] if not torch.equal(tensors[name], tensors[tied[0]])]
+    if differs:
+        raise UserError(
+            f"{where}: {', '.join(differs)} must be equal to {tied[0]}, VL-T5 ties them; take other weights"
+        )
+    if tied:
+        tensors[_SHARED] = tensors[tied[0]]
+    for name in _TIED:
+        tensors.pop(name, None)
+    return Weights(tensors, _heads(tensors, where), where)
+
+
+def _heads(tensors: Mapping[str, Tensor], where: str) -> dict[str, int]:
+    """By site, from the bias tables: no other tensor of T5 shows how its channels are cut into heads."""
+    tables = [_BIAS.format(stack=stack) for stack in ("encoder", "decoder")]
+    missing = [name for name in (_SHARED, _QUERY, *tables) if name not in tensors or tensors[name].ndim != 2]
+    if missing:
+        raise UserError(f"{where}: not a T5's weights: missing {', '.join(missing)}; take other weights")
+    encoder, decoder = (tensors[name].shape[1] for name in tables)
+    layers = len({name.split(".")[2] for name in tensors if name.startswith("encoder.block.")})
+    known, heads = _KNOWN.get((tensors[_SHARED].shape[1], layers), ("", encoder))
+    if (encoder != heads and _inner(tensors) == heads * 64) or decoder != encoder:
+        raise UserError(
+            f"{where}: {tables[0]} has {encoder} heads and {tables[1]} {decoder}, expected {heads} in both"
+            f"{f' ({known})' if known else ''}; take other weights"
+        )
+    return {"encoder.self": encoder, "decoder.self": decoder, "decoder.cross": decoder}
+
+
+def _inner(tensors: Mapping[str, Tensor]) -> int:
+    """Channels of all heads together."""
+    return tensors[_QUERY].shape[0]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (", ".join(names[:_NAMED]) or "nothing") + more
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(stored, Mapping) or not all(isinstance(tensor, Tensor) for tensor in stored.values()):
+        raise ValueError("not a state dict")
+    return dict(stored)
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    # opened here: numpy leaves a broken file open
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {name: torch.from_numpy(file[name]) for name in file.files}
+
+
+_READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+    ".pth": _read_pth,
+    ".npz": _read_npz,
+    ".safetensors": load_file,
+}
