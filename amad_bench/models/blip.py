@@ -1,11 +1,12 @@
-"""BLIP on transformers' classes: a ViT and BERT with cross-attention, as captioner and as question answerer.
+"""BLIP on transformers' classes: a ViT and BERT with cross-attention, as captioner, answerer and matcher.
 
 Source: Li et al. 2022, "BLIP: Bootstrapping Language-Image Pre-training". What differs from transformers:
 - logits are aligned with the labels (teacher forcing, the decoder starts from BOS and the prompt), so that
   `logits[:, i]` predicts `labels[:, i]` as for VL-T5, and labels of -100 are allowed;
 - attention runs under SDPA, and cross-attention respects the question's mask: transformers 5.10-5.23 pass
   it on under a name that the attention does not read, so padded question tokens were attended.
-Axes: B batch, S image side, T source tokens, L target tokens, V vocabulary.
+Axes: B batch, S image side, P patches and the class token, T source tokens, L target tokens, V vocabulary,
+A candidate answers, d width, F projection size.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false, reportCallIssue=false
@@ -16,16 +17,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.nn.functional import cross_entropy, normalize, scaled_dot_product_attention
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.models.blip.configuration_blip import BlipConfig
 from transformers.models.blip.modeling_blip import (
     BlipAttention,
     BlipForConditionalGeneration,
+    BlipForImageTextRetrieval,
     BlipForQuestionAnswering,
 )
 from transformers.models.blip.modeling_blip_text import BlipTextSelfAttention
+
+RANKED_LOGITS = 2**27  # numbers that ranking answers holds at once: half a GiB
 
 
 class SdpaVisionAttention(BlipAttention):
@@ -97,7 +101,7 @@ class BlipCaptioner(BlipForConditionalGeneration):
     ) -> Seq2SeqLMOutput:
         """Loss and logits (B, L, V); `pixel_values` (B, 3, S, S), `input_ids` (B, T): the prompt."""
         image_BPd = self.vision_model(pixel_values).last_hidden_state
-        logits = _teacher_forced(self.text_decoder, input_ids, labels, encoder_hidden_states=image_BPd)
+        logits = teacher_forced(self.text_decoder, input_ids, labels, encoder_hidden_states=image_BPd)
         return _output(logits, labels, image_BPd)
 
     @torch.no_grad()
@@ -121,7 +125,7 @@ class BlipAnswerer(BlipForQuestionAnswering):
     ) -> Seq2SeqLMOutput:
         """Loss and logits (B, L, V); `pixel_values` (B, 3, S, S), question `input_ids` and mask (B, T)."""
         question_BTd = self._question(pixel_values, input_ids, attention_mask)
-        logits = _teacher_forced(
+        logits = teacher_forced(
             self.text_decoder,
             input_ids[:, :0],
             labels,
@@ -149,6 +153,75 @@ class BlipAnswerer(BlipForQuestionAnswering):
             **generation_options,
         )
 
+    @torch.no_grad()
+    def rank(
+        self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, answer_ids_AL: Tensor, k: int
+    ) -> Tensor:
+        """Row (B,) of `answer_ids_AL` that answers each question best; its rows end with EOS, then padding.
+
+        The k answers with the most probable first token (of equal ones, the first rows), and of these the one
+        whose tokens have the greatest summed log-probability: `rank_answer` of salesforce/BLIP blip_vqa.py,
+        which however smooths the labels with .1 there as in training. Answers go through the decoder in
+        groups whose logits are at most RANKED_LOGITS numbers.
+        """
+        labels_AL = answer_ids_AL.masked_fill(answer_ids_AL == self.config.text_config.pad_token_id, -100)
+        question_BTd = self._question(pixel_values, input_ids, attention_mask)
+
+        def logits(question_N: Tensor, labels_NL: Tensor) -> Tensor:
+            return teacher_forced(
+                self.text_decoder,
+                input_ids[question_N, :0],
+                labels_NL,
+                encoder_hidden_states=question_BTd[question_N],
+                encoder_attention_mask=attention_mask[question_N],
+            ).float()
+
+        question_B = torch.arange(len(input_ids), device=input_ids.device)
+        first_BV = logits(question_B, labels_AL[:1, :1].expand(len(input_ids), 1))[:, 0]
+        best_Bk = first_BV[:, labels_AL[:, 0]].sort(dim=1, descending=True, stable=True).indices[:, :k]
+        group = max(1, RANKED_LOGITS // (labels_AL.shape[1] * first_BV.shape[1]))
+        pairs = zip(
+            question_B.repeat_interleave(best_Bk.shape[1]).split(group),
+            best_Bk.flatten().split(group),
+            strict=True,
+        )
+        loss_N = torch.cat([_summed_loss(logits(q, labels_AL[a]), labels_AL[a]) for q, a in pairs])
+        winner_B1 = loss_N.view_as(best_Bk).argmin(dim=1, keepdim=True)
+        return best_Bk.gather(1, winner_B1)[:, 0]
+
+
+class BlipMatcher(BlipForImageTextRetrieval):
+    """BLIP retrieval: do an image and a text belong together, by encoders apart or by a joint one."""
+
+    def __init__(self, config: BlipConfig):
+        super().__init__(config)
+        use_sdpa(self)
+
+    def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Matching logits (B, 2), no and yes, of image b and text b; `input_ids` (B, T)."""
+        return self.match(self.vision_model(pixel_values).last_hidden_state, input_ids, attention_mask)
+
+    def similarity(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Cosines (images, texts), all with all: a cheap first choice whose best `forward` then compares."""
+        image_BF = self.image_feature(self.vision_model(pixel_values).last_hidden_state)
+        return image_BF @ self.text_feature(input_ids, attention_mask).T
+
+    def match(self, image_BPd: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `forward`, of images that went through the vision model."""
+        text_BTd = self.text_encoder(
+            input_ids=input_ids, attention_mask=attention_mask, encoder_hidden_states=image_BPd
+        ).last_hidden_state
+        return self.itm_head(text_BTd[:, 0])
+
+    def image_feature(self, image_BPd: Tensor) -> Tensor:
+        """The projected class token (B, F), of length 1."""
+        return normalize(self.vision_proj(image_BPd[:, 0]), dim=-1)
+
+    def text_feature(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The projected first token (B, F), of length 1, of texts that see no image."""
+        text_BTd = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return normalize(self.text_proj(text_BTd[:, 0]), dim=-1)
+
 
 def _after_bos(decoder: nn.Module, prompt_BT: Tensor) -> Tensor:
     """What a decoder starts from: BOS and the prompt, which may be empty."""
@@ -156,8 +229,8 @@ def _after_bos(decoder: nn.Module, prompt_BT: Tensor) -> Tensor:
     return torch.cat([bos_B1, prompt_BT], dim=1)
 
 
-def _teacher_forced(decoder: nn.Module, prompt_BT: Tensor, labels_BL: Tensor, **encoded: Tensor) -> Tensor:
-    """Logits (B, L, V) of the labels; ignored ones (-100) are no input and no key."""
+def teacher_forced(decoder: nn.Module, prompt_BT: Tensor, labels_BL: Tensor, **encoded: Tensor) -> Tensor:
+    """Logits (B, L, V) of the labels, which follow BOS and the prompt; -100 is no input and no key."""
     ids = torch.cat([_after_bos(decoder, prompt_BT), labels_BL[:, :-1]], dim=1)
     outputs = decoder(
         input_ids=ids.clamp(min=decoder.config.pad_token_id),
@@ -174,7 +247,7 @@ def _generate(decoder: nn.Module, prompt_BT: Tensor, **options: Any) -> Tensor:
     ids = decoder.generate(
         input_ids=start,
         attention_mask=torch.ones_like(start),
-        eos_token_id=decoder.config.eos_token_id,
+        eos_token_id=decoder.config.sep_token_id,  # as in transformers: published configs have a wrong eos
         pad_token_id=decoder.config.pad_token_id,
         **options,
     )
@@ -184,3 +257,7 @@ def _generate(decoder: nn.Module, prompt_BT: Tensor, **options: Any) -> Tensor:
 def _output(logits_BLV: Tensor, labels_BL: Tensor, encoded_BTd: Tensor) -> Seq2SeqLMOutput:
     loss = cross_entropy(logits_BLV.transpose(1, 2), labels_BL, ignore_index=-100)
     return Seq2SeqLMOutput(loss=loss, logits=logits_BLV, encoder_last_hidden_state=encoded_BTd)
+
+
+def _summed_loss(logits_BLV: Tensor, labels_BL: Tensor) -> Tensor:
+    return cross_entropy(logits_BLV.transpose(1, 2), labels_BL, ignore_index=-100, reduction="none").sum(1)

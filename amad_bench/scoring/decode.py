@@ -1,12 +1,13 @@
-"""Predictions of a model for a split: greedy or beam search, deterministic."""
+"""Predictions of a model for a split: greedy or beam search, or the best of given answers; deterministic."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from amad_bench.data.batches import evaluation_order
 from amad_bench.data.image_table import ImageTable
@@ -20,32 +21,52 @@ def decode(
     split: Split,
     images: ImageTable,
     tokenizer: Tokenizer,
-    decoding: Mapping[str, int],
+    decoding: Mapping[str, int | None],
     device: str | torch.device,
     image_rows: np.ndarray | None = None,
     batch: int = 256,
     workers: int = 0,
+    candidates: Sequence[str] = (),
 ) -> list[str]:
     """The predicted text of every example, in the split's order. `workers`: processes that read images.
 
-    `decoding`: max_length (tokens of the target, its end included) and beams (1 = greedy). `image_rows` (N,)
-    shows other images than the examples' own, for the blind control. The model, on `device`, is used in
-    evaluation mode; its mode is restored.
+    `decoding`: max_length (tokens of the target, its end included) and beams (1 = greedy); with `rank`, the
+    answer is one of `candidates` instead: of the `rank` best by their first token, the most probable.
+    `image_rows` (N,) shows other images than the examples' own, for the blind control. The model, on
+    `device`, is used in evaluation mode; its mode is restored. ValueError: nothing to rank.
     """
     if image_rows is not None:
         if len(image_rows) != len(split):
             raise ValueError(f"{len(image_rows)} image rows for {len(split)} examples")
         split = split.with_image_rows(image_rows)
+    rank = decoding.get("rank")
+    if rank and not candidates:
+        raise ValueError("decoding asks for the best of the candidate answers, and there are none")
+    answer_ids_AL = _answers(tokenizer, candidates).to(device) if rank else None
     texts = [""] * len(split)
     with evaluating(model), torch.no_grad():
         for rows, tensors in batches(split, images, evaluation_order(split, batch), device, workers):
             inputs: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if name != "labels"}
-            ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
-                **inputs, max_new_tokens=decoding["max_length"], num_beams=decoding["beams"], do_sample=False
-            )
-            for row, ids in zip(rows.tolist(), ids_BL.tolist(), strict=True):
-                texts[row] = tokenizer.decode(ids)
+            if rank:
+                best_B = model.rank(**inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
+                found = [candidates[best] for best in best_B.tolist()]
+            else:
+                ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
+                    **inputs,
+                    max_new_tokens=decoding["max_length"],
+                    num_beams=decoding["beams"],
+                    do_sample=False,
+                )
+                found = [tokenizer.decode(ids) for ids in ids_BL.tolist()]
+            for row, text in zip(rows.tolist(), found, strict=True):
+                texts[row] = text
     return texts
+
+
+def _answers(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
+    """Token ids (A, L) of the texts, with EOS, padded."""
+    rows = [torch.tensor([*tokenizer.encode(text), tokenizer.eos]) for text in texts]
+    return pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad)
 
 
 @contextmanager

@@ -25,10 +25,12 @@ def predict_and_score(
     """Writes predictions.jsonl and scores.parquet; returns the signatures of the metrics that have one.
 
     Splits: `test` and the further test splits; where the config asks for controls also `test_blind`, with the
-    images of `test` shuffled, and `test_majority`, the most frequent target of the training split. Raises
+    images of `test` shuffled, and `test_majority`, the most frequent target of the training split. Where
+    answers are ranked, the candidates are the targets of the training split. Raises
     RunFailed("metric_unavailable") after all other scores are written.
     """
     config, folder = run.config, run_dir(run.id)
+    by_frequency = _by_frequency(data.train)
 
     def predictions(split: Split, image_rows: np.ndarray | None = None) -> list[str]:
         return decode(
@@ -40,13 +42,14 @@ def predict_and_score(
             device,
             image_rows=image_rows,
             workers=workers,
+            candidates=by_frequency if config["decoding"].get("rank") else (),
         )
 
     rows = {"test": _rows(data.test, "test", predictions(data.test))}
     if config["controls"]:
         shuffled = _shuffled_images(data.test.image_rows_N, config["seeds"]["blind"])
         rows["test_blind"] = _rows(data.test, "test_blind", predictions(data.test, shuffled))
-        rows["test_majority"] = _rows(data.test, "test_majority", [_majority(data.train)] * len(data.test))
+        rows["test_majority"] = _rows(data.test, "test_majority", by_frequency[:1] * len(data.test))
     for name, split in data.more_tests.items():
         rows[name] = _rows(split, name, predictions(split))
     lines = [json.dumps(row, ensure_ascii=False) for split_rows in rows.values() for row in split_rows]
@@ -89,7 +92,7 @@ def _shuffled_images(image_rows_N: np.ndarray, seed: int) -> np.ndarray:
     return np.array([successor.get(int(row), -1) for row in image_rows_N])
 
 
-def _majority(train: Split) -> str:
-    """The most frequent target of the training split; the first in alphabetical order on a tie."""
+def _by_frequency(train: Split) -> list[str]:
+    """The different targets of the training split, the most frequent first, then in alphabetical order."""
     counts = Counter(references[0] for references in train.references)
-    return min(counts, key=lambda text: (-counts[text], text))
+    return sorted(counts, key=lambda text: (-counts[text], text))

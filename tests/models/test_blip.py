@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from transformers.models.blip.configuration_blip import BlipTextConfig
 from transformers.models.blip.modeling_blip import BlipForConditionalGeneration, BlipForQuestionAnswering
 
+from amad_bench.models.blip import SdpaTextAttention, SdpaVisionAttention
 from tests.tiny_models import tiny_batch, tiny_model, without_labels
 
 KINDS = ("blip-vqa", "blip-captioning")
@@ -16,6 +18,19 @@ def test_fresh_weights_are_spread(kind):
     for name, weight in tiny_model(kind).named_parameters():
         if weight.dim() > 1:
             assert weight.std().item() == pytest.approx(expected, rel=0.5), name
+
+
+@pytest.mark.parametrize("heads", [2, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_attention_has_the_heads_asked_for(kind, heads):
+    """transformers' text default is 8 heads where BERT has 12, and no tensor's shape shows it."""
+    assert BlipTextConfig().num_attention_heads == 8
+    counts = [
+        getattr(module, "num_heads", None) or module.num_attention_heads
+        for module in tiny_model(kind, heads=heads).modules()
+        if isinstance(module, (SdpaVisionAttention, SdpaTextAttention))
+    ]
+    assert counts == [heads] * (2 + 4 * (2 if kind == "blip-vqa" else 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""A fake model that answers with what it sees, so that order, images, options and mode can be checked."""
+"""Fake models that answer with what they see, so that order, images, options and mode can be checked."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -68,6 +68,42 @@ class Parrot(nn.Module):
 
 
 OPTIONS = {"max_length": 8, "beams": 3}
+
+
+class Chooser(Parrot):
+    """Says which candidate has the first id that the source and the colour ask for."""
+
+    def rank(self, input_ids, attention_mask, pixel_values, answer_ids_AL, k):
+        assert not self.training
+        self.calls.append({"examples": len(input_ids), "k": k, "answers": answer_ids_AL.tolist()})
+        colour_B = ((pixel_values[:, 0, 0, 0] + 1) * 127.5 / 10).round().long()
+        return len(answer_ids_AL) - 1 - (input_ids[:, 0] - 10 + colour_B) // 2
+
+
+def test_ranked_answers_are_candidates(tokenizer, split, images):
+    """Candidates go to the model with EOS, padded; their texts are the answers, in the split's order."""
+    model = Chooser(tokenizer)
+    candidates = ["four", "three", "two", "one two", "zero"]
+    texts = decode(
+        model, split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu", batch=2, candidates=candidates
+    )
+    assert texts == ["zero", "one two", "two", "three", "four"]
+    assert [call["examples"] for call in model.calls] == [2, 2, 1]
+    encoded = [[*tokenizer.encode(text), EOS] for text in candidates]
+    longest = max(map(len, encoded))
+    expected = [ids + [PAD] * (longest - len(ids)) for ids in encoded]
+    assert all(call["k"] == 3 and call["answers"] == expected for call in model.calls)
+
+
+def test_ranking_needs_candidates(tokenizer, split, images):
+    with pytest.raises(ValueError, match="best of the candidate answers, and there are none"):
+        decode(Chooser(tokenizer), split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu")
+
+
+def test_without_a_rank_candidates_change_nothing(tokenizer, split, images):
+    options = OPTIONS | {"rank": None}
+    texts = decode(Parrot(tokenizer), split, images, tokenizer, options, "cpu", candidates=["six"])
+    assert texts == WORDS[:5]
 
 
 def test_order_options_and_batches(tokenizer, split, images):

@@ -15,8 +15,9 @@ from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.paths import run_dir
 from amad_bench.training import predict
-from amad_bench.training.predict import _majority, _shuffled_images, predict_and_score
+from amad_bench.training.predict import _by_frequency, _shuffled_images, predict_and_score
 from amad_bench.training.run import train_run
+from amad_bench.training.run_model import fresh_model
 from tests.training.conftest import pick
 
 
@@ -101,17 +102,42 @@ def test_unavailable_metrics_are_told_once_after_all_others_are_written(predicte
     assert set(scores["split"]) == {"test", "test_blind", "test_majority"}
 
 
-def test_majority_is_the_most_frequent_target_and_alphabetical_on_a_tie(tiny_plan):
+def test_targets_by_frequency_and_alphabetical_on_a_tie(tiny_plan):
     train = load_task_data(pick(tiny_plan(), "vlt5", "vqa", "teacher").config).train
     answers = ["red", "two", "two", "blue", "red", "no"]
-    assert _majority(replace(train, references=[[answer] for answer in answers])) == "red"
-    assert _majority(replace(train, references=[[answer] for answer in [*answers, "two"]])) == "two"
+    assert _by_frequency(replace(train, references=[[answer] for answer in answers])) == [
+        "red",
+        "two",
+        "blue",
+        "no",
+    ]
+    assert _by_frequency(replace(train, references=[[answer] for answer in [*answers, "two"]]))[0] == "two"
+
+
+def test_the_majority_control_predicts_the_most_frequent_target(predicted):
+    run = predicted("vlt5", "vqa")
+    counts = Counter(references[0] for references in load_task_data(run.config).train.references)
+    (prediction,) = {row["prediction"] for row in predictions(run) if row["split"] == "test_majority"}
+    assert counts[prediction] == max(counts.values())
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_blip_ranks_the_answers_of_the_training_split(tiny_plan, rank):
+    """Every prediction, the blind ones too, is one of them; without `rank`, tiny models write others."""
+    run = pick(tiny_plan(), "blip", "vqa", "teacher")
+    run = replace(run, config=run.config | {"decoding": run.config["decoding"] | {"rank": rank}})
+    run_dir(run.id).mkdir(parents=True)
+    data = load_task_data(run.config)
+    predict_and_score(run, fresh_model(run.config, data), data, torch.device("cpu"))
+    known = {references[0] for references in data.train.references}
+    found = {row["prediction"] for row in predictions(run) if row["split"] != "test_majority"}
+    assert (found <= known) == (rank is not None)
 
 
 def test_blind_predictions_come_from_other_images(tiny_plan, monkeypatch):
     """A decoder that prints the image's row: each example's blind row must differ from its own."""
 
-    def rows_as_text(model, split, images, tokenizer, decoding, device, image_rows=None, workers=0):
+    def rows_as_text(model, split, images, tokenizer, decoding, device, image_rows=None, **_):
         return [str(row) for row in (split.image_rows_N if image_rows is None else image_rows)]
 
     monkeypatch.setattr(predict, "decode", rows_as_text)
