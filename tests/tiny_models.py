@@ -25,6 +25,8 @@ def tiny_model(kind: str, heads: int = 4, seed: int = 0, dropout: float = 0.0) -
         "head_size": 16 // heads,
         "feed_forward": 32,
         "dropout": dropout,
+        "order_embedding": False,
+        "box_area": "true",
     }
     regions = {"kind": "regions", "crop": 2, "max_regions": 3}
     pixels = {"kind": "pixels", "size": 16, "patch": 8}

@@ -1,5 +1,7 @@
-"""Weights on disk: safetensors with the head count, which no parameter's shape shows, in the metadata."""
+"""Weights on disk: safetensors with the head partition, which no parameter's shape shows, in the metadata."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from amad_bench.models.heads import head_partition
+from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
 
@@ -14,10 +18,16 @@ from amad_bench.runtime.files import atomic_file
 def save_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
     """Writes each tensor once, tied ones too; equal weights give equal bytes.
 
-    `shape`, the canonical config's `model`, has the head count that `load_weights` checks.
+    `shape`: the canonical config's `model`. Raises ValueError when the model has another head count.
     """
+    save_tensors(own_tensors(model), path, _partition(model, shape))
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, heads: Mapping[str, int]) -> None:
+    """Writes tensors that share no memory, and the number of heads at each site they belong to."""
+    stored = {name: tensor.contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
-        save_file(_tensors(model), temporary, metadata={"heads": str(shape["heads"])})
+        save_file(stored, temporary, metadata={"heads": json.dumps(dict(heads), sort_keys=True)})
 
 
 def save_parameters(module: nn.Module, path: Path) -> None:
@@ -26,35 +36,55 @@ def save_parameters(module: nn.Module, path: Path) -> None:
         save_file(module.state_dict(), temporary)
 
 
-def load_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
-    """Loads strictly: a missing or unexpected key, or another head count, is a UserError naming the file."""
+def checkpoint_weights(path: Path) -> Weights:
+    """What `save_weights` or `save_tensors` wrote; UserError for a file that is no such thing."""
     try:
         with safe_open(str(path), framework="pt") as file:
-            stored = (file.metadata() or {}).get("heads")
+            stored = (file.metadata() or {}).get("heads", "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, FileNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: no weights can be read ({reason}); delete the run's folder") from None
-    if stored != str(shape["heads"]):
+    try:
+        heads = json.loads(stored)
+    except ValueError:
+        heads = None
+    if not isinstance(heads, dict):
+        raise UserError(f"{path}: weights that do not say which heads they have; delete the run's folder")
+    return Weights(tensors, heads, str(path))
+
+
+def load_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
+    """Loads strictly: a missing or unexpected key, or another head partition, is a UserError naming the file.
+
+    `shape`: as for `save_weights`.
+    """
+    weights, heads = checkpoint_weights(path), _partition(model, shape)
+    if weights.heads != heads:
         raise UserError(
-            f"{path}: weights of a model with {stored} heads cannot be read with {shape['heads']} heads; "
-            "train that model anew"
+            f"{path}: weights of a model with {_counts(weights.heads)} heads cannot be read with "
+            f"{_counts(heads)} heads; train that model anew"
         )
-    expected = _tensors(model)
-    wrong = sorted(set(expected) ^ set(tensors)) or [
-        name for name, tensor in tensors.items() if tensor.shape != expected[name].shape
+    expected = own_tensors(model)
+    wrong = sorted(set(expected) ^ set(weights.tensors)) or [
+        name for name, tensor in weights.tensors.items() if tensor.shape != expected[name].shape
     ]
     if wrong:
         raise UserError(
             f"{path}: not the weights of this model, see {', '.join(wrong[:3])}; delete the run's folder"
         )
-    model.load_state_dict(tensors, strict=False)  # all are there; tied names follow by themselves
+    model.load_state_dict(weights.tensors, strict=False)  # all are there; tied names follow by themselves
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Every stored tensor under its first name: tied parameters stand in the state dict several times."""
-    first: dict[int, str] = {}
-    state = model.state_dict()
-    for name, tensor in state.items():
-        first.setdefault(tensor.data_ptr(), name)
-    return {name: state[name].contiguous() for name in first.values()}
+def _partition(model: nn.Module, shape: dict[str, Any]) -> dict[str, int]:
+    heads = head_partition(model)
+    if set(heads.values()) != {shape["heads"]}:
+        raise ValueError(f"the config asks for {shape['heads']} heads, the model has {heads}")
+    return heads
+
+
+def _counts(heads: Mapping[str, int]) -> str:
+    """One number where all sites agree."""
+    if len(set(heads.values())) == 1:
+        return str(next(iter(heads.values())))
+    return ", ".join(f"{count} {site}" for site, count in heads.items()) or "no"

@@ -1,11 +1,24 @@
 """What a model takes from the tokenizer and from the images."""
 
 import pytest
+import torch
+from transformers.models.blip.configuration_blip import BlipConfig
 
 from amad_bench.data.tokenizer import SpecialIds
-from amad_bench.models.build import build_model
+from amad_bench.models import build
+from amad_bench.models.build import build_model, build_pretrainer
+from amad_bench.models.weights import own_tensors
 
-SHAPE = {"layers": 1, "width": 16, "heads": 2, "head_size": 8, "feed_forward": 32, "dropout": 0.0}
+SHAPE = {
+    "layers": 1,
+    "width": 16,
+    "heads": 2,
+    "head_size": 8,
+    "feed_forward": 32,
+    "dropout": 0.0,
+    "order_embedding": False,
+    "box_area": "true",
+}
 GRID = {"kind": "extracted", "model": "x", "size": 224, "rows": 2, "columns": 3}
 PIXELS = {"kind": "pixels", "size": 16, "patch": 8}
 BERT = SpecialIds(pad=0, eos=102, unknown=100, bos=101)
@@ -30,3 +43,68 @@ def test_special_ids_of_a_given_tokenizer():
     assert config.sep_token_id == 102
     t5 = build_model("vlt5", "vqa", SHAPE, GRID, 120, 20, 0, SpecialIds(0, 1, 2, None), 12).config
     assert (t5.pad_token_id, t5.eos_token_id, t5.decoder_start_token_id) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("order_embedding", [False, True])
+@pytest.mark.parametrize("box_area", ["true", "official"])
+def test_order_embedding_and_area_are_the_configs(order_embedding, box_area):
+    shape = SHAPE | {"order_embedding": order_embedding, "box_area": box_area}
+    model = build_model("vlt5", "vqa", shape, GRID, 120, 20, 0, feature_size=12)
+    assert hasattr(model.encoder.visual_embedding, "img_order_embedding") == order_embedding
+    assert model.config.box_area == box_area
+
+
+def test_a_class_with_heads_of_its_own_is_refused(monkeypatch):
+    """transformers' BlipTextConfig has 8 heads where none are given."""
+
+    def forgetful(**config):
+        del config["text_config"]["num_attention_heads"]
+        return BlipConfig(**config)
+
+    monkeypatch.setattr(build, "BlipConfig", forgetful)
+    with pytest.raises(RuntimeError, match=r"asked for 2 heads and has .*'text.self': 8"):
+        build_model("blip", "vqa", SHAPE, PIXELS, 120, 20, 0)
+
+
+def test_a_head_size_that_blip_cannot_have_is_refused():
+    with pytest.raises(ValueError, match="BLIP's heads share its width"):
+        build_model("blip", "vqa", SHAPE | {"head_size": 4}, PIXELS, 120, 20, 0)
+
+
+@pytest.mark.parametrize("condition", ["text", "vl"])
+@pytest.mark.parametrize("family", ["vlt5", "blip"])
+def test_what_pretrains_has_the_weights_of_a_task_model(family, condition):
+    inputs, features = (GRID, 12) if family == "vlt5" else (PIXELS, None)
+    pretrainer = build_pretrainer(condition, family, SHAPE, inputs, 120, 20, 0, feature_size=features)
+    names = set(own_tensors(build_model(family, "vqa", SHAPE, inputs, 120, 20, 0, feature_size=features)))
+    if (family, condition) == ("blip", "text"):
+        names = {name for name in names if "vision" not in name and "crossattention" not in name}
+    assert set(pretrainer.task_weights()) == names
+
+
+def test_pretrainers_are_fresh_by_their_seed_alone():
+    state = torch.random.get_rng_state()
+    first, other = (
+        build_pretrainer("vl", "blip", SHAPE, PIXELS, 120, 20, seed).task_weights() for seed in (1, 2)
+    )
+    assert torch.equal(state, torch.random.get_rng_state())
+    torch.rand(7)
+    again = build_pretrainer("vl", "blip", SHAPE, PIXELS, 120, 20, 1).task_weights()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    drawn = "vision_model.embeddings.class_embedding"
+    assert not torch.equal(first[drawn], other[drawn])
+
+
+def test_momentum_distillation_has_encoders_of_its_own():
+    for wanted in (False, True):
+        pretrainer = build_pretrainer("vl", "blip", SHAPE, PIXELS, 120, 20, 0, momentum_distillation=wanted)
+        assert (pretrainer.momentum_matcher is not None) == wanted
+
+
+def test_the_numbers_of_regions_are_drawn_with_a_tenth_of_the_words_spread():
+    """Else they drown the features of a model that is trained here; they are the last 100 rows."""
+    shape = SHAPE | {"order_embedding": True, "box_area": "true"}
+    table = build_model("vlt5", "vqa", shape, GRID, 1_100, 20, 0, feature_size=12).shared.weight
+    assert table[:1_000].std().item() == pytest.approx(1.0, rel=0.05)
+    assert table[1_000:].std().item() == pytest.approx(0.1, rel=0.05)
+    assert table[999].std().item() > 0.5 > 0.2 > table[1_000].std().item()

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from amad_bench.models.checkpoints import load_weights, save_weights
+from amad_bench.models.checkpoints import checkpoint_weights, load_weights, save_tensors, save_weights
+from amad_bench.models.heads import head_partition
+from amad_bench.models.weights import own_tensors
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import KINDS, tiny_batch, tiny_model
 
@@ -20,16 +23,70 @@ def test_saved_weights_come_back_exactly(kind, tmp_path):
 
 
 def test_another_head_count_is_refused_although_all_shapes_fit(tmp_path):
-    """BLIP with 4 heads strict-loads into 2 heads and computes another function."""
-    save_weights(tiny_model("blip-vqa", heads=4), tmp_path / "weights", {"heads": 4})
+    """BLIP with 4 heads strict-loads into 2 heads ("All keys matched") and computes another function."""
+    four, two = tiny_model("blip-vqa", heads=4, seed=1).eval(), tiny_model("blip-vqa", heads=2).eval()
+    other = tiny_model("blip-vqa", heads=2).eval()
+    assert str(other.load_state_dict(four.state_dict(), strict=True)) == "<All keys matched successfully>"
+    batch = tiny_batch("blip-vqa")
+    assert not torch.allclose(other(**batch).logits, four(**batch).logits, atol=1e-3)
+    before = two(**batch).logits
+    save_weights(four, tmp_path / "weights", {"heads": 4})
     with pytest.raises(UserError, match="weights of a model with 4 heads cannot be read with 2 heads"):
-        load_weights(tiny_model("blip-vqa", heads=2), tmp_path / "weights", {"heads": 2})
+        load_weights(two, tmp_path / "weights", {"heads": 2})
+    assert torch.equal(two(**batch).logits, before)
+
+
+def test_one_site_with_other_heads_is_refused(tmp_path):
+    model = tiny_model("blip-vqa")
+    heads = head_partition(model)
+    save_tensors(own_tensors(model), tmp_path / "weights", heads | {"text.cross": 2})
+    with pytest.raises(
+        UserError, match=r"with 4 decoder.cross, .* 2 text.cross, .* heads cannot be read with 4"
+    ):
+        load_weights(model, tmp_path / "weights", {"heads": 4})
+
+
+def test_a_config_with_another_head_count_than_the_model_is_a_bug(tmp_path):
+    with pytest.raises(ValueError, match="the config asks for 2 heads"):
+        save_weights(tiny_model("vlt5", heads=4), tmp_path / "weights", {"heads": 2})
+
+
+def test_tensors_come_back_with_their_partition(tmp_path):
+    tensors = {"b": torch.arange(6.0).view(2, 3).T, "a": torch.ones(2)}
+    save_tensors(tensors, tmp_path / "weights", {"text.self": 4, "decoder.self": 2})
+    weights = checkpoint_weights(tmp_path / "weights")
+    assert weights.heads == {"text.self": 4, "decoder.self": 2}
+    assert weights.where == str(tmp_path / "weights")
+    assert {name: tensor.tolist() for name, tensor in weights.tensors.items()} == {
+        "a": [1.0, 1.0],
+        "b": [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]],
+    }
+    reordered = dict(reversed(tensors.items()))
+    save_tensors(reordered, tmp_path / "again", {"decoder.self": 2, "text.self": 4})
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "weights").read_bytes()
+
+
+@pytest.mark.parametrize("metadata", [None, {"heads": "4"}, {"heads": "no json"}])
+def test_weights_without_a_partition_are_refused(tmp_path, metadata):
+    save_file({"a": torch.ones(2)}, tmp_path / "weights", metadata=metadata)
+    with pytest.raises(UserError, match="weights that do not say which heads they have"):
+        checkpoint_weights(tmp_path / "weights")
 
 
 def test_another_model_is_refused(tmp_path):
-    save_weights(tiny_model("blip-vqa"), tmp_path / "weights", {"heads": 4})
-    with pytest.raises(UserError, match=r"not the weights of this model, see .*; delete the run's folder"):
-        load_weights(tiny_model("blip-captioning"), tmp_path / "weights", {"heads": 4})
+    model = tiny_model("vlt5")
+    tensors = own_tensors(model)
+    cases = {
+        "shared.weight": {**tensors, "shared.weight": tensors["shared.weight"][:-1]},
+        "more": {**tensors, "more": torch.ones(1)},
+        "encoder.final_layer_norm.weight": {
+            name: tensor for name, tensor in tensors.items() if name != "encoder.final_layer_norm.weight"
+        },
+    }
+    for name, stored in cases.items():
+        save_tensors(stored, tmp_path / "weights", head_partition(model))
+        with pytest.raises(UserError, match=f"not the weights of this model, see {name}; delete the run's"):
+            load_weights(model, tmp_path / "weights", {"heads": 4})
 
 
 @pytest.mark.parametrize("content", [b"", b"\x10\x00\x00\x00\x00\x00\x00\x00{not json", None])

@@ -1,0 +1,362 @@
+"""Fresh weights are told from others, and pre-trained ones arrive whole, or not at all."""
+
+import json
+
+import pytest
+import torch
+from transformers.models.blip.modeling_blip import BlipForQuestionAnswering
+from transformers.models.t5.configuration_t5 import T5Config
+from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
+
+from amad_bench.models.build import build_model, build_pretrainer
+from amad_bench.models.checkpoints import save_tensors
+from amad_bench.models.heads import head_partition
+from amad_bench.models.start import load_start, read_start, require_fresh
+from amad_bench.models.weights import Weights, own_tensors
+from amad_bench.runtime.errors import UserError
+from tests.tiny_models import KINDS, SITES, VOCABULARY, tiny_batch, tiny_model
+
+SHAPE = {
+    "layers": 2,
+    "width": 16,
+    "heads": 4,
+    "head_size": 4,
+    "feed_forward": 32,
+    "dropout": 0.0,
+    "order_embedding": False,
+    "box_area": "true",
+}
+INPUTS = {
+    "vlt5": {"kind": "regions", "crop": 2, "max_regions": 3},
+    "blip": {"kind": "pixels", "size": 16, "patch": 8},
+}
+DEFAULTS = {"init": "random", "inherit_heads": "first"}
+
+
+def _parts(kind):
+    family, _, task = kind.partition("-")
+    return {"family": family, "task": task or "vqa"}
+
+
+def _model(kind, seed=0, vocabulary=VOCABULARY, positions=24, size=16, **changes):
+    parts = _parts(kind)
+    inputs = INPUTS[parts["family"]] | ({"size": size} if parts["family"] == "blip" else {})
+    return build_model(
+        parts["family"], parts["task"], SHAPE | changes, inputs, vocabulary, positions, init_seed=seed
+    )
+
+
+def _trained(kind, seed=1, **options):
+    """All parameters away from where they started."""
+    model = _model(kind, seed, **options)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def _weights(model):
+    return Weights(own_tensors(model), head_partition(model), "there")
+
+
+def _without(weights, part):
+    tensors = {name: tensor for name, tensor in weights.tensors.items() if part not in name}
+    return Weights(tensors, weights.heads, weights.where)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fresh_models_of_many_seeds_are_fresh(kind):
+    for seed in range(40):
+        require_fresh(tiny_model(kind, heads=2 if seed % 2 else 4, seed=seed))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 4, "heads": 1, "head_size": 4, "feed_forward": 4, "layers": 1},
+        {"width": 96, "heads": 12, "head_size": 8, "feed_forward": 200, "layers": 3},
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_fresh_models_of_other_sizes_are_fresh(kind, changes):
+    for seed in range(10):
+        require_fresh(_model(kind, seed, vocabulary=700, **changes))
+
+
+def test_a_head_size_of_its_own_and_order_embeddings_are_fresh():
+    require_fresh(_model("vlt5", heads=2, head_size=24, order_embedding=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_trained_for_fifty_steps_is_not_fresh(kind):
+    model = tiny_model(kind).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
+    for _ in range(50):
+        model(**tiny_batch(kind)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    with pytest.raises(RuntimeError, match=r"(norm|Norm|bias).*: these are no fresh weights: expected mean"):
+        require_fresh(model)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_spread_alone_gives_weights_away(kind):
+    """One matrix too wide or too narrow, or off its mean; each kind of parameter by itself."""
+    model = _model(kind, layers=1)
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2 or parameter.numel() < 200:
+            continue
+        fresh = parameter.data.clone()
+        for changed in (fresh * 1.6, fresh * 0.5, fresh + 0.8 * fresh.std()):
+            parameter.data = changed
+            with pytest.raises(RuntimeError, match=f"^{name}: these are no fresh weights"):
+                require_fresh(model)
+        parameter.data = fresh
+    require_fresh(model)
+
+
+def test_transformers_own_vision_spread_is_refused():
+    """BlipVisionConfig.initializer_range is 1e-10 where none is given."""
+    config = _model("blip-vqa").config
+    config.vision_config.initializer_range = 1e-10
+    fresh = BlipForQuestionAnswering(config)
+    with pytest.raises(
+        RuntimeError, match=r"^vision_model.* deviation 0.139, found -?[0-9.]+e-1[0-9] and [0-9.]+e-1[01]$"
+    ):
+        require_fresh(fresh)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_weights_give_the_same_function(kind):
+    trained, model = _trained(kind), _model(kind)
+    maps = load_start(model, _weights(trained), **_parts(kind), pretraining="vl", **DEFAULTS)
+    assert maps == {site: [[0], [1], [2], [3]] for site in SITES[kind]}
+    assert torch.equal(model(**tiny_batch(kind)).logits, trained(**tiny_batch(kind)).logits)
+
+
+def test_a_captioner_leaves_the_text_encoder():
+    trained, model = _trained("blip-vqa"), _model("blip-captioning")
+    load_start(model, _weights(trained), **_parts("blip-captioning"), pretraining="vl", **DEFAULTS)
+    own, given = own_tensors(model), own_tensors(trained)
+    assert all(torch.equal(tensor, given[name]) for name, tensor in own.items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        ("vlt5", "decoder.block.1.layer.2.layer_norm.weight"),
+        ("vlt5", "encoder.visual_embedding."),
+        ("blip-vqa", "vision_model."),
+        ("blip-vqa", "text_decoder.cls."),
+        ("blip-captioning", "layer.0.crossattention.output.dense.bias"),
+    ],
+)
+def test_nothing_may_be_missing_after_vision_and_language(kind, part):
+    weights = _without(_weights(_trained(kind)), part)
+    with pytest.raises(
+        UserError, match=rf"^there: no weights for .* after vl pre-training: missing .*{part}"
+    ):
+        load_start(_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+
+
+TEXT_PARTS = [
+    ("vlt5", "encoder.visual_embedding."),
+    ("blip-vqa", "vision_model."),
+    ("blip-vqa", ".crossattention."),
+    ("blip-vqa", "text_decoder.cls."),
+    ("blip-captioning", ".crossattention."),
+]
+
+
+@pytest.mark.parametrize(("kind", "part"), TEXT_PARTS)
+def test_what_text_pretraining_lacks_stays_fresh(kind, part):
+    trained, model, fresh = _trained(kind), _model(kind), own_tensors(_model(kind))
+    load_start(model, _without(_weights(trained), part), **_parts(kind), pretraining="text", **DEFAULTS)
+    given = own_tensors(trained)
+    for name, tensor in own_tensors(model).items():
+        assert torch.equal(tensor, (fresh if part in name else given)[name]), name
+
+
+@pytest.mark.parametrize(("kind", "part"), TEXT_PARTS)
+def test_half_of_a_part_is_a_damaged_file(kind, part):
+    weights = _weights(_trained(kind))
+    first = next(name for name in weights.tensors if part in name)
+    with pytest.raises(UserError, match=f"missing {first}; unexpected nothing"):
+        load_start(_model(kind), _without(weights, first), **_parts(kind), pretraining="text", **DEFAULTS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unexpected_tensors_are_refused(kind):
+    weights = _weights(_trained(kind))
+    more = Weights({**weights.tensors, "pooler.weight": torch.ones(1)}, weights.heads, "there")
+    with pytest.raises(UserError, match=r"missing nothing; unexpected pooler.weight; name others"):
+        load_start(_model(kind), more, **_parts(kind), pretraining="vl", **DEFAULTS)
+
+
+def test_a_layer_with_a_hole_is_refused_and_more_layers_are_inherited():
+    weights = _weights(_trained("vlt5", layers=4))
+    for options in (DEFAULTS, {"init": "inherit", "inherit_heads": "first"}):
+        name = "encoder.block.2.layer.0.layer_norm.weight"
+        with pytest.raises(UserError, match=f"missing {name}; unexpected nothing"):
+            load_start(_model("vlt5"), _without(weights, name), **_parts("vlt5"), pretraining="vl", **options)
+    model = _model("vlt5")
+    load_start(model, weights, **_parts("vlt5"), pretraining="vl", init="inherit", inherit_heads="first")
+    assert torch.equal(
+        own_tensors(model)["encoder.block.0.layer.0.layer_norm.weight"],
+        weights.tensors["encoder.block.1.layer.0.layer_norm.weight"],
+    )
+    with pytest.raises(UserError, match="has 4 layers there, 2 in the model; use `init: inherit`"):
+        load_start(_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
+
+
+def test_other_heads_of_the_same_shapes_are_refused():
+    """The trap of METHODS.md at a start: all of BLIP's tensors fit."""
+    with pytest.raises(
+        UserError, match=r"there: 4 heads at vision.self, 2 in the model; use `init: inherit`"
+    ):
+        load_start(
+            _model("blip-vqa", heads=2, head_size=8),
+            _weights(_trained("blip-vqa")),
+            **_parts("blip-vqa"),
+            pretraining="vl",
+            **DEFAULTS,
+        )
+
+
+def test_tied_tensors_are_known_by_any_of_their_names():
+    trained, model = _trained("vlt5"), _model("vlt5")
+    weights = _weights(trained)
+    tensors = dict(weights.tensors)
+    tensors["lm_head.weight"] = tensors.pop("shared.weight")
+    load_start(
+        model, Weights(tensors, weights.heads, "there"), **_parts("vlt5"), pretraining="vl", **DEFAULTS
+    )
+    assert torch.equal(model.shared.weight, trained.shared.weight)
+    tensors["shared.weight"] = tensors["lm_head.weight"] + 1
+    with pytest.raises(UserError, match=r"there: tensors that this model ties to shared.weight differ"):
+        load_start(
+            model, Weights(tensors, weights.heads, "there"), **_parts("vlt5"), pretraining="vl", **DEFAULTS
+        )
+
+
+def test_new_tokens_are_fresh_after_text_and_refused_after_vision_and_language():
+    trained, model = _trained("vlt5"), _model("vlt5", vocabulary=47)
+    fresh = model.shared.weight.detach().clone()
+    parts = _parts("vlt5")
+    load_start(model, _weights(trained), **parts, pretraining="text", **DEFAULTS)
+    assert torch.equal(model.shared.weight[:40], trained.shared.weight)
+    assert torch.equal(model.shared.weight[40:], fresh[40:])
+    for kind, vocabulary in (("vlt5", 47), ("vlt5", 39), ("blip-vqa", 47)):
+        weights = _weights(_trained(kind))
+        with pytest.raises(
+            UserError, match=f"has 40 rows, the tokenizer {vocabulary} tokens; take the token"
+        ):
+            load_start(
+                _model(kind, vocabulary=vocabulary), weights, **_parts(kind), pretraining="vl", **DEFAULTS
+            )
+
+
+def test_positions_of_other_texts_and_of_larger_images():
+    trained = _trained("blip-vqa")
+    model = _model("blip-vqa", positions=30, size=32)
+    load_start(model, _weights(trained), **_parts("blip-vqa"), pretraining="vl", **DEFAULTS)
+    table = "text_encoder.embeddings.position_embeddings.weight"
+    assert torch.equal(own_tensors(model)[table][:24], own_tensors(trained)[table])
+    grid = "vision_model.embeddings.position_embedding"
+    assert own_tensors(model)[grid].shape == (1, 1 + 16, 16)
+    assert torch.equal(own_tensors(model)[grid][:, 0], own_tensors(trained)[grid][:, 0])
+    # bicubic interpolation keeps the mean of a 2 x 2 grid
+    means = [own_tensors(one)[grid][:, 1:].mean(1) for one in (model, trained)]
+    torch.testing.assert_close(means[0], means[1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("condition", ["text", "vl"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_pretraining_starts_every_task(kind, condition, tmp_path, monkeypatch):
+    """From what it saved, through the run's folder, into a model of other heads."""
+    monkeypatch.chdir(tmp_path)
+    family, task = _parts(kind).values()
+    pretrainer = build_pretrainer(condition, family, SHAPE, INPUTS[family], VOCABULARY, 24, 3)
+    for parameter in pretrainer.parameters():
+        parameter.data += 0.5
+    folder = tmp_path / "results" / "runs" / "pretrained"
+    folder.mkdir(parents=True)
+    save_tensors(pretrainer.task_weights(), folder / "model.safetensors", head_partition(pretrainer))
+    start = {"init": "inherit", "inherit_heads": "spread", "run_id": "pretrained"}
+    weights = read_start(start, family=family, task=task, pretraining=condition)
+    model = _model(kind, heads=2, head_size=8)
+    maps = load_start(
+        model,
+        weights,
+        family=family,
+        task=task,
+        pretraining=condition,
+        init="inherit",
+        inherit_heads="spread",
+    )
+    sites = [site for site in SITES[kind] if site in head_partition(pretrainer)]
+    assert maps == {site: [[0], [2]] for site in sites}
+    stack = (
+        "decoder.block.0.layer.2.layer_norm"
+        if family == "vlt5"
+        else ("text_decoder.bert.encoder.layer.0.output.LayerNorm")
+    )
+    assert torch.equal(own_tensors(model)[f"{stack}.weight"], torch.full((16,), 1.5))
+    assert json.loads(json.dumps(maps)) == maps
+
+
+def _t5_folder(folder):
+    config = T5Config(
+        vocab_size=VOCABULARY,
+        d_model=16,
+        d_kv=4,
+        d_ff=32,
+        num_layers=2,
+        num_heads=4,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+    )
+    torch.manual_seed(5)
+    model = T5ForConditionalGeneration(config)
+    model.save_pretrained(folder)
+    return model
+
+
+def test_a_t5_folder_below_amad_data_starts_vlt5(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    t5 = _t5_folder(tmp_path / "models" / "tiny-t5")
+    start = {**DEFAULTS, "weights": ["models/tiny-t5"], "hash": "0" * 64}
+    weights = read_start(start, family="vlt5", task="vqa", pretraining="text")
+    model = _model("vlt5", vocabulary=45)
+    load_start(model, weights, **_parts("vlt5"), pretraining="text", **DEFAULTS)
+    own = own_tensors(model)
+    for name, tensor in own_tensors(t5).items():
+        assert torch.equal(own[name][:40] if name == "shared.weight" else own[name], tensor), name
+
+
+def test_an_official_file_and_a_blip_folder_start_their_families(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    vlt5 = _trained("vlt5")
+    torch.save(
+        {f"module.{name}": tensor for name, tensor in vlt5.state_dict().items()}, tmp_path / "Epoch30.pth"
+    )
+    blip = _trained("blip-vqa")
+    BlipForQuestionAnswering.from_pretrained(
+        None, config=blip.config, state_dict=blip.state_dict()
+    ).save_pretrained(tmp_path / "blip")
+    for kind, path, trained in (("vlt5", "Epoch30.pth", vlt5), ("blip-vqa", "blip", blip)):
+        start = {**DEFAULTS, "weights": [path], "hash": "0" * 64}
+        weights = read_start(start, **_parts(kind), pretraining="vl")
+        model = _model(kind)
+        load_start(model, weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+        batch = tiny_batch(kind)
+        assert torch.equal(model(**batch).logits, trained(**batch).logits)
+
+
+def test_two_paths_for_vlt5_and_an_absent_run_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="VL-T5 starts from one file or folder; name one"):
+        read_start({"weights": ["a", "b"]}, family="vlt5", task="vqa", pretraining="text")
+    with pytest.raises(UserError, match=r"results/runs/absent/model.safetensors: no weights can be read"):
+        read_start({"run_id": "absent"}, family="vlt5", task="vqa", pretraining="text")
