@@ -22,22 +22,60 @@ def make_batch(
     return text_batch(split, rows, device) | images.batch(image_rows_B, device)
 
 
-def text_batch(split: Split, rows: np.ndarray, device: str | torch.device) -> dict[str, Tensor]:
+def text_batch(
+    split: Split,
+    rows: np.ndarray,
+    device: str | torch.device,
+    answer_generator: np.random.Generator | None = None,
+) -> dict[str, Tensor]:
     """input_ids, attention_mask (B, L) int64; labels (B, T) int64, -100 = padding.
 
-    Lengths are the split's; of a split that is mostly padding, those of the batch's longest example.
+    Lengths are the split's; of a split that is mostly padding, those of the batch's longest example. With an
+    `answer_generator` the labels are those of `draw_targets`, and there is sample_weight (B,) float32, too.
     """
-    source_ids_BL, target_ids_BT = split.source_ids_NL[rows], split.target_ids_NL[rows]
+    source_ids_BL, weights = split.source_ids_NL[rows], {}
+    if answer_generator is None:
+        target_ids_BT = split.target_ids_NL[rows]
+    else:
+        target_ids_BT, weight_B = draw_targets(split, rows, answer_generator)
+        weights = {"sample_weight": torch.from_numpy(weight_B).to(device)}
     if split.mostly_padding:
-        source_ids_BL = source_ids_BL[:, : split.source_lengths_N[rows].max()]
-        target_ids_BT = target_ids_BT[:, : split.target_lengths_N[rows].max()]
+        source_ids_BL, target_ids_BT = (_trimmed(ids, split.pad) for ids in (source_ids_BL, target_ids_BT))
     input_ids_BL = torch.from_numpy(source_ids_BL.astype(np.int64)).to(device)
     labels_BT = torch.from_numpy(target_ids_BT.astype(np.int64)).to(device)
     return {
         "input_ids": input_ids_BL,
         "attention_mask": (input_ids_BL != split.pad).long(),
         "labels": labels_BT.masked_fill(labels_BT == split.pad, IGNORED),
+        **weights,
     }
+
+
+def _trimmed(ids_BL: np.ndarray, pad: int) -> np.ndarray:
+    return ids_BL[:, : np.count_nonzero(ids_BL != pad, axis=1).max()]
+
+
+def draw_targets(
+    split: Split, rows: np.ndarray, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Target ids (B, T) and weights (B,) float32 of VL-T5's VQA training (j-min/VL-T5, src/vqa_data.py).
+
+    Of each question's answers one is drawn in proportion to its score, which is its weight. A question that
+    has no such answer weighs 0. A split without scores keeps its targets, each with the weight 1.
+    """
+    target_ids_BT = np.array(split.target_ids_NL[rows])
+    answers = split.answers
+    if answers is None:
+        return target_ids_BT, np.ones(len(rows), np.float32)
+    weight_B = np.zeros(len(rows), np.float32)
+    for b, row in enumerate(rows):
+        first, last = answers.offsets_N1[row], answers.offsets_N1[row + 1]
+        if first == last:
+            continue
+        scores = np.asarray(answers.scores[first:last], np.float64)
+        drawn = first + generator.choice(last - first, p=scores / scores.sum())
+        target_ids_BT[b], weight_B[b] = answers.ids_AL[answers.indices[drawn]], answers.scores[drawn]
+    return target_ids_BT, weight_B
 
 
 def padding_share(batch: dict[str, Tensor]) -> float:

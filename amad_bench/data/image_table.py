@@ -16,6 +16,13 @@ from amad_bench.data.regions import square_pixels
 
 Arrays = dict[str, np.ndarray]
 
+# Mean and spread of colours in 0..1, of all channels or of red, green and blue: `half` gives -1..1, `clip` is
+# what BLIP's checkpoints were trained with (CLIP's statistics).
+COLOURS = {
+    "half": ((0.5,), (0.5,)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
+
 
 class ImageTable(ABC):
     """M images; `ids` are their file names. M may be 0 (text without any photo).
@@ -130,11 +137,14 @@ class FeatureRegions(ImageTable):
 
 
 class PixelTable(ImageTable):
-    """Whole images as squares: pixel_values (B, 3, S, S) float32, scaled from 0..255 to -1..1."""
+    """Whole images as squares: pixel_values (B, 3, S, S) float32, by one of COLOURS."""
+
+    colours: str
 
     def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
         there_B = torch.from_numpy(arrays["there"]).to(device)
-        return {"pixel_values": _scaled(arrays["pixels"], there_B[:, None, None, None], device)}
+        scaled = _scaled(arrays["pixels"], there_B[:, None, None, None], device, self.colours)
+        return {"pixel_values": scaled}
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ class StoredPixels(PixelTable):
 
     ids: Sequence[str]
     pixels_M3SS: np.ndarray
+    colours: str = "half"
 
     def read(self, rows_B: np.ndarray) -> Arrays:
         return {"pixels": _rows_of(self.pixels_M3SS, rows_B), "there": rows_B >= 0}
@@ -155,6 +166,7 @@ class DecodedPixels(PixelTable):
     ids: Sequence[str]
     photos: Photos
     size: int
+    colours: str = "half"
 
     def read(self, rows_B: np.ndarray) -> Arrays:
         pixels_B3SS = np.zeros((len(rows_B), 3, self.size, self.size), np.uint8)
@@ -174,6 +186,10 @@ def _rows_of(table_M: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
     return taken
 
 
-def _scaled(colours_B: np.ndarray, there_B: Tensor, device: str | torch.device) -> Tensor:
+def _scaled(
+    bytes_B: np.ndarray, there_B: Tensor, device: str | torch.device, colours: str = "half"
+) -> Tensor:
     """Bytes travel to the device, floats are made there."""
-    return torch.from_numpy(colours_B).to(device).float().div_(127.5).sub_(1.0).mul_(there_B)
+    mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in COLOURS[colours])
+    scale, shift = (255 * std).float().to(device), (mean / std).float().to(device)
+    return torch.from_numpy(bytes_B).to(device).float().div_(scale).sub_(shift).mul_(there_B)

@@ -21,18 +21,20 @@ def batches(
     order: Iterable[np.ndarray],
     device: str | torch.device,
     workers: int = 0,
+    answer_generator: np.random.Generator | None = None,
 ) -> Batches:
     """(rows, batch) for each array of rows in `order`; the same whatever `workers` is.
 
-    Workers read the images of the next few batches. No global random state is used or changed. UserError:
-    whatever reading an image finds, also in a worker.
+    Workers read the images of the next few batches; answers are drawn in this process (see `text_batch`). No
+    global random state is used or changed. UserError: whatever reading an image finds, also in a worker.
     """
     items = ((rows, np.asarray(split.image_rows_N[rows])) for rows in order)
     read = _Images(images)
     for rows, arrays in map(read.__getitem__, items) if workers == 0 else _in_workers(read, items, workers):
         if isinstance(arrays, UserError):
             raise arrays
-        yield rows, text_batch(split, rows, device) | images.to_tensors(arrays, device)
+        text = text_batch(split, rows, device, answer_generator)
+        yield rows, text | images.to_tensors(arrays, device)
 
 
 _Item = tuple[np.ndarray, np.ndarray]  # rows of the split, rows of the image table

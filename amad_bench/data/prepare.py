@@ -2,44 +2,36 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from amad_bench.data.answer_arrays import AnswerArrays, load_answers
 from amad_bench.data.columns import NUMBER_OF, TEXT, TEXT_OF, TEXTS, Column, write_columns
-from amad_bench.data.datasets import read_examples
+from amad_bench.data.datasets import dataset_folder, prepared_folder, read_examples
 from amad_bench.data.image_table import mapped
 from amad_bench.data.overlap import image_overlap
 from amad_bench.data.prepare_images import load_images, prepare_images, what_is_seen
-from amad_bench.data.records import Example, SplitSource
+from amad_bench.data.pretraining import prepare_pretraining
+from amad_bench.data.records import SplitSource
 from amad_bench.data.scenes import SPLITS
-from amad_bench.data.scenes_files import write_scenes
 from amad_bench.data.task_data import Split, TaskData
-from amad_bench.data.text_arrays import Encoded
-from amad_bench.data.tokenizer import (
-    SpecialIds,
-    Tokenizer,
-    load_folder_tokenizer,
-    load_tokenizer,
-    train_tokenizer,
+from amad_bench.data.task_texts import (
+    ENCODED,
+    PROMPT,
+    make_tokenizer,
+    source_texts,
+    target_texts,
+    task_examples,
 )
-from amad_bench.plan.run import prepared_form, short_hash
+from amad_bench.data.text_arrays import Encoded
+from amad_bench.data.tokenizer import SpecialIds, Tokenizer, load_tokenizer
+from amad_bench.plan.run import prepared_form
 from amad_bench.runtime.files import atomic_directory, read_json
-from amad_bench.runtime.paths import amad_data, data_dir
 
-# VL-T5's official prefixes; BLIP gets the bare question, and its caption follows a prompt.
-_SOURCES = {
-    ("vlt5", "vqa"): "vqa: {}",
-    ("vlt5", "captioning"): "caption:",
-    ("vlt5", "translation"): "translate English to {language}: {}",
-    ("blip", "vqa"): "{}",
-    ("blip", "captioning"): "a picture of",
-}
-_PROMPT = ("blip", "captioning")  # its source is continued by the caption: no EOS between them
-_LANGUAGES = {"de": "German", "fr": "French"}
+_DRAWN = ("vlt5", "vqa")  # is taught one of a question's answers, drawn each time by its score
 _COLUMNS = {
     "example_ids": TEXT,
     "cluster_ids": TEXT,
@@ -54,19 +46,18 @@ def prepare(run_config: dict[str, Any]) -> Path:
 
     Two processes may call it at once. UserError: whatever is wrong with the data set's files.
     """
+    if run_config["task"] == "pretraining":
+        return prepare_pretraining(run_config)
     dataset = run_config["dataset"]
-    folder = data_dir(dataset["name"], dataset["hash"])
-    prepared = folder / "prepared" / _prepared_name(run_config)
+    prepared = prepared_folder(run_config)
     if prepared.is_dir():
         return prepared
-    if dataset["name"] == "scenes" and not folder.is_dir():
-        with atomic_directory(folder) as temporary:
-            write_scenes(temporary, dataset["options"])
+    folder = dataset_folder(dataset)
     sources = read_examples(dataset, run_config["task"], folder)
     images = prepare_images(folder, dataset, run_config["inputs"], sources)
     row_of = {name: row for row, name in enumerate(load_images(images).ids)}
     with atomic_directory(prepared) as temporary:
-        tokenizer = _tokenizer(run_config, sources["train"])
+        tokenizer = make_tokenizer(run_config, folder, sources["train"])
         tokenizer.save(temporary / "tokenizer.json")
         _write_splits(temporary, run_config, sources, tokenizer, row_of)
         meta = {
@@ -97,15 +88,11 @@ def load_task_data(run_config: dict[str, Any]) -> TaskData:
     )
 
 
-def _prepared_name(run_config: dict[str, Any]) -> str:
-    return f"{run_config['family']}-{run_config['task']}-{short_hash(prepared_form(run_config))}"
-
-
 def _facts(run_config: dict[str, Any], sources: dict[str, SplitSource], tokenizer: Path) -> dict[str, Any]:
     photos = {split: {example.image for example in source.examples} for split, source in sources.items()}
-    examples = {split: sum(1 for _ in _examples(split, source)) for split, source in sources.items()}
+    examples = {split: sum(1 for _ in task_examples(split, source)) for split, source in sources.items()}
     with_image = {
-        split: sum(example.image is not None for example in _examples(split, source))
+        split: sum(example.image is not None for example in task_examples(split, source))
         for split, source in sources.items()
     }
     return {
@@ -133,43 +120,6 @@ def _features(inputs: dict[str, Any], examples: dict[str, int], with_image: dict
     return "; ".join([what_is_seen(inputs), *partly])
 
 
-def _examples(split: str, source: SplitSource) -> Iterator[Example]:
-    """Training sees each caption of an image as an example of its own; questions keep their one target."""
-    for example in source.examples:
-        if split != "train":
-            yield example
-        elif example.source:
-            yield replace(example, references=(example.target,))
-        else:
-            for number, text in enumerate(example.references):
-                yield replace(
-                    example, example_id=f"{example.example_id}#{number}", target=text, references=(text,)
-                )
-
-
-def _sources(run_config: dict[str, Any], split: str, source: SplitSource) -> Iterator[str]:
-    template = _SOURCES[run_config["family"], run_config["task"]]
-    language = _LANGUAGES[run_config["dataset"]["options"].get("language", "de")]
-    return (template.format(example.source, language=language) for example in _examples(split, source))
-
-
-def _targets(split: str, source: SplitSource) -> Iterator[str]:
-    return (example.target for example in _examples(split, source))
-
-
-def _tokenizer(run_config: dict[str, Any], train: SplitSource) -> Tokenizer:
-    """A given one, or one that learns from the training split alone."""
-    wanted = run_config["tokenizer"]
-    if "folder" in wanted:
-        return load_folder_tokenizer(amad_data() / wanted["folder"], run_config["family"])
-
-    def texts() -> Iterator[str]:
-        yield from _sources(run_config, "train", train)
-        yield from _targets("train", train)
-
-    return train_tokenizer(texts(), wanted["vocabulary"])
-
-
 def _write_splits(
     folder: Path,
     run_config: dict[str, Any],
@@ -177,35 +127,33 @@ def _write_splits(
     tokenizer: Tokenizer,
     row_of: dict[str, int],
 ) -> None:
-    """For each split <split>.arrow with ids, references and groups, and three .npy arrays.
+    """For each split <split>.arrow with ids, references and groups, and three .npy arrays; see AnswerArrays.
 
     Lengths are the longest of all splits: outputs of a teacher can then be kept per example and put into any
     batch.
     """
-    with_eos = (run_config["family"], run_config["task"]) != _PROMPT
-    encoded = {
-        "source_ids": {
-            split: Encoded(tokenizer, _sources(run_config, split, source), with_eos)
-            for split, source in sources.items()
-        },
-        "target_ids": {
-            split: Encoded(tokenizer, _targets(split, source), with_eos=True)
-            for split, source in sources.items()
-        },
+    form = run_config["family"], run_config["task"]
+    read = {
+        split: Encoded(tokenizer, source_texts(run_config, split, source), form != PROMPT, form == ENCODED)
+        for split, source in sources.items()
     }
-    for name, by_split in encoded.items():
-        length = max(ids.longest for ids in by_split.values())
-        for split, ids in by_split.items():
-            ids.save(folder / f"{split}_{name}.npy", length)
+    written = {split: Encoded(tokenizer, target_texts(split, source)) for split, source in sources.items()}
+    drawn = sources["train"].examples if form == _DRAWN else ()
+    answers = AnswerArrays(tokenizer, (example.answer_scores for example in drawn))
+    length = max(answers.longest, *(ids.longest for ids in written.values()))
+    answers.save(folder, "train", length)
+    for split in sources:
+        read[split].save(folder / f"{split}_source_ids.npy", max(ids.longest for ids in read.values()))
+        written[split].save(folder / f"{split}_target_ids.npy", length)
     for split, source in sources.items():
-        rows = (-1 if e.image is None else row_of[e.image] for e in _examples(split, source))
+        rows = (-1 if e.image is None else row_of[e.image] for e in task_examples(split, source))
         np.save(folder / f"{split}_image_rows.npy", np.fromiter(rows, np.int32))
         write_columns(
             folder / f"{split}.arrow",
             _COLUMNS,
             (
                 (e.example_id, e.cluster_id, e.references, e.groups, e.answer_scores)
-                for e in _examples(split, source)
+                for e in task_examples(split, source)
             ),
         )
 
@@ -219,5 +167,6 @@ def _load_split(folder: Path, split: str, pad: int) -> Split:
         target_ids_NL=target_ids_NL,
         image_rows_N=image_rows_N,
         pad=pad,
+        answers=load_answers(folder, split),
         **columns,
     )

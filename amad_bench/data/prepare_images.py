@@ -130,9 +130,10 @@ def _write(job: _Job) -> None:
         content |= {"size": _extract(job), "max_regions": job.inputs["rows"] * job.inputs["columns"]}
     elif 3 * job.inputs["size"] ** 2 * len(job.names) <= STORED_PIXELS:
         _write_pixels(job)
+        content["colours"] = job.inputs["colours"]
     else:
         _check_photos(job)
-        content |= {"kind": "decoded", "size": job.inputs["size"]}
+        content |= {"kind": "decoded", "size": job.inputs["size"], "colours": job.inputs["colours"]}
         content["photos"] = [_portable(base, job) for base in job.photos.bases]
     write_columns(job.folder / "images.arrow", {"id": TEXT}, ((name,) for name in job.names))
     (job.folder / "images.json").write_text(json.dumps(content), encoding="utf-8")
@@ -148,10 +149,10 @@ def load_images(folder: Path) -> ImageTable:
             arrays = (mapped(folder / f"{name}.npy") for name in ("features", "boxes", "region_mask"))
             return PatchRegions(ids, *arrays)
         case "pixels":
-            return StoredPixels(ids, mapped(folder / "pixels.npy"))
+            return StoredPixels(ids, mapped(folder / "pixels.npy"), content["colours"])
         case "decoded":
             bases = [_resolved(path, data_folder) for path in content["photos"]]
-            return DecodedPixels(ids, Photos(bases), content["size"])
+            return DecodedPixels(ids, Photos(bases), content["size"], content["colours"])
         case "features":
             paths = [_resolved(path, data_folder) for path in content["features"]]
         case _:

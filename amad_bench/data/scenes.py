@@ -70,6 +70,11 @@ def make_scene(seed: int, split: str, index: int) -> Scene:
     return Scene(objects, _draw(objects, rng), _boxes(objects, rng))
 
 
+def scene_objects(seed: int, split: str, index: int) -> tuple[SceneObject, ...]:
+    """The objects of that scene, without drawing it."""
+    return _place(scene_generator(seed, split, index))
+
+
 def _place(rng: np.random.Generator) -> tuple[SceneObject, ...]:
     count = int(rng.integers(2, 4))
     cells = sorted(int(cell) for cell in rng.choice(GRID * GRID, count, replace=False))

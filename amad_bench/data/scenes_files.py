@@ -29,6 +29,12 @@ def image_name(image_id: int) -> str:
     return f"{image_id:012d}.png"
 
 
+def scene_of(name: str) -> tuple[str, int]:
+    """The split and the number in it of the scene with this image name."""
+    split, index = divmod(int(name.partition(".")[0]), _ID_STEP)
+    return SPLITS[split - 1], index
+
+
 def write_scenes(folder: Path, options: dict[str, Any]) -> None:
     """All files of a scenes data set; options: train_images, validation_images, test_images, seed."""
     (folder / "translation").mkdir()

@@ -14,12 +14,38 @@ _CHUNK = 2**16  # rows of a memory-mapped array that are looked at together
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What each of N questions may be taught, for drawing one answer in proportion to its score.
+
+    ids_AL: the A different answers of all questions, with EOS, padded to the targets' length. Question n's
+    are the rows indices[offsets_N1[n] : offsets_N1[n + 1]] of ids_AL, each with its score (.3, .6, .9 or 1);
+    a question that no answer of the vocabulary fits has none, and is taught nothing in the official code.
+    """
+
+    ids_AL: np.ndarray
+    offsets_N1: np.ndarray
+    indices: np.ndarray
+    scores: np.ndarray
+
+    def first(self, n: int) -> "Answers":
+        """Of the first n questions."""
+        offsets_N1 = self.offsets_N1[: n + 1]
+        return replace(
+            self,
+            offsets_N1=offsets_N1,
+            indices=self.indices[: offsets_N1[-1]],
+            scores=self.scores[: offsets_N1[-1]],
+        )
+
+
+@dataclass(frozen=True)
 class Split:
     """N examples; ids are whole numbers, padded with `pad`, all splits of a task to the same lengths.
 
     target_ids_NL end with EOS and have no BOS. image_rows_N are rows of the ImageTable, -1 = no image.
     references: what predictions are scored against (train: the target). Captions: the target is one of them.
     groups: what scores are reported by (a question's answer type). answer_scores: answer -> what it earns.
+    answers: only of the training split of a model that is taught one of several answers (VL-T5's VQA).
     """
 
     example_ids: Sequence[str]
@@ -31,6 +57,7 @@ class Split:
     groups: Sequence[dict[str, str]]
     answer_scores: Sequence[dict[str, float]]
     pad: int
+    answers: Answers | None = None
 
     def __len__(self) -> int:
         return len(self.example_ids)
@@ -62,6 +89,7 @@ class Split:
             self.groups[:n],
             self.answer_scores[:n],
             self.pad,
+            self.answers.first(n) if self.answers else None,
         )
 
     def with_image_rows(self, image_rows_N: np.ndarray) -> "Split":

@@ -16,15 +16,18 @@ _CHUNK = 4096  # texts encoded at once
 class Encoded:
     """Ids of many texts, one after the other: a few bytes per id, where a list of lists takes forty."""
 
-    def __init__(self, tokenizer: Tokenizer, texts: Iterable[str], with_eos: bool) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, texts: Iterable[str], with_eos: bool = True, with_start: bool = False
+    ) -> None:
         self._ids = array("H" if tokenizer.size <= 2**16 else "i")
         self._lengths = array("i")
         self.pad = tokenizer.pad
+        start = [tokenizer.start] if with_start else []
         end = [tokenizer.eos] if with_eos else []
         for chunk in _chunks(texts):
             for ids in tokenizer.encode_all(chunk):
-                self._ids.extend(ids + end)
-                self._lengths.append(len(ids) + len(end))
+                self._ids.extend(start + ids + end)
+                self._lengths.append(len(start) + len(ids) + len(end))
 
     @property
     def longest(self) -> int:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
@@ -13,21 +13,38 @@ from amad_bench.runtime.errors import UserError
 
 SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # of a vocabulary trained here; position = id
 _FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "spiece.model", "vocab.txt")
-VISUAL_TOKENS = 100  # VL-T5's <vis_extra_id_99> to <vis_extra_id_0>, in this order behind T5's own entries
+# T5's <extra_id_99> to <extra_id_0>, which stand for masked spans, and VL-T5's <vis_extra_id_99> to
+# <vis_extra_id_0>, which stand for regions: in this order behind the other entries, so that region i has the
+# row V - 1 - i of a table of V.
+_SENTINELS = tuple(f"<extra_id_{i}>" for i in reversed(range(100)))
+VISUAL_TOKENS = 100  # numbers of VL-T5's regions, the last entries of its vocabulary
+_VISUAL = tuple(f"<vis_extra_id_{i}>" for i in reversed(range(VISUAL_TOKENS)))
+_MASK = "<mask>"
+_BLIP_STARTS = ("[DEC]", "[ENC]")  # behind BERT's vocabulary: what begins a text to write, and one to read
 
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Ids that stand for no text; the defaults are those of a vocabulary trained here. T5 has no `bos`."""
+    """Ids that stand for no text; the defaults are those of a vocabulary trained here. T5 has no `bos`.
+
+    bos begins what a decoder writes, start what BLIP's text encoder reads; mask hides a word (BERT).
+    """
 
     pad: int = 0
     eos: int = 1
     unknown: int = 2
     bos: int | None = 3
+    mask: int | None = None
+    start: int | None = None
+
+    @property
+    def given(self) -> list[int]:
+        """All of them that there are."""
+        return sorted({token for token in astuple(self) if token is not None})
 
 
 class Tokenizer:
-    """Text to ids and back; `encode` adds no special id, and no text becomes pad, eos or bos."""
+    """Text to ids and back; `encode` adds no special id, and no text becomes one of `special` but unknown."""
 
     def __init__(self, backend: Backend, special: SpecialIds) -> None:
         self._backend = backend
@@ -35,7 +52,7 @@ class Tokenizer:
         self.pad, self.eos, self.unknown, self.bos = special.pad, special.eos, special.unknown, special.bos
         # Else the text "</s>" would become the id EOS. A tokenizer file does not keep this.
         backend.encode_special_tokens = True
-        self._reserved = {special.pad, special.eos, special.bos}
+        self._reserved = set(special.given) - {special.unknown}
 
     @property
     def size(self) -> int:
@@ -54,6 +71,27 @@ class Tokenizer:
             return ids
         return [self.unknown if token in self._reserved else token for token in ids]
 
+    @property
+    def start(self) -> int:
+        """What begins a text that BLIP's encoder reads; ValueError where there is none."""
+        if self.special.start is None:
+            raise ValueError("the tokenizer has no start token: it is not one for blip")
+        return self.special.start
+
+    def sentinel(self, i: int) -> int:
+        """The id of <extra_id_i>, which stands for masked span i; ValueError where there is none."""
+        return self._id_of(f"<extra_id_{i}>")
+
+    def visual(self, i: int) -> int:
+        """The id of <vis_extra_id_i>, which stands for region i; ValueError where there is none."""
+        return self._id_of(f"<vis_extra_id_{i}>")
+
+    def _id_of(self, name: str) -> int:
+        token = self._backend.token_to_id(name)
+        if token is None:
+            raise ValueError(f"the tokenizer has no {name}")
+        return token
+
     def decode(self, ids: Iterable[int]) -> str:
         """Without special tokens and surrounding white space."""
         return self._backend.decode([int(token) for token in ids], skip_special_tokens=True).strip()
@@ -62,12 +100,15 @@ class Tokenizer:
         self._backend.save(str(path))
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
+def train_tokenizer(
+    texts: Iterable[str], vocabulary: int, family: str = "vlt5", pretraining: bool = False
+) -> Tokenizer:
     """Byte-pair merges inside words, up to `vocabulary` entries (fewer if nothing is left to merge).
 
-    UserError when the characters of the texts alone do not fit.
+    pretraining: behind them come the tokens of the family's pre-training tasks. For blip, "<s>" begins both
+    what is written and what is read. UserError when the characters of the texts alone do not fit.
     """
-    special = SpecialIds()
+    special = SpecialIds(start=SPECIALS.index("<s>") if family == "blip" else None)
     backend = Backend(models.BPE(unk_token=SPECIALS[special.unknown]))
     backend.normalizer = normalizers.NFC()
     # A space belongs to the word after it ("▁word"), punctuation to nothing: both "it?" and "it ?" survive.
@@ -84,6 +125,11 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
             f"vocabulary: {vocabulary} is too small, the training texts alone have {backend.get_vocab_size()}"
             " different characters and special tokens; raise it in the cell"
         )
+    if pretraining and family == "vlt5":
+        backend.add_special_tokens([*_SENTINELS, *_VISUAL])
+    elif pretraining:
+        backend.add_special_tokens([_MASK])
+        special = replace(special, mask=backend.token_to_id(_MASK))
     return Tokenizer(backend, special)
 
 
@@ -95,8 +141,9 @@ def load_tokenizer(path: Path, special: SpecialIds) -> Tokenizer:
 def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
     """A local Hugging Face folder: T5's SentencePiece or BERT's WordPiece; nothing is downloaded.
 
-    BERT's [SEP] ends a text and its [CLS] begins one. Family vlt5 gets VL-T5's visual tokens behind the
-    vocabulary, as in the official code (j-min/VL-T5, src/tokenization.py): ids 32100 to 32199 for T5's own.
+    Family vlt5 gets VL-T5's visual tokens behind the vocabulary, as in the official code (j-min/VL-T5,
+    src/tokenization.py): ids 32100 to 32199 for T5's own. Family blip gets [DEC] and [ENC] there, as in the
+    official code (salesforce/BLIP, models/blip.py): 30522 and 30523 for BERT's own; [SEP] ends a text.
     UserError for a folder that holds no tokenizer, or none with the special tokens the family needs.
     """
     from transformers import AutoTokenizer  # slow to import, and few runs need it
@@ -105,17 +152,17 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
         loaded = AutoTokenizer.from_pretrained(os.fspath(folder), local_files_only=True)
         backend: Backend = loaded.backend_tokenizer
 
-    def first_of(*ids: int | None) -> int | None:
-        return next((token for token in ids if token is not None), None)
-
-    pad, unknown = loaded.pad_token_id, loaded.unk_token_id
-    eos = first_of(loaded.eos_token_id, loaded.sep_token_id)
-    bos = first_of(loaded.bos_token_id, loaded.cls_token_id)
-    if pad is None or eos is None or unknown is None or (family == "blip" and bos is None):
-        needed = "pad, eos (or sep) and unk" + (" and bos (or cls)" if family == "blip" else "")
+    pad, unknown, mask = loaded.pad_token_id, loaded.unk_token_id, loaded.mask_token_id
+    eos = loaded.sep_token_id if loaded.eos_token_id is None else loaded.eos_token_id
+    if pad is None or eos is None or unknown is None or (family == "blip" and mask is None):
+        needed = "pad, eos (or sep) and unk" + (" and mask" if family == "blip" else "")
         raise UserError(f"{folder}: {family} needs a tokenizer with {needed} tokens; take another one")
     backend.no_padding()
     backend.no_truncation()
     if family == "vlt5":
-        backend.add_special_tokens([f"<vis_extra_id_{i}>" for i in reversed(range(VISUAL_TOKENS))])
-    return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos))
+        backend.add_special_tokens(list(_VISUAL))
+        bos = loaded.cls_token_id if loaded.bos_token_id is None else loaded.bos_token_id
+        return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos))
+    backend.add_special_tokens(list(_BLIP_STARTS))
+    bos, start = (backend.token_to_id(name) for name in _BLIP_STARTS)
+    return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos, mask, start))

@@ -52,9 +52,9 @@ def read_answers(path: Path) -> frozenset[str]:
 def answer_scores(answers: Sequence[str], vocabulary: frozenset[str] | None) -> dict[str, float]:
     """answer -> .3, .6, .9 or 1 where 1, 2, 3 or at least 4 annotators gave it, in order of appearance.
 
-    For a loss that teaches one of a question's answers, drawn by and weighed with its score, as in VL-T5's
-    VQA training; the losses here teach `Example.target` alone. Only of the vocabulary's answers (None: of
-    all) and of none that is empty: there is nothing to teach.
+    VL-T5 is taught one of a question's answers, drawn by and weighed with its score; BLIP learns
+    `Example.target` alone. Only of the vocabulary's answers (None: of all) and of none that is empty: there
+    is nothing to teach.
     Answers count as they were written, as in the official code; only the vocabulary is normalised.
     """
     return {

@@ -9,7 +9,7 @@ from amad_bench.data.scenes_files import write_scenes
 
 OPTIONS = {"train_images": 40, "validation_images": 8, "test_images": 12, "seed": 0}
 REGIONS = {"kind": "regions", "boxes": "file", "crop": 8, "max_regions": 8}
-PIXELS = {"kind": "pixels", "size": 48, "patch": 8}
+PIXELS = {"kind": "pixels", "size": 48, "patch": 8, "colours": "half"}
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +40,22 @@ def scenes_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             "dataset": dataset,
             "inputs": inputs,
             "tokenizer": {"vocabulary": 150},
+        }
+
+    return run_config
+
+
+@pytest.fixture
+def pretrain_config(scenes_config):
+    """run_config(family, condition): that of a pre-training on the small scenes."""
+
+    def run_config(family: str, condition: str, limit: dict[str, int] | None = None) -> dict[str, Any]:
+        tasks = ["captioning", "translation", "vqa"] if family == "vlt5" else ["captioning", "vqa"]
+        return {
+            **scenes_config(family, "pretraining", limit),
+            "kind": "pretrain",
+            "pretraining": condition,
+            "tokenizer": {"vocabulary": 400, "tasks": tasks},
         }
 
     return run_config

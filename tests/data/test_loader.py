@@ -3,6 +3,7 @@
 import multiprocessing
 import random
 import tarfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from amad_bench.data.features import FeatureFiles
 from amad_bench.data.image_table import DecodedPixels, FeatureRegions, ImageTable, PatchRegions, mapped
 from amad_bench.data.loader import batches
 from amad_bench.data.photos import Photos
-from amad_bench.data.task_data import Split
+from amad_bench.data.task_data import Answers, Split
 from amad_bench.runtime.errors import UserError
 from tests.data.test_features import record, write_h5, write_npz
 
@@ -104,6 +105,27 @@ def test_two_workers_give_the_same_batches_as_none_and_leave_the_random_state(ta
         assert rows.tolist() == a_rows.tolist() == b_rows.tolist()
         assert same(a, b)
         assert same(a, make_batch(split, table, rows, "cpu"))
+
+
+def test_answers_are_drawn_alike_with_two_workers_and_none(tmp_path):
+    """Each question has three answers of equal score: 42 draws agree by chance once in 3 ** 42."""
+    scored = replace(
+        split_of(),
+        answers=Answers(
+            np.arange(1, 10).reshape(3, 3),
+            np.arange(0, 91, 3),
+            np.tile(np.arange(3), 30),
+            np.full(90, 0.6),
+        ),
+    )
+    table = table_of("memory map", tmp_path)
+    batches_of = [
+        list(batches(scored, table, ORDER, "cpu", workers, np.random.default_rng(seed)))
+        for workers, seed in ((0, 5), (2, 5), (0, 6))
+    ]
+    alone, together, other = batches_of
+    assert all(same(a, b) for (_, a), (_, b) in zip(alone, together, strict=True))
+    assert not all(same(a, b) for (_, a), (_, b) in zip(alone, other, strict=True))
 
 
 def test_the_images_are_those_of_the_rows(tmp_path):

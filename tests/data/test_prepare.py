@@ -28,7 +28,7 @@ TASKS = [
     ("blip", "captioning"),
 ]
 DATA = Path("results/data/scenes-01234567")
-EOS = 1
+EOS, BOS = 1, 3
 
 
 @pytest.mark.parametrize(("family", "task"), TASKS)
@@ -44,6 +44,9 @@ def test_examples_come_back_as_text(scenes_config, scenes_folder, family, task):
         (split.source_ids_NL.shape[1], split.target_ids_NL.shape[1]) for split in (data.train, data.test)
     }
     assert len(lengths) == 1
+    if (family, task) == ("blip", "vqa"):
+        assert set(data.test.source_ids_NL[:, 0].tolist()) == {BOS}
+        assert (data.test.source_ids_NL == BOS).sum() == len(data.test)
     prefix = {"vlt5vqa": "vqa: ", "vlt5translation": "translate English to German: ", "blipvqa": ""}
     if task == "captioning":
         expected = "caption:" if family == "vlt5" else "a picture of"
@@ -260,9 +263,12 @@ def test_a_tokenizer_from_a_folder(scenes_config, tmp_path, monkeypatch):
     bert_folder(tmp_path / "data" / "bert")
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
     data = load_task_data({**scenes_config("blip", "vqa"), "tokenizer": {"folder": "bert", "hash": "0"}})
-    assert data.tokenizer.special == SpecialIds(0, 3, 1, 2)
+    assert data.tokenizer.special == SpecialIds(0, 3, 1, 16, 4, 17)
+    meta = json.loads(next(DATA.glob("prepared/blip-*/meta.json")).read_text())
+    assert meta["special_ids"] == {"pad": 0, "eos": 3, "unknown": 1, "bos": 16, "mask": 4, "start": 17}
     assert data.test.pad == 0
     ends = (data.test.source_ids_NL == 3).sum(axis=1)
     assert set(ends.tolist()) == {1}
-    assert (data.test.source_ids_NL == 2).sum() == 0
+    assert set(data.test.source_ids_NL[:, 0].tolist()) == {17}
+    assert (data.test.source_ids_NL[:, 1:] == 17).sum() == (data.test.source_ids_NL == 2).sum() == 0
     assert any("what" in data.tokenizer.decode(ids).split() for ids in data.train.source_ids_NL)

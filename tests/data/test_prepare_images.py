@@ -67,7 +67,7 @@ def test_boxes_that_miss_an_image_or_leave_it(scenes_config, scenes_folder):
 
 def test_too_many_pixels_are_decoded_for_each_batch_to_the_same_values(scenes_config, monkeypatch):
     config = scenes_config("blip", "vqa")
-    config["inputs"] = {"kind": "pixels", "size": 32, "patch": 8}
+    config["inputs"] = {"kind": "pixels", "size": 32, "patch": 8, "colours": "clip"}
     stored = load_task_data(config)
     shutil.rmtree(DATA / "prepared")
     monkeypatch.setattr(prepare_images, "STORED_PIXELS", 60 * 3 * 32 * 32 - 1)

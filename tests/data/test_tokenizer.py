@@ -1,3 +1,7 @@
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 import sentencepiece
 from hypothesis import given
@@ -94,6 +98,58 @@ def test_training_twice_gives_equal_files_and_a_file_gives_the_same_ids(tmp_path
     assert [loaded.encode(text) for text in TEXTS] == [TOKENIZER.encode(text) for text in TEXTS]
 
 
+def test_vl_t5s_pre_training_tokens_stand_behind_the_trained_vocabulary():
+    """Region i has row V - 1 - i of a table of V, as in the official code's own vocabulary."""
+    shared = train_tokenizer(TEXTS * 5, 200, "vlt5", pretraining=True)
+    assert shared.size == TOKENIZER.size + 200
+    assert shared.special == TOKENIZER.special == SpecialIds()
+    assert [shared.visual(i) for i in range(100)] == [shared.size - 1 - i for i in range(100)]
+    assert [shared.sentinel(i) for i in range(100)] == [shared.size - 101 - i for i in range(100)]
+    assert [shared.encode(text) for text in TEXTS] == [TOKENIZER.encode(text) for text in TEXTS]
+    assert max(shared.encode("see <extra_id_0> and <vis_extra_id_3> here")) < TOKENIZER.size
+    assert shared.decode([shared.sentinel(0), *shared.encode("it is red"), shared.visual(7)]) == "it is red"
+
+
+def test_blips_trained_vocabulary_has_a_start_and_for_pre_training_a_mask(tmp_path):
+    plain = train_tokenizer(TEXTS * 5, 200, "blip")
+    assert plain.special == SpecialIds(start=BOS)
+    shared = train_tokenizer(TEXTS * 5, 200, "blip", pretraining=True)
+    assert shared.special == SpecialIds(mask=plain.size, start=BOS)
+    assert shared.size == plain.size + 1
+    assert plain.size not in shared.encode("it is <mask> red")
+    assert shared.start == BOS
+    shared.save(tmp_path / "a")
+    again = load_tokenizer(tmp_path / "a", shared.special)
+    assert again.size == shared.size
+    assert plain.size not in again.encode("it is <mask> red")
+
+
+def test_a_tokenizer_without_sentinels_visual_tokens_or_start():
+    for wanted in (lambda: TOKENIZER.sentinel(0), lambda: TOKENIZER.visual(0), lambda: TOKENIZER.start):
+        with pytest.raises(ValueError, match="the tokenizer has no"):
+            wanted()
+    shared = train_tokenizer(TEXTS * 5, 200, "vlt5", pretraining=True)
+    with pytest.raises(ValueError, match=r"no <extra_id_100>"):
+        shared.sentinel(100)
+
+
+@pytest.mark.parametrize("folder", [None, t5_folder, bert_folder])
+@given(st.lists(st.sampled_from(["it?", "dog,", "Schöne", "run", "what's", "a", "3,5", "漢"]), min_size=1))
+def test_a_text_is_encoded_word_by_word(folder, words):
+    """Pre-training masks whole words: their ids, put together, are those of the text."""
+    tokenizer = _of(folder)
+    assert tokenizer.encode(" ".join(words)) == [token for word in words for token in tokenizer.encode(word)]
+
+
+@cache
+def _of(make) -> Tokenizer:
+    if make is None:
+        return TOKENIZER
+    with TemporaryDirectory() as folder:
+        make(Path(folder) / "folder")
+        return load_folder_tokenizer(Path(folder) / "folder", "vlt5")
+
+
 @pytest.fixture(scope="module")
 def t5(tmp_path_factory) -> Tokenizer:
     folder = tmp_path_factory.mktemp("t5") / "t5"
@@ -111,6 +167,12 @@ def test_t5_has_its_own_ids_and_vl_t5s_visual_tokens_behind_its_extra_ids(t5):
     assert name(t5.size - 200) == "<extra_id_99>"
     assert name(t5.size) is None
     assert name(t5.size - 201) is not None
+    assert [t5.visual(0), t5.visual(99), t5.sentinel(0), t5.sentinel(99)] == [
+        t5.size - 1,
+        t5.size - 100,
+        t5.size - 101,
+        t5.size - 200,
+    ]
 
 
 def test_t5_gives_sentencepieces_own_ids(tmp_path):
@@ -136,12 +198,12 @@ def test_the_name_of_a_special_token_is_no_special_token_in_t5(t5):
 def test_bert(tmp_path):
     bert_folder(tmp_path / "bert")
     bert = load_folder_tokenizer(tmp_path / "bert", "blip")
-    assert bert.special == SpecialIds(pad=0, eos=3, unknown=1, bos=2)
-    assert bert.size == 16
+    assert bert.special == SpecialIds(pad=0, eos=3, unknown=1, bos=16, mask=4, start=17)
+    assert bert.size == 18
     ids = bert.encode("What runs the dog?")
     assert ids == [WORDPIECES.index(piece) for piece in ("what", "run", "##s", "the", "dog", "?")]
-    assert bert.decode([2, *ids, 3, 0]) == "what runs the dog?"
-    assert not {0, 2, 3} & set(bert.encode("[CLS] the [SEP] cat [PAD]"))
+    assert bert.decode([17, *ids, 3, 0]) == "what runs the dog?"
+    assert not {0, 2, 3, 4, 16, 17} & set(bert.encode("[CLS] the [SEP] cat [PAD] [MASK] [DEC] [ENC]"))
 
 
 @pytest.mark.parametrize("make", [bert_folder, t5_folder])
@@ -165,7 +227,7 @@ def test_folders_that_hold_no_tokenizer(tmp_path):
     ):
         load_folder_tokenizer(tmp_path / "empty", "vlt5")
     t5_folder(tmp_path / "t5")
-    with pytest.raises(UserError, match=r"t5: blip needs a tokenizer with pad, .* and bos"):
+    with pytest.raises(UserError, match=r"t5: blip needs a tokenizer with pad, .* and mask"):
         load_folder_tokenizer(tmp_path / "t5", "blip")
     bert_folder(tmp_path / "broken")
     (tmp_path / "broken" / "tokenizer.json").write_text("{")

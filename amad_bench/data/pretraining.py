@@ -1,0 +1,216 @@
+"""What models are pre-trained on here: captions, questions and named regions of one data set, by split."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from amad_bench.data.columns import NUMBER_OF, TEXT, TEXTS, Column, write_columns
+from amad_bench.data.datasets import dataset_folder, prepared_folder, read_examples
+from amad_bench.data.image_table import ImageTable, mapped
+from amad_bench.data.phrases import scene_phrases
+from amad_bench.data.prepare_images import load_images, prepare_images, what_is_seen
+from amad_bench.data.pretraining_split import PretrainingSplit
+from amad_bench.data.records import Example, SplitSource
+from amad_bench.data.task_texts import make_tokenizer
+from amad_bench.data.text_arrays import Encoded
+from amad_bench.data.tokenizer import SpecialIds, Tokenizer, load_tokenizer
+from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.run import prepared_form
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import atomic_directory, read_json
+
+_SPLITS = ("train", "validation")  # there is no test: models are tested on their tasks
+_COLUMNS = {
+    "captions": {"captions": TEXT},
+    "questions": {"questions": TEXT, "answers": NUMBER_OF},
+    "phrases": {"phrases": TEXTS},
+}
+
+
+@dataclass(frozen=True)
+class PretrainingData:
+    """facts, for status.json: captions, questions and images by split, `features` and tokenizer_sha256."""
+
+    train: PretrainingSplit
+    validation: PretrainingSplit
+    images: ImageTable
+    tokenizer: Tokenizer
+    facts: dict[str, Any]
+
+
+def prepare_pretraining(run_config: dict[str, Any]) -> Path:
+    """The prepared folder of a run of kind "pretrain"; made when absent. Its conditions share it.
+
+    Two processes may call it at once. UserError: a data set without what the condition needs, and whatever is
+    wrong with its files.
+    """
+    dataset = run_config["dataset"]
+    _check_dataset(run_config)
+    prepared = prepared_folder(run_config)
+    if prepared.is_dir():
+        return prepared
+    folder = dataset_folder(dataset)
+    captions, questions = (read_examples(dataset, task, folder) for task in ("captioning", "vqa"))
+    images = prepare_images(folder, dataset, run_config["inputs"], _joined(captions, questions))
+    tokenizer = make_tokenizer(run_config, folder)
+    _check_tokenizer(run_config, tokenizer)
+    with atomic_directory(prepared) as temporary:
+        tokenizer.save(temporary / "tokenizer.json")
+        splits = [
+            _write_split(temporary, run_config, captions, questions, split, load_images(images), tokenizer)
+            for split in _SPLITS
+        ]
+        facts = {name: dict(zip(_SPLITS, (by[name] for by in splits), strict=True)) for name in splits[0]}
+        meta = {
+            "images": images.name,
+            "special_ids": asdict(tokenizer.special),
+            "longest": facts.pop("longest"),
+            "facts": {
+                **facts,
+                "features": what_is_seen(run_config["inputs"]),
+                "tokenizer_sha256": hashlib.sha256((temporary / "tokenizer.json").read_bytes()).hexdigest(),
+            },
+            "config": prepared_form(run_config),
+        }
+        (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    return prepared
+
+
+def load_pretraining(run_config: dict[str, Any]) -> PretrainingData:
+    """Texts, images and tokenizer of a run of kind "pretrain" (prepared first when absent)."""
+    folder = prepare_pretraining(run_config)
+    meta = read_json(folder / "meta.json")
+    train, validation = (_load_split(folder, split, meta["longest"][split]) for split in _SPLITS)
+    return PretrainingData(
+        train,
+        validation,
+        images=load_images(folder.parent / meta["images"]),
+        tokenizer=load_tokenizer(folder / "tokenizer.json", SpecialIds(**meta["special_ids"])),
+        facts=meta["facts"],
+    )
+
+
+def _names(wanted: Iterable[str]) -> str:
+    return ", ".join(sorted(wanted))
+
+
+def _check_dataset(run_config: dict[str, Any]) -> None:
+    name, condition = run_config["dataset"]["name"], run_config["pretraining"]
+    if not DATASETS[name].pretrains:
+        able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains)
+        raise UserError(
+            f"pretraining: {condition}: models are pre-trained here on data sets with captions and questions"
+            f" ({able}), {name} is none of them; name local weights in the config, or another data set"
+        )
+    if run_config["family"] == "vlt5" and condition == "vl" and not DATASETS[name].has_boxes:
+        able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains and dataset.has_boxes)
+        raise UserError(
+            f"pretraining: vl: {name} does not say what its regions show, which VL-T5's grounding tasks ask;"
+            f" take {able}, or name local weights in the config"
+        )
+
+
+def _check_tokenizer(run_config: dict[str, Any], tokenizer: Tokenizer) -> None:
+    """vlt5 needs T5's sentinels; a folder for blip has its mask, or was refused when it was read."""
+    if run_config["family"] != "vlt5":
+        return
+    try:
+        tokenizer.sentinel(0)
+    except ValueError as error:
+        folder = run_config["tokenizer"]["folder"]
+        raise UserError(f"{folder}: {error}, which stands for masked words; take T5's tokenizer") from None
+
+
+def _joined(*tasks: dict[str, SplitSource]) -> dict[str, SplitSource]:
+    """All examples of a split, for their images. The test's too: so the tasks share these prepared images."""
+    return {
+        split: SplitSource(
+            [example for sources in tasks for example in sources[split].examples],
+            tuple(dict.fromkeys(base for sources in tasks for base in sources[split].photos)),
+        )
+        for split in tasks[0]
+    }
+
+
+def _write_split(
+    folder: Path,
+    run_config: dict[str, Any],
+    captioned: dict[str, SplitSource],
+    asked: dict[str, SplitSource],
+    split: str,
+    images: ImageTable,
+    tokenizer: Tokenizer,
+) -> dict[str, int]:
+    """Three Arrow files, each with the image rows beside it as .npy; the counts, and the longest text."""
+    row_of = {name: row for row, name in enumerate(images.ids)}
+    questions = asked[split].examples
+    captions = list(_captions(captioned[split].examples))
+    rows = {
+        "captions": [_row(example, row_of) for example, _ in captions],
+        "questions": [_row(example, row_of) for example in questions],
+    }
+    shown = sorted({*rows["captions"], *rows["questions"]} - {-1})
+    named = _phrases(run_config, images, shown)
+    rows["phrases"] = list(named)
+    content: dict[str, Iterable[tuple[Any, ...]]] = {
+        "captions": ((text,) for _, text in captions),
+        "questions": ((e.source, e.answer_scores or {e.target: 1.0}) for e in questions),
+        "phrases": ((phrases,) for phrases in named.values()),
+    }
+    for part, types in _COLUMNS.items():
+        write_columns(folder / f"{split}_{part}.arrow", types, content[part])
+        np.save(folder / f"{split}_{part}_rows.npy", np.array(rows[part], np.int32))
+    texts = [*(text for _, text in captions), *(example.source for example in questions)]
+    longest = Encoded(tokenizer, texts, with_start=run_config["family"] == "blip").longest
+    return {
+        "captions": len(captions),
+        "questions": len(questions),
+        "images": len(shown),
+        "longest": longest,
+    }
+
+
+def _captions(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
+    """In validation, too, each caption of an image counts."""
+    for example in examples:
+        for text in example.references:
+            yield example, text
+
+
+def _row(example: Example, row_of: dict[str, int]) -> int:
+    return -1 if example.image is None else row_of[example.image]
+
+
+def _phrases(run_config: dict[str, Any], images: ImageTable, rows: list[int]) -> dict[int, list[str]]:
+    """Row of the image table -> a phrase or "" for each of its regions; only images with a phrase."""
+    dataset = run_config["dataset"]
+    if run_config["family"] != "vlt5" or not DATASETS[dataset["name"]].has_boxes:
+        return {}
+    found = {}
+    for row in rows:
+        arrays = images.read(np.array([row]))
+        boxes_R4 = arrays["boxes"][0][arrays["vis_attention_mask"][0]]
+        found[row] = scene_phrases(images.ids[row], dataset["options"]["seed"], boxes_R4)
+    return {row: phrases for row, phrases in found.items() if any(phrases)}
+
+
+def _load_split(folder: Path, split: str, longest: int) -> PretrainingSplit:
+    columns: dict[str, Column[Any]] = {
+        name: Column(folder / f"{split}_{part}.arrow", name)
+        for part, types in _COLUMNS.items()
+        for name in types
+    }
+    rows = (mapped(folder / f"{split}_{part}_rows.npy") for part in _COLUMNS)
+    caption_rows_C, question_rows_Q, phrase_rows_M = rows
+    return PretrainingSplit(
+        **columns,
+        caption_rows_C=caption_rows_C,
+        question_rows_Q=question_rows_Q,
+        phrase_rows_M=phrase_rows_M,
+        longest=longest,
+    )
