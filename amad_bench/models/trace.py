@@ -28,12 +28,14 @@ class Trace:
     """A forward pass as a loss sees it: logits and labels aligned (-100 = ignored), attention by site.
 
     sites: "encoder.self" -> layers in order; hidden: "encoder" -> layer outputs (B, L, d), when asked for.
+    sample_weight_B: what each example's labels count in the cross-entropy; None: all tokens count alike.
     """
 
     logits_BLV: Tensor
     labels_BL: Tensor
     sites: dict[str, list[LayerTrace]] = field(default_factory=dict)
     hidden: dict[str, list[Tensor]] = field(default_factory=dict)
+    sample_weight_B: Tensor | None = None
 
 
 class Recorder:

@@ -4,24 +4,30 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from amad_bench.data.batches import make_batch
 from amad_bench.data.prepare import load_task_data
+from amad_bench.data.pretraining import load_pretraining
 from amad_bench.data.task_data import TaskData
-from amad_bench.models.build import build_model
-from amad_bench.models.checkpoints import load_weights, save_parameters, save_weights
+from amad_bench.models.checkpoints import load_weights, save_parameters, save_tensors, save_weights
+from amad_bench.models.cost import flops_per_example
+from amad_bench.models.heads import head_partition
 from amad_bench.plan.run import Run
-from amad_bench.runtime.errors import USABLE, RunFailed, UserError
-from amad_bench.runtime.files import exclusive, read_json, write_json_atomic
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import exclusive, write_json_atomic
 from amad_bench.runtime.paths import run_dir
 from amad_bench.runtime.provenance import provenance
 from amad_bench.runtime.status_file import read_status
 from amad_bench.training.distill import Objective
-from amad_bench.training.loop import Trained, train
+from amad_bench.training.loop import train
+from amad_bench.training.optim import Trained
 from amad_bench.training.predict import predict_and_score
+from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretrain
+from amad_bench.training.run_model import finished_teacher, fresh_model, started_model
 from amad_bench.training.status import RunStatus, peak_memory_mib
 from amad_bench.training.teacher_cache import TeacherOutputs
 
@@ -38,9 +44,9 @@ RESULTS = (
 def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
-    `device`: "auto" (CUDA where there is one), "cpu" or "cuda"; `workers`: processes that read images, 0 for
-    none, which changes no number. status.json is written last, whatever
-    happened, except for a bug or a UserError, which pass through.
+    A pre-training run ends with its weights: there is nothing to score. `device`: "auto" (CUDA where there is
+    one), "cpu" or "cuda"; `workers`: processes that read images, 0 for none, which changes no number.
+    status.json is written last, whatever happened, except for a bug or a UserError, which pass through.
     """
     where = _device(device)
     folder = run_dir(run.id)
@@ -58,35 +64,75 @@ def _train_run(run: Run, folder: Path, where: torch.device, workers: int) -> str
     )
     status = RunStatus()
     with status.failures():
-        data = load_task_data(run.config)
-        status.facts["data"] = data.facts
-        data.tokenizer.save(folder / "tokenizer.json")
-        model = _fresh_model(run.config, data).to(where)
-        status.facts["parameters"] = sum(p.numel() for p in model.parameters())
-        trained = _train(run, model, data, where, status, workers)
-        save_weights(model, folder / "model.safetensors", run.config["model"])
-        status.facts |= {
-            "train_seconds": trained.seconds,
-            "steps": trained.steps,
-            "best_step": trained.best_step,
-        }
-        status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
+        if run.kind == "pretrain":
+            _pretrain(run, folder, where, status)
+        else:
+            _train_and_score(run, folder, where, status, workers)
     status.facts["wall_seconds"] = time.perf_counter() - status.started
     status.facts["peak_memory_mib"] = peak_memory_mib(where)
     write_json_atomic(folder / "status.json", status.facts)
     return status.facts["status"]
 
 
+def _pretrain(run: Run, folder: Path, where: torch.device, status: RunStatus) -> None:
+    if run.config["training"]["examples"] != "all":
+        raise UserError(f"training.examples of {run.id}: pre-training takes all examples; write all")
+    data = load_pretraining(run.config)
+    status.facts["data"] = data.facts
+    data.tokenizer.save(folder / "tokenizer.json")
+    model = fresh_pretrainer(run.config, data).to(where)
+    status.facts["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    status.facts["flops_per_example"] = flops_per_example(model, first_batch(data, run.config, where))
+    print(f"{run.id}: pre-training {run.config['pretraining']}", flush=True)
+    trained = pretrain(model, data, run.config, where, folder / "steps.jsonl", run.id)
+    weights = model.task_weights()  # pyright: ignore[reportCallIssue]
+    save_tensors(weights, folder / "model.safetensors", head_partition(model))
+    _note(trained, status)
+
+
+def _train_and_score(run: Run, folder: Path, where: torch.device, status: RunStatus, workers: int) -> None:
+    data = load_task_data(run.config)
+    status.facts["data"] = data.facts
+    data.tokenizer.save(folder / "tokenizer.json")
+    model, status.facts["head_map"] = started_model(run, data)
+    model = model.to(where)
+    status.facts["parameters"] = sum(p.numel() for p in model.parameters())
+    status.facts["flops_per_example"] = _flops(model, data, run.config["training"]["batch"], where)
+    trained = _train(run, model, data, where, status, workers)
+    save_weights(model, folder / "model.safetensors", run.config["model"])
+    _note(trained, status)
+    status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
+
+
+def _note(trained: Trained, status: RunStatus) -> None:
+    status.facts |= {
+        "train_seconds": trained.seconds,
+        "steps": trained.steps,
+        "best_step": trained.best_step,
+    }
+
+
+def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
+    """Of one example, as long as it is in a batch of the training split."""
+    rows = np.arange(min(batch, len(data.train)))
+    return flops_per_example(model, make_batch(data.train, data.images, rows, device))
+
+
 def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
-    """Decodes and scores a trained run again from its stored weights; UserError when it was never trained."""
+    """Decodes and scores a trained run again from its stored weights.
+
+    UserError when it was never trained, and for a pre-training, which predicts nothing.
+    """
     where = _device(device)
     folder = run_dir(run.id)
+    if run.kind == "pretrain":
+        raise UserError(f"{run.id}: a pre-training run has no predictions; score the runs that start from it")
     if not (folder / "status.json").is_file():
         raise UserError(f"{folder}: this run is not trained; run `amad-bench run --run {run.id}` first")
     with exclusive(folder):  # as in train_run
         status = RunStatus(read_status(folder) | {"status": "done", "reason": "", "log_tail": []})
         data = load_task_data(run.config)
-        model = _fresh_model(run.config, data).to(where)
+        model = fresh_model(run.config, data).to(where)
         load_weights(model, folder / "model.safetensors", run.config["model"])
         with status.failures():
             status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
@@ -102,21 +148,6 @@ def _device(name: str) -> torch.device:
     if name == "cpu":  # the number of threads changes the last bits, and small tensors are slower with two
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     return torch.device(name)
-
-
-def _fresh_model(config: dict[str, Any], data: TaskData) -> nn.Module:
-    source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
-    return build_model(
-        config["family"],
-        config["task"],
-        config["model"],
-        config["inputs"],
-        vocabulary=data.tokenizer.size,
-        positions=source + max(target, config["decoding"]["max_length"]) + 1,
-        init_seed=config["seeds"]["init"],
-        special=data.tokenizer.special,
-        feature_size=data.images.feature_size,
-    )
 
 
 def _train(
@@ -143,7 +174,7 @@ def _train(
             )
     teacher_trace = None
     if objective.needs_teacher:
-        teacher = _teacher(run, data).to(device)
+        teacher = finished_teacher(run, data).to(device)
         outputs = TeacherOutputs(
             teacher, data.train, data.images, objective.sites, device, objective.needs_hidden
         )
@@ -158,27 +189,10 @@ def _train(
         log_path=run_dir(run.id) / "steps.jsonl",
         teacher_trace=teacher_trace,
         description=run.id,
+        draw_answers=(config["family"], config["task"]) == ("vlt5", "vqa"),
         workers=workers,
     )
     status.facts["extra_params"] = sum(p.numel() for p in objective.parameters())
     if status.facts["extra_params"]:
         save_parameters(objective, run_dir(run.id) / "loss.safetensors")
     return trained
-
-
-def _teacher(run: Run, data: TaskData) -> nn.Module:
-    """The finished teacher, frozen; RunFailed("teacher_failed") when it did not end well."""
-    if run.needs is None:
-        raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
-    folder = run_dir(run.needs)
-    if not (folder / "status.json").is_file():
-        raise UserError(
-            f"{folder}: the teacher of {run.id} is not trained; run `amad-bench run --run {run.needs}`"
-        )
-    status = read_status(folder)
-    if status["status"] not in USABLE:
-        raise RunFailed("teacher_failed", f"teacher {run.needs}: {status['status']}: {status['reason']}")
-    config = read_json(folder / "run.json")["config"]
-    teacher = _fresh_model(config, data)
-    load_weights(teacher, folder / "model.safetensors", config["model"])
-    return teacher.eval().requires_grad_(False)

@@ -25,6 +25,8 @@ class RunStatus:
             "peak_memory_mib": 0.0,
             "parameters": 0,
             "extra_params": 0,
+            "flops_per_example": 0,
+            "head_map": {},
             "steps": 0,
             "best_step": 0,
             "signatures": {},

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad_bench.data.batches import make_batch
 from amad_bench.data.image_table import ImageTable
+from amad_bench.data.loader import batches
 from amad_bench.data.task_data import Split
 from amad_bench.models.trace import LayerTrace, Trace, record
 
@@ -33,14 +33,17 @@ class TeacherOutputs:
         self.model = model.eval()
         self.sites, self.hidden, self.device = sites, hidden, device
         self.stored: Trace | None = None
-        if split.mostly_padding:  # its batches have lengths of their own, which stored outputs would not fit
+        # Stored outputs fit neither batches with lengths of their own nor an answer drawn anew each time.
+        if split.mostly_padding or not _one_target_each(split):
             return
         # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
         chunks = np.array_split(np.arange(len(split)), math.ceil(len(split) / BATCH))
-        first = self._forward(make_batch(split, images, chunks[0], device))
+        # With one target each, whatever is drawn is that one.
+        loader = batches(split, images, chunks, device, answer_generator=np.random.default_rng(0))
+        traces = (self._forward(batch) for _, batch in loader)
+        first = next(traces)
         if _bytes(first) / len(first.labels_BL) * len(split) <= MEMORY_LIMIT:
-            others = (self._forward(make_batch(split, images, rows, device)) for rows in chunks[1:])
-            self.stored = _concatenate([first, *others])
+            self.stored = _concatenate([first, *traces])
 
     def trace(self, rows: np.ndarray, batch: dict[str, Tensor]) -> Trace:
         if self.stored is None:
@@ -51,7 +54,12 @@ class TeacherOutputs:
     @torch.no_grad()
     def _forward(self, batch: dict[str, Tensor]) -> Trace:
         with record(self.model, self.sites, self.hidden) as recorder:
-            return recorder.trace(self.model(**batch), labels=batch["labels"])
+            inputs = {name: tensor for name, tensor in batch.items() if name != "sample_weight"}
+            return recorder.trace(self.model(**inputs), labels=batch["labels"])
+
+
+def _one_target_each(split: Split) -> bool:
+    return split.answers is None or bool((np.diff(split.answers.offsets_N1) <= 1).all())
 
 
 def _map(trace: Trace, function) -> Trace:

@@ -6,11 +6,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from amad_bench.losses import ce_loss, logit_kd_loss
+from amad_bench.losses import build_loss, ce_loss, logit_kd_loss
+from amad_bench.models.trace import Trace
 from tests.losses import naive
 from tests.losses.cases import value_and_gradients
 
 LABELS = torch.tensor([[4, 0, -100, -100], [1, -100, 2, 3], [-100] * 4])
+
+
+WEIGHTS = torch.tensor([0.3, 1.0, 0.6], dtype=torch.float64)
 
 
 def random_logits(seed, vocabulary=5):
@@ -26,8 +30,27 @@ def naive_ce_of_pair(teacher, student, labels):
     return naive.ce(student, labels)
 
 
+def weighted_ce_of_pair(teacher, student, labels):
+    return ce_loss(student, labels, sample_weight_B=WEIGHTS)
+
+
+def naive_weighted_ce_of_pair(teacher, student, labels):
+    """VL-T5's VQA training step, sample by sample."""
+    total = 0.0
+    for logits_LV, labels_L, weight in zip(student, labels.tolist(), WEIGHTS.tolist(), strict=True):
+        tokens = [
+            torch.log(sum(torch.exp(z) for z in logits_V)) - logits_V[label]
+            for logits_V, label in zip(logits_LV, labels_L, strict=True)
+            if label != -100
+        ]
+        if tokens:
+            total = total + weight * sum(tokens) / len(tokens)
+    return total / len(labels)
+
+
 CASES = {
     "ce": (ce_of_pair, naive_ce_of_pair, {}),
+    "ce, weighted samples": (weighted_ce_of_pair, naive_weighted_ce_of_pair, {}),
     "logit_kd": (logit_kd_loss, naive.logit_kd, {}),
     "logit_kd, tau .7": (logit_kd_loss, naive.logit_kd, {"temperature": 0.7}),
 }
@@ -72,6 +95,30 @@ def test_lower_precision_is_computed_in_float32(case, dtype):
     assert_close(
         value.double(), oracle(teacher.double(), student.double(), LABELS, **options), rtol=2e-6, atol=0
     )
+
+
+def test_equal_weights_differ_from_no_weights_where_lengths_do():
+    """Two tokens of 1 nat in one sample, one of 4 in the other: 2.5 by samples, 2 by tokens."""
+    logits = torch.tensor([[1.0, 1.0], [4.0, 0.0]])
+    logits = torch.stack([torch.zeros_like(logits), torch.log(torch.expm1(logits))], dim=-1).double()
+    labels = torch.tensor([[0, 0], [0, -100]])
+    assert ce_loss(logits, labels).item() == pytest.approx(2.0, abs=1e-6)
+    assert ce_loss(logits, labels, sample_weight_B=torch.ones(2)).item() == pytest.approx(2.5, abs=1e-6)
+
+
+def test_only_the_cross_entropy_of_a_trace_is_weighted():
+    traces = [
+        Trace(random_logits(seed), LABELS, sample_weight_B=weight)
+        for seed, weight in ((0, None), (1, WEIGHTS))
+    ]
+    parts = build_loss("ce")(*traces) | build_loss("logit_kd")(*traces)
+    assert_close(parts["ce"], naive_weighted_ce_of_pair(None, random_logits(1), LABELS))
+    assert_close(parts["logit_kd"], naive.logit_kd(random_logits(0), random_logits(1), LABELS))
+
+
+def test_one_weight_per_sample():
+    with pytest.raises(ValueError, match=r"sample weights \(4,\) and labels \(3, 4\)"):
+        ce_loss(random_logits(0), LABELS, sample_weight_B=torch.ones(4))
 
 
 def test_a_teacher_certain_beyond_float32_is_finite():

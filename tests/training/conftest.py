@@ -15,19 +15,20 @@ datasets:
 models:
   vlt5:
     inputs: {{kind: regions, boxes: file, crop: 4, max_regions: 8}}
+    order_embedding: {order_embedding}
     teacher: &size {{layers: 2, width: 16, feed_forward: 32, dropout: 0.1}}
-    student: *size
+    student: &student_size {{layers: 2, width: 16, feed_forward: 32, dropout: 0.1, init: {init}}}
   blip:
     inputs: {{kind: pixels, size: 16, patch: 8}}
     teacher: *size
-    student: *size
+    student: *student_size
 heads: {{teacher: [4], student: [2]}}
 losses:
   - {{name: ce}}
   - {{name: logit_kd}}
   - {{name: amad, variant: kl, temperature: {temperature}}}
 {more_losses}sites: {{vlt5: [encoder.self], blip: [vision.self]}}
-cells:
+{pretraining}cells:
   - family: vlt5
     task: vqa
     dataset: scenes
@@ -44,17 +45,57 @@ cells:
 """
 
 
+TRAINING = (
+    "{{examples: all, steps: 4, batch: 8, learning_rate: {rate}, warmup: 0.1, weight_decay: 0.01, clip: 1.0,"
+    " evaluations: 2{more}}}"
+)
+PRETRAINING = """
+pretraining:
+  teacher: [{condition}]
+  student: [{condition}]
+  training:
+    vlt5: {{{condition}: {training}}}
+    blip: {{{condition}: {blip_training}}}
+"""
+
+
+def pretraining_of(condition: str, rate: str, momentum: bool) -> str:
+    """The part of the config that pre-trains both families here; "" for none."""
+    if condition == "none":
+        return ""
+    training = TRAINING.format(rate=rate, more="")
+    blip_training = TRAINING.format(rate=rate, more=", momentum_distillation: true" if momentum else "")
+    return PRETRAINING.format(condition=condition, training=training, blip_training=blip_training)
+
+
 @pytest.fixture
 def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """tiny_plan(rate=..., temperature=..., data_seed=..., more_losses=YAML lines) -> Plan; results go below
-    tmp_path."""
+    """tiny_plan(rate=..., data_seed=..., more_losses=YAML lines, ...) -> Plan; results go below tmp_path.
+
+    condition: the pre-training of all models; pretraining_rate: its learning rate; init: of students.
+    """
     monkeypatch.chdir(tmp_path)
 
     def plan(
-        rate: str = "1.0e-3", temperature: float = 1.0, data_seed: int = 0, more_losses: str = ""
+        rate: str = "1.0e-3",
+        temperature: float = 1.0,
+        data_seed: int = 0,
+        more_losses: str = "",
+        condition: str = "none",
+        pretraining_rate: str = "1.0e-3",
+        momentum: bool = False,
+        init: str = "random",
     ) -> Plan:
         path = tmp_path / "tiny.yaml"
-        text = CONFIG.format(rate=rate, temperature=temperature, data_seed=data_seed, more_losses=more_losses)
+        text = CONFIG.format(
+            rate=rate,
+            temperature=temperature,
+            data_seed=data_seed,
+            more_losses=more_losses,
+            order_embedding=str(condition == "vl").lower(),
+            pretraining=pretraining_of(condition, pretraining_rate, momentum),
+            init=init,
+        )
         path.write_text(text, encoding="utf-8")
         return expand(load_config(path))
 
@@ -62,12 +103,13 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def pick(plan: Plan, family: str, task: str, label: str, replicate: int = 0):
-    """The only run of that cell; label "teacher" or a loss."""
+    """The only run of that cell; label "teacher" or a loss. Of a pre-training, the teacher's shape."""
     found = [
         run
         for run in plan.runs
         if (run.config["family"], run.config["task"], run.config["replicate"]) == (family, task, replicate)
         and label == ("teacher" if run.kind == "teacher" else run.config["loss"]["label"])
+        and (run.kind != "pretrain" or run.config["model"]["heads"] == 4)
     ]
     assert len(found) == 1
     return found[0]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import score_run, train_run
 from tests.training.conftest import pick
@@ -198,3 +198,28 @@ def test_cuda_where_there_is_none_is_one_line(tiny_plan, monkeypatch):
     with pytest.raises(UserError, match="device: cuda was asked for"):
         train_run(run, "cuda")
     assert not Path(run_dir(run.id)).exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "task", "drawn"),
+    [("vlt5", "vqa", True), ("vlt5", "translation", False), ("blip", "vqa", False)],
+)
+def test_answers_are_drawn_for_vqa_of_vlt5_alone(tiny_plan, monkeypatch, family, task, drawn):
+    seen = []
+
+    def train(**arguments):
+        seen.append(arguments["draw_answers"])
+        raise RunFailed("diverged", "enough")
+
+    monkeypatch.setattr("amad_bench.training.run.train", train)
+    assert train_run(pick(tiny_plan(), family, task, "teacher"), "cpu") == "diverged"
+    assert seen == [drawn]
+
+
+def test_the_cost_and_the_origin_of_the_weights_are_facts(tiny_plan):
+    """No weights were cut: there is no head map."""
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    train_run(run, "cpu")
+    status = _status(run)
+    assert status["head_map"] == {}
+    assert status["flops_per_example"] > 2 * status["parameters"]  # a multiply-add per parameter at least

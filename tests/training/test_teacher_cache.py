@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from amad_bench.data.batches import make_batch
+from amad_bench.data.loader import batches
 from amad_bench.data.prepare import load_task_data
+from amad_bench.data.task_data import Answers
 from amad_bench.models.trace import record
 from amad_bench.training import teacher_cache
-from amad_bench.training.run import _fresh_model
+from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_cache import TeacherOutputs
 from tests.training.conftest import pick
 
@@ -22,7 +24,7 @@ def test_a_split_that_is_mostly_padding_is_not_stored(tiny_plan):
     wide = np.pad(data.train.source_ids_NL, ((0, 0), (0, 30)))
     train = replace(data.train, source_ids_NL=wide)
     outputs = TeacherOutputs(
-        _fresh_model(config, data), train, data.images, ["encoder.self"], torch.device("cpu")
+        fresh_model(config, data), train, data.images, ["encoder.self"], torch.device("cpu")
     )
     rows = np.array([3, 9])
     batch = make_batch(train, data.images, rows, "cpu")
@@ -30,6 +32,39 @@ def test_a_split_that_is_mostly_padding_is_not_stored(tiny_plan):
     layer = outputs.trace(rows, batch).sites["encoder.self"][0]
     assert outputs.stored is None
     assert layer.key_BHKD.shape[2] == batch["input_ids"].shape[1] + batch["boxes"].shape[1]
+
+
+def test_the_outputs_of_one_answer_each_are_those_of_the_answer_not_of_the_target(tiny_plan):
+    """Every question's only answer is the id 7; the cached labels are those of the training batches."""
+    config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
+    data = load_task_data(config)
+    n, length = data.train.target_ids_NL.shape
+    sevens = np.full((1, length), 7)
+    answers = Answers(sevens, np.arange(n + 1), np.zeros(n, int), np.full(n, 0.3))
+    train = replace(data.train, answers=answers)
+    outputs = TeacherOutputs(fresh_model(config, data), train, data.images, [], torch.device("cpu"))
+    assert outputs.stored is not None
+    rows = np.array([3, 9])
+    ((_, batch),) = batches(train, data.images, [rows], "cpu", answer_generator=np.random.default_rng(5))
+    assert torch.equal(outputs.trace(rows, batch).labels_BL, batch["labels"])
+    assert set(batch["labels"].flatten().tolist()) == {7}
+
+
+def test_outputs_are_not_stored_where_answers_are_drawn(tiny_plan):
+    """The trace then is that of the batch's answers, not of the split's targets."""
+    config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
+    data = load_task_data(config)
+    n, length = data.train.target_ids_NL.shape
+    answers = Answers(
+        np.ones((2, length), int), np.arange(0, 2 * n + 1, 2), np.tile([0, 1], n), np.ones(2 * n)
+    )
+    train = replace(data.train, answers=answers)
+    outputs = TeacherOutputs(fresh_model(config, data), train, data.images, [], torch.device("cpu"))
+    assert outputs.stored is None
+    rows = np.array([3, 9])
+    batch = make_batch(train, data.images, rows, "cpu")
+    batch["labels"] = torch.full_like(batch["labels"], 7)
+    assert torch.equal(outputs.trace(rows, batch).labels_BL, batch["labels"])
 
 
 @pytest.mark.parametrize(("memory_limit", "chunk"), [(2**31, 7), (2**31, 47), (2**31, 100), (0, 7)])
@@ -41,7 +76,7 @@ def test_cached_rows_equal_a_forward_pass(tiny_plan, monkeypatch, family, memory
     config = pick(tiny_plan(), family, "vqa", "teacher").config
     data = load_task_data(config)
     sites = ["encoder.self", "decoder.cross"] if family == "vlt5" else ["vision.self", "text.cross"]
-    model = _fresh_model(config, data).train()  # the cache must switch dropout off by itself
+    model = fresh_model(config, data).train()  # the cache must switch dropout off by itself
     outputs = TeacherOutputs(model, data.train, data.images, sites, torch.device("cpu"))
     assert (outputs.stored is None) == (memory_limit == 0)
     rows = np.array([11, 3, 3, 46, 20])

@@ -1,0 +1,102 @@
+"""What every training shares: AdamW, warm-up and decay, gradient clipping; and the best weights so far."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# The exclusion list of the official VL-T5 code. T5 and BLIP's ViT name their norms otherwise: they decay. But
+# T5's relative_attention_bias does not.
+NO_DECAY = ("bias", "LayerNorm.weight")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ends with; the model holds the weights of `best_step`."""
+
+    best_step: int
+    steps: int
+    seconds: float
+
+
+class Updates:
+    """AdamW on the trainable parameters of `modules`; options: the canonical config's `training`.
+
+    rate: the learning rate of the latest step.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], options: dict[str, Any]) -> None:
+        groups = parameter_groups(modules, options["weight_decay"])
+        self.parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
+        self.clip: float = options["clip"]
+        self.rate = 0.0
+        self._optimizer = torch.optim.AdamW(groups, lr=options["learning_rate"], eps=1e-6, fused=True)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer,
+            lambda step: rate_factor(options["schedule"], step, options["steps"], options["warmup"]),
+        )
+
+    def step(self, loss: Tensor) -> Tensor:
+        """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.rate = float(self._schedule.get_last_lr()[0])
+        self._optimizer.step()
+        self._schedule.step()
+        return norm
+
+
+def parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters that decay and those that do not; frozen ones are in neither."""
+    named = [pair for module in modules for pair in module.named_parameters() if pair[1].requires_grad]
+    kept = [p for name, p in named if not any(part in name for part in NO_DECAY)]
+    free = [p for name, p in named if any(part in name for part in NO_DECAY)]
+    return [{"params": kept, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def rate_factor(schedule: str, step: int, steps: int, warmup: float) -> float:
+    """The share of the learning rate at a step, counted from 0: up for `warmup` of the steps, then down to 0.
+
+    schedule: "linear", or "cosine" (half a period, no restart). Raises ValueError for another one.
+    """
+    rising = warmup * steps
+    if step < rising:
+        return min(1.0, (step + 1) / rising)
+    left = max(0.0, (steps - step) / max(1.0, steps - rising))
+    if schedule == "linear":
+        return left
+    if schedule == "cosine":
+        return 0.5 - 0.5 * math.cos(math.pi * left)
+    raise ValueError(f"schedule {schedule!r} is neither linear nor cosine")
+
+
+def evaluation_steps(options: dict[str, Any]) -> set[int]:
+    """The steps, counted from 1, after which there is a validation; the last one always."""
+    steps, evaluations = options["steps"], options["evaluations"]
+    return {round(steps * (k + 1) / evaluations) for k in range(evaluations)}
+
+
+class BestWeights:
+    """Copies of the weights with the highest score so far, the earlier ones on a tie."""
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.step = 0
+        self._modules = modules
+        self._score = -math.inf
+        self._states: list[dict[str, Tensor]] = []
+
+    def offer(self, score: float, step: int) -> None:
+        if score > self._score:
+            self._score, self.step = score, step
+            self._states = [
+                {name: value.clone() for name, value in module.state_dict().items()}
+                for module in self._modules
+            ]
+
+    def restore(self) -> None:
+        for module, state in zip(self._modules, self._states, strict=True):
+            module.load_state_dict(state)

@@ -1,0 +1,98 @@
+"""One pre-training: a family's objectives for a condition in their mix, the best weights by validation."""
+
+import time
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amad_bench.data.pretraining import PretrainingData
+from amad_bench.data.pretraining_batches import pretraining_batches
+from amad_bench.models.build import build_pretrainer
+from amad_bench.runtime.progress import progress
+from amad_bench.scoring.decode import evaluating
+from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
+from amad_bench.training.run_model import positions
+from amad_bench.training.step_log import LOG_EVERY, StepLog
+
+
+def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module:
+    """The model of a pre-training run's config, with its objectives and random weights."""
+    longest = max(data.train.longest, data.validation.longest) + 1
+    return build_pretrainer(
+        config["pretraining"],
+        config["family"],
+        config["model"],
+        config["inputs"],
+        vocabulary=data.tokenizer.size,
+        positions=positions(config, longest),
+        init_seed=config["seeds"]["init"],
+        special=data.tokenizer.special,
+        feature_size=data.images.feature_size,
+        momentum_distillation=config["training"].get("momentum_distillation", False),
+    )
+
+
+def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
+    """A batch as training has them, of fixed examples."""
+    form = (config["family"], config["pretraining"], config["training"]["batch"])
+    return next(pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device))
+
+
+def pretrain(
+    model: nn.Module,
+    data: PretrainingData,
+    config: dict[str, Any],
+    device: torch.device,
+    log_path: Path,
+    description: str,
+) -> Trained:
+    """Trains `model`, whose forward pass gives (loss, {objective: scalar}); leaves its best weights in it.
+
+    The step log (JSON lines) holds every objective of a step's batch and every validation. Weights are chosen
+    by the loss on the validation examples, masked and mixed in one way at every validation, the earlier step
+    on a tie. Raises RunFailed("diverged") when a loss is not finite.
+    """
+    started = time.perf_counter()
+    options, seeds = config["training"], config["seeds"]
+    steps = options["steps"]
+    updates = Updates([model], options)
+    evaluate_at = evaluation_steps(options)
+    torch.manual_seed(seeds["dropout"])
+    generator = np.random.default_rng(seeds["data_order"])
+    form = (config["family"], config["pretraining"], options["batch"])
+    best = BestWeights([model])
+    with StepLog(log_path) as log, progress(steps, description) as bar:
+        loader = pretraining_batches(data.train, data, *form, steps, generator, device)
+        for step, batch in enumerate(loader, start=1):
+            model.train()
+            loss, parts = model(**batch)
+            norm = updates.step(loss)
+            if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
+                log.training(step, updates.rate, loss, norm, parts)
+            if step in evaluate_at:
+                mean = validation_loss(model, data, config, device)
+                log.validation(step, validation_loss=mean)
+                best.offer(-mean, step)
+                bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
+            bar.update()
+    best.restore()
+    return Trained(best.step, steps, time.perf_counter() - started)
+
+
+def validation_loss(
+    model: nn.Module, data: PretrainingData, config: dict[str, Any], device: torch.device
+) -> float:
+    """The mean loss over validation batches that are the same at every call; no random state is changed."""
+    family, condition, batch = config["family"], config["pretraining"], config["training"]["batch"]
+    steps = ceil(data.validation.instances(family, condition) / batch)
+    generator = np.random.default_rng([config["seeds"]["data_order"], 1])
+    loader = pretraining_batches(data.validation, data, family, condition, batch, steps, generator, device)
+    losses: list[Tensor] = []
+    with evaluating(model), torch.no_grad():
+        for tensors in loader:
+            losses.append(model(**tensors)[0])
+    return torch.stack(losses).mean().item()

@@ -1,0 +1,98 @@
+"""A run's model: fresh, started from the weights its config names, or read back once it is trained."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from amad_bench.data.task_data import TaskData
+from amad_bench.models.build import build_model
+from amad_bench.models.checkpoints import load_weights
+from amad_bench.models.start import load_start, read_start, require_fresh
+from amad_bench.plan.run import Run
+from amad_bench.runtime.errors import USABLE, RunFailed, UserError
+from amad_bench.runtime.files import read_json
+from amad_bench.runtime.paths import run_dir
+from amad_bench.runtime.status_file import read_status
+
+# BLIP learns a vector per position, so that models that share weights need equally many: BERT's number where
+# the tokenizer is BERT's, which is where published weights can be loaded; else enough for most tasks.
+BERT_POSITIONS, POSITIONS = 512, 64
+
+
+def positions(config: dict[str, Any], longest: int) -> int:
+    """The number of text positions of a model whose longest text sequence has `longest` tokens."""
+    return max(BERT_POSITIONS if "folder" in config["tokenizer"] else POSITIONS, longest)
+
+
+def fresh_model(config: dict[str, Any], data: TaskData) -> nn.Module:
+    """The model of a teacher's or student's config with random weights."""
+    source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
+    longest = source + max(target, config["decoding"]["max_length"]) + 1
+    return build_model(
+        config["family"],
+        config["task"],
+        config["model"],
+        config["inputs"],
+        vocabulary=data.tokenizer.size,
+        positions=positions(config, longest),
+        init_seed=config["seeds"]["init"],
+        special=data.tokenizer.special,
+        feature_size=data.images.feature_size,
+    )
+
+
+def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
+    """The model that a run trains, and site -> for each head those it was cut from ({}: from random weights).
+
+    RunFailed("pretraining_failed") where the weights come from a run that did not end well. UserError where
+    that run was not trained, and for a run without pre-training that names weights.
+    """
+    config = run.config
+    start, condition = config["start"], config["pretraining"]
+    model = fresh_model(config, data)
+    if condition == "none":
+        if start is not None:
+            named = start.get("run_id") or ", ".join(start["weights"])
+            raise UserError(
+                f"{run.id}: a `none` run starts from random weights, but its start names {named}; set start"
+                " to null, or pretraining to the condition of these weights"
+            )
+        require_fresh(model)
+        return model, {}
+    if start is None:
+        raise ValueError(f"{run.id}: pre-training {condition!r} without weights to start from")
+    if "run_id" in start:
+        finished_run(run.id, start["run_id"], "pre-training", "pretraining_failed")
+    where = {"family": config["family"], "task": config["task"], "pretraining": condition}
+    inherit_heads = start["inherit_heads"] or "first"  # none is named where nothing is inherited
+    weights = read_start(start, **where)
+    return model, load_start(model, weights, **where, init=start["init"], inherit_heads=inherit_heads)
+
+
+def finished_teacher(run: Run, data: TaskData) -> nn.Module:
+    """The trained teacher of a run, frozen; RunFailed("teacher_failed") when it did not end well."""
+    teacher = run.config["teacher"]
+    if not teacher or teacher["run_id"] is None:
+        raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
+    folder = finished_run(run.id, teacher["run_id"], "teacher", "teacher_failed")
+    config = read_json(folder / "run.json")["config"]
+    model = fresh_model(config, data)
+    load_weights(model, folder / "model.safetensors", config["model"])
+    return model.eval().requires_grad_(False)
+
+
+def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> Path:
+    """The folder of a run whose weights can be used.
+
+    RunFailed(failure) where it did not end well, UserError where it has not been trained.
+    """
+    folder = run_dir(run_id)
+    if not (folder / "status.json").is_file():
+        raise UserError(
+            f"{folder}: the {role} of {needed_by} is not trained; run `amad-bench run --run {run_id}`"
+        )
+    status = read_status(folder)
+    if status["status"] not in USABLE:
+        raise RunFailed(failure, f"{role} {run_id}: {status['status']}: {status['reason']}")
+    return folder

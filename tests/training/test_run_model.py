@@ -1,0 +1,84 @@
+"""Which weights a run's model begins with, and what happens when they are not there."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from amad_bench.data.prepare import load_task_data
+from amad_bench.models.start import require_fresh
+from amad_bench.runtime.errors import RunFailed, UserError
+from amad_bench.runtime.paths import run_dir
+from amad_bench.training.run import train_run
+from amad_bench.training.run_model import fresh_model, positions, started_model
+from tests.training.conftest import pick
+
+
+def test_positions_are_berts_where_its_tokenizer_is_and_64_or_more_elsewhere():
+    assert positions({"tokenizer": {"folder": "bert"}}, 30) == 512
+    assert positions({"tokenizer": {"vocabulary": 200}}, 30) == 64
+    assert positions({"tokenizer": {"vocabulary": 200}}, 70) == 70
+
+
+def test_a_run_without_pretraining_starts_from_fresh_weights(tiny_plan):
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    model, head_map = started_model(run, load_task_data(run.config))
+    require_fresh(model)
+    assert head_map == {}
+
+
+def test_a_none_run_refuses_weights(tiny_plan):
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    data = load_task_data(run.config)
+    for start, named in (
+        ({"run_id": "vlt5-pretraining-x"}, "vlt5-pretraining-x"),
+        ({"weights": ["models/t5-base"], "hash": "0"}, "models/t5-base"),
+    ):
+        start |= {"init": "random", "inherit_heads": None}
+        started = replace(run, config={**run.config, "start": start})
+        with pytest.raises(UserError, match=f"a `none` run starts from random weights, .* names {named}"):
+            started_model(started, data)
+
+
+def test_a_missing_pretraining_names_the_command_that_trains_it(tiny_plan):
+    run = pick(tiny_plan(condition="text"), "vlt5", "vqa", "teacher")
+    with pytest.raises(UserError, match=rf"pre-training .*`amad-bench run --run {run.needs[0]}`$"):
+        train_run(run, "cpu")
+    assert not (run_dir(run.id) / "status.json").exists()
+
+
+@pytest.mark.parametrize("status", ["diverged", "out_of_memory"])
+def test_a_pretraining_that_failed_is_a_status(tiny_plan, status):
+    run = pick(tiny_plan(condition="text"), "vlt5", "vqa", "teacher")
+    source = run_dir(run.needs[0])
+    source.mkdir(parents=True)
+    (source / "status.json").write_text(json.dumps({"status": status, "reason": "at step 3"}))
+    with pytest.raises(RunFailed, match=rf"pre-training {run.needs[0]}: {status}: at step 3") as caught:
+        started_model(run, load_task_data(run.config))
+    assert caught.value.status == "pretraining_failed"
+
+
+@pytest.mark.parametrize("condition", ["text", "vl"])
+@pytest.mark.parametrize("family", ["vlt5", "blip"])
+def test_a_teacher_starts_from_its_pretraining_whatever_is_not_in_it_stays_fresh(
+    tiny_plan, family, condition
+):
+    plan = tiny_plan(condition=condition)
+    run = pick(plan, family, "vqa", "teacher")
+    assert train_run(plan.run(run.needs[0]), "cpu") == "done"
+    data = load_task_data(run.config)
+    model, head_map = started_model(run, data)
+    fresh = fresh_model(run.config, data).state_dict()
+    stored = load_file(run_dir(run.needs[0]) / "model.safetensors")
+    state = model.state_dict()
+    common = stored.keys() & state.keys()
+    assert all(torch.equal(state[name], stored[name]) for name in common)
+    left = {name for name in state.keys() - common if torch.equal(state[name], fresh[name])}
+    seen = ("visual_embedding", "vision_model", "crossattention", "text_decoder.cls")
+    assert {name for name in left if not any(part in name for part in seen)} <= {
+        "encoder.embed_tokens.weight"
+    }
+    assert head_map
+    assert all(heads == [[0], [1], [2], [3]] for heads in head_map.values())
