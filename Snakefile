@@ -1,4 +1,6 @@
-"""Config -> data -> teachers -> students -> tables -> figures -> paper; each rule is one amad-bench command.
+"""Config -> data -> runs -> tables -> figures -> paper; each rule is one amad-bench command.
+
+Of the runs, students wait for teachers, both for the pre-training that they start from.
 
 A job's science stands in `params`, so that exactly the runs whose science changed are redone. A run that fails
 scientifically is finished: its status.json says why. Weights and checkpoints are never outputs, since Snakemake
@@ -32,7 +34,7 @@ GPU = int(uses_gpu(SETTINGS.device))
 STATUS = "results/runs/{run_id}/status.json"
 COLLECTED = "results/plan.json"
 EXTRA_SCORES = ["results/extra_scores.parquet", "results/extra_scores.json"]
-FIGURES = ["losses", "head_gap"]
+FIGURES = ["losses", "head_gap", "learning_curves"]
 FORMS = {run.data_key: run for run in PLAN.runs}
 
 
@@ -53,9 +55,9 @@ def extractor_gpu(wildcards):
     return GPU * (FORMS[wildcards.data_key].config["inputs"]["kind"] == "extracted")
 
 
-def needed_teacher(wildcards):
-    teacher = PLAN.by_id[wildcards.run_id].needs
-    return [STATUS.format(run_id=teacher)] if teacher else []
+def needed_runs(wildcards):
+    """The pre-training that a run starts from, the teacher that it learns from."""
+    return [STATUS.format(run_id=needed) for needed in PLAN.by_id[wildcards.run_id].needs]
 
 
 def tables(*names):
@@ -65,7 +67,7 @@ def tables(*names):
 rule all:
     input:
         "paper/main.pdf",
-        tables("runs", "scores", "failures", "results", "headroom", "comparisons"),
+        tables("runs", "scores", "failures", "results", "headroom", "comparisons", "steps_to_score"),
 
 
 rule prepare:
@@ -83,7 +85,7 @@ rule prepare:
         "amad-bench data --config {CONFIG:q} --key {wildcards.data_key} > {log:q} 2>&1"
 
 
-rule teacher:
+rule pretrain:
     input:
         ancient(prepared_data),
     output:
@@ -95,19 +97,28 @@ rule teacher:
     benchmark:
         "results/runs/{run_id}/benchmark.tsv"
     wildcard_constraints:
-        run_id=ids("teacher"),
+        run_id=ids("pretrain"),
     threads: 1
-    priority: 10  # students wait for it
+    priority: 15  # teachers and students wait for it
     resources:
         gpu=GPU,
     shell:
         "amad-bench run --config {CONFIG:q} --run {wildcards.run_id} > {log:q} 2>&1"
 
 
-use rule teacher as student with:
+use rule pretrain as teacher with:
     input:
         ancient(prepared_data),
-        needed_teacher,
+        needed_runs,
+    wildcard_constraints:
+        run_id=ids("teacher"),
+    priority: 10  # students wait for it
+
+
+use rule pretrain as student with:
+    input:
+        ancient(prepared_data),
+        needed_runs,
     wildcard_constraints:
         run_id=ids("student"),
     priority: 0
@@ -133,7 +144,7 @@ rule collect:
         expand(STATUS, run_id=PLAN.by_id),
         EXTRA_SCORES if PLAN.extra_metrics else [],
     output:
-        tables("runs", "scores", "examples", "failures"),
+        tables("runs", "scores", "examples", "failures", "learning_curves"),
         COLLECTED,
     params:
         plan=PLAN.hash,
@@ -147,10 +158,10 @@ rule collect:
 
 rule compare:
     input:
-        tables("runs", "scores", "examples"),
+        tables("runs", "scores", "examples", "learning_curves"),
         COLLECTED,
     output:
-        tables("results", "headroom", "comparisons"),
+        tables("results", "headroom", "comparisons", "steps_to_score"),
     params:
         plan=PLAN.hash,
     log:
@@ -164,6 +175,8 @@ rule compare:
 rule figures:
     input:
         "results/tables/results.parquet",
+        "results/tables/runs.parquet",
+        "results/tables/learning_curves.parquet",
         COLLECTED,
     output:
         expand("results/figures/{name}.{suffix}", name=FIGURES, suffix=["pdf", "png"]),
@@ -180,7 +193,7 @@ rule figures:
 rule paper:
     input:
         "paper/main.typ",
-        tables("runs", "results", "comparisons", "failures"),
+        tables("runs", "results", "comparisons", "failures", "steps_to_score"),
         COLLECTED,
         rules.figures.output,
     output:

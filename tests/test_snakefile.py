@@ -17,6 +17,8 @@ COMMAND = """
 import os, sys
 from pathlib import Path
 
+FIGURES = ("losses", "head_gap", "learning_curves")
+
 def tables(*names):
     return [f"results/tables/{name}.{suffix}" for name in names for suffix in ("parquet", "csv")]
 
@@ -25,10 +27,10 @@ assert Path(options["--config"]).is_file() and os.environ["OMP_NUM_THREADS"] == 
 outputs = {
     "data": [f"results/data/prepared/{options.get('--key')}.json"],
     "run": [f"results/runs/{options.get('--run')}/status.json"],
-    "collect": [*tables("runs", "scores", "examples", "failures"), "results/plan.json"],
+    "collect": [*tables("runs", "scores", "examples", "failures", "learning_curves"), "results/plan.json"],
     "score": ["results/extra_scores.parquet", "results/extra_scores.json"],
-    "compare": tables("results", "headroom", "comparisons"),
-    "figures": [f"results/figures/{n}.{s}" for n in ("losses", "head_gap") for s in ("pdf", "png")],
+    "compare": tables("results", "headroom", "comparisons", "steps_to_score"),
+    "figures": [f"results/figures/{n}.{s}" for n in FIGURES for s in ("pdf", "png")],
     "paper": ["paper/main.pdf"],
 }[command]
 if Path("broken").exists() and Path("broken").read_text() in options.get("--run", ""):

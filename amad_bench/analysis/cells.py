@@ -23,15 +23,18 @@ CELL = [
     "inputs",
     "teacher_heads",
     "student_heads",
+    "student_shape",
     "fix",
     "teacher_pretraining",
     "pretraining",
+    "init",
 ]
-_OF_STUDENT = ("examples", "student_heads", "teacher_pretraining")
+_OF_STUDENT = ("examples", "student_heads", "student_shape", "teacher_pretraining", "init")
 _OF_TEACHER = [axis for axis in CELL if axis not in _OF_STUDENT]
 DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
 EXTRA_METRICS_TASK = "captioning"  # whose runs have METEOR and SPICE when these are asked for
 UNKNOWN = "unknown"  # stands there as long as no run has read its data
+CE = "ce"  # training on the labels alone, without a teacher
 TEACHER = "teacher"  # stands in the column `loss` for the teacher's rows
 
 

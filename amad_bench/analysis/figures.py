@@ -5,27 +5,22 @@ Drawn from the results table only. Colours and markers go with the loss, in all 
 
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from amad_bench.analysis.axes import RANDOM
 from amad_bench.analysis.cells import CELL, TEACHER, grouped, seen_images
-from amad_bench.analysis.drawing import STYLE, write_figure
+from amad_bench.analysis.drawing import GREY, STYLE, Look, dashed, finish, grid, looks, wrapped, write_figure
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 
 HEADS = ["teacher_heads", "student_heads"]
-MARKERS = "osD^vPXp<>*h"
-GREY = "0.35"
-WIDTH = 3.6  # inches of a panel: two of them fill a page's width, three are needed only for large sweeps
-Look = tuple[tuple[float, float, float], str]  # colour, marker
 
 
 def figures(results: pd.DataFrame, folder: Path) -> list[Path]:
@@ -34,53 +29,45 @@ def figures(results: pd.DataFrame, folder: Path) -> list[Path]:
     Losses without a score are left out, and so are panels without any.
     """
     drawn: Any = results[results["primary"] & results["mean"].notna()]
-    looks = _looks([loss for loss in dict.fromkeys(drawn["loss"]) if loss != TEACHER])
+    look = looks([loss for loss in dict.fromkeys(drawn["loss"]) if loss != TEACHER])
     with matplotlib.rc_context(STYLE):
         return [
-            *write_figure(_losses_figure(drawn, looks), folder / "losses"),
-            *write_figure(_head_gap_figure(drawn, looks), folder / "head_gap"),
+            *write_figure(_losses_figure(drawn, look), folder / "losses"),
+            *write_figure(_head_gap_figure(drawn, look), folder / "head_gap"),
         ]
 
 
-def _looks(losses: list[str]) -> dict[str, Look]:
-    colours = sns.color_palette("colorblind", n_colors=10)
-    return {
-        loss: (colours[number % len(colours)], MARKERS[number % len(MARKERS)])
-        for number, loss in enumerate(losses)
-    }
-
-
-def _losses_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+def _losses_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
     """A panel per cell: a row per loss, dashed lines for the teacher and the plain student."""
     panels = grouped(drawn, CELL)
     most = max((len(rows) for _, rows in panels), default=1)
-    figure, axes = _grid(len(panels), height=1.4 + 0.22 * most)
+    figure, axes = grid(len(panels), height=1.4 + 0.22 * most)
     for (cell, rows), ax in zip(panels, axes, strict=True):
         by_loss = rows.set_index("loss")
-        losses = [loss for loss in looks if loss in by_loss.index]
+        losses = [loss for loss in look if loss in by_loss.index]
         for name, dashes in ((TEACHER, (6, 2)), ("ce", (2, 2))):
             if name in by_loss.index:
                 ax.axvline(by_loss.at[name, "mean"], color=GREY, linewidth=1, dashes=dashes, zorder=1)
         for position, loss in enumerate(losses):
             row = by_loss.loc[loss]
-            _point(ax, row, looks[loss], x=row["mean"], y=position, horizontal=True)
+            _point(ax, row, look[loss], x=row["mean"], y=position, horizontal=True)
         ax.set_yticks(range(len(losses)), losses)
         ax.set_ylim(len(losses) - 0.4, -0.6)  # the first loss on top
         ax.set_xlim(*_limits(rows))
         ax.grid(axis="y", visible=False)
         ax.set_xlabel(_axis_label(rows["metric"].iloc[0]))
         ax.set_title(_title(rows, f"{_gap(cell)} heads"))
-    lines = [_dashed("teacher", (6, 2)), _dashed("ce (no distillation)", (2, 2)), _interval()]
-    return _finish(figure, lines)
+    lines = [dashed("teacher", (6, 2)), dashed("ce (no distillation)", (2, 2)), _interval()]
+    return finish(figure, lines)
 
 
-def _head_gap_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+def _head_gap_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
     """A panel per cell without its head counts: these are on the x axis, the smallest gap first."""
     panels = grouped(drawn, [axis for axis in CELL if axis not in HEADS])
-    figure, axes = _grid(len(panels), height=2.9)
+    figure, axes = grid(len(panels), height=2.9)
     for (_, rows), ax in zip(panels, axes, strict=True):
         gaps = sorted(set(zip(rows["teacher_heads"], rows["student_heads"], strict=True)), key=_gap_order)
-        losses = [loss for loss in looks if loss in set(rows["loss"])]
+        losses = [loss for loss in look if loss in set(rows["loss"])]
         offsets = (np.arange(len(losses)) - (len(losses) - 1) / 2) * 0.7 / max(len(losses), 1)
         by_gap = rows.set_index([*HEADS, "loss"])
         for position, gap in enumerate(gaps):
@@ -95,12 +82,12 @@ def _head_gap_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             ax.plot(
                 [place + offset for place in there],
                 [row["mean"] for row in found],
-                color=looks[loss][0],
+                color=look[loss][0],
                 linewidth=0.7,
                 alpha=0.5,
             )
             for place, row in zip(there, found, strict=True):
-                _point(ax, row, looks[loss], x=place + offset, y=row["mean"], horizontal=False)
+                _point(ax, row, look[loss], x=place + offset, y=row["mean"], horizontal=False)
         ax.set_xticks(range(len(gaps)), [f"{teacher} → {student}" for teacher, student in gaps])
         ax.set_xlim(-0.6, len(gaps) - 0.4)
         ax.set_ylim(*_limits(rows))
@@ -110,26 +97,9 @@ def _head_gap_figure(drawn: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         ax.set_title(_title(rows))
     marks = [
         Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.2, label=loss)
-        for loss, (colour, marker) in looks.items()
+        for loss, (colour, marker) in look.items()
     ]
-    return _finish(figure, [*marks, _dashed("teacher", (6, 2))])
-
-
-def _grid(panels: int, height: float) -> tuple[Figure, list[Axes]]:
-    columns = max(1, min(2 if panels <= 8 else 3, panels))
-    lines = max(1, -(-panels // columns))
-    figure = Figure(figsize=(WIDTH * columns, height * lines + 0.5), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for empty in grid.flat[panels:]:
-        empty.remove()
-    return figure, list(grid.flat[:panels])
-
-
-def _finish(figure: Figure, handles: list[Line2D]) -> Figure:
-    sns.despine(fig=figure)
-    columns = max(1, int(figure.get_figwidth() // 2.3))  # inches that the longest entry needs
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-    return figure
+    return finish(figure, [*marks, dashed("teacher", (6, 2))])
 
 
 def _point(ax: Axes, row: pd.Series, look: Look, x: float, y: float, horizontal: bool) -> None:
@@ -138,10 +108,6 @@ def _point(ax: Axes, row: pd.Series, look: Look, x: float, y: float, horizontal:
         span = [row["ci_low"], row["ci_high"]]
         ax.plot(*((span, [y, y]) if horizontal else ([x, x], span)), color=colour, linewidth=1.2, zorder=2)
     ax.plot([x], [y], color=colour, marker=marker, markersize=5, linestyle="none", zorder=3)
-
-
-def _dashed(label: str, dashes: tuple[int, int]) -> Line2D:
-    return Line2D([], [], color=GREY, linewidth=1, dashes=dashes, label=label)
 
 
 def _interval() -> Line2D:
@@ -186,9 +152,11 @@ def _title(rows: pd.DataFrame, *heads: str) -> str:
     )
     pretraining = (cell["teacher_pretraining"], cell["pretraining"])
     conditions = [] if pretraining == ("none", "none") else ["pre-training " + " → ".join(pretraining)]
+    conditions += [] if cell["init"] == RANDOM else [f"weights cut: {cell['init']}"]
     conditions += [f"{cell['examples']} training examples", cell["limit"]]
-    lines = [", ".join((*labels, *heads)), "; ".join(conditions), seen_images(cell)]
+    labels = (*labels, *heads, f"student {cell['student_shape']}")
+    lines = [", ".join(labels), "; ".join(conditions), seen_images(cell)]
     if cell["image_overlap"] != NO_OVERLAP:
         lines.append(f"images in two splits: {cell['image_overlap']}")
     lines += [text for text in dict.fromkeys(rows["warning"]) if text]
-    return "\n".join(fill(line, width=46) for line in lines)  # as many letters as a panel is wide
+    return wrapped(lines)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import typst
 
+from amad_bench.analysis.axes import RANDOM
 from amad_bench.analysis.cells import TEACHER, UNKNOWN
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
@@ -20,11 +21,14 @@ INPUTS = (
     "tables/runs.parquet",
     "tables/results.csv",
     "tables/comparisons.csv",
+    "tables/steps_to_score.csv",
     "tables/failures.csv",
     "tables/failures.parquet",
     "figures/losses.png",
     "figures/head_gap.png",
+    "figures/learning_curves.png",
 )
+TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in catalogue.TASKS.items()}
 
 
 def paper(
@@ -56,22 +60,18 @@ def paper(
 def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     """What the text says in numbers and names."""
     students = runs[runs["kind"] == "student"]
+    records = (("family", catalogue.FAMILIES), ("dataset", catalogue.DATASETS), ("metric", catalogue.METRICS))
+    labels = {axis: {name: record.label for name, record in known.items()} for axis, known in records}
     return {
-        "labels": {
-            axis: {name: record.label for name, record in records.items()}
-            for axis, records in (
-                ("family", catalogue.FAMILIES),
-                ("task", catalogue.TASKS),
-                ("dataset", catalogue.DATASETS),
-                ("metric", catalogue.METRICS),
-            )
-        },
+        "labels": labels | {"task": TASKS},
         "level": f"{100 * (1 - ALPHA):g}",
         "teacher": TEACHER,
         "unknown": UNKNOWN,
+        "own-shape": RANDOM,  # of the column `init`: no weights, or weights of the model's own shape
         "losses": list(dict.fromkeys(students["loss"])),
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),
+        "pretrainings": len(runs[runs["kind"] == "pretrain"]),
         "replicates": len(set(students["replicate"])),
         "planned": len(runs),
         "failed": len(runs[runs["status"] != "done"]),
@@ -86,8 +86,11 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
 
 def _signatures(runs: pd.DataFrame) -> list[str]:
     """How sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
+    scored = runs[runs["kind"] != "pretrain"]
     found = set()
-    for task, dataset, signatures in zip(runs["task"], runs["dataset"], runs["signatures"], strict=True):
+    for task, dataset, signatures in zip(
+        scored["task"], scored["dataset"], scored["signatures"], strict=True
+    ):
         metric = catalogue.primary_metric(task, dataset)
         if signature := json.loads(signatures).get(metric):
             found.add(f"{metric}|{signature}")
@@ -100,10 +103,7 @@ def _overlaps(runs: pd.DataFrame) -> list[dict[str, str]]:
     for task, dataset, overlap in zip(runs["task"], runs["dataset"], runs["image_overlap"], strict=True):
         pairs = overlap.split("; ") if isinstance(overlap, str) and overlap != NO_OVERLAP else []
         for splits, count in (pair.rsplit(" ", 1) for pair in pairs):
-            labels = {
-                "dataset": catalogue.DATASETS[dataset].label,
-                "task": catalogue.TASKS[task].label,
-            }
+            labels = {"dataset": catalogue.DATASETS[dataset].label, "task": TASKS[task]}
             found[dataset, task, splits, count] = labels | {"splits": splits, "images": f"{int(count):,}"}
     return [found[key] for key in sorted(found)]
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.cells import CELL, DATA, TEACHER, Cell, ScoreBook, ScoreMatrix, cells
+from amad_bench.analysis.cells import CE, CELL, DATA, TEACHER, Cell, ScoreBook, ScoreMatrix, cells
 from amad_bench.analysis.comparisons import (
     NAN,
     Comparison,
@@ -25,7 +25,6 @@ from amad_bench.analysis.comparisons import (
 from amad_bench.plan import catalogue
 from amad_bench.scoring.corpus import warning
 
-CE = "ce"
 AMAD = "amad"
 MIN_FOUR_GRAMS = 20  # matches, below which BLEU's logarithm makes a comparison meaningless
 

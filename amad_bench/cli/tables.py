@@ -22,6 +22,7 @@ def collect(options: argparse.Namespace) -> None:
     _forget_older_tables()
     for name in ("runs", "scores", "examples", "failures"):
         write_table(getattr(tables, name), tables_dir() / name)
+    write_table(tables.curves, tables_dir() / "learning_curves")
     stamp = {"name": plan.name, "hash": plan.hash}
     write_json_atomic(_collected_plan(), stamp | plan.as_dict())  # last: now the tables are this plan's
     failed = (tables.runs["status"] != "done").sum()
@@ -41,10 +42,10 @@ def _collected_plan() -> Path:
 def _forget_older_tables() -> None:
     """What was made from the tables that are replaced must not pass for made from the new ones."""
     _collected_plan().unlink(missing_ok=True)
-    for name in ("results", "headroom", "comparisons"):
+    for name in ("results", "headroom", "comparisons", "steps_to_score"):
         for suffix in ("parquet", "csv"):
             (tables_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
-    for name in ("losses", "head_gap"):
+    for name in ("losses", "head_gap", "learning_curves"):
         for suffix in ("pdf", "png"):
             (figures_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
 
@@ -61,6 +62,7 @@ def _refuse_other_tables(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.learning_curves import steps_to_score
     from amad_bench.analysis.results import results_table
     from amad_bench.analysis.tables import comparisons_table, headroom_table
     from amad_bench.runtime.files import write_table
@@ -71,8 +73,11 @@ def compare(options: argparse.Namespace) -> None:
     write_table(results, tables_dir() / "results")
     write_table(headroom_table(runs, scores), tables_dir() / "headroom")
     write_table(comparisons_table(runs, scores), tables_dir() / "comparisons")
-    axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads", "loss", "metric"]
-    shown = results.loc[results["primary"], [*axes, "mean", "ci_low", "ci_high"]]
+    write_table(steps_to_score(runs, _table("learning_curves")), tables_dir() / "steps_to_score")
+    axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
+    further = ["student_shape", "teacher_pretraining", "pretraining", "init"]
+    axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide
+    shown = results.loc[results["primary"], [*axes, "loss", "metric", "mean", "ci_low", "ci_high"]]
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
 
 
@@ -84,10 +89,13 @@ def figures(options: argparse.Namespace) -> None:
         for path in draw_alignments(run_dir(run.id), figures_dir()):
             print(path)
         return
+    from amad_bench.analysis.curves_figure import draw_learning_curves
     from amad_bench.analysis.figures import figures as draw
 
     _refuse_other_tables(options)
-    for path in draw(_table("results"), figures_dir()):
+    paths = draw(_table("results"), figures_dir())
+    paths += draw_learning_curves(_table("runs"), _table("learning_curves"), figures_dir())
+    for path in paths:
         print(path)
 
 
@@ -105,7 +113,7 @@ def _table(name: str) -> "pd.DataFrame":
     try:
         return pd.read_parquet(path)
     except FileNotFoundError:
-        before = "collect" if name in ("runs", "scores", "examples") else "compare"
+        before = "collect" if name in ("runs", "scores", "examples", "learning_curves") else "compare"
         raise UserError(f"{path}: no such table; run `amad-bench {before}` first") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no readable parquet file ({error}); delete it and collect again") from None

@@ -55,7 +55,11 @@ def make_config(
     replicate: int = 0,
     heads=(8, 2),
     limit=None,
+    size: dict[str, int] | None = None,
+    pretraining: str = "none",
+    start: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
+    """size: what is other than usual in the model's shape."""
     is_teacher = label == "teacher"
     loss = "ce" if is_teacher else label
     return {
@@ -72,12 +76,13 @@ def make_config(
         },
         "inputs": INPUTS[family],
         "tokenizer": {"vocabulary": 400},
-        "model": {"layers": 2, "width": 48, "heads": heads[0] if is_teacher else heads[1], "head_size": 24},
+        "model": make_model(family, heads[0] if is_teacher else heads[1]) | (size or {}),
+        "start": start,
         "fix": "inner_width",
         "teacher": None
         if is_teacher
         else {"run_id": None if loss == "ce" else teacher_id, "heads": heads[0], "assistant": None},
-        "pretraining": "none",
+        "pretraining": pretraining,
         "teacher_pretraining": None if is_teacher else "none",
         "loss": {
             "name": "amad" if loss.startswith("amad") else loss,
@@ -95,6 +100,21 @@ def make_config(
         "seeds": {"init": replicate},
         "versions": {"dataset:scenes": 1, f"family:{family}": 1, f"loss:{loss}": 1, "training": 1},
     }
+
+
+def make_model(family: str, heads: int) -> dict[str, Any]:
+    regions = {"order_embedding": False, "box_area": "true"} if family == "vlt5" else {}
+    sizes = {"layers": 2, "width": 48, "feed_forward": 192, "dropout": 0.0}
+    return {**sizes, "heads": heads, "head_size": 48 // heads, **regions}
+
+
+def make_pretrain(family: str = "vlt5", condition: str = "vl", heads: int = 2) -> Run:
+    """The run of kind `pretrain` from which models with so many heads start."""
+    config = make_config(family, "pretraining", "ce", teacher_id=None, heads=(heads, heads))
+    config |= {"kind": "pretrain", "teacher": None, "teacher_pretraining": None, "decoding": None}
+    config |= {"pretraining": condition, "controls": False}
+    config["loss"] |= {"label": "pretrain", "weights": {}}
+    return Run(f"{family}-pretraining-h{heads}-{condition}-s00", "pretrain", config)
 
 
 def make_plan(
@@ -193,6 +213,15 @@ def make_predictions(run: Run, scores: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def write_steps(folder: Path, validated: dict[int, float]) -> None:
+    """A step log: the share of right validation tokens by step, each after a line about the training."""
+    rows = []
+    for step, accuracy in validated.items():
+        rows.append({"step": step, "loss": 2.0, "alignment": {"encoder.self/1": {"entropy": 0.6}}})
+        rows.append({"step": step, "validation_token_accuracy": accuracy, "validation_loss": 1 - accuracy})
+    (folder / "steps.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def write_run(
     results: Path,
     run: Run,
@@ -221,13 +250,16 @@ def write_run(
         "peak_memory_mib": 700.0,
         "parameters": 150000,
         "extra_params": 0,
+        "flops_per_example": 2_000_000_000_000,
+        "head_map": {},
         "steps": 1000,
         "best_step": 800,
         "data": DATA | (data or {}),
         "log_tail": [] if status == "done" else ["line one", "line two"],
     }
     (folder / "status.json").write_text(json.dumps(facts))
-    if status in USABLE:
+    write_steps(folder, {500: 0.5, 1000: 0.6})
+    if status in USABLE and run.kind != "pretrain":
         scores = make_scores(run)
         scores.to_parquet(folder / "scores.parquet", index=False)
         lines = [json.dumps(row) for row in make_predictions(run, scores)]
@@ -237,8 +269,16 @@ def write_run(
 
 @pytest.fixture
 def fake() -> SimpleNamespace:
-    """plan(...), config(...), scores(run) and write(results, run, ...), to build a results folder from."""
-    return SimpleNamespace(plan=make_plan, config=make_config, scores=make_scores, write=write_run)
+    """plan(...), pretrain(...), config(...), scores(run), write(results, run, ...) and steps(folder, ...), to
+    build a results folder from."""
+    return SimpleNamespace(
+        plan=make_plan,
+        pretrain=make_pretrain,
+        config=make_config,
+        scores=make_scores,
+        write=write_run,
+        steps=write_steps,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,56 @@ def test_each_cell_has_its_students_and_its_teacher(fake, tmp_path):
         assert list(cell.by_loss()) == ["teacher", "ce"]
 
 
+def sized(config, **size):
+    """Another size, with the heads' size that `fix: inner_width` gives."""
+    model = config["model"] | size
+    return config | {"model": model | {"head_size": model["width"] // model["heads"]}}
+
+
+def test_students_of_other_sizes_and_initial_weights_are_cells_of_their_own(fake, tmp_path):
+    teacher, *students = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1).runs
+    cut = {"init": "inherit", "inherit_heads": "first", "weights": ["models/t5"], "hash": "0123456789"}
+    kinds = {
+        "usual": lambda config: config,
+        "deeper": lambda config: sized(config, layers=3),
+        "wider": lambda config: sized(config, width=96, feed_forward=384),
+        "other feed-forward": lambda config: sized(config, feed_forward=100),
+        "text": lambda config: config | {"pretraining": "text", "start": cut | {"init": "random"}},
+        "cut": lambda config: config | {"pretraining": "text", "start": cut},
+        "remapped": lambda config: config | {"pretraining": "text", "start": cut | {"init": "remap"}},
+    }
+    runs = [
+        replace(run, id=f"{name}, {run.id}", config=change(run.config))
+        for name, change in kinds.items()
+        for run in students
+    ]
+    found = cells(collect(Plan([fake.pretrain(), teacher, *runs]), tmp_path).runs)
+    axes = ("student_shape", "pretraining", "init")
+    assert [tuple(cell.axes[axis] for axis in axes) for cell in found] == [
+        ("2x48", "none", "random"),
+        ("3x48", "none", "random"),
+        ("2x96", "none", "random"),
+        ("2x48, feed-forward 100", "none", "random"),
+        ("2x48", "text", "random"),
+        ("2x48", "text", "inherit first"),
+        ("2x48", "text", "remap"),
+    ]
+    for name, cell in zip(kinds, found, strict=True):
+        assert cell.run_ids == [teacher.id, *(f"{name}, {run.id}" for run in students)]
+
+
+def test_head_sizes_tell_cells_apart_where_they_are_free(fake, tmp_path):
+    teacher, student = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs
+    sizes = [
+        replace(student, id=str(size), config=student.config | {"model": student.config["model"] | size})
+        for size in ({"head_size": 24}, {"head_size": 12})
+    ]
+    for run in (teacher, *sizes):
+        run.config["fix"] = "head_size"
+    found = cells(collect(Plan([teacher, *sizes]), tmp_path).runs)
+    assert [cell.axes["student_shape"] for cell in found] == ["2x48, head size 24", "2x48, head size 12"]
+
+
 def page(run_id, examples, metric="exact_match"):
     values = np.arange(len(examples), dtype=float)
     return pd.DataFrame(

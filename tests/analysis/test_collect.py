@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amad_bench.analysis.collect import collect, describe_inputs, describe_limit
+from amad_bench.analysis.collect import collect
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
@@ -44,7 +44,18 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "inputs": "regions: boxes file, crop 8, max regions 8",
         "teacher_heads": 8,
         "student_heads": 2,
+        "student_shape": "2x48",
         "fix": "inner_width",
+        "heads": 2,
+        "layers": 2,
+        "width": 48,
+        "feed_forward": 192,
+        "head_size": 24,
+        "shape": "2x48",
+        "init": "random",
+        "start": "random",
+        "head_map": "{}",
+        "flops_per_example": 2_000_000_000_000,
         "teacher_pretraining": "none",
         "pretraining": "none",
         "loss": "amad_kl",
@@ -61,6 +72,8 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
     teacher = tables.runs.set_index("run_id").loc["vlt5-vqa-h8-teacher"]
     assert teacher["teacher_heads"] == 8
     assert pd.isna(teacher["student_heads"])
+    assert pd.isna(teacher["student_shape"])
+    assert (teacher["heads"], teacher["shape"]) == (8, "2x48")
     assert pd.isna(teacher["teacher_id"])
 
 
@@ -80,6 +93,101 @@ def test_what_a_run_did_not_write_about_its_data_is_unknown(fake, tmp_path, with
     columns = ["features", "image_overlap", "tokenizer_sha256", "split_examples"]
     columns += ["with_image", "left_out", "answers"]
     assert all(pd.isna(row[column]) for column in columns)
+
+
+def test_a_run_that_failed_before_it_had_a_model_has_no_head_map_and_no_cost(fake, tmp_path):
+    run = fake.plan(cells=VQA).runs[0]
+    path = fake.write(tmp_path, run, status="pretraining_failed", reason="diverged") / "status.json"
+    status = json.loads(path.read_text())
+    del status["head_map"], status["flops_per_example"]
+    path.write_text(json.dumps(status))
+    tables = collect(Plan([run]), tmp_path)
+    (row,) = tables.runs.to_dict("records")
+    assert pd.isna(row["head_map"])
+    assert pd.isna(row["flops_per_example"])
+    assert tables.failures[["status", "reason"]].to_numpy().tolist() == [["pretraining_failed", "diverged"]]
+
+
+def test_head_maps_and_starts_are_columns(fake, tmp_path):
+    first = fake.pretrain(heads=8)
+    start = {"init": "inherit", "inherit_heads": "first", "run_id": first.id}
+    run = fake.plan(cells=VQA, losses=("ce",), seeds=1).runs[1]
+    run.config.update(start=start, pretraining="vl")
+    fake.write(tmp_path, first)
+    path = fake.write(tmp_path, run) / "status.json"
+    heads = {"encoder.self": [[0], [1]]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"head_map": heads}))
+    runs = collect(Plan([first, run]), tmp_path).runs
+    assert runs["head_map"].tolist() == ["{}", '{"encoder.self": [[0], [1]]}']
+    assert runs["start"].tolist() == ["random", f"pretrain run {first.id}"]
+    assert runs["init"].tolist() == ["random", "inherit first"]
+
+
+@pytest.mark.parametrize("status", ["done", "diverged", None])
+def test_a_pre_training_is_a_row_without_scores(fake, tmp_path, status):
+    plan = fake.plan(cells=VQA, losses=("ce",), seeds=1)
+    first = fake.pretrain()
+    for run in plan.runs:
+        fake.write(tmp_path, run)
+    if status:
+        fake.write(tmp_path, first, status=status, reason="loss is NaN")
+    tables = collect(Plan([first, *plan.runs]), tmp_path)
+    row = tables.runs.iloc[0]
+    assert (row["kind"], row["task"], row["dataset"]) == ("pretrain", "pretraining", "scenes")
+    assert row["status"] == (status or "not_run")
+    assert first.id not in set(tables.scores["run_id"]) | set(tables.curves["run_id"])
+    failed = [] if status == "done" else [[first.id, "pretrain", "pretraining", status or "not_run"]]
+    assert tables.failures[["run_id", "kind", "task", "status"]].to_numpy().tolist() == failed
+
+
+def test_curves_hold_every_validation_of_the_runs_that_ended(fake, tmp_path):
+    never, *runs = fake.plan(cells=VQA, losses=("ce",), seeds=3).runs[::-1]
+    unfinished, diverged, teacher = runs
+    for run in runs:
+        fake.write(tmp_path, run, status="diverged" if run is diverged else "done")
+    (tmp_path / "runs" / unfinished.id / "status.json").unlink()
+    fake.steps(tmp_path / "runs" / diverged.id, {10: 0.25})
+    fake.steps(tmp_path / "runs" / teacher.id, {10: 0.5, 20: 0.75})
+    curves = collect(Plan([teacher, diverged, unfinished, never]), tmp_path).curves
+    assert curves.columns.tolist() == [
+        *("run_id", "kind", "family", "task", "dataset", "heads", "loss", "pretraining", "replicate", "step"),
+        *("validation_token_accuracy", "validation_loss"),
+    ]
+    of_teacher = [teacher.id, "teacher", "vlt5", "vqa", "scenes", 8, "ce", "none", 0]
+    of_student = [diverged.id, "student", "vlt5", "vqa", "scenes", 2, "ce", "none", 0]
+    assert curves.to_numpy().tolist() == [
+        [*of_teacher, 10, 0.5, 0.5],
+        [*of_teacher, 20, 0.75, 0.25],
+        [*of_student, 10, 0.25, 0.75],
+    ]
+
+
+def test_a_run_that_ended_before_its_first_step_has_no_curve(fake, tmp_path):
+    run = fake.plan(cells=VQA).runs[0]
+    (fake.write(tmp_path, run, status="out_of_memory") / "steps.jsonl").unlink()
+    curves = collect(Plan([run]), tmp_path).curves
+    assert curves.empty
+    write_table(curves, tmp_path / "curves")
+    assert pd.read_parquet(tmp_path / "curves.parquet").dtypes.astype(str).to_dict() == (
+        curves.dtypes.astype(str).to_dict()
+    )
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (None, "the run is done but its step log is missing"),
+        ('{"step": 1}\n{"step": 2, "validation_token_accuracy": 0.', "line 2: step, validation_token"),
+        ('{"step": 2, "validation_token_accuracy": null, "validation_loss": 1}', "line 1: step, validation"),
+        ('{"validation_token_accuracy": 0.5, "validation_loss": 1}', "line 1: step, validation_token"),
+    ],
+)
+def test_a_damaged_step_log_names_the_file(fake, tmp_path, log, said):
+    run = fake.plan(cells=VQA).runs[0]
+    path = fake.write(tmp_path, run) / "steps.jsonl"
+    path.unlink() if log is None else path.write_text(log)
+    with pytest.raises(UserError, match=rf"steps\.jsonl: {said}.*; delete the run's folder"):
+        collect(Plan([run]), tmp_path)
 
 
 def test_a_tokenizer_from_elsewhere_has_no_vocabulary_of_ours(fake, tmp_path):
@@ -237,22 +345,6 @@ def test_damaged_scores_name_the_file(fake, tmp_path, damage):
         scores.drop(columns="cluster_id").to_parquet(path)
     with pytest.raises(UserError, match=r"scores\.parquet.*delete"):
         collect(Plan([run]), tmp_path)
-
-
-def test_descriptions():
-    limit, part = {"train": 20, "validation": 2, "test": 3}, {"subset": True}
-    limited = "limited to train 20, validation 2, test 3"
-    for options, given, expected in (
-        ({"seed": 0}, None, "no data limit"),
-        ({"seed": 0}, limit, limited),
-        ({"subset": False}, None, "no data limit"),
-        (part, None, "a part of the official files"),
-        (part, limit, f"a part of the official files; {limited}"),
-    ):
-        assert describe_limit({"options": options, "limit": given}) == expected
-    assert describe_inputs({"kind": "pixels", "size": 48, "patch": 8}) == "pixels: size 48, patch 8"
-    extracted = {"kind": "extracted", "model": "models/vit-base", "rows": 6, "hash": "0123456789ab"}
-    assert describe_inputs(extracted) == "extracted: model vit-base, rows 6, hash 01234567"
 
 
 def test_values_survive_the_way_through_the_files(fake, tmp_path):

@@ -2,11 +2,13 @@
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.figures import STYLE, _head_gap_figure, _looks, _losses_figure, figures
+from amad_bench.analysis.drawing import STYLE, looks
+from amad_bench.analysis.figures import _head_gap_figure, _losses_figure, figures
 from amad_bench.analysis.results import results_table
 
 LOSSES = ["ce", "logit_kd", "one_to_one", "student_mean", "amad_kl"]
@@ -44,14 +46,14 @@ def test_four_files_with_equal_bytes(results, tmp_path):
 
 def test_losses_figure(drawn):
     with matplotlib.rc_context(STYLE):
-        figure = _losses_figure(drawn, _looks(LOSSES))
+        figure = _losses_figure(drawn, looks(LOSSES))
     assert len(figure.axes) == 5
     vqa, captioning = figure.axes[:2]
     assert [tick.get_text() for tick in vqa.get_yticklabels()] == LOSSES
     assert vqa.get_xlabel() == "VQA accuracy (points, 0–100)"
     assert captioning.get_xlabel() == "CIDEr (points, ×100)"
     assert vqa.get_title().splitlines()[:2] == [
-        "VL-T5, VQA, Scenes, 8 → 2 heads",
+        "VL-T5, VQA, Scenes, 8 → 2 heads, student 2x48",
         "6000 training examples; no data limit",
     ]
     expected = drawn.query("family == 'vlt5' and task == 'vqa'").set_index("loss")["mean"]
@@ -61,7 +63,7 @@ def test_losses_figure(drawn):
 
 def test_head_gap_figure_with_one_gap(drawn):
     with matplotlib.rc_context(STYLE):
-        figure = _head_gap_figure(drawn, _looks(LOSSES))
+        figure = _head_gap_figure(drawn, looks(LOSSES))
     ax = figure.axes[0]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["8 → 2"]
     assert ax.get_xlabel() == "Heads (teacher → student)"
@@ -75,10 +77,25 @@ def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
     tables = collect(plan, tmp_path)
     results = results_table(tables.runs, tables.scores, tables.examples)
     with matplotlib.rc_context(STYLE):
-        figure = _head_gap_figure(results[results["primary"]], _looks(["ce", "amad_kl"]))
+        figure = _head_gap_figure(results[results["primary"]], looks(["ce", "amad_kl"]))
     (ax,) = figure.axes
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2 → 2", "8 → 4", "8 → 2"]
     assert len(marks(ax)) == 6
+
+
+def test_students_of_other_shapes_and_initial_weights_have_panels_of_their_own(drawn):
+    plain = drawn.query("family == 'vlt5' and task == 'vqa'")
+    sizes = [plain.assign(student_shape=shape) for shape in ("2x48", "6x512")]
+    sizes.append(plain.assign(pretraining="vl", init="inherit first"))
+    for draw, heads in ((_losses_figure, ", 8 → 2 heads"), (_head_gap_figure, "")):
+        with matplotlib.rc_context(STYLE):
+            titles = [ax.get_title().splitlines() for ax in draw(pd.concat(sizes), looks(LOSSES)).axes]
+        assert [title[0] for title in titles] == [
+            f"VL-T5, VQA, Scenes{heads}, student {shape}" for shape in ("2x48", "6x512", "2x48")
+        ]
+        assert " ".join(titles[2][1:3]) == (
+            "pre-training none → vl; weights cut: inherit first; 6000 training examples; no data limit"
+        )
 
 
 def test_losses_without_a_score_are_absent(fake, tmp_path):
@@ -88,7 +105,7 @@ def test_losses_without_a_score_are_absent(fake, tmp_path):
     tables = collect(plan, tmp_path)
     results = results_table(tables.runs, tables.scores, tables.examples)
     with matplotlib.rc_context(STYLE):
-        figure = _losses_figure(results[results["primary"] & results["mean"].notna()], _looks(LOSSES))
+        figure = _losses_figure(results[results["primary"] & results["mean"].notna()], looks(LOSSES))
     (ax,) = figure.axes
     assert [tick.get_text() for tick in ax.get_yticklabels()] == [
         loss for loss in LOSSES if loss != "student_mean"
@@ -102,9 +119,9 @@ def test_what_was_seen_and_shared_images_and_warnings_are_in_the_title(drawn):
     plain = drawn.query("family == 'vlt5' and task == 'vqa'")
     for draw in (_losses_figure, _head_gap_figure):
         with matplotlib.rc_context(STYLE):
-            (flawed,) = draw(plain.assign(**flaws), _looks(LOSSES)).axes
-            (without,) = draw(plain, _looks(LOSSES)).axes
-            (unknown,) = draw(plain.assign(features="unknown"), _looks(LOSSES)).axes
+            (flawed,) = draw(plain.assign(**flaws), looks(LOSSES)).axes
+            (without,) = draw(plain, looks(LOSSES)).axes
+            (unknown,) = draw(plain.assign(features="unknown"), looks(LOSSES)).axes
         assert flawed.get_title().splitlines()[2:] == [
             "36 regions",
             "images in two splits: train/test 1409",
@@ -117,7 +134,7 @@ def test_what_was_seen_and_shared_images_and_warnings_are_in_the_title(drawn):
 def test_titles_and_labels_do_not_run_into_each_other(drawn):
     for draw in (_losses_figure, _head_gap_figure):
         with matplotlib.rc_context(STYLE):
-            figure = draw(drawn, _looks(LOSSES))
+            figure = draw(drawn, looks(LOSSES))
             figure.draw_without_rendering()
             boxes = [part.get_window_extent() for ax in figure.axes for part in (ax.title, ax.xaxis.label)]
         for number, box in enumerate(boxes):
@@ -132,6 +149,6 @@ def test_no_results_at_all_still_gives_files(fake, tmp_path):
     )
 
 
-def test_many_losses_have_distinct_looks():
-    looks = _looks([f"loss{number}" for number in range(20)])
-    assert len(set(looks.values())) == 20
+def test_many_losses_have_distinctlooks():
+    found = looks([f"loss{number}" for number in range(20)])
+    assert len(set(found.values())) == 20

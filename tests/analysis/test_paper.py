@@ -10,7 +10,9 @@ import pytest
 import typst
 
 from amad_bench.analysis.collect import collect
+from amad_bench.analysis.curves_figure import draw_learning_curves
 from amad_bench.analysis.figures import figures
+from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.paper import paper
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.tables import comparisons_table, headroom_table
@@ -28,9 +30,11 @@ def publish(plan, runs_folder, out):
         "results": results,
         "comparisons": comparisons_table(tables.runs, tables.scores),
         "headroom": headroom_table(tables.runs, tables.scores),
+        "steps_to_score": steps_to_score(tables.runs, tables.curves),
     }.items():
         write_table(frame, out / "tables" / name)
     figures(results, out / "figures")
+    draw_learning_curves(tables.runs, tables.curves, out / "figures")
     return results
 
 
@@ -154,6 +158,46 @@ def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source
         assert texts.count("none") == 1 + 4  # the other cell's images, and all pre-training
         assert texts.count("few") == 2
         assert texts.count(warned) == 1
+
+
+def test_learning_curves_and_steps_of_several_conditions(fake, tmp_path, source, asked):
+    first, plan = fake.pretrain("vlt5", "vl", heads=2), fake.plan(cells=(("vlt5", "vqa"),), seeds=1)
+    runs = [first, *plan.runs]
+    start = {"init": "inherit", "inherit_heads": "first", "run_id": first.id}
+    for run in fake.plan(cells=(("vlt5", "vqa"),), seeds=1, losses=("ce",)).runs[1:]:
+        run.config.update(pretraining="vl", start=start)
+        runs.append(type(run)(f"{run.id}-vl", run.kind, run.config, run.teacher_id))
+    for run in runs:
+        best = 0.4321 if run.config["start"] else 0.5678
+        overlap = {"train/test": 12} if run is first else {}
+        folder = fake.write(tmp_path, run, data={"image_overlap": overlap})
+        fake.steps(folder, {500: 0.1234, 1000: best})
+    publish(Plan(runs), tmp_path, tmp_path)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    facts = json.loads(asked["sys_inputs"]["facts"])
+    assert (facts["pretrainings"], facts["teachers"], facts["students"]) == (1, 1, 6)
+    assert [overlap["task"] for overlap in facts["overlaps"]] == ["Pre-training"]
+    asked.pop("format")
+    assert len(json.loads(typst.query(source, "<learning-curves>", **asked))) == 1
+    texts = [
+        item["text"]
+        for item in nested(json.loads(typst.query(source, "<steps>", **asked)))
+        if isinstance(item.get("text"), str)
+    ]
+    assert [text for text in texts if text[:2] == "0."] == ["0.568", "0.568", "0.432"]
+    assert [text for text in texts if text in ("1000", "–")] == ["–", "1000", "–"]  # not cut; never reached
+    assert {"none", "vl", "inherit first", "2 × 48"} <= set(texts)
+    assert "random" not in texts
+    found = json.loads(typst.query(source, "<results>", **asked))
+    assert sum(item.get("text") == "inherit first" for item in nested(found)) == 1
+
+
+def test_one_condition_has_no_section_about_pre_training(fake_results, tmp_path, source, asked):
+    publish(*fake_results, tmp_path)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    asked.pop("format")
+    assert "Pre-training" not in typst.query(source, "heading", **asked)
+    assert json.loads(typst.query(source, "<steps>", **asked)) == []
 
 
 def printed(numbers):

@@ -256,6 +256,33 @@ def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
     assert comparisons_table(tables.runs, tables.scores)["scope"].tolist() == ["teachers of this kind"]
 
 
+def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_path):
+    teacher, *students = fake.plan(cells=VQA, losses=("ce", "amad_kl")).runs
+    larger = [
+        replace(run, id=run.id.replace("h8to2", "large"), config=run.config | {"model": large})
+        for run in students
+        for large in (run.config["model"] | {"layers": 3},)
+    ]
+    runs = [fake.pretrain(), teacher, *students, *larger]
+    for run in runs:
+        fake.write(tmp_path, run)
+    tables = collect(Plan(runs), tmp_path)
+    compared = comparisons_table(tables.runs, tables.scores)
+    assert compared["student_shape"].tolist() == ["2x48", "3x48"]
+    assert compared["n_seeds"].tolist() == [2, 2]
+    for row, cell in zip(compared.to_dict("records"), (students, larger), strict=True):
+        means = {}
+        for loss in ("amad_kl", "-ce-"):
+            own = [values(tables, run.id, "vqa_accuracy")["value"] for run in cell if loss in run.id]
+            means[loss] = 100 * np.mean([scores.mean() for scores in own])
+        assert row["difference"] == pytest.approx(means["amad_kl"] - means["-ce-"])
+    rows = results_table(tables.runs, tables.scores, tables.examples).query("primary")
+    assert rows["student_shape"].tolist() == ["2x48"] * 3 + ["3x48"] * 3
+    assert rows["n_seeds"].tolist() == [1, 2, 2] * 2
+    headroom = headroom_table(tables.runs, tables.scores)
+    assert headroom[["student_shape", "init"]].to_numpy().tolist() == [["2x48", "random"], ["3x48", "random"]]
+
+
 @pytest.mark.parametrize("table", [headroom_table, comparisons_table])
 def test_tables_read_from_files_give_the_same(tables, tmp_path, table):
     write_table(tables.runs, tmp_path / "runs")

@@ -1,0 +1,144 @@
+"""What a run's config says about it: columns of the table `runs`, with phrases for what people compare."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amad_bench.data.overlap import describe_overlap
+from amad_bench.plan.run import Run
+
+SHORT_HASH = 8  # digits of a hash that tables show
+RANDOM = "random"
+SIZES = ("heads", "layers", "width", "feed_forward", "head_size")  # of the run's own model
+DATA_FACTS = (  # of status.json["data"]
+    "features",
+    "image_overlap",
+    "tokenizer_sha256",
+    "split_examples",
+    "with_image",
+    "left_out",
+    "answers",
+)
+
+
+def run_axes(run: Run) -> dict[str, Any]:
+    """The columns that are known before a run starts.
+
+    A pre-training has no teacher_heads and no student_heads: it serves teachers and students.
+    """
+    config, model = run.config, run.config["model"]
+    is_student, taught = run.kind == "student", config["teacher"] or {}
+    shape = describe_shape(model, config["fix"])
+    return {
+        "run_id": run.id,
+        "kind": run.kind,
+        "teacher_id": run.teacher_id,
+        "family": config["family"],
+        "task": config["task"],
+        "dataset": config["dataset"]["name"],
+        "dataset_options": compact(config["dataset"]["options"]),
+        "limit": describe_limit(config["dataset"]),
+        "examples": str(config["training"]["examples"]),
+        "inputs": describe_inputs(config["inputs"]),
+        "vocabulary": config["tokenizer"].get("vocabulary"),  # None: the tokenizer was not trained here
+        "teacher_heads": model["heads"] if run.kind == "teacher" else taught.get("heads"),
+        "student_heads": model["heads"] if is_student else None,
+        "student_shape": shape if is_student else None,
+        "assistant": _assistant(taught.get("assistant")),
+        "fix": config["fix"],
+        **{size: model[size] for size in SIZES},
+        "shape": shape,
+        "teacher_pretraining": config["teacher_pretraining"],
+        "pretraining": config["pretraining"],
+        "init": describe_init(config["start"]),
+        "start": describe_start(config["start"]),
+        "loss": config["loss"]["label"],
+        "loss_name": config["loss"]["name"],
+        "loss_options": compact(config["loss"]["options"]),
+        "loss_weights": compact(config["loss"]["weights"]),
+        "logit_temperature": config["loss"]["logit_temperature"],
+        "sites": compact(config["loss"]["sites"]),
+        "layer_map": compact(config["loss"]["layer_map"]),
+        "replicate": config["replicate"],
+        "model": compact(model),
+        "training": compact(config["training"]),
+        "decoding": compact(config["decoding"]),
+        "seeds": compact(config["seeds"]),
+        "versions": compact(config["versions"]),
+        "data_hash": config["dataset"]["hash"],
+    }
+
+
+def data_facts(data: Mapping[str, Any]) -> dict[str, str | int | None]:
+    """The columns DATA_FACTS; None for what is not known."""
+    overlap, sha256 = data.get("image_overlap"), data.get("tokenizer_sha256")
+    counts = {"split_examples": "examples", "with_image": "with_image", "left_out": "left_out"}
+    return {
+        "features": data.get("features"),
+        "image_overlap": None if overlap is None else describe_overlap(overlap),
+        "tokenizer_sha256": None if sha256 is None else sha256[:SHORT_HASH],
+        **{column: compact(data[key]) if key in data else None for column, key in counts.items()},
+        "answers": data.get("answers"),
+    }
+
+
+def describe_shape(model: Mapping[str, Any], fix: str) -> str:
+    """Layers x width, e.g. "6x512". With the heads and `fix` beside it, it tells any two sizes apart.
+
+    The feed-forward size is named where it is not four times the width, the head size where it is what `fix`
+    keeps: else it is the width over the heads.
+    """
+    parts = [f"{model['layers']}x{model['width']}"]
+    if model["feed_forward"] != 4 * model["width"]:
+        parts.append(f"feed-forward {model['feed_forward']}")
+    if fix == "head_size":
+        parts.append(f"head size {model['head_size']}")
+    return ", ".join(parts)
+
+
+def describe_init(start: Mapping[str, Any] | None) -> str:
+    """How weights became the model's: "random" (none, or of its own shape), "inherit first", "remap"."""
+    if start is None:
+        return RANDOM
+    return f"inherit {start['inherit_heads']}" if start["init"] == "inherit" else start["init"]
+
+
+def describe_start(start: Mapping[str, Any] | None) -> str:
+    """What a model starts from: "random", "pretrain run <id>", or the weights' paths and a short hash."""
+    if start is None:
+        return RANDOM
+    if "run_id" in start:
+        return f"pretrain run {start['run_id']}"
+    return f"{', '.join(start['weights'])} ({start['hash'][:SHORT_HASH]})"
+
+
+def describe_limit(dataset: Mapping[str, Any]) -> str:
+    """How much of the data set exists for the runs; their training may use less (`examples`)."""
+    parts = ["a part of the official files"] if dataset["options"].get("subset") else []
+    if dataset["limit"] is not None:
+        counts = ", ".join(f"{split} {count}" for split, count in dataset["limit"].items())
+        parts.append(f"limited to {counts}")
+    return "; ".join(parts) or "no data limit"
+
+
+def describe_inputs(inputs: Mapping[str, Any]) -> str:
+    """What the config says that the model sees of an image, e.g. "pixels: size 48, patch 8".
+
+    Of a vision model's folder only the name is shown, and eight digits of its hash.
+    """
+    shown = {key: value for key, value in inputs.items() if key != "kind"}
+    if "model" in shown:
+        shown |= {"model": Path(shown["model"]).name, "hash": shown["hash"][:SHORT_HASH]}
+    details = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+    return f"{inputs['kind']}: {details}"
+
+
+def compact(value: Any) -> str:
+    """JSON in one line, keys sorted."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _assistant(assistant: Mapping[str, Any] | None) -> str | None:
+    """What stood between teacher and student, e.g. "amad_kl with 4 heads"."""
+    return f"{assistant['loss']} with {assistant['heads']} heads" if assistant else None

@@ -1,0 +1,135 @@
+"""Validation scores over training steps, and how soon each pre-training condition reaches a fixed one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from amad_bench.analysis.cells import CE
+from amad_bench.runtime.errors import USABLE, UserError
+from amad_bench.runtime.files import read_bytes
+
+SCORE = "validation_token_accuracy"
+LOSS = "validation_loss"
+Validation = tuple[int, float, float]  # step, SCORE, LOSS
+_OF_RUN = ["run_id", "kind", "family", "task", "dataset", "heads", "loss", "pretraining", "replicate"]
+GROUP = [  # runs alike in these differ in their pre-training condition and replicate only
+    "family",
+    "task",
+    "dataset",
+    "limit",
+    "examples",
+    "inputs",
+    "kind",
+    "teacher_heads",
+    "teacher_pretraining",
+    "heads",
+    "shape",
+    "fix",
+    "loss",
+]
+CONDITION = ["pretraining", "init"]
+
+
+def validations(run_folder: Path, required: bool) -> list[Validation]:
+    """The validations in a run's step log, in order; none where there is no log and none is required.
+
+    UserError for a log that is missing or damaged.
+    """
+    path, what_to_do = run_folder / "steps.jsonl", "delete the run's folder and run again"
+    if not path.exists():
+        if required:
+            raise UserError(f"{path}: the run is done but its step log is missing; {what_to_do}")
+        return []
+    found = []
+    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
+        if SCORE.encode() not in line:  # most lines are others, some of them long
+            continue
+        try:
+            row = json.loads(line)
+            found.append((int(row["step"]), float(row[SCORE]), float(row[LOSS])))
+        except (ValueError, KeyError, TypeError):
+            expected = f"step, {SCORE} and {LOSS} were expected"
+            raise UserError(f"{path}: line {number}: {expected}; {what_to_do}") from None
+    return found
+
+
+def learning_curves(runs: pd.DataFrame, found: Mapping[str, Sequence[Validation]]) -> pd.DataFrame:
+    """The table `learning_curves`: a row per validation, with what its run is; in the order of `runs`.
+
+    found: validations by run id.
+    """
+    rows = [(run_id, *validation) for run_id, own in found.items() for validation in own]
+    lines = pd.DataFrame(rows, columns=["run_id", "step", SCORE, LOSS])
+    lines = lines.astype({"run_id": runs["run_id"].dtype, "step": "int64", SCORE: "float64", LOSS: "float64"})
+    return runs[_OF_RUN].merge(lines, on="run_id", validate="one_to_many")
+
+
+def comparable(runs: pd.DataFrame) -> pd.DataFrame:
+    """The planned teachers and students that have others beside them with another pre-training condition.
+
+    Rows of `runs` with two more columns: numbers of their `group` (alike in GROUP) and of their `condition`
+    therein. Whoever learns without a teacher (`ce`) stands in one group, whatever the teacher's condition.
+    """
+    planned: Any = runs[runs["kind"] != "pretrain"]
+    alone = planned["loss_name"] == CE
+    planned = planned.assign(teacher_pretraining=planned["teacher_pretraining"].mask(alone))
+    planned = planned.drop_duplicates([*GROUP, *CONDITION, "replicate"])
+    conditions = planned.groupby(GROUP, dropna=False)["pretraining"].transform("nunique")
+    planned = planned[conditions > 1]
+    return planned.assign(
+        group=planned.groupby(GROUP, sort=False, dropna=False).ngroup(),
+        condition=planned.groupby([*GROUP, *CONDITION], sort=False, dropna=False).ngroup(),
+    )
+
+
+def mean_curves(compared: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """group, condition, pretraining, step; mean, low and high of SCORE over the finished replicates.
+
+    compared: of `comparable`. Steps at which not all of them were validated are left out.
+    """
+    finished: Any = compared[compared["status"].isin(USABLE)]
+    axes = ["group", "condition", "pretraining"]
+    lines: Any = finished[["run_id", *axes]].merge(curves[["run_id", "step", SCORE]], on="run_id")
+    points = lines.groupby([*axes, "step"])[SCORE].agg(mean="mean", low="min", high="max", runs="size")
+    points = points.reset_index()
+    replicates = finished["condition"].value_counts()
+    return points[points["runs"] == points["condition"].map(replicates)].drop(columns="runs")
+
+
+def fixed_scores(points: pd.DataFrame) -> dict[int, float]:
+    """By group: the best mean that runs without pre-training reach at any step. points: of `mean_curves`."""
+    without: Any = points[points["pretraining"] == "none"]
+    return without.groupby("group")["mean"].max().to_dict()
+
+
+def steps_to_score(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """One row per pre-training condition of each group of runs (GROUP) in which there are several.
+
+    fixed_score: the best SCORE that the group's runs without pre-training reach, on the mean over replicates.
+    first_step: the first step at which the condition's mean reaches it, empty when never. best_score,
+    best_step: the condition's own. Failed and missing runs are counted (n_failed) and left out of the means.
+    """
+    compared: Any = comparable(runs)
+    points: Any = mean_curves(compared, curves)
+    fixed = fixed_scores(points)
+    reaching = points[points["mean"] >= points["group"].map(fixed)]
+    best = points.sort_values(["mean", "step"], ascending=[False, True]).drop_duplicates("condition")
+    best = best.set_index("condition")
+    usable = compared["status"].isin(USABLE).groupby(compared["condition"])
+    table = compared.drop_duplicates("condition").sort_values(["group", "condition"])
+    condition = table["condition"]
+    table = table.assign(
+        n_runs=condition.map(usable.sum()),
+        n_failed=condition.map(usable.size() - usable.sum()),
+        fixed_score=table["group"].map(fixed),
+        first_step=condition.map(reaching.groupby("condition")["step"].min()),
+        best_score=condition.map(best["mean"]),
+        best_step=condition.map(best["step"]),
+    )
+    counts = dict.fromkeys(("n_runs", "n_failed", "first_step", "best_step"), "Int64")
+    scores = dict.fromkeys(("fixed_score", "best_score"), "float64")
+    measured = ["n_runs", "n_failed", "fixed_score", "first_step", "best_score", "best_step"]
+    return table[[*GROUP, *CONDITION, *measured]].astype(counts | scores).reset_index(drop=True)
