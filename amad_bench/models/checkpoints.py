@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -15,12 +14,9 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
 
 
-def save_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
-    """Writes each tensor once, tied ones too; equal weights give equal bytes.
-
-    `shape`: the canonical config's `model`. Raises ValueError when the model has another head count.
-    """
-    save_tensors(own_tensors(model), path, _partition(model, shape))
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Writes each tensor once, tied ones too; equal weights give equal bytes."""
+    save_tensors(own_tensors(model), path, head_partition(model))
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, heads: Mapping[str, int]) -> None:
@@ -54,12 +50,9 @@ def checkpoint_weights(path: Path) -> Weights:
     return Weights(tensors, heads, str(path))
 
 
-def load_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
-    """Loads strictly: a missing or unexpected key, or another head partition, is a UserError naming the file.
-
-    `shape`: as for `save_weights`.
-    """
-    weights, heads = checkpoint_weights(path), _partition(model, shape)
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Loads strictly; UserError naming the file: missing or unexpected keys, another head partition."""
+    weights, heads = checkpoint_weights(path), head_partition(model)
     if weights.heads != heads:
         raise UserError(
             f"{path}: weights of a model with {_counts(weights.heads)} heads cannot be read with "
@@ -74,13 +67,6 @@ def load_weights(model: nn.Module, path: Path, shape: dict[str, Any]) -> None:
             f"{path}: not the weights of this model, see {', '.join(wrong[:3])}; delete the run's folder"
         )
     model.load_state_dict(weights.tensors, strict=False)  # all are there; tied names follow by themselves
-
-
-def _partition(model: nn.Module, shape: dict[str, Any]) -> dict[str, int]:
-    heads = head_partition(model)
-    if set(heads.values()) != {shape["heads"]}:
-        raise ValueError(f"the config asks for {shape['heads']} heads, the model has {heads}")
-    return heads
 
 
 def _counts(heads: Mapping[str, int]) -> str:

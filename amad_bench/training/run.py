@@ -99,7 +99,7 @@ def _train_and_score(run: Run, folder: Path, where: torch.device, status: RunSta
     status.facts["parameters"] = sum(p.numel() for p in model.parameters())
     status.facts["flops_per_example"] = _flops(model, data, run.config["training"]["batch"], where)
     trained = _train(run, model, data, where, status, workers)
-    save_weights(model, folder / "model.safetensors", run.config["model"])
+    save_weights(model, folder / "model.safetensors")
     _note(trained, status)
     status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
 
@@ -133,7 +133,7 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
         status = RunStatus(read_status(folder) | {"status": "done", "reason": "", "log_tail": []})
         data = load_task_data(run.config)
         model = fresh_model(run.config, data).to(where)
-        load_weights(model, folder / "model.safetensors", run.config["model"])
+        load_weights(model, folder / "model.safetensors")
         with status.failures():
             status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
         write_json_atomic(folder / "status.json", status.facts)

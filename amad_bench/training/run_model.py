@@ -78,7 +78,7 @@ def finished_teacher(run: Run, data: TaskData) -> nn.Module:
     folder = finished_run(run.id, teacher["run_id"], "teacher", "teacher_failed")
     config = read_json(folder / "run.json")["config"]
     model = fresh_model(config, data)
-    load_weights(model, folder / "model.safetensors", config["model"])
+    load_weights(model, folder / "model.safetensors")
     return model.eval().requires_grad_(False)
 
 
