@@ -1,17 +1,13 @@
 """How long losses of attention maps take, forward and backward, and how much memory they need."""
 
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.profiler import profile
 
+from amad_bench.bench.measuring import devices, extra_mib, interleaved_seconds, on_threads, percentiles_ms
 from amad_bench.bench.naive_losses import naive_amad, naive_student_mean
 from amad_bench.losses import (
     amad_loss,
@@ -41,7 +37,6 @@ SHAPES = (
 ROUNDS = 9  # for large maps; small ones get five times as many
 LARGE = 2**22  # cells
 DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16, torch.float16)}
-COPIED_MIB = 256
 PROVIDERS: Sequence[tuple[str, str, MapFunction]] = (
     *(
         (f"amad {variant}", provider, partial(function, variant=variant))
@@ -66,25 +61,20 @@ def bench_losses(
 ) -> list[dict[str, Any]]:
     """One row per shape, device, type and loss of maps alone; loss and gradient by the student's maps.
 
-    Every provider is called once a round, one after the other, so that whatever else the machine does meets
-    them alike. Columns: method, provider (naive: the formula as printed, `naive_losses`); shape, dtype,
+    Columns: method, provider (naive: the formula as printed, `naive_losses`); shape, dtype,
     device, threads; p50_ms, p20_ms, p80_ms; extra_mib, the largest memory that torch's allocator had handed
     out beside the inputs, the gradient included; moved_mib, that a forward and a backward must read (both
     maps, twice) and write (the gradient); copy_gib_s, what copying 256 MiB reads and writes in a second, the
     median of measurements before and after; floor_ms, that these two imply.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with on_threads(threads):
         return [
             row
-            for device in ("cpu", "cuda")[: 1 + torch.cuda.is_available()]
+            for device in devices()
             for shape in shapes
             for dtype in DTYPES[device]
             for row in _measure(shape, dtype, device, rounds)
         ]
-    finally:
-        torch.set_num_threads(before)
 
 
 def _measure(shape: Shape, dtype: torch.dtype, device: str, rounds: int) -> list[dict[str, Any]]:
@@ -94,14 +84,8 @@ def _measure(shape: Shape, dtype: torch.dtype, device: str, rounds: int) -> list
     steps = [partial(_step, function, teacher_BHQK, student_BGQK) for _, _, function in PROVIDERS]
     for step in steps:
         step()  # a first call allocates workspaces and fills caches
-    extra_mib = [_extra_mib(step, student_BGQK) for step in steps]
-    copies = [_copy_seconds(device) for _ in range(3)]
-    seconds: list[list[float]] = [[] for _ in steps]
-    for _ in range(rounds):
-        for step, taken in zip(steps, seconds, strict=True):
-            taken.append(_seconds(step, device))
-    copies += [_copy_seconds(device) for _ in range(3)]
-    gib_s = 2 * COPIED_MIB / 2**10 / _percentile(copies, 0.5)
+    extra = [_extra_mib(step, student_BGQK) for step in steps]
+    seconds, gib_s = interleaved_seconds(steps, rounds, device)
     moved_mib = (2 * teacher_BHQK.nbytes + 3 * student_BGQK.nbytes) / 2**20
     return [
         {
@@ -111,15 +95,13 @@ def _measure(shape: Shape, dtype: torch.dtype, device: str, rounds: int) -> list
             "dtype": str(dtype).removeprefix("torch."),
             "device": device,
             "threads": torch.get_num_threads(),
-            "p50_ms": 1e3 * _percentile(taken, 0.5),
-            "p20_ms": 1e3 * _percentile(taken, 0.2),
-            "p80_ms": 1e3 * _percentile(taken, 0.8),
-            "extra_mib": extra,
+            **percentiles_ms(taken),
+            "extra_mib": mib,
             "moved_mib": moved_mib,
             "copy_gib_s": gib_s,
             "floor_ms": 1e3 * moved_mib / 2**10 / gib_s,
         }
-        for (method, provider, _), extra, taken in zip(PROVIDERS, extra_mib, seconds, strict=True)
+        for (method, provider, _), mib, taken in zip(PROVIDERS, extra, seconds, strict=True)
     ]
 
 
@@ -143,55 +125,6 @@ def _step(function: MapFunction, teacher_BHQK: Tensor, student_BGQK: Tensor) -> 
     function(teacher_BHQK, student_BGQK).backward()
 
 
-def _seconds(work: Callable[[], Any], device: str) -> float:
-    _wait(device)
-    started = time.perf_counter()
-    work()
-    _wait(device)
-    return time.perf_counter() - started
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def _copy_seconds(device: str) -> float:
-    source = torch.ones(COPIED_MIB * 2**18, device=device)
-    target = torch.ones_like(source)  # written once, so that its pages exist
-    return min(_seconds(lambda: target.copy_(source), device) for _ in range(3))
-
-
-def _percentile(values: Sequence[float], fraction: float) -> float:
-    return float(torch.quantile(torch.tensor(values, dtype=torch.float64), fraction))
-
-
 def _extra_mib(step: Callable[[], None], student_BGQK: Tensor) -> float:
-    """By the allocator's own account; on CPU by the profiler, which sees what operators allocate inside."""
-    student_BGQK.grad = None
-    if student_BGQK.is_cuda:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        allocated = torch.cuda.memory_allocated()
-        step()
-        torch.cuda.synchronize()
-        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
-    profiler = profile(profile_memory=True)
-    with _without_stderr(), profiler:
-        step()
-    raw: Any = profiler.kineto_results  # the public events are sums by operator, which hide a peak inside one
-    changes = sorted((e.start_ns(), e.nbytes()) for e in raw.events() if e.name() == "[memory]")
-    return max(accumulate(change for _, change in changes)) / 2**20
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """The profiler's own messages come from C++, past every logger."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    student_BGQK.grad = None  # of the call before: no part of this one's memory
+    return extra_mib(step, student_BGQK.device.type)

@@ -84,13 +84,17 @@ def _parser() -> argparse.ArgumentParser:
     measured = add("bench", bench, "measure speed and memory, into results/bench")
     measured.add_argument(
         "what",
-        choices=("data", "losses"),
-        help="data: an epoch of generated questions; losses: those of attention maps, beside naive ones",
+        choices=("data", "losses", "capture"),
+        help="data: an epoch of generated questions; losses: those of attention maps, beside naive ones; "
+        "capture: recording attention, beside plain and eager passes",
     )
     measured.add_argument(
         "--records", type=int, default=100_000, help="data: questions (default: %(default)s)"
     )
-    measured.add_argument("--threads", type=int, default=2, help="losses: on CPU (default: %(default)s)")
+    measured.add_argument(
+        "--threads", type=int, default=2, help="losses, capture: on CPU (default: %(default)s)"
+    )
+    measured.add_argument("--repeat", type=int, default=3, help="capture: rounds (default: %(default)s)")
     add("status", status, "show how many runs are done and how much is left")
     add(
         "clean", clean, "list run folders outside the plan and killed preparations; remove them with --yes"

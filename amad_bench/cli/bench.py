@@ -1,6 +1,7 @@
 """The command that measures: bench."""
 
 import argparse
+from typing import Any
 
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import results_dir
@@ -25,10 +26,20 @@ def bench(options: argparse.Namespace) -> None:
     else:
         if options.threads < 1:
             raise UserError(f"--threads: {options.threads} cannot compute; expected at least 1")
-        from amad_bench.bench.losses import bench_losses
-
-        rows = bench_losses(options.threads)
+        rows = _on_threads(options)
         machine["threads"] = options.threads
     table = pd.DataFrame(rows)
     write_table(table.assign(**machine), folder / options.what)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+
+
+def _on_threads(options: argparse.Namespace) -> list[dict[str, Any]]:
+    if options.what == "losses":
+        from amad_bench.bench.losses import bench_losses
+
+        return bench_losses(options.threads)
+    if options.repeat < 1:
+        raise UserError(f"--repeat: {options.repeat} measures nothing; expected at least 1")
+    from amad_bench.bench.capture import bench_capture
+
+    return bench_capture(options.threads, options.repeat)

@@ -8,6 +8,7 @@ Axes: B batch, H heads, Q query tokens, K key tokens, D head size, d width, L to
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,13 +19,15 @@ from amad_bench.models.layer_trace import AttentionDomainError, LayerTrace
 
 
 class Kind(NamedTuple):
-    """A kind of attention module: its projections, and how to read a forward pass.
+    """A kind of attention module: its projections into heads and out of them, and how to read a forward pass.
 
+    output: None where the block has it, not the module (BERT).
     read(attention, parent, projected, arguments, output): `projected` are the outputs of the projections,
     `arguments` those of the attention's forward method by name.
     """
 
     projections: tuple[str, ...]
+    output: str | None
     read: Callable[[Any, Any, dict[str, Tensor], dict[str, Any], Any], LayerTrace]
 
 
@@ -49,7 +52,7 @@ _BERT = {"self": "attention.self", "cross": "crossattention.self"}
 # Stack (None: by the block's `is_decoder`), the block's module name, its attention modules. First match wins.
 STACKS: tuple[tuple[str | None, str, Mapping[str, str]], ...] = (
     (None, r"(^|\.)(encoder|decoder)\.block\.(?P<layer>\d+)$", _T5),
-    ("vision", r"(^|\.)vision_model\.encoder\.layers\.(?P<layer>\d+)$", {"self": "self_attn"}),
+    ("vision", r"(^|\.)encoder\.layers\.(?P<layer>\d+)$", {"self": "self_attn"}),
     ("text", r"(^|\.)text_(encoder|model)\.encoder\.layer\.(?P<layer>\d+)$", _BERT),
     ("decoder", r"(^|\.)text_decoder\.bert\.encoder\.layer\.(?P<layer>\d+)$", _BERT),
     (None, r"(^|\.)encoder\.layer\.(?P<layer>\d+)$", _BERT),
@@ -89,7 +92,8 @@ def _attention(block: nn.Module, path: str) -> Attention | None:
     except AttributeError:
         return None
     for kind in (T5, BLIP_VISION, VIT, BERT):
-        if all(isinstance(getattr(module, name, None), nn.Linear) for name in kind.projections):
+        linears = [name for name in (*kind.projections, kind.output) if name is not None]
+        if all(isinstance(getattr(module, name, None), nn.Linear) for name in linears):
             return Attention(module, parent, kind)
     return None
 
@@ -122,7 +126,9 @@ def _read_vit(
     """ViTAttention."""
     heads = module.num_attention_heads
     query, key, value = (_split(projected[name], heads) for name in VIT.projections)
-    mask, bias = _mask_and_bias(module, arguments.get("attention_mask"), query, key)
+    mask, bias = arguments.get("attention_mask"), None
+    if mask is not None:  # patches are rarely padded, and never causal
+        mask, bias = _mask_and_bias(module, mask, query, key)
     weight = _output_weight(module.o_proj, heads)
     return _layer_trace(query, key, value, module.scaling, bias, mask, weight)
 
@@ -146,10 +152,10 @@ def _read_bert(
     return _layer_trace(query, key, value, scale, bias, mask, weight)
 
 
-T5 = Kind(("q", "k", "v"), _read_t5)
-BLIP_VISION = Kind(("qkv",), _read_blip_vision)
-VIT = Kind(("q_proj", "k_proj", "v_proj"), _read_vit)
-BERT = Kind(("query", "key", "value"), _read_bert)
+T5 = Kind(("q", "k", "v"), "o", _read_t5)
+BLIP_VISION = Kind(("qkv",), "projection", _read_blip_vision)
+VIT = Kind(("q_proj", "k_proj", "v_proj"), "o_proj", _read_vit)
+BERT = Kind(("query", "key", "value"), None, _read_bert)
 
 
 def _layer_trace(
@@ -179,7 +185,9 @@ def _mask_and_bias(
     module: Any, mask: Any, query_BHQD: Tensor, key_BHKD: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
     """A bool or additive mask as (bool mask, what an additive one adds to the cells it leaves open)."""
+    implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
     if mask is None:
+        _check_mask_function(implementation)
         if not getattr(module, "is_causal", False):
             return None, None
         # transformers leaves the causal mask to the kernel when nothing else is masked
@@ -190,9 +198,25 @@ def _mask_and_bias(
         raise AttentionDomainError(f"unknown attention mask {what}: use the attention sdpa or eager")
     _check_fits("attention mask", mask, query_BHQD, key_BHKD)
     if mask.dtype == torch.bool:
+        if implementation == "eager":
+            raise AttentionDomainError(
+                "eager attention adds a bool mask as 0 and 1: it masks nothing; use sdpa"
+            )
         return mask, None
     open_BHQK = mask > torch.finfo(mask.dtype).min / 2
     return open_BHQK, mask.masked_fill(~open_BHQK, 0.0)
+
+
+def _check_mask_function(implementation: str | None) -> None:
+    """transformers passes no mask, and says nothing, to an attention function without a mask function."""
+    masking = sys.modules.get("transformers.masking_utils")
+    if masking is None or implementation is None:
+        return
+    if implementation not in masking.ALL_MASK_ATTENTION_FUNCTIONS:
+        raise AttentionDomainError(
+            f"the attention function {implementation!r} gets no mask, so that padding may be attended: "
+            f"register one of that name with transformers' AttentionMaskInterface, too"
+        )
 
 
 def _check_fits(what: str, tensor_BHQK: Tensor, query_BHQD: Tensor, key_BHKD: Tensor) -> None:

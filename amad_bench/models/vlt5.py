@@ -123,6 +123,9 @@ class JointEncoder(T5Stack):
         if not hasattr(attention, "scaling"):
             # transformers before T5 ran under SDPA: a given bias replaces the mask, so it has to carry it
             bias_BHQK = bias_BHQK.masked_fill(~mask_BHQK, torch.finfo(hidden_BKd.dtype).min)
+        if self.config._attn_implementation == "eager":  # it would add a bool mask as 0 and 1
+            smallest = torch.finfo(hidden_BKd.dtype).min
+            mask_BHQK = hidden_BKd.new_zeros(mask_BHQK.shape).masked_fill(~mask_BHQK, smallest)
         for block in self.block:
             hidden_BKd = block(hidden_BKd, attention_mask=mask_BHQK, position_bias=bias_BHQK)[0]
         return BaseModelOutput(last_hidden_state=self.dropout(self.final_layer_norm(hidden_BKd)))

@@ -100,8 +100,18 @@ def plain_model(kind: str, eager: bool = False, heads: int = 3, dropout: float =
         )
         model_class = ViTModel
     else:
-        text = BlipTextConfig(vocab_size=12, encoder_hidden_size=12, bos_token_id=3, eos_token_id=1, **common)
-        vision = BlipVisionConfig(image_size=16, patch_size=8, initializer_range=0.02, **common)
+        text = BlipTextConfig(
+            vocab_size=12,
+            encoder_hidden_size=12,
+            bos_token_id=3,
+            eos_token_id=1,
+            attention_probs_dropout_prob=dropout,
+            hidden_dropout_prob=dropout,
+            **common,
+        )
+        vision = BlipVisionConfig(
+            image_size=16, patch_size=8, initializer_range=0.02, attention_dropout=dropout, **common
+        )
         config = BlipConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=8)
         config.initializer_range = 0.02
         model_class = BlipForQuestionAnswering

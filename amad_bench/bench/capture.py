@@ -1,0 +1,265 @@
+"""What recording attention costs, beside a plain forward pass and beside storing the maps of an eager one.
+
+Axes: B batch, H heads, Q query tokens, K key tokens, L target tokens, T text tokens, R regions, d width.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers.models.blip.configuration_blip import BlipVisionConfig
+from transformers.models.blip.modeling_blip import BlipVisionModel
+
+from amad_bench.bench.measuring import devices, extra_mib, interleaved_seconds, on_threads, percentiles_ms
+from amad_bench.models.blip import use_sdpa
+from amad_bench.models.capture import find_stacks
+from amad_bench.models.trace import record
+from amad_bench.models.vlt5 import VLT5, VLT5Config
+
+
+class Vlt5Size(NamedTuple):
+    """Encoder and decoder have the same sizes: t5-small's, with VL-T5's regions and batch."""
+
+    batch: int = 80
+    text: int = 20
+    regions: int = 36
+    target: int = 10
+    layers: int = 6
+    heads: int = 8
+    width: int = 512
+    vocabulary: int = 32_200
+    feature_size: int = 2048
+
+
+class VisionSize(NamedTuple):
+    """BLIP's ViT-B at 384 px."""
+
+    batch: int = 8
+    image: int = 384
+    patch: int = 16
+    layers: int = 12
+    heads: int = 12
+    width: int = 768
+
+
+class Subject(NamedTuple):
+    """A model under SDPA and the same eager, a batch, and which passes are short enough to be measured."""
+
+    name: str
+    sdpa: nn.Module
+    eager: nn.Module
+    batch: dict[str, Tensor]
+    sites: tuple[str, ...]
+    passes: tuple[str, ...]
+    sizes: dict[str, int]
+
+
+class Seen(NamedTuple):
+    """A forward pass: its output, what is held of its attention, and the maps that were asked for."""
+
+    output: Any
+    held: Sequence[Tensor] = ()
+    maps_BHQK: Sequence[Tensor] = ()
+
+
+def bench_capture(
+    threads: int,
+    repeat: int,
+    vlt5: Vlt5Size = Vlt5Size(),  # noqa: B008 (immutable)
+    vision: VisionSize = VisionSize(),  # noqa: B008
+) -> list[dict[str, Any]]:
+    """One row per device, model, pass and method; float32.
+
+    Passes: forward, in evaluation mode without gradients, as of a teacher; training (VL-T5), forward and
+    backward. Methods: plain, SDPA and nothing else; record, all layers of all sites recorded; record + last
+    maps, then the probabilities of each site's last layer; eager + all maps, eager attention whose maps are
+    kept, as `output_attentions=True` does it. Training minimises the cross-entropy and, in the last two, the
+    mean square of the last layers' maps.
+    Columns: B, Q (encoder tokens), layers, H, d; dtype, device, threads; p50_ms, p20_ms, p80_ms;
+    extra_mib, the largest memory that torch's allocator had handed out beside model and batch, gradients
+    included; held_mib, of it what the method keeps of a forward pass; maps_mib, all maps of all sites;
+    copy_gib_s, what copying 256 MiB reads and writes in a second; floor_ms, writing all maps at that rate.
+    """
+    with on_threads(threads):
+        return [
+            row
+            for device in devices()
+            for build in (partial(_vlt5, vlt5), partial(_blip_vision, vision))
+            for row in _measure(_moved(build(), device), device, repeat)
+        ]
+
+
+def _vlt5(size: Vlt5Size) -> Subject:
+    config = VLT5Config(
+        vocab_size=size.vocabulary,
+        d_model=size.width,
+        d_kv=size.width // size.heads,
+        d_ff=4 * size.width,
+        num_layers=size.layers,
+        num_decoder_layers=size.layers,
+        num_heads=size.heads,
+        feat_dim=size.feature_size,
+        max_n_boxes=size.regions,
+        decoder_start_token_id=0,  # pyright: ignore[reportCallIssue]
+    )
+    sdpa, eager = VLT5(config), VLT5(config)
+    eager.set_attn_implementation("eager")  # no padding here: it would add our masks as numbers
+    generator = torch.Generator().manual_seed(0)
+    batch = {
+        "input_ids": torch.randint(3, size.vocabulary, (size.batch, size.text), generator=generator),
+        "vis_feats": torch.randn(size.batch, size.regions, size.feature_size, generator=generator),
+        "boxes": torch.rand(size.batch, size.regions, 4, generator=generator),
+        "labels": torch.randint(3, size.vocabulary, (size.batch, size.target), generator=generator),
+    }
+    sizes = {"B": size.batch, "Q": size.text + size.regions}
+    sizes |= {"layers": size.layers, "H": size.heads, "d": size.width}
+    sites = ("encoder.self", "decoder.self", "decoder.cross")
+    return Subject("VL-T5", sdpa, eager, batch, sites, ("forward", "training"), sizes)
+
+
+def _blip_vision(size: VisionSize) -> Subject:
+    config = BlipVisionConfig(
+        hidden_size=size.width,
+        intermediate_size=4 * size.width,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        image_size=size.image,
+        patch_size=size.patch,
+        initializer_range=0.02,
+    )
+    sdpa, eager = BlipVisionModel(config), BlipVisionModel(config)
+    use_sdpa(sdpa)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randn(size.batch, 3, size.image, size.image, generator=generator)
+    sizes = {"B": size.batch, "Q": (size.image // size.patch) ** 2 + 1}
+    sizes |= {"layers": size.layers, "H": size.heads, "d": size.width}
+    return Subject(
+        "BLIP vision",
+        sdpa,
+        eager,
+        {"pixel_values": pixels},
+        ("vision.self",),
+        ("forward",),
+        sizes,
+    )
+
+
+def _moved(subject: Subject, device: str) -> Subject:
+    subject.sdpa.to(device)
+    subject.eager.to(device)
+    return subject._replace(batch={name: tensor.to(device) for name, tensor in subject.batch.items()})
+
+
+def _plain(subject: Subject) -> Seen:
+    return Seen(subject.sdpa(**subject.batch))
+
+
+def _record(subject: Subject, last_maps: bool) -> Seen:
+    with record(subject.sdpa, subject.sites) as recorder:
+        output = subject.sdpa(**subject.batch)
+        sites = recorder.trace(output, subject.batch.get("labels")).sites
+    layers = [layer for site in sites.values() for layer in site]
+    held = [tensor for one in layers for tensor in (one.query_BHQD, one.key_BHKD, one.value_BHKD)]
+    held += [tensor for one in layers for tensor in (one.bias_BHQK, one.mask_BHQK) if tensor is not None]
+    maps_BHQK = [site[-1].probs_BHQK() for site in sites.values()] if last_maps else []
+    return Seen(output, [*held, *maps_BHQK], maps_BHQK)
+
+
+def _eager(subject: Subject) -> Seen:
+    """A map is the last thing that each attention module returns; so does transformers find them."""
+    maps: dict[str, list[Tensor]] = {site: [] for site in subject.sites}
+    handles = [
+        attention.module.register_forward_hook(partial(_keep_map, maps[f"{stack}.{name}"]))
+        for stack, blocks in find_stacks(subject.eager).items()
+        for block in blocks
+        for name, attention in block.attention.items()
+    ]
+    try:
+        output = subject.eager(**subject.batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Seen(output, [one for site in maps.values() for one in site], [site[-1] for site in maps.values()])
+
+
+def _keep_map(maps: list[Tensor], module: nn.Module, args: tuple, output: Any) -> None:
+    maps.append(output[-1])
+
+
+METHODS: Sequence[tuple[str, Callable[[Subject], Seen]]] = (
+    ("plain", _plain),
+    ("record", partial(_record, last_maps=False)),
+    ("record + last maps", partial(_record, last_maps=True)),
+    ("eager + all maps", _eager),
+)
+
+
+def _forward(subject: Subject, method: Callable[[Subject], Seen]) -> float:
+    """MiB held at the end; everything is alive until then, as for a loss."""
+    with torch.no_grad():
+        seen = method(subject)
+    return _mib(seen.held)
+
+
+def _training(subject: Subject, method: Callable[[Subject], Seen]) -> float:
+    seen = method(subject)
+    loss = seen.output.loss
+    for map_BHQK in seen.maps_BHQK:
+        loss = loss + map_BHQK.square().mean()
+    loss.backward()
+    for model in (subject.sdpa, subject.eager):
+        model.zero_grad(set_to_none=True)  # so that the next pass finds what this one found
+    return _mib(seen.held)
+
+
+def _measure(subject: Subject, device: str, repeat: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": subject.name,
+            "pass": name,
+            "method": method,
+            **subject.sizes,
+            "dtype": "float32",
+            "device": device,
+            "threads": torch.get_num_threads(),
+            **measured,
+        }
+        for name in subject.passes
+        for (method, _), measured in zip(METHODS, _measure_pass(subject, name, device, repeat), strict=True)
+    ]
+
+
+def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list[dict[str, float]]:
+    one_pass = PASSES[name]
+    for model in (subject.sdpa, subject.eager):
+        model.train(name == "training")
+    example = subject._replace(batch={key: value[:1] for key, value in subject.batch.items()})
+    for _, method in METHODS:
+        one_pass(example, method)  # a first call sets things up
+    steps = [partial(one_pass, subject, method) for _, method in METHODS]
+    held_mib: list[float] = []
+    extra = [extra_mib(lambda step=step: held_mib.append(step()), device) for step in steps]
+    seconds, gib_s = interleaved_seconds(steps, repeat, device)
+    maps_mib = held_mib[-1]
+    return [
+        {
+            **percentiles_ms(taken),
+            "extra_mib": mib,
+            "held_mib": held,
+            "maps_mib": maps_mib,
+            "copy_gib_s": gib_s,
+            "floor_ms": 1e3 * maps_mib / 2**10 / gib_s,
+        }
+        for taken, mib, held in zip(seconds, extra, held_mib, strict=True)
+    ]
+
+
+def _mib(tensors: Sequence[Tensor]) -> float:
+    """What they occupy together: a fused projection, a bias that all layers share, counts once."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values()) / 2**20
+
+
+PASSES = {"forward": _forward, "training": _training}

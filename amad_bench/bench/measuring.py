@@ -1,0 +1,106 @@
+"""Time, memory and what the machine can move at all: what every measurement here is made of."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch.autograd.profiler import profile
+
+COPIED_MIB = 256
+
+
+@contextmanager
+def on_threads(threads: int) -> Iterator[None]:
+    """Computes on that many CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def devices() -> tuple[str, ...]:
+    return ("cpu", "cuda")[: 1 + torch.cuda.is_available()]
+
+
+def interleaved_seconds(
+    steps: Sequence[Callable[[], Any]], rounds: int, device: str
+) -> tuple[list[list[float]], float]:
+    """Of each step one duration a round, and GiB that copying reads and writes in a second.
+
+    Every step is called once a round, one after the other, so that whatever else the machine does meets them
+    alike. Copying is timed before and after; its median counts.
+    """
+    copies = [_copy_seconds(device) for _ in range(3)]
+    taken: list[list[float]] = [[] for _ in steps]
+    for _ in range(rounds):
+        for step, durations in zip(steps, taken, strict=True):
+            durations.append(_seconds(step, device))
+    copies += [_copy_seconds(device) for _ in range(3)]
+    return taken, 2 * COPIED_MIB / 2**10 / _percentile(copies, 0.5)
+
+
+def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
+    """p50_ms, p20_ms and p80_ms."""
+    return {f"p{percent}_ms": 1e3 * _percentile(seconds, percent / 100) for percent in (50, 20, 80)}
+
+
+def extra_mib(step: Callable[[], Any], device: str) -> float:
+    """The largest memory that torch's allocator had handed out beside what was there before the step.
+
+    By the allocator's own account; on CPU by the profiler, which sees what operators allocate inside.
+    """
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        allocated = torch.cuda.memory_allocated()
+        step()
+        torch.cuda.synchronize()
+        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
+    profiler = profile(profile_memory=True)
+    with _without_stderr(), profiler:
+        step()
+    raw: Any = profiler.kineto_results  # the public events are sums by operator, which hide a peak inside one
+    changes = sorted((e.start_ns(), e.nbytes()) for e in raw.events() if e.name() == "[memory]")
+    return max(accumulate(change for _, change in changes)) / 2**20
+
+
+def _seconds(work: Callable[[], Any], device: str) -> float:
+    _wait(device)
+    started = time.perf_counter()
+    work()
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _copy_seconds(device: str) -> float:
+    source = torch.ones(COPIED_MIB * 2**18, device=device)
+    target = torch.ones_like(source)  # written once, so that its pages exist
+    return min(_seconds(lambda: target.copy_(source), device) for _ in range(3))
+
+
+def _percentile(values: Sequence[float], fraction: float) -> float:
+    return float(torch.quantile(torch.tensor(values, dtype=torch.float64), fraction))
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """The profiler's own messages come from C++, past every logger."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
