@@ -20,3 +20,25 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set AMAD_DATA")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.user_properties += [("trap", marker.args[0]) for marker in item.iter_markers("trap")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """`pytest -m trap`: the traps of METHODS.md, each with its tests and how they ended."""
+    if config.option.markexpr != "trap" or config.option.collectonly:
+        return
+    from tests.test_traps import TRAPS
+
+    tests: dict[str, set[str]] = {}
+    for outcome in ("passed", "skipped", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            for text in (text for name, text in report.user_properties if name == "trap"):
+                tests.setdefault(text, set()).add(f"{outcome:8}{report.nodeid.partition('[')[0]}")
+    for section, texts in TRAPS.items():
+        terminalreporter.write_sep("-", section)
+        for text in texts:
+            terminalreporter.write_line("\n    ".join([text, *sorted(tests.get(text, {"no test ran"}))]))

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
+from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.paths import preparing_dirs, results_dir, run_dir, runs_dir
 
@@ -73,7 +74,13 @@ def status(options: argparse.Namespace) -> None:
 
 
 def clean(options: argparse.Namespace) -> None:
-    kept = {run_dir(identifier) for identifier in planned(options).by_id}
+    plan = planned(options)
+    if absent := next((skip for skip in plan.skipped if skip.absent), None):
+        raise UserError(
+            f"{options.config}: {absent.cell} is not planned only for want of data ({absent.reason}), and "
+            "its finished runs would be removed: make the data available, or delete by hand"
+        )
+    kept = {run_dir(identifier) for identifier in plan.by_id}
     folders = sorted(runs_dir().iterdir()) if runs_dir().is_dir() else []
     others = [folder for folder in folders if folder.is_dir() and folder not in kept]
     unfinished = [left for folder in preparing_dirs() for left in abandoned(folder)]

@@ -18,12 +18,21 @@ def data_needs(config: Config, cell: Cell) -> list[Need]:
     return [*_examples(config, cell, cell.task), *_pretrained(config, cell).values()]
 
 
+def pretraining_needs(config: Config, cell: Cell) -> list[Need]:
+    """What the cell's models are pre-trained on here."""
+    if not pretrains_here(config, cell.family):
+        return []
+    return list(
+        dict.fromkeys(need for task in ("vqa", "captioning") for need in _examples(config, cell, task))
+    )
+
+
 def weight_needs(config: Config, cell: Cell) -> list[Need]:
     """The checkpoints from which some of the cell's runs start."""
     entry = config.models[cell.family]
     wanted = {
         path: None
-        for size in (entry.teacher, *entry.student_sizes)
+        for size in (entry.teacher, *entry.student_sizes.values())
         for condition, paths in size.weights.items()
         if condition in {*config.pretraining.teacher, *config.pretraining.student}
         for path in paths
@@ -106,9 +115,12 @@ def pretraining_form(config: Config, cell: Cell, shared: dict[str, Any]) -> dict
     """As `shared`, a cell's form or config, but for pre-training on captions and questions, for all tasks."""
     dataset = dict(shared["dataset"])
     if "hash" in dataset:
-        wanted = [need for task in ("vqa", "captioning") for need in _examples(config, cell, task)]
+        wanted = pretraining_needs(config, cell)
         _require(wanted)
-        dataset["hash"] = dataset_hash(cell.dataset, dataset["options"], list(dict.fromkeys(wanted)))
+        try:
+            dataset["hash"] = dataset_hash(cell.dataset, dataset["options"], wanted)
+        except UserError as error:
+            raise DataMissing(str(error)) from None
     return {**shared, "task": "pretraining", "dataset": dataset, "decoding": None}
 
 

@@ -18,6 +18,8 @@ from amad_bench.plan.run import Run, run_id
 from amad_bench.plan.schema import Cell, Config, LossEntry, ModelSize
 from amad_bench.plan.seeds import seed
 
+_CUT = ("layers", "width", "feed_forward", "heads")
+
 
 class CellRuns:
     """Makes the runs of one cell; `pretrained` gathers, by id, the pre-trainings that others start from.
@@ -40,7 +42,7 @@ class CellRuns:
         return self.entry.teacher.heads or self.config.heads.teacher
 
     @property
-    def student_sizes(self) -> list[ModelSize]:
+    def student_sizes(self) -> dict[str, ModelSize]:
         return self.entry.student_sizes
 
     def heads_of(self, student: ModelSize) -> list[int]:
@@ -63,14 +65,15 @@ class CellRuns:
         if pretraining == "none" or size.init == "random" or pretraining in size.weights:
             return ""
         model, teacher = self.model(size, heads), self.model(self.entry.teacher, teacher_heads)
-        if (
-            size.init == "remap"
-            and model["heads"] * model["head_size"] != teacher["heads"] * teacher["head_size"]
-        ):
-            return "init: remap keeps the inner width (heads x head size), the teacher has another one"
-        keys = ("layers", "width") if size.init == "remap" else ("layers", "width", "feed_forward", "heads")
-        larger = [key for key in keys if model[key] > teacher[key]]
-        if larger:
+        if size.init == "remap":
+            inner = [shape["heads"] * shape["head_size"] for shape in (model, teacher)]
+            if inner[0] != inner[1]:
+                return "init: remap keeps the inner width (heads x head size), the teacher has another one"
+            for key in ("width", "feed_forward"):
+                if model[key] != teacher[key]:
+                    return f"init: remap keeps the {key.replace('_', '-')}, the teacher has another one"
+        larger = [key for key in _CUT if model[key] > teacher[key]]
+        if larger and not (size.init == "remap" and larger == ["heads"]):
             return f"init: {size.init} cuts the teacher's weights, and the student has more {larger[0]}"
         return ""
 
@@ -88,13 +91,14 @@ class CellRuns:
         paths = size.weights.get(pretraining) or ([] if own else self.entry.teacher.weights.get(pretraining))
         if paths:
             known = {"hash": self._weights_hash(tuple(paths))} if "hash" in self.shared["dataset"] else {}
-            return {**cut, "weights": paths, **known}
+            return {**cut, "weights": sorted(paths), **known}
         source = (size, heads) if own else (self.entry.teacher, teacher_heads)
         return {**cut, "run_id": self._pretrain(*source, pretraining).id}
 
     def _pretrain(self, size: ModelSize, heads: int, condition: str) -> Run:
         config, cell = self.config, self.cell
         training = config.pretraining.training[cell.family][condition]
+        contrast = (cell.family, condition) == ("blip", "vl")
         pretrain_config = {
             **self._pretraining_form,
             "kind": "pretrain",
@@ -104,7 +108,10 @@ class CellRuns:
             "pretraining": condition,
             "teacher_pretraining": None,
             "loss": {**_cross_entropy({}), "label": "pretrain"},
-            "training": training.model_dump(exclude_none=True),
+            "training": {
+                **training.model_dump(exclude={"momentum_distillation"}),
+                **({"momentum_distillation": bool(training.momentum_distillation)} if contrast else {}),
+            },
             "replicate": 0,
             "controls": False,
             "seeds": self._seeds("pretrain", heads, 0),
@@ -138,13 +145,14 @@ class CellRuns:
         teacher: Run,
         source: Run,
         entry: LossEntry,
-        size: ModelSize,
+        name: str,
         heads: int,
         pretraining: str,
         replicate: int,
     ) -> Run:
-        """source: what it learns from, the teacher or an assistant."""
+        """source: what it learns from, the teacher or an assistant; name: of the student's size."""
         loss, teacher_heads = LOSSES[entry.name], teacher.config["model"]["heads"]
+        size = self.student_sizes[name]
         student_config = {
             **self.shared,
             "kind": "student",
@@ -164,7 +172,7 @@ class CellRuns:
             "seeds": self._seeds("student", heads, replicate),
             "versions": self._versions(entry.name),
         }
-        return Run(run_id(student_config), "student", student_config, teacher.id)
+        return Run(run_id(student_config), "student", student_config, teacher.id, name)
 
     def _loss(self, entry: LossEntry) -> dict[str, Any]:
         """What this loss uses: a changed attention weight must not redo runs without an attention term."""

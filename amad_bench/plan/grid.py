@@ -16,13 +16,17 @@ from amad_bench.runtime.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Skip:
-    """A combination that is left out. cell: its readable name; reason: one sentence."""
+    """A combination that is left out. cell: its readable name; reason: one sentence.
+
+    absent: only as long as data or weights are not there.
+    """
 
     cell: str
     reason: str
     family: str
     task: str
     dataset: str
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def expand(config: Config) -> Plan:
         try:
             shared = cell_config(config, cell)
         except DataMissing as error:
-            skipped.append(_skip(cell, "", str(error)))
+            skipped.append(_skip(cell, "", str(error), absent=True))
             continue
         found = _expand_cell(CellRuns(config, cell, shared))
         first |= found.pretrained
@@ -142,7 +146,8 @@ def _expand_cell(runs: CellRuns) -> _Found:
         try:
             teachers = [runs.teacher(heads, pretraining, replicate) for replicate in replicates]
         except DataMissing as error:
-            found.skipped.append(_skip(runs.cell, f"-h{heads}-teacher-{pretraining}", str(error)))
+            which = f"-h{heads}-teacher-{pretraining}"
+            found.skipped.append(_skip(runs.cell, which, str(error), absent=True))
             continue
         _expand_students(runs, teachers, found)
     needed = {wanted for run in (*found.teachers.values(), *found.students.values()) for wanted in run.needs}
@@ -153,18 +158,24 @@ def _expand_students(runs: CellRuns, teachers: list[Run], found: _Found) -> None
     """Adds a teacher's students, and the teacher; there may be one of it per replicate."""
     config, cell = runs.config, runs.cell
     teacher_heads = teachers[0].config["model"]["heads"]
-    axes = [(size, heads) for size in runs.student_sizes for heads in runs.heads_of(size)]
-    for (size, heads), pretraining in product(axes, config.pretraining.student):
-        which = f"-h{teacher_heads}to{heads}-"
+    axes = [(name, heads) for name, size in runs.student_sizes.items() for heads in runs.heads_of(size)]
+    for (name, heads), pretraining in product(axes, config.pretraining.student):
+        size = runs.student_sizes[name]
+        which = f"-h{teacher_heads}to{heads}-{f'{name}-' if name else ''}"
+        if reason := runs.uncuttable(size, heads, pretraining, teacher_heads):
+            found.skipped.append(_skip(cell, f"{which}{pretraining}", reason))
+            continue
         try:
-            if reason := runs.uncuttable(size, heads, pretraining, teacher_heads):
-                raise DataMissing(reason)
             runs.start(size, heads, pretraining, teacher_heads)
         except DataMissing as error:
-            found.skipped.append(_skip(cell, f"{which}{pretraining}", str(error)))
+            found.skipped.append(_skip(cell, f"{which}{pretraining}", str(error), absent=True))
             continue
         for entry in config.losses:
-            if reason := _unsupported(runs, entry, teachers[0].config["model"], size, heads):
+            reason = _unsupported(runs, entry, teachers[0].config["model"], size, heads)
+            if entry.assistant and not reason:
+                uncuttable = runs.uncuttable(size, entry.assistant.heads, pretraining, teacher_heads)
+                reason = uncuttable and f"its assistant: {uncuttable}"
+            if reason:
                 found.skipped.append(_skip(cell, f"{which}{entry.shown_label}", reason))
                 continue
             found.teachers.update({teacher.id: teacher for teacher in teachers})
@@ -174,17 +185,17 @@ def _expand_students(runs: CellRuns, teachers: list[Run], found: _Found) -> None
                     of_assistant = _labelled(config, entry.assistant.loss)
                     source = runs.student(
                         *(teacher, teacher, of_assistant),
-                        *(size, entry.assistant.heads, pretraining, replicate),
+                        *(name, entry.assistant.heads, pretraining, replicate),
                     )
                     found.students[source.id] = source
-                student = runs.student(teacher, source, entry, size, heads, pretraining, replicate)
+                student = runs.student(teacher, source, entry, name, heads, pretraining, replicate)
                 found.students[student.id] = student
 
 
-def _skip(cell: Cell, which: str, reason: str) -> Skip:
+def _skip(cell: Cell, which: str, reason: str, absent: bool = False) -> Skip:
     """which: the part of the cell that is left out, "" for all of it."""
     axes = (cell.family, cell.task, cell.dataset)
-    return Skip("-".join(axes) + which, reason, *axes)
+    return Skip("-".join(axes) + which, reason, *axes, absent)
 
 
 def _labelled(config: Config, label: str) -> LossEntry:

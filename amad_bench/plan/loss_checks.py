@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amad_bench.plan.catalogue import LOSSES, Loss
+from amad_bench.plan.model_checks import student_sizes
 from amad_bench.plan.raw import check_options, entries_at, is_count, list_at, mapping_at, unknown_name
 from amad_bench.runtime.errors import did_you_mean
 
@@ -65,9 +66,13 @@ def _assistant(
     if "label" not in entry:
         yield f"{where}.label: missing; a loss taught by an assistant needs a label of its own"
     heads = assistant.get("heads")
-    for family, model in entries_at(raw, "models"):
-        width = mapping_at(model, "student").get("width")
-        inner_width = raw.get("fix", "inner_width") == "inner_width"
+    inner_width = raw.get("fix", "inner_width") == "inner_width"
+    widths = [
+        (family, size.get("width"))
+        for family, model in entries_at(raw, "models")
+        for _, size in student_sizes(model)
+    ]
+    for family, width in widths:
         if inner_width and is_count(heads) and is_count(width) and width % heads:
             yield (
                 f"{where}.assistant.heads: a student of {family} with width {width} cannot have {heads} "

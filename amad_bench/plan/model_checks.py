@@ -71,11 +71,14 @@ def _students(name: str, entry: Any) -> Iterator[str]:
         key for key in ("student", "students") if isinstance(entry, Mapping) and entry.get(key) is not None
     ]
     if isinstance(entry, Mapping) and len(given) != 1:
-        found = "both" if given else "neither"
         yield (
             f"models.{name}.student: expected either `student`, one size, or `students`, several by name, "
-            f"found {found}"
+            f"found {'both' if given else 'neither'}"
         )
+    found = student_sizes(entry)
+    for number, (key, size) in enumerate(found):
+        if same := next((other for other, earlier in found[:number] if earlier == size), None):
+            yield f"models.{name}.{key}: the same as models.{name}.{same}; keep one"
 
 
 def _heads(raw: Mapping[Any, Any]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, PRETRAINING
 from amad_bench.plan.model_checks import ROLES, sizes
-from amad_bench.plan.raw import cells_of, entries_at, list_at, mapping_at, repeated, unknown_name
+from amad_bench.plan.raw import cells_of, entries_at, is_count, list_at, mapping_at, repeated, unknown_name
 
 REACHED = PRETRAINING[1:]  # conditions that need weights: `none` is random weights
 RANDOM = "`none` means random weights"
@@ -26,6 +26,7 @@ def check_pretraining(raw: Mapping[Any, Any]) -> Iterator[str]:
     for name, entry in entries_at(raw, "models"):
         for _, key, size in sizes(entry):
             yield from _size(f"models.{name}.{key}", key, size)
+        yield from _published(raw, name, entry)
     yield from _cells(raw)
 
 
@@ -44,10 +45,21 @@ def _training(raw: Mapping[Any, Any]) -> Iterator[str]:
             yield unknown_name(where, "family", family, FAMILIES)
         elif isinstance(conditions, Mapping):
             yield from _conditions(where, conditions)
-            for condition in conditions:
-                momentum = mapping_at(conditions, condition).get("momentum_distillation")
-                if momentum is not None and (family, condition) != ("blip", "vl"):
-                    yield f"{where}.{condition}.momentum_distillation: only for `vl` of blip; remove it"
+            for condition, training in entries_at(conditions):
+                yield from _one_training(
+                    f"{where}.{condition}", (family, condition) == ("blip", "vl"), training
+                )
+
+
+def _one_training(where: str, contrast: bool, training: Any) -> Iterator[str]:
+    """contrast: of BLIP, which tells an image's text from those of others."""
+    steps, evaluations, batch = (mapping_at(training).get(key) for key in ("steps", "evaluations", "batch"))
+    if is_count(steps) and is_count(evaluations) and evaluations > steps:
+        yield f"{where}.evaluations: {evaluations} are more than the {steps} steps; lower them"
+    if contrast and batch == 1:
+        yield f"{where}.batch: 1 has no other image to tell an image from; raise it"
+    if not contrast and mapping_at(training).get("momentum_distillation") is not None:
+        yield f"{where}.momentum_distillation: only for `vl` of blip; remove it"
 
 
 def _reachable(raw: Mapping[Any, Any], family: str) -> Iterator[str]:
@@ -71,15 +83,48 @@ def _reachable(raw: Mapping[Any, Any], family: str) -> Iterator[str]:
 def _size(where: str, key: str, size: Mapping[Any, Any]) -> Iterator[str]:
     yield from _conditions(f"{where}.weights", mapping_at(size, "weights"))
     init = size.get("init", "random")
+    if init not in ("random", "inherit", "remap"):
+        return  # which the schema reports
     if key == "teacher" and init != "random" and not mapping_at(size, "weights"):
         yield f"{where}.init: {init} cuts weights of another shape; name them under {where}.weights"
     if size.get("inherit_heads") is not None and init != "inherit":
         yield f"{where}.inherit_heads: only for `init: inherit`; remove it"
 
 
+def _published(raw: Mapping[Any, Any], name: str, entry: Any) -> Iterator[str]:
+    """Published weights expect their own tokenizer, and after `vl` also images as they were shown there."""
+    wanted = {
+        condition
+        for role, _, size in sizes(entry)
+        for condition in list_at(raw, "pretraining", role)
+        if condition in REACHED and mapping_at(size, "weights").get(condition)
+    }
+    for where, cell in cells_of(raw):
+        if wanted and cell.get("family") == name and cell.get("tokenizer") is None:
+            yield (
+                f"{where}.tokenizer: missing; models.{name} starts from weights that know the words of their "
+                "own tokenizer: name its folder instead of `vocabulary`"
+            )
+    if "vl" not in wanted or not isinstance(entry, Mapping):
+        return
+    inputs = mapping_at(entry, "inputs")
+    if name == "vlt5":
+        if entry.get("order_embedding") is not True:
+            yield "models.vlt5.order_embedding: the `vl` weights of VL-T5 need it; write true"
+        if entry.get("box_area") != "official":
+            yield "models.vlt5.box_area: the `vl` weights of VL-T5 need its own area of a box; write official"
+    elif inputs.get("kind") == "pixels" and inputs.get("colours") != "clip":
+        yield f"models.{name}.inputs.colours: the `vl` weights of BLIP need its own scale; write clip"
+
+
 def _cells(raw: Mapping[Any, Any]) -> Iterator[str]:
     """Where a family is pre-trained here: on data with captions and questions, for grounding with objects."""
-    wanted = {*list_at(raw, "pretraining", "teacher"), *list_at(raw, "pretraining", "student")}
+    wanted = {
+        condition
+        for role in ROLES
+        for condition in list_at(raw, "pretraining", role)
+        if isinstance(condition, str)
+    }
     able = ", ".join(name for name, dataset in DATASETS.items() if dataset.pretrains)
     grounded: set[str] = set()
     for where, cell in cells_of(raw):

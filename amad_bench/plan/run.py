@@ -27,12 +27,16 @@ def prepared_form(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """config: the canonical run config. teacher_id: the teacher a student belongs to, None for others."""
+    """config: the canonical run config. teacher_id: the teacher a student belongs to, None for others.
+
+    student_name: of its size, where a family has students of several; for tables, no part of the identity.
+    """
 
     id: str
     kind: str
     config: dict[str, Any]
     teacher_id: str | None = None
+    student_name: str = ""
 
     @property
     def needs(self) -> list[str]:

@@ -34,9 +34,14 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
 
+LONGEST_NAME = 255  # characters; what file systems take
+
+
 def _below(value: Any) -> Any:
-    if isinstance(value, str) and (not value or value.startswith("/")):
-        raise ValueError("a path below AMAD_DATA")
+    if isinstance(value, str):
+        parts = value.split("/")
+        if parts[0] in ("", "~") or not {".", ".."}.isdisjoint(parts) or max(map(len, parts)) > LONGEST_NAME:
+            raise ValueError("a path below AMAD_DATA")
     return value
 
 
@@ -156,10 +161,9 @@ class ModelEntry(Closed):
     students: Annotated[dict[Label, ModelSize], Field(min_length=1)] | None = None
 
     @property
-    def student_sizes(self) -> list[ModelSize]:
-        if self.students is not None:
-            return list(self.students.values())
-        return [self.student] if self.student is not None else []
+    def student_sizes(self) -> dict[str, ModelSize]:
+        """By name; that of the only one is empty."""
+        return self.students or ({"": self.student} if self.student is not None else {})
 
 
 class Heads(Closed):

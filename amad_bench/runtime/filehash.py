@@ -18,14 +18,15 @@ SETTLED = 2.0  # seconds: a file changed later than that before it was read coul
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, of a large file that kept its size and time of change from memory."""
+    """The SHA-256 of a file's bytes, of a large file that kept its size and times of change from memory."""
     facts = path.stat()
-    return _sha256(path.resolve(), facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    return _sha256(path.resolve(), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
 
 
 @cache
-def _sha256(path: Path, size: int, modified_ns: int, inode: int) -> str:
-    return _recalled(path, size, [size, modified_ns, inode], modified_ns, lambda: read_sha256(path))
+def _sha256(path: Path, size: int, modified_ns: int, changed_ns: int, inode: int) -> str:
+    identity = [size, modified_ns, changed_ns, inode]  # a program may set the first time back, not the second
+    return _recalled(path, size, identity, modified_ns, lambda: read_sha256(path))
 
 
 def _recalled(path: Path, size: int, identity: Any, modified_ns: int, read: Callable[[], str]) -> str:
@@ -55,6 +56,7 @@ class ListedFile(NamedTuple):
     name: str
     size: int
     modified_ns: int
+    changed_ns: int
     inode: int
 
 
@@ -71,7 +73,7 @@ def _files_in(folder: str, prefix: str) -> Iterator[ListedFile]:
                 yield from _files_in(entry.path, f"{name}/")
             elif entry.is_file():
                 facts = entry.stat()
-                yield ListedFile(name, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+                yield ListedFile(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
 
 
 @cache

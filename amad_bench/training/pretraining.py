@@ -37,9 +37,14 @@ def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module
 
 
 def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
-    """A batch as training has them, of fixed examples."""
+    """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
     form = (config["family"], config["pretraining"], config["training"]["batch"])
-    return next(pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device))
+    batch = next(pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device))
+    if "image_ids" in batch:
+        other = int(batch["image_ids"].ne(batch["image_ids"][0]).int().argmax())
+        order = [0, other, *(row for row in range(1, len(batch["image_ids"])) if row != other)]
+        batch = {name: tensor[order] for name, tensor in batch.items()}
+    return batch
 
 
 def pretrain(

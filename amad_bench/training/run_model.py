@@ -9,6 +9,7 @@ from amad_bench.data.task_data import TaskData
 from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import load_weights
 from amad_bench.models.start import load_start, read_start, require_fresh
+from amad_bench.plan.cell_data import weights_hash
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, RunFailed, UserError
 from amad_bench.runtime.files import read_json
@@ -64,6 +65,8 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
         raise ValueError(f"{run.id}: pre-training {condition!r} without weights to start from")
     if "run_id" in start:
         finished_run(run.id, start["run_id"], "pre-training", "pretraining_failed")
+    elif weights_hash(start["weights"]) != start["hash"]:
+        raise UserError(f"{', '.join(start['weights'])}: changed since {run.id} was planned; plan again")
     where = {"family": config["family"], "task": config["task"], "pretraining": condition}
     inherit_heads = start["inherit_heads"] or "first"  # none is named where nothing is inherited
     weights = read_start(start, **where)

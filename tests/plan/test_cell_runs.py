@@ -96,6 +96,7 @@ def test_an_inheriting_student_starts_from_the_pretraining_of_the_teachers_shape
     [
         ({"init": "inherit", "layers": 4}, "more layers"),
         ({"init": "remap"}, "keeps the inner width"),
+        ({"init": "remap", "width": 64, "feed_forward": 64}, "keeps the feed-forward"),
     ],
 )
 def test_a_student_that_cannot_be_cut_is_skipped_with_the_reason(
@@ -117,7 +118,11 @@ def test_weights_on_disk_are_known_by_their_content(
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     raw["cells"].pop()
     raw["pretraining"] = {"teacher": ["none", "vl"], "student": ["none", "vl"]}
+    raw["models"]["vlt5"] |= {"order_embedding": True, "box_area": "official"}
     raw["models"]["vlt5"]["teacher"]["weights"] = {"vl": ["vl-t5/official.pth"]}
+    raw["cells"][0] |= {"vocabulary": None, "tokenizer": "t5"}
+    (tmp_path / "t5").mkdir()
+    (tmp_path / "t5/spiece.model").write_bytes(b"pieces")
     raw["models"]["vlt5"]["student"]["init"] = "inherit"
     without = planned(raw)
     assert {run.config["pretraining"] for run in without.runs} == {"none"}
@@ -151,7 +156,60 @@ def test_students_of_several_sizes_with_heads_of_their_own(raw: Raw, planned: Pl
     }
 
 
+@pytest.mark.trap("models trained here have the true area")
+@pytest.mark.parametrize(("asked", "area"), [({}, "true"), ({"box_area": "official"}, "official")])
+def test_regions_have_their_true_area_unless_the_official_one_is_asked_for(
+    raw: Raw, planned: Planned, asked: Raw, area: str
+) -> None:
+    raw["models"]["vlt5"] |= asked
+    models = {run.config["family"]: run.config["model"] for run in planned(raw).runs}
+    assert models["vlt5"]["box_area"] == area
+    assert "box_area" not in models["blip"]
+
+
 def test_a_cell_may_have_an_image_size_of_its_own(raw: Raw, planned: Planned) -> None:
     raw["cells"][1]["image_size"] = 96
     sizes = {run.config["task"]: run.config["inputs"].get("size") for run in planned(raw).runs}
     assert sizes == {"vqa": None, "captioning": 96}
+
+
+def test_students_of_several_sizes_have_their_names_and_no_other_identity(raw: Raw, planned: Planned) -> None:
+    size = raw["models"]["vlt5"].pop("student")
+    named = {"calm": {**size, "dropout": 0.0}, "wild": {**size, "dropout": 0.5}}
+    raw["models"]["vlt5"]["students"] = named
+    plan = planned(raw)
+    names = {(r.student_name, r.config["model"]["dropout"]) for r in _kind(plan, "student")}
+    assert names == {("calm", 0.0), ("wild", 0.5), ("", 0.0)}  # BLIP has one student
+    raw["models"]["vlt5"]["students"] = {f"{name}er": size for name, size in named.items()}
+    assert set(planned(raw).by_id) == set(plan.by_id)
+
+
+def test_an_assistant_that_cannot_be_cut_is_skipped(vqa_and_captions: Raw, planned: Planned) -> None:
+    vqa_and_captions["models"]["vlt5"]["student"] |= {"init": "inherit"}
+    vqa_and_captions["losses"].append(
+        {"name": "amad", "label": "helped", "assistant": {"heads": 16, "loss": "amad_kl"}}
+    )
+    plan = planned(vqa_and_captions)
+    helped = [run for run in _kind(plan, "student") if run.config["loss"]["label"] == "helped"]
+    assert {run.config["pretraining"] for run in helped} == {"none"}
+    assert any(
+        "its assistant: init: inherit cuts the teacher's weights, and the student has more heads"
+        in skip.reason
+        for skip in plan.skipped
+    )
+
+
+def test_the_order_of_weights_is_no_part_of_the_identity(
+    raw: Raw, planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    for folder in ("bert", "vit"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "config.json").write_text("{}")
+    raw["cells"] = [{**raw["cells"][1], "vocabulary": None, "tokenizer": "bert"}]
+    raw["pretraining"] = {"teacher": ["text"], "student": ["none"]}
+    ids = []
+    for paths in (["bert", "vit"], ["vit", "bert"]):
+        raw["models"]["blip"]["teacher"]["weights"] = {"text": paths}
+        ids.append(set(planned(raw).by_id))
+    assert ids[0] == ids[1]

@@ -38,6 +38,7 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
     assert set(config.pretraining.training) == {"vlt5", "blip"}
 
 
+@pytest.mark.trap("a none run refuses weights, fine-tuned ones among them")
 @pytest.mark.parametrize(
     ("spoil", "line", "contains"),
     [
@@ -52,8 +53,8 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
             "random weights",
         ),
         (
-            lambda c: c["models"]["blip"]["student"].update(weights={"none": ["models/blip"]}),
-            "models.blip.student.weights.none: ",
+            lambda c: c["models"]["vlt5"]["student"].update(weights={"none": ["models/t5"]}),
+            "models.vlt5.student.weights.none: ",
             "random weights",
         ),
         (
@@ -62,8 +63,8 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
             "text, vl",
         ),
         (
-            lambda c: c["models"]["blip"]["student"].update(weights={"vl": ["/models/blip"]}),
-            "models.blip.student.weights.vl[0]: ",
+            lambda c: c["models"]["blip"]["student"].update(weights={"text": ["/models/blip"]}),
+            "models.blip.student.weights.text[0]: ",
             "below AMAD_DATA",
         ),
         (
@@ -113,6 +114,31 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
         ),
         (lambda c: c["models"]["vlt5"].pop("student"), "models.vlt5.student: expected either", "neither"),
         (
+            lambda c: c["models"]["vlt5"].update(
+                students=dict.fromkeys(("a", "b"), c["models"]["vlt5"].pop("student"))
+            ),
+            "models.vlt5.students.b: the same as models.vlt5.students.a",
+            "keep one",
+        ),
+        (
+            lambda c: c["pretraining"]["training"]["vlt5"]["vl"].update(evaluations=9),
+            "pretraining.training.vlt5.vl.evaluations: 9 are more than the 4 steps",
+            "lower",
+        ),
+        (
+            lambda c: c["pretraining"]["training"]["blip"]["vl"].update(batch=1),
+            "pretraining.training.blip.vl.batch: 1 has no other image",
+            "raise",
+        ),
+        *(
+            (
+                lambda c, path=path: c["models"]["blip"]["student"].update(weights={"text": [path]}),
+                "models.blip.student.weights.text[0]: ",
+                "below AMAD_DATA",
+            )
+            for path in ("../blip", ".", "~/blip", "x" * 300, "models/../../blip")
+        ),
+        (
             lambda c: c["models"]["blip"]["student"].update(heads=[3]),
             "models.blip.student.width: blip with width 64 cannot have 3 heads",
             "models.blip.student.heads",
@@ -147,3 +173,36 @@ def test_data_that_models_cannot_be_pretrained_on(
     pretrained["datasets"] = {dataset: {}}
     pretrained["cells"] = [{**pretrained["cells"][0], "family": family, "task": task, "dataset": dataset}]
     assert any(line.startswith("cells[0].dataset: ") and says in line for line in errors(pretrained))
+
+
+@pytest.mark.parametrize(
+    ("family", "spoil", "line"),
+    [
+        ("vlt5", lambda c: c["cells"][0].pop("tokenizer"), "cells[0].tokenizer: missing; models.vlt5 starts"),
+        ("vlt5", lambda c: c["models"]["vlt5"].pop("box_area"), "models.vlt5.box_area: the `vl` weights"),
+        ("vlt5", lambda c: c["models"]["vlt5"].pop("order_embedding"), "models.vlt5.order_embedding: the"),
+        ("blip", lambda c: c["models"]["blip"]["inputs"].pop("colours"), "models.blip.inputs.colours: the"),
+    ],
+)
+def test_published_weights_need_what_they_were_made_with(
+    raw: Raw, errors: Errors, load: Callable[[Any], Any], family: str, spoil: Callable[[Raw], Any], line: str
+) -> None:
+    """Else they load, and compute another function without a word."""
+    raw["pretraining"] = {"teacher": ["vl"], "student": ["none"]}
+    raw["models"] = {family: raw["models"][family]}
+    raw["sites"] = {family: raw["sites"][family]}
+    raw["models"][family]["teacher"]["weights"] = {"vl": ["models/weights"]}
+    raw["cells"] = [{**raw["cells"][0 if family == "vlt5" else 1], "tokenizer": "models/words"}]
+    del raw["cells"][0]["vocabulary"]
+    if family == "vlt5":
+        raw["models"]["vlt5"] |= {"order_embedding": True, "box_area": "official"}
+    else:
+        raw["models"]["blip"]["inputs"]["colours"] = "clip"
+    load(raw)
+    spoil(raw)
+    assert any(found.startswith(line) for found in errors(raw))
+
+
+def test_a_list_among_the_conditions_is_no_traceback(pretrained: Raw, errors: Errors) -> None:
+    pretrained["pretraining"]["teacher"] = [["none"]]
+    assert any(line.startswith("pretraining.teacher[0]: expected text") for line in errors(pretrained))
