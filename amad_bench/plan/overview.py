@@ -16,11 +16,8 @@ def overview(plan: Plan) -> str:
     """Counts of runs per cell and loss, limits of the data, and what is skipped with its reason."""
     kinds = Counter(run.kind for run in plan.runs)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    several = _families_of_several_sizes(plan.runs)
     for run in plan.runs:
-        counts[_cell(run, with_size=run.config["family"] in several)][
-            run.config["loss"]["label"] if run.kind == "student" else run.kind
-        ] += 1
+        counts[_cell(run)][run.config["loss"]["label"] if run.kind == "student" else run.kind] += 1
     columns = list(dict.fromkeys(label for row in counts.values() for label in row))
     rows = [[cell, *(row[column] or "-" for column in columns)] for cell, row in counts.items()]
     datasets = {run.config["dataset"]["name"]: run.config["dataset"] for run in plan.runs}
@@ -41,17 +38,7 @@ def overview(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _families_of_several_sizes(runs: Iterable[Run]) -> set[str]:
-    """Families whose students differ in more than their heads."""
-    sizes: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    for run in runs:
-        if run.kind == "student":
-            sizes[run.config["family"]].add((run.config["model"]["layers"], run.config["model"]["width"]))
-    return {family for family, found in sizes.items() if len(found) > 1}
-
-
-def _cell(run: Run, with_size: bool) -> str:
-    """with_size: of a student also layers x width."""
+def _cell(run: Run) -> str:
     config = run.config
     name = f"{config['family']} {config['task']} {config['dataset']['name']}"
     heads = config["model"]["heads"]
@@ -61,8 +48,8 @@ def _cell(run: Run, with_size: bool) -> str:
         pretraining = "" if config["pretraining"] == "none" else f", {config['pretraining']}"
         return f"{name} {heads} heads{pretraining}"
     name = f"{name} {config['teacher']['heads']} -> {heads} heads"
-    if with_size:
-        name += f" {config['model']['layers']}x{config['model']['width']}"
+    if run.student_name:
+        name += f" ({run.student_name})"
     pretraining = (config["teacher_pretraining"], config["pretraining"])
     return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(pretraining)}"
 

@@ -18,3 +18,11 @@ def test_a_part_of_the_official_files_is_announced(
     assert said in overview(planned(raw)).splitlines()
     raw["datasets"]["coco"]["subset"] = False
     assert "subset" not in overview(planned(raw))
+
+
+def test_students_of_several_sizes_have_rows_of_their_own(raw, planned) -> None:
+    size = raw["models"]["vlt5"].pop("student")
+    raw["models"]["vlt5"]["students"] = {"calm": size, "wild": {**size, "dropout": 0.5}}
+    rows = overview(planned(raw)).split("\n")
+    for name in ("calm", "wild"):
+        assert sum(row.startswith(f"vlt5 vqa scenes 8 -> 2 heads ({name})") for row in rows) == 1
