@@ -255,6 +255,21 @@ def test_clean_asks_before_it_removes(
     assert [path.name for path in Path("results/runs").iterdir()] == [ids[0]]
 
 
+def test_clean_keeps_runs_that_are_not_planned_only_for_want_of_data(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["datasets"]["daquar"] = {}
+    raw["models"]["vlt5"]["inputs"] |= {"boxes": "grid", "rows": 1, "columns": 1}
+    raw["cells"].append({**raw["cells"][0], "dataset": "daquar"})
+    config.write_text(yaml.safe_dump(raw))
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    finish("a-run-of-daquar")
+    line = error(["clean", "--yes", "--config", str(config)], capsys)
+    assert "vlt5-vqa-daquar is not planned only for want of data" in line
+    assert Path("results/runs/a-run-of-daquar").is_dir()
+
+
 def test_clean_removes_killed_preparations(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     left = Path("results/data/scenes-01234567/prepared/.images-1.0a.tmp")
     left.mkdir(parents=True)

@@ -14,10 +14,11 @@ from typing import Any
 from amad_bench.data.features import H5_SUFFIXES, FeatureFiles
 from amad_bench.data.manifests import MANIFESTS, FileFacts, read_manifest
 from amad_bench.data.photos import Photos
-from amad_bench.plan.cell_data import data_needs, weight_needs
+from amad_bench.plan.cell_data import data_needs, pretraining_needs, weight_needs
 from amad_bench.plan.datafiles import Need
 from amad_bench.plan.grid import possible_runs
 from amad_bench.plan.overview import aligned
+from amad_bench.plan.run import Run
 from amad_bench.plan.schema import Cell, Config
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import listing, read_sha256
@@ -26,6 +27,7 @@ from amad_bench.runtime.paths import amad_data
 
 RECORD_KEYS = ("annotations", "questions", "images")  # the records are under the first of these
 FROM_CONFIG = "named in the config"
+NAMED = "named_in_configs"  # the manifest of what no data set has: models, features
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class Finding:
 
 @dataclass
 class _Users:
-    cells: list[Cell] = field(default_factory=list)
-    runs: int = 0
+    need: Need
+    cells: dict[str, Cell] = field(default_factory=dict)
+    runs: set[str] = field(default_factory=set)
 
 
 def examine_files(config: Config) -> list[Finding]:
@@ -59,33 +62,42 @@ def examine_files(config: Config) -> list[Finding]:
 
     UserError: a file in configs/data that is broken.
     """
-    users: dict[Need, _Users] = {}
+    users: dict[str, _Users] = {}  # a folder can hold a tokenizer and weights
     for cell in config.cells:
         runs = possible_runs(config, cell)
-        concerned = dict.fromkeys(data_needs(config, cell), len(runs))
-        for need in weight_needs(config, cell):
-            starts = [run.config["start"] for run in runs if run.config["start"]]
-            concerned[need] = sum(need.path in start.get("weights", ()) for start in starts)
-        for need, count in concerned.items():
-            of_need = users.setdefault(need, _Users())
-            of_need.cells.append(cell)
-            of_need.runs += count
+        pretrained = {run.id for run in runs if run.config["pretraining"] != "none"}
+        concerned = {
+            **dict.fromkeys(pretraining_needs(config, cell), pretrained),
+            **{need: {run.id for run in runs} for need in data_needs(config, cell)},
+            **{
+                need: {run.id for run in runs if _starts_from(run, need.path)}
+                for need in weight_needs(config, cell)
+            },
+        }
+        for need, blocked in concerned.items():
+            of_path = users.setdefault(need.path, _Users(need))
+            of_path.cells[f"{cell.family} {cell.task} {cell.dataset}"] = cell
+            of_path.runs |= blocked
     return [
         Finding(
-            path=need.path,
-            cells=tuple(f"{cell.family} {cell.task} {cell.dataset}" for cell in of_need.cells),
-            runs=of_need.runs,
-            source=(published := _published(config, need, of_need.cells)).publisher,
-            **_measured(need, published),
+            path=path,
+            cells=tuple(of_path.cells),
+            runs=len(of_path.runs),
+            source=(published := _published(config, of_path.need, [*of_path.cells.values()])).publisher,
+            **_measured(of_path.need, published),
         )
-        for need, of_need in users.items()
+        for path, of_path in users.items()
     ]
+
+
+def _starts_from(run: Run, path: str) -> bool:
+    return path in (run.config["start"] or {}).get("weights", ())
 
 
 def _published(config: Config, need: Need, cells: Sequence[Cell]) -> FileFacts:
     """What is known of a file; a part of a data set (`subset`) is not compared with the published whole."""
     if need.kind in ("features", "folder", "weights"):
-        return FileFacts(publisher=FROM_CONFIG)
+        return read_manifest(NAMED).files.get(need.path, FileFacts(publisher=FROM_CONFIG))
     whole = [c for c in cells if not config.datasets[c.dataset].options(c.dataset).get("subset", False)]
     facts = read_manifest((whole or cells)[0].dataset).facts(need.path)
     return facts if whole else FileFacts(publisher=facts.publisher)
@@ -136,7 +148,9 @@ def _measure(need: Need, path: Path, published: FileFacts) -> dict[str, Any]:
 
 
 def _records(need: Need, path: Path) -> int | None:
-    """Photos, records of a JSON file, lines of a text (of a table without its header); not of HDF5."""
+    """Photos, records of a JSON file, lines of a text (of a table without its header); not of other files."""
+    if need.kind == "weights":
+        return None
     if need.kind == "photos":
         with Photos([path.with_name(Path(need.path).name)]) as photos:
             return len(photos.names)

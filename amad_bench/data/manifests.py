@@ -1,4 +1,4 @@
-"""configs/data/<data set>.yaml: what is known of published files, and where they are published."""
+"""configs/data/*.yaml, one per data set and one more: what is known of published files, and who has them."""
 
 from pathlib import Path
 

@@ -20,7 +20,7 @@ _SENTINELS = tuple(f"<extra_id_{i}>" for i in reversed(range(100)))
 VISUAL_TOKENS = 100  # numbers of VL-T5's regions, the last entries of its vocabulary
 _VISUAL = tuple(f"<vis_extra_id_{i}>" for i in reversed(range(VISUAL_TOKENS)))
 _MASK = "<mask>"
-_BLIP_STARTS = ("[DEC]", "[ENC]")  # behind BERT's vocabulary: what begins a text to write, and one to read
+BLIP_STARTS = ("[DEC]", "[ENC]")  # behind BERT's vocabulary: what begins a text to write, and one to read
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class SpecialIds:
 
 
 class Tokenizer:
-    """Text to ids and back; `encode` adds no special id, and no text becomes one of `special` but unknown."""
+    """Text to ids and back; `encode` adds no special id.
+
+    No text becomes one of `special` but unknown, nor a sentinel or a region's number.
+    """
 
     def __init__(self, backend: Backend, special: SpecialIds) -> None:
         self._backend = backend
@@ -52,7 +55,8 @@ class Tokenizer:
         self.pad, self.eos, self.unknown, self.bos = special.pad, special.eos, special.unknown, special.bos
         # Else the text "</s>" would become the id EOS. A tokenizer file does not keep this.
         backend.encode_special_tokens = True
-        self._reserved = set(special.given) - {special.unknown}
+        numbered = {backend.token_to_id(name) for name in (*_SENTINELS, *_VISUAL)} - {None}
+        self._reserved = (set(special.given) | numbered) - {special.unknown}
 
     @property
     def size(self) -> int:
@@ -157,12 +161,14 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
     if pad is None or eos is None or unknown is None or (family == "blip" and mask is None):
         needed = "pad, eos (or sep) and unk" + (" and mask" if family == "blip" else "")
         raise UserError(f"{folder}: {family} needs a tokenizer with {needed} tokens; take another one")
+    if max(backend.get_vocab().values()) >= backend.get_vocab_size():
+        raise UserError(f"{folder}: an entry of its vocabulary stands there twice; restore the file")
     backend.no_padding()
     backend.no_truncation()
     if family == "vlt5":
         backend.add_special_tokens(list(_VISUAL))
         bos = loaded.cls_token_id if loaded.bos_token_id is None else loaded.bos_token_id
         return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos))
-    backend.add_special_tokens(list(_BLIP_STARTS))
-    bos, start = (backend.token_to_id(name) for name in _BLIP_STARTS)
+    backend.add_special_tokens(list(BLIP_STARTS))
+    bos, start = (backend.token_to_id(name) for name in BLIP_STARTS)
     return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos, mask, start))

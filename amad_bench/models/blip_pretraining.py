@@ -23,6 +23,7 @@ from transformers.models.blip.configuration_blip import BlipConfig
 from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel, BlipTextModel
 
 from amad_bench.models.blip import BlipMatcher, teacher_forced, use_sdpa
+from amad_bench.runtime.errors import RunFailed
 
 LABEL_SMOOTHING = 0.1  # of the captions, in the official code
 TEMPERATURE, COLDEST, WARMEST = 0.07, 0.001, 0.5
@@ -89,6 +90,7 @@ class BlipVisionLanguage(nn.Module):
 
         pixel_values (B, 3, S, S); input_ids (B, T) are start, text, EOS, padding; image_ids (B,): of one
         image, all captions are right. A batch of one image only has no negatives: itm is then the positives'.
+        Raises RunFailed("diverged") where training would draw negatives by similarities that are not finite.
         """
         with torch.no_grad():
             self.temperature.clamp_(COLDEST, WARMEST)
@@ -123,6 +125,9 @@ class BlipVisionLanguage(nn.Module):
         own_B = torch.arange(len(same_BB), device=same_BB.device)
         if bool(same_BB.all()):
             return own_B, own_B
+        # on a GPU, drawing by NaN is an assertion on the device that no process survives
+        if self.training and not bool((of_images_BB.isfinite() & of_texts_BB.isfinite()).all()):
+            raise RunFailed("diverged", "the similarities of images and texts are not finite")
         wrong_image_B = self._negatives(of_texts_BB, same_BB)
         wrong_text_B = self._negatives(of_images_BB, same_BB)
         return torch.cat([own_B, wrong_image_B, own_B]), torch.cat([own_B, own_B, wrong_text_B])

@@ -23,7 +23,7 @@ from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel
 
 from amad_bench.data.pretrained import loading
 from amad_bench.models.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
-from amad_bench.models.weights import Weights
+from amad_bench.models.weights import Weights, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 
@@ -57,7 +57,7 @@ def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
     vl: of the folders, the one whose BLIP has the task's architecture; complete. text: a BERT folder and, if
     wanted, a ViT folder. Weights are model.safetensors or pytorch_model.bin (tensors only). UserError naming
     folder and keys: files missing or damaged, no folder that fits, tensors missing, unexpected or of another
-    shape than config.json says, a head count that is not stated or not the known one.
+    shape than config.json says, not finite, a head count that is not stated or not the known one.
     """
     configs = {folder: _config(folder) for folder in folders}
     if condition == "text":
@@ -65,8 +65,10 @@ def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
     architecture, model_class = CLASSES[task]
     folder = _only(configs, "architectures", [architecture], f"BLIP for {task} ({architecture})")
     config = configs[folder]
-    _check(folder, config.get("vision_config") or {}, VISION_SIZES, "vision_config.")
-    _check(folder, config.get("text_config") or {}, TEXT_SIZES, "text_config.")
+    for side, sizes in (("vision_config", VISION_SIZES), ("text_config", TEXT_SIZES)):
+        if not isinstance(config.get(side), dict):
+            raise UserError(f"{folder / FILES[0]}: {side} is no mapping of sizes; restore the file")
+        _check(folder, config[side], sizes, f"{side}.")
     expected = _shapes(folder, lambda: model_class(BlipConfig.from_dict(config)))
     heads = _sites(TEXT_STACKS[task].values(), ("self", "cross"), config["text_config"])
     heads |= _sites(["vision"], ["self"], config["vision_config"])
@@ -202,10 +204,12 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     """Every tensor of the folder's weights file, in float32; nothing but tensors is unpickled."""
     with loading(folder, "weights", FILES[1:]):
         if (folder / FILES[1]).is_file():
-            tensors = load_file(folder / FILES[1])
+            stored = load_file(folder / FILES[1])
         else:
-            tensors = torch.load(folder / FILES[2], map_location="cpu", weights_only=True)
-        return {name: tensor.float() for name, tensor in tensors.items()}
+            stored = read_pickle(folder / FILES[2])
+        tensors = {name: tensor.float() for name, tensor in stored.items()}
+    require_finite(tensors, folder)
+    return tensors
 
 
 def _shapes(folder: Path, build: Callable[[], nn.Module]) -> dict[str, torch.Size]:
@@ -224,7 +228,9 @@ def _fitting(
         for name in [name for name in expected if name.endswith(second)]:
             del expected[name]
             if name in tensors:
-                tensors.setdefault(name.replace(second, first), tensors.pop(name))
+                tied = tensors.pop(name)
+                if not torch.equal(tensors.setdefault(name.replace(second, first), tied), tied):
+                    raise UserError(f"{folder}: {name} differs from {first}, to which BLIP ties it")
     wrong = {
         "missing": sorted(set(expected) - set(tensors)),
         "unexpected": sorted(set(tensors) - set(expected)),

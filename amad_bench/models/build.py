@@ -66,7 +66,9 @@ def build_pretrainer(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)
         if family == "vlt5":
-            built: nn.Module = Vlt5Pretrainer(_fresh_vlt5(model, inputs, vocabulary, special, feature_size))
+            built: nn.Module = Vlt5Pretrainer(
+                _fresh_vlt5(model, inputs, vocabulary, special, feature_size), condition
+            )
         elif condition == "text":
             built = BlipMlm(_blip_config(model, inputs, vocabulary, positions, special))
         else:

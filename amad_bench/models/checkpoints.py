@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from amad_bench.models.heads import head_partition
-from amad_bench.models.weights import Weights, own_tensors
+from amad_bench.models.weights import Weights, own_tensors, require_finite
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
 
@@ -38,8 +38,8 @@ def checkpoint_weights(path: Path) -> Weights:
         with safe_open(str(path), framework="pt") as file:
             stored = (file.metadata() or {}).get("heads", "")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, FileNotFoundError) as error:
-        reason = " ".join(str(error).split())
+    except (SafetensorError, OSError) as error:
+        reason = "a folder" if path.is_dir() else " ".join(str(error).split())
         raise UserError(f"{path}: no weights can be read ({reason}); delete the run's folder") from None
     try:
         heads = json.loads(stored)
@@ -47,6 +47,7 @@ def checkpoint_weights(path: Path) -> Weights:
         heads = None
     if not isinstance(heads, dict):
         raise UserError(f"{path}: weights that do not say which heads they have; delete the run's folder")
+    require_finite(tensors, path)
     return Weights(tensors, heads, str(path))
 
 

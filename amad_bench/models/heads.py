@@ -97,6 +97,8 @@ def student_shape(
         "width": width or teacher["width"],
         "feed_forward": feed_forward or teacher["feed_forward"],
     }
+    if fix not in ("inner_width", "head_size"):
+        raise ValueError(f"fix {fix!r} is neither inner_width nor head_size")
     if fix == "inner_width":
         if shape["width"] % heads:
             raise UserError(
@@ -134,7 +136,7 @@ def cut(
     of the head size: with other heads the maps are others anyway.
     init "random": everything must have exactly the model's shape.
     Vocabulary and positions: leading rows, further ones of the model stay fresh. A parameter that the weights
-    lack stays fresh; `start.load_start` decides whether it may.
+    lack stays fresh; `start.load_start` decides whether it may. On the meta device nothing is copied.
     Raises UserError naming the weights, the parameter and both shapes where that is impossible.
     """
     if init not in _WAYS_OUT:
@@ -148,7 +150,7 @@ def cut(
             continue
         source, channels = weights.tensors[source_name], {}
         sites, rest = _sites(name)
-        if rest in _DIVIDED:
+        if rest in _DIVIDED and source.dim() == target.dim():
             site = sites[0]
             old, new = weights.heads[site], heads[site]
             if init == "random" and old != new:
@@ -173,7 +175,8 @@ def cut(
                 f"{weights.where}: {name} is {tuple(source.shape)} there, {tuple(target.shape)} in the "
                 f"model; {_WAYS_OUT[init]}"
             )
-        _copy(source, target, channels)
+        if not target.is_meta:
+            _copy(source, target, channels)
     return maps
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.models.t5.modeling_t5 import T5Attention, T5LayerNorm
 
-from amad_bench.data.tokenizer import VISUAL_TOKENS
+from amad_bench.data.tokenizer import BLIP_STARTS, VISUAL_TOKENS
 from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
 from amad_bench.models.build import VISUAL_TOKEN_SPREAD, blip_spread
 from amad_bench.models.checkpoints import checkpoint_weights
@@ -33,7 +33,7 @@ _SURPRISE = 7.0  # standard normal deviations; one fresh parameter in 10^11 is f
 def read_start(start: Mapping[str, Any], *, family: str, task: str, pretraining: str) -> Weights:
     """The weights that `start` of a canonical run config names: of a run, or of files below AMAD_DATA.
 
-    Raises UserError where they are absent, broken or not of the family.
+    Raises UserError where they are absent, broken, not finite or not of the family.
     """
     if "run_id" in start:
         return checkpoint_weights(run_dir(start["run_id"]) / "model.safetensors")
@@ -59,7 +59,8 @@ def load_start(
 
     Only what the condition cannot have stays fresh: new tokens and everything visual (text pre-training), a
     BERT's missing LM head, and text positions that the weights' texts never reached. ViT's positions are
-    interpolated. Raises UserError naming what is missing, unexpected or of another shape.
+    interpolated. A model on the meta device is matched only. Raises UserError naming what is missing,
+    unexpected or of another shape.
     """
     weights = _under_own_names(weights, model)
     if family == "blip":
@@ -75,10 +76,11 @@ def _under_own_names(weights: Weights, model: nn.Module) -> Weights:
     tensors: dict[str, Tensor] = {}
     for name, tensor in weights.tensors.items():
         first = names.get(name, name)
-        if not torch.equal(tensors.setdefault(first, tensor), tensor):
+        if first in tensors and not torch.equal(tensors[first], tensor):
             raise UserError(
                 f"{weights.where}: tensors that this model ties to {first} differ; take other weights"
             )
+        tensors[first] = tensor
     return replace(weights, tensors=tensors)
 
 
@@ -100,12 +102,14 @@ def _check_names(weights: Weights, model: nn.Module, family: str, task: str, pre
 
 
 def _check_vocabulary(weights: Weights, model: nn.Module, pretraining: str) -> None:
-    """Only words that text pre-training cannot know may be new; VL-T5's regions are its last rows."""
+    """A row must be the same word on both sides; only the family's own last ones may be new after text."""
+    own = VISUAL_TOKENS if isinstance(model, VLT5) else len(BLIP_STARTS)
+    new = own if pretraining == "text" else 0
     for name, tensor in own_tensors(model).items():
-        if not VOCABULARY_ROWS.search(name) or name not in weights.tensors or pretraining == "text":
+        if not VOCABULARY_ROWS.search(name) or name not in weights.tensors:
             continue
         there, here = len(weights.tensors[name]), len(tensor)
-        if there < here or (isinstance(model, VLT5) and there != here):
+        if not here - new <= there <= here:
             raise UserError(
                 f"{weights.where}: {name} has {there} rows, the tokenizer {here} tokens; "
                 "take the tokenizer of these weights"

@@ -183,7 +183,7 @@ class VLT5(T5ForConditionalGeneration):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, VisualEmbedding):
-            # as the official code does it: linear layers and the image-order table at initializer_factor * 1
+            # like T5: linear layers by their fan-in, the image-order table with spread 1
             std = self.config.initializer_factor * 1.0
             linears = [module.feat_embedding[0], module.absolute_vis_pos_embedding[0]]
             for linear in linears:

@@ -12,13 +12,23 @@ from amad_bench.data.pretraining_text import PRETRAIN_TASKS
 from amad_bench.models.vlt5 import VLT5
 from amad_bench.models.weights import own_tensors
 
+VISUAL = "encoder.visual_embedding."
+
 
 class Vlt5Pretrainer(nn.Module):
-    """A VLT5 under its pre-training loss; it has no parameters of its own."""
+    """A VLT5 under its pre-training loss; it has no parameters of its own.
 
-    def __init__(self, vlt5: VLT5) -> None:
+    condition "text": no image is seen, so that the visual embedding stays as drawn and is no part of
+    `task_weights`: each model that starts from them draws its own.
+    """
+
+    def __init__(self, vlt5: VLT5, condition: str = "vl") -> None:
         super().__init__()
         self.vlt5 = vlt5
+        self.condition = condition
+        if condition == "text":
+            for name, parameter in vlt5.named_parameters():
+                parameter.requires_grad_(not name.startswith(VISUAL))
 
     def forward(self, tasks_B: Tensor, **batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over samples of each one's token mean, and that mean by task for the tasks that occur.
@@ -36,7 +46,10 @@ class Vlt5Pretrainer(nn.Module):
 
     def task_weights(self) -> dict[str, Tensor]:
         """The VLT5's weights under the names of its own state dict, tied ones once."""
-        return own_tensors(self.vlt5)
+        tensors = own_tensors(self.vlt5)
+        if self.condition == "text":
+            return {name: tensor for name, tensor in tensors.items() if not name.startswith(VISUAL)}
+        return tensors
 
 
 def sample_losses(logits_BLV: Tensor, labels_BL: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.models.t5.configuration_t5 import T5Config
 
 from amad_bench.data.pretrained import loading
-from amad_bench.models.weights import Weights, own_tensors
+from amad_bench.models.weights import Weights, own_tensors, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 
@@ -39,16 +39,21 @@ def official_weights(path: Path) -> Weights:
     """An official VL-T5 checkpoint (.pth, or the same names in .npz or .safetensors), tied tensors once.
 
     As in the official loader, a leading "module." goes and "vis_encoder." becomes "encoder."; the one
-    obsolete tensor of T5 is left out. UserError: no or a broken file, names that occur twice, tied tensors
-    that differ, another head count than the known model of this shape.
+    obsolete tensor of T5 is left out. UserError: no or a broken file, pickled code, tensors that are not
+    finite, names that occur twice, tied tensors that differ, another head count than the known model of this
+    shape.
     """
     reader = _READERS.get(path.suffix)
     if reader is None:
         raise UserError(f"{path}: official weights are one of {', '.join(_READERS)}; name such a file")
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; official weights are one file, name it")
     if not path.is_file():
         raise UserError(f"{path}: no such file; put the official weights there or correct the path")
     try:
         stored = reader(path)
+    except UserError:
+        raise
     except Exception as error:  # of pickle, zipfile, numpy or safetensors: broken files raise almost any
         raise UserError(
             f"{path}: cannot be read as tensors by name ({type(error).__name__}); restore the file"
@@ -72,7 +77,7 @@ def t5_weights(folder: Path) -> Weights:
     config = t5_config(folder)
     safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
     with loading(folder, "a T5 model", _FOLDER_FILES):
-        stored = load_file(safe) if safe.is_file() else _read_pth(pickled)
+        stored = load_file(safe) if safe.is_file() else read_pickle(pickled)
     weights = _weights(stored, str(folder))
     heads, inner = weights.heads["encoder.self"], _inner(weights.tensors)
     if (config.num_heads, config.num_heads * config.d_kv) != (heads, inner):
@@ -129,6 +134,7 @@ def load_strictly(model: nn.Module, weights: Weights, fresh: Collection[str] = (
 
 def _weights(stored: Mapping[str, Tensor], where: str) -> Weights:
     tensors = {name: tensor.float() for name, tensor in stored.items() if name != _OBSOLETE}
+    require_finite(tensors, where)  # first: NaN differs from itself
     tied = [name for name in (_SHARED, *_TIED) if name in tensors]
     differs = [name for name in tied[1:] if not torch.equal(tensors[name], tensors[tied[0]])]
     if differs:
@@ -169,13 +175,6 @@ def _listed(names: list[str]) -> str:
     return (", ".join(names[:_NAMED]) or "nothing") + more
 
 
-def _read_pth(path: Path) -> dict[str, Tensor]:
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(stored, Mapping) or not all(isinstance(tensor, Tensor) for tensor in stored.values()):
-        raise ValueError("not a state dict")
-    return dict(stored)
-
-
 def _read_npz(path: Path) -> dict[str, Tensor]:
     # opened here: numpy leaves a broken file open
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -183,7 +182,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 
 _READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
-    ".pth": _read_pth,
+    ".pth": read_pickle,
     ".npz": _read_npz,
     ".safetensors": load_file,
 }

@@ -1,9 +1,14 @@
 """Weights that were read from somewhere, under the names of our models' state dicts."""
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import Tensor, nn
+
+from amad_bench.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,39 @@ class Weights:
 def first_names(model: nn.Module) -> dict[str, str]:
     """The first name of each tensor by all of its names: tied ones stand in the state dict several times."""
     first: dict[int, str] = {}
-    return {name: first.setdefault(tensor.data_ptr(), name) for name, tensor in model.state_dict().items()}
+    # by identity, since tensors on the meta device have no address
+    state = model.state_dict(keep_vars=True)
+    return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
 
 
 def own_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The model's tensors themselves, each once, under its first name."""
     state = model.state_dict()
     return {name: state[name] for name in dict.fromkeys(first_names(model).values())}
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The state dict that torch.save wrote; nothing but tensors is unpickled.
+
+    Raises UserError for pickled code, and almost any other exception for a broken file.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error):  # the instruction that asks for a class or function
+            raise UserError(
+                f"{path}: holds pickled code, which is not read; save the model's state dict alone"
+            ) from None
+        raise pickle.UnpicklingError("damaged, or not written by PyTorch") from None  # its own text is long
+    if not isinstance(stored, Mapping) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in stored.items()
+    ):
+        raise ValueError("not a state dict")
+    return dict(stored)
+
+
+def require_finite(tensors: Mapping[str, Tensor], where: object) -> None:
+    """UserError naming the first tensor that holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise UserError(f"{where}: {name} is not finite, it holds NaN or infinity; take other weights")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import ResNetModel, ViTModel
+from transformers import AutoImageProcessor, ResNetModel, ViTModel
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from amad_bench.data.extract import extract_features
@@ -143,6 +143,21 @@ def test_damaged_weights(folders, tmp_path, size):
         UserError, match=r"vit: a vision model .* cannot be loaded .*header.*; found config\.json"
     ):
         extract(folders, tmp_path / "vit", tmp_path / "a.h5")
+
+
+@pytest.mark.trap("the image processor is PIL's by name, no fallback")
+def test_the_image_processor_is_pils_by_name(folders, tmp_path, monkeypatch):
+    """Not by falling back to it: with torchvision installed, transformers would take torchvision's."""
+    asked = []
+    original = AutoImageProcessor.from_pretrained
+
+    def watched(*args, **options):
+        asked.append(options.get("backend"))
+        return original(*args, **options)
+
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", watched)
+    extract(folders, "vit", tmp_path / "a.h5")
+    assert asked == ["pil"]
 
 
 @pytest.mark.parametrize("mean", [None, [0.5], "grey"])

@@ -245,3 +245,12 @@ def test_a_damaged_sentencepiece_file_is_named(tmp_path, capsys):
         load_folder_tokenizer(tmp_path / "t5", "vlt5")
     assert "tiktoken" not in str(caught.value)
     assert capsys.readouterr().err == ""
+
+
+def test_a_vocabulary_with_an_entry_twice_is_refused(tmp_path: Path) -> None:
+    """A token put behind it would get the id of its last word."""
+    bert_folder(tmp_path / "bert")
+    with (tmp_path / "bert/vocab.txt").open("a") as file:
+        file.write("dog\n")
+    with pytest.raises(UserError, match="bert: an entry of its vocabulary stands there twice"):
+        load_folder_tokenizer(tmp_path / "bert", "blip")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers.models.blip.configuration_blip import BlipTextConfig
+from transformers.models.blip.configuration_blip import BlipTextConfig, BlipVisionConfig
 from transformers.models.blip.modeling_blip import BlipForConditionalGeneration, BlipForQuestionAnswering
 
 from amad_bench.models.blip import SdpaTextAttention, SdpaVisionAttention
@@ -11,15 +11,18 @@ from tests.tiny_models import tiny_batch, tiny_model, without_labels
 KINDS = ("blip-vqa", "blip-captioning")
 
 
+@pytest.mark.trap("BlipVisionConfig.initializer_range is 1e-10: fresh weights need a spread")
 @pytest.mark.parametrize("kind", KINDS)
 def test_fresh_weights_are_spread(kind):
     """transformers' vision default initializer_range is 1e-10: such weights would never learn."""
+    assert BlipVisionConfig().initializer_range == 1e-10
     expected = 0.02 * (768 / 16) ** 0.5
     for name, weight in tiny_model(kind).named_parameters():
         if weight.dim() > 1:
             assert weight.std().item() == pytest.approx(expected, rel=0.5), name
 
 
+@pytest.mark.trap("BlipTextConfig has 8 heads by default, no tensor shows it")
 @pytest.mark.parametrize("heads", [2, 4])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_attention_has_the_heads_asked_for(kind, heads):
@@ -33,6 +36,7 @@ def test_every_attention_has_the_heads_asked_for(kind, heads):
     assert counts == [heads] * (2 + 4 * (2 if kind == "blip-vqa" else 1))
 
 
+@pytest.mark.trap("BLIP runs under SDPA by own modules with the same parameters")
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_equal_the_stock_model(kind):
     ours = tiny_model(kind).eval()
@@ -69,6 +73,7 @@ def test_padding_of_the_question_changes_nothing():
     assert torch.equal(ids[0], ids[1])
 
 
+@pytest.mark.trap("labels of -100 raise an IndexError in transformers' VQA path")
 @pytest.mark.parametrize("kind", KINDS)
 def test_ignored_labels_are_allowed_and_do_not_count(kind):
     """Labels of -100 raise an IndexError in transformers' VQA decoder path."""
@@ -80,6 +85,16 @@ def test_ignored_labels_are_allowed_and_do_not_count(kind):
     torch.testing.assert_close(output.loss, expected)
 
 
+@pytest.mark.trap("labels of -100 raise an IndexError in transformers' VQA path")
+def test_stock_answerer_cannot_take_ignored_labels():
+    """Why our models prepare the decoder's input themselves; fails once transformers allows them."""
+    batch = tiny_batch("blip-vqa")
+    assert (batch["labels"] == -100).any()
+    with pytest.raises(IndexError):
+        BlipForQuestionAnswering(tiny_model("blip-vqa").config)(**batch)
+
+
+@pytest.mark.trap("labels shifted twice lose the first token")
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_examples_are_learnt_and_decoded_exactly(kind):
     """Fails when labels are shifted twice: the answer would then decode without its first token."""

@@ -9,6 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from amad_bench.models.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
 from amad_bench.models.blip_pretraining import BlipMlm, BlipVisionLanguage
+from amad_bench.runtime.errors import RunFailed
+from amad_bench.training.optim import Updates
 from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model
 
 PAD, EOS, BOS, START = 0, 1, 3, 2
@@ -359,3 +361,29 @@ def test_every_objective_can_be_learnt():
     assert batch["input_ids"][0, 1] != batch["input_ids"][3, 1]  # either may follow BOS, for one image
     least = ((words - 2) * entropy([1.0]) + 2 * entropy([0.5, 0.5])) / words
     assert least - 1e-5 < parts["lm"] < least + 0.05
+
+
+def test_a_training_that_diverges_fails_as_a_run(model):
+    """Negatives cannot be drawn by the softmax of NaN; without a negative the loss shows it."""
+    options = {"learning_rate": 1e10, "clip": 1e10, "warmup": 0.0, "weight_decay": 0.0, "steps": 20}
+    updates = Updates([model.train()], options | {"schedule": "linear"})
+
+    def train() -> None:
+        for _ in range(20):
+            updates.step(model(**captions([0, 1, 2]))[0])
+
+    with pytest.raises(RunFailed, match="similarities of images and texts are not finite") as caught:
+        train()
+    assert caught.value.status == "diverged"
+    assert not torch.isfinite(model(**captions([0, 0]))[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("momentum", [False, True])
+@pytest.mark.parametrize("side", ["vision_proj", "text_proj"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_either_side_can_diverge(momentum, side, value):
+    model = BlipVisionLanguage(config(), momentum_distillation=momentum).train()
+    getattr(model.matcher, side).weight.fill_(value)
+    with pytest.raises(RunFailed, match="diverged"):
+        model(**captions([0, 1]))

@@ -1,5 +1,7 @@
 """Weights come back exactly, and never into another model."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -22,6 +24,7 @@ def test_saved_weights_come_back_exactly(kind, tmp_path):
     assert torch.equal(model(**tiny_batch(kind)).logits, other(**tiny_batch(kind)).logits)
 
 
+@pytest.mark.trap("BLIP of 4 heads strict-loads into 2 heads and computes another function")
 def test_another_head_count_is_refused_although_all_shapes_fit(tmp_path):
     """BLIP with 4 heads strict-loads into 2 heads ("All keys matched") and computes another function."""
     four, two = tiny_model("blip-vqa", heads=4, seed=1).eval(), tiny_model("blip-vqa", heads=2).eval()
@@ -36,6 +39,17 @@ def test_another_head_count_is_refused_although_all_shapes_fit(tmp_path):
     assert torch.equal(two(**batch).logits, before)
 
 
+@pytest.mark.trap("T5 of other heads fails through its bias table alone")
+def test_t5_of_another_head_count_fails_through_its_bias_tables_alone():
+    """The projections of one inner width fit; without the bias tables nothing would show the heads."""
+    four, two = tiny_model("vlt5", heads=4).state_dict(), tiny_model("vlt5", heads=2)
+    with pytest.raises(RuntimeError, match="size mismatch") as caught:
+        two.load_state_dict(four, strict=True)
+    differing = re.findall(r"size mismatch for (\S+):", str(caught.value))
+    table = "block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    assert differing == [f"{stack}.{table}" for stack in ("encoder", "decoder")]
+
+
 def test_one_site_with_other_heads_is_refused(tmp_path):
     model = tiny_model("blip-vqa")
     heads = head_partition(model)
@@ -46,6 +60,7 @@ def test_one_site_with_other_heads_is_refused(tmp_path):
         load_weights(model, tmp_path / "weights")
 
 
+@pytest.mark.trap("the head partition is part of a checkpoint")
 def test_tensors_come_back_with_their_partition(tmp_path):
     tensors = {"b": torch.arange(6.0).view(2, 3).T, "a": torch.ones(2)}
     save_tensors(tensors, tmp_path / "weights", {"text.self": 4, "decoder.self": 2})
@@ -61,6 +76,7 @@ def test_tensors_come_back_with_their_partition(tmp_path):
     assert (tmp_path / "again").read_bytes() == (tmp_path / "weights").read_bytes()
 
 
+@pytest.mark.trap("the head partition is part of a checkpoint")
 @pytest.mark.parametrize("metadata", [None, {"heads": "4"}, {"heads": "no json"}])
 def test_weights_without_a_partition_are_refused(tmp_path, metadata):
     save_file({"a": torch.ones(2)}, tmp_path / "weights", metadata=metadata)
@@ -91,3 +107,17 @@ def test_a_broken_or_missing_file_is_one_line(tmp_path, content):
     with pytest.raises(UserError, match="weights: no weights can be read") as caught:
         load_weights(tiny_model("vlt5"), tmp_path / "weights")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_folder_in_place_of_the_file_is_one_line(tmp_path):
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(UserError, match=r"model\.safetensors: no weights can be read \(a folder\); delete"):
+        checkpoint_weights(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(tmp_path, value):
+    tensors = {"a": torch.ones(2), "b": torch.tensor([1.0, value]), "steps": torch.tensor(3)}
+    save_tensors(tensors, tmp_path / "weights", {"text.self": 4})
+    with pytest.raises(UserError, match="weights: b is not finite, it holds NaN or infinity"):
+        checkpoint_weights(tmp_path / "weights")

@@ -87,6 +87,7 @@ def test_a_head_size_of_its_own_and_order_embeddings_are_fresh():
     require_fresh(_model("vlt5", heads=2, head_size=24, order_embedding=True))
 
 
+@pytest.mark.trap("a none run refuses weights, fine-tuned ones among them")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_trained_for_fifty_steps_is_not_fresh(kind):
     model = tiny_model(kind).train()
@@ -115,6 +116,7 @@ def test_the_spread_alone_gives_weights_away(kind):
     require_fresh(model)
 
 
+@pytest.mark.trap("BlipVisionConfig.initializer_range is 1e-10: fresh weights need a spread")
 def test_transformers_own_vision_spread_is_refused():
     """BlipVisionConfig.initializer_range is 1e-10 where none is given."""
     config = _model("blip-vqa").config
@@ -209,6 +211,7 @@ def test_a_layer_with_a_hole_is_refused_and_more_layers_are_inherited():
         load_start(_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
 
 
+@pytest.mark.trap("BLIP of 4 heads strict-loads into 2 heads and computes another function")
 def test_other_heads_of_the_same_shapes_are_refused():
     """The trap of METHODS.md at a start: all of BLIP's tensors fit."""
     with pytest.raises(
@@ -253,6 +256,78 @@ def test_new_tokens_are_fresh_after_text_and_refused_after_vision_and_language()
         ):
             load_start(
                 _model(kind, vocabulary=vocabulary), weights, **_parts(kind), pretraining="vl", **DEFAULTS
+            )
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokens", "fits", "unfit"),
+    [
+        # T5's 32,100 words and VL-T5's 100 regions, where T5's table has 32,128 rows
+        ("vlt5", 150, (50, 78, 149, 150), (49, 151)),
+        ("blip-vqa", 42, (40, 41, 42), (39, 43)),  # BERT's words, [DEC] and [ENC]
+        ("blip-captioning", 42, (40, 41, 42), (39, 43)),
+    ],
+)
+def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits, unfit):
+    """With fewer rows a word would be fresh, with more the weights know words that the tokenizer lacks."""
+    for rows in fits:
+        weights, model = _weights(_trained(kind, vocabulary=rows)), _model(kind, vocabulary=tokens)
+        fresh = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
+        load_start(model, weights, **_parts(kind), pretraining="text", **DEFAULTS)
+        tables = [name for name, tensor in fresh.items() if len(tensor) == tokens]
+        assert tables
+        for name in tables:
+            own = own_tensors(model)[name]
+            assert torch.equal(own[:rows], weights.tensors[name])
+            assert torch.equal(own[rows:], fresh[name][rows:])
+    for rows in unfit:
+        weights = _weights(_trained(kind, vocabulary=rows))
+        with pytest.raises(UserError, match=rf"^there: \S+ has {rows} rows, the tokenizer {tokens} tokens; "):
+            load_start(
+                _model(kind, vocabulary=tokens), weights, **_parts(kind), pretraining="text", **DEFAULTS
+            )
+
+
+@pytest.mark.parametrize("rows", [VOCABULARY - 1, VOCABULARY + 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_token_is_known_after_vision_and_language(kind, rows):
+    weights = _weights(_trained(kind, vocabulary=rows))
+    with pytest.raises(UserError, match=f"has {rows} rows, the tokenizer {VOCABULARY} tokens"):
+        load_start(_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_without_memory_is_matched_only(kind):
+    """The heads, shapes and names that a real one would refuse; tied tensors are known without addresses."""
+    parts, weights = _parts(kind), _weights(_trained(kind))
+    with torch.device("meta"):
+        model, fewer = _model(kind), _model(kind, heads=2, head_size=8)
+        wider = _model(kind, width=24, head_size=6)
+    assert list(own_tensors(model)) == list(own_tensors(_model(kind)))
+    maps = load_start(model, weights, **parts, pretraining="vl", **DEFAULTS)
+    assert maps == {site: [[0], [1], [2], [3]] for site in SITES[kind]}
+    assert all(tensor.is_meta for tensor in own_tensors(model).values())
+    for other, reason in ((fewer, "4 heads at .*, 2 in the model"), (wider, r"\(.*16.*\) there, \(.*24.*\)")):
+        with pytest.raises(UserError, match=reason):
+            load_start(other, weights, **parts, pretraining="vl", **DEFAULTS)
+    name = next(iter(weights.tensors))
+    with pytest.raises(UserError, match=f"missing {name}; unexpected nothing"):
+        load_start(model, _without(weights, name), **parts, pretraining="vl", **DEFAULTS)
+
+
+def test_a_projection_with_one_axis_is_refused():
+    weights = _weights(_trained("vlt5"))
+    name = "encoder.block.1.layer.0.SelfAttention.o.weight"
+    for init in ("random", "inherit", "remap"):
+        flat = Weights({**weights.tensors, name: torch.ones(16)}, weights.heads, "there")
+        with pytest.raises(UserError, match=rf"{name} is \(16,\) there, \(16, 16\) in the model"):
+            load_start(
+                _model("vlt5"),
+                flat,
+                **_parts("vlt5"),
+                pretraining="vl",
+                init=init,
+                inherit_heads="first",
             )
 
 

@@ -19,6 +19,8 @@ def _trace(kind, model=None, train=False, **options):
         return recorder.trace(model(**batch), labels=batch["labels"])
 
 
+@pytest.mark.trap("maps are before dropout, in training too")
+@pytest.mark.trap("every valid row sums to 1 and masked keys are exactly 0")
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_sum_to_one_and_masked_keys_hold_exactly_zero_mass(kind, train):
@@ -35,6 +37,7 @@ def test_rows_sum_to_one_and_masked_keys_hold_exactly_zero_mass(kind, train):
                 assert torch.all(probs_BHQK[masked] == 0)
 
 
+@pytest.mark.trap("the key mask covers padded text and masked boxes")
 def test_padding_is_masked_at_the_sites_that_see_it():
     joint = _trace("vlt5").sites["encoder.self"][0]
     expected = torch.tensor([[1] * 6 + [1, 1, 1], [1] * 4 + [0, 0] + [1, 1, 0], [1] * 6 + [0, 0, 0]]).bool()
@@ -186,6 +189,7 @@ def test_a_row_without_a_key_is_zero_with_finite_gradient():
     assert torch.isfinite(query.grad).all()
 
 
+@pytest.mark.trap("maps are float32, under autocast too")
 def test_maps_are_float32_under_autocast():
     """The rows of a product in bfloat16 would be off by 1e-3; the projections themselves are in bfloat16."""
     model = tiny_model("vlt5").eval()
@@ -197,6 +201,7 @@ def test_maps_are_float32_under_autocast():
     assert torch.equal(inside, layer.probs_BHQK())
 
 
+@pytest.mark.trap("a site that the model lacks is an error")
 def test_unknown_site_names_the_model_and_what_it_has():
     with pytest.raises(
         ValueError,
@@ -205,6 +210,7 @@ def test_unknown_site_names_the_model_and_what_it_has():
         record(tiny_model("vlt5"), ["vision.self"]).__enter__()
 
 
+@pytest.mark.trap("a map outside the domain raises AttentionDomainError with site, layer and what")
 def test_a_trace_without_a_forward_pass_is_an_error():
     model = tiny_model("vlt5")
     batch = tiny_batch("vlt5")

@@ -4,12 +4,17 @@ import pytest
 import torch
 
 from amad_bench.data.pretraining_text import PRETRAIN_TASKS
+from amad_bench.models.heads import head_partition
+from amad_bench.models.start import load_start
 from amad_bench.models.vlt5_pretraining import Vlt5Pretrainer
+from amad_bench.models.weights import Weights
+from amad_bench.training.optim import Updates
 from tests.tiny_models import tiny_batch, tiny_model
 
 LM, QA, ITM, GROUND_CAPTION, REFER = range(5)
 
 
+@pytest.mark.trap("pre-training prefixes and tasks are the official ones")
 def test_task_names_are_the_official_ones_in_the_agreed_order():
     assert PRETRAIN_TASKS == ("lm", "qa", "itm", "ground_caption", "refer")
 
@@ -62,3 +67,36 @@ def test_task_weights_load_into_a_model_for_a_task():
     other.load_state_dict(weights, strict=False)
     batch = tiny_batch("vlt5")
     assert torch.equal(other.eval()(**batch).logits, pretrainer.vlt5.eval()(**batch).logits)
+
+
+VISUAL = "encoder.visual_embedding."
+
+
+def test_a_text_condition_neither_trains_nor_hands_on_what_sees():
+    """It would be decayed towards 0 without ever being used, and then the same in every run."""
+    pretrainer = Vlt5Pretrainer(tiny_model("vlt5", seed=1), "text")
+    before = {name: tensor.clone() for name, tensor in pretrainer.vlt5.state_dict().items()}
+    options = {"learning_rate": 1e-2, "clip": 1.0, "warmup": 0.0, "weight_decay": 0.5, "steps": 5}
+    updates = Updates([pretrainer.train()], options | {"schedule": "linear"})
+    for _ in range(5):
+        updates.step(pretrainer(torch.tensor([LM, LM, LM]), **tiny_batch("vlt5"))[0])
+    after = pretrainer.vlt5.state_dict()
+    visual = {name for name in before if name.startswith(VISUAL)}
+    assert len(visual) == 6  # two projections with bias and norm
+    assert {name for name in before if torch.equal(before[name], after[name])} == visual
+    weights = pretrainer.task_weights()
+    assert set(weights) == {name for name, _ in pretrainer.vlt5.named_parameters()} - visual
+
+    given = Weights(weights, head_partition(pretrainer), "there")
+    options = {"family": "vlt5", "task": "vqa", "pretraining": "text", "init": "random"}
+    for seed in (2, 3):
+        started, fresh = tiny_model("vlt5", seed=seed), tiny_model("vlt5", seed=seed).state_dict()
+        load_start(started, given, **options, inherit_heads="first")
+        for name, tensor in started.state_dict().items():
+            assert torch.equal(tensor, fresh[name] if name in visual else after[name]), name
+
+
+def test_a_vision_and_language_condition_trains_and_hands_on_all():
+    pretrainer = Vlt5Pretrainer(tiny_model("vlt5"), "vl")
+    assert all(parameter.requires_grad for parameter in pretrainer.parameters())
+    assert any(name.startswith(VISUAL) for name in pretrainer.task_weights())

@@ -92,6 +92,7 @@ def test_a_wrong_shape_names_the_parameter(tmp_path):
     assert "shared.weight is (40, 16), the config makes it (39, 16)" in message
 
 
+@pytest.mark.trap("T5 of other heads fails through its bias table alone")
 def test_another_head_count_is_refused_where_only_the_bias_table_shows_it(tmp_path):
     message = _refusal(VLT5.from_official, _saved(tmp_path / "w.pth"), _config(num_heads=2, d_kv=8))
     assert "weights of 4 heads, the config says 2" in message
@@ -130,11 +131,36 @@ class _Harmful:
 def test_a_pickle_never_runs_code(tmp_path):
     torch.save({"shared.weight": _Harmful(tmp_path / "made")}, tmp_path / "w.pth")
     message = _refusal(official_weights, tmp_path / "w.pth")
-    assert "weights_only" not in message
+    assert message.endswith("w.pth: holds pickled code, which is not read; save the model's state dict alone")
+    torch.save(_official(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text("{}")
+    assert "pytorch_model.bin: holds pickled code, which is not read" in _refusal(t5_weights, tmp_path)
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".npz", ".safetensors"])
+def test_a_folder_is_no_official_file(tmp_path, suffix):
+    (tmp_path / f"w{suffix}").mkdir()
+    assert f"w{suffix}: a folder; official weights are one file" in _refusal(
+        official_weights, tmp_path / f"w{suffix}"
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_tensors_that_are_not_finite_are_named(tmp_path, value):
+    """Also of a tied one, which is in the file under all its names: NaN differs from itself."""
+    path = _saved(tmp_path / "w.pth", **{QUERY: torch.full((16, 16), value)})
+    assert f"w.pth: {QUERY} is not finite" in _refusal(official_weights, path)
+    table = torch.ones(40, 16)
+    table[39, 15] = value
+    tied = ("shared", "lm_head", "encoder.embed_tokens", "decoder.embed_tokens")
+    path = _saved(tmp_path / "w.pth", **{f"{name}.weight": table for name in tied})
+    assert "weight is not finite, it holds NaN or infinity" in _refusal(official_weights, path)
+
+
 def test_what_is_no_state_dict_is_refused(tmp_path):
+    torch.save({3: torch.ones(2)}, tmp_path / "w.pth")
+    assert "cannot be read as tensors by name" in _refusal(official_weights, tmp_path / "w.pth")
     torch.save({"model": _official().state_dict(), "epoch": 3}, tmp_path / "w.pth")
     assert "cannot be read as tensors by name" in _refusal(official_weights, tmp_path / "w.pth")
     torch.save({"vit.weight": torch.ones(2)}, tmp_path / "w.pth")
@@ -142,6 +168,7 @@ def test_what_is_no_state_dict_is_refused(tmp_path):
     assert "one of .pth, .npz, .safetensors" in _refusal(official_weights, tmp_path / "w.ckpt")
 
 
+@pytest.mark.trap("t5-small has 8 heads, t5-base 12, t5-large 16, of 64 channels")
 @pytest.mark.parametrize(
     ("name", "width", "layers", "heads"),
     [("t5-small", 512, 6, 8), ("t5-base", 768, 12, 12), ("t5-large", 1024, 24, 16)],

@@ -1,0 +1,127 @@
+"""Whether models can start from the weights that a config names: what `doctor` says of them."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from amad_bench.data.doctor_cells import Check
+from amad_bench.data.tokenizer import Tokenizer, load_folder_tokenizer
+from amad_bench.plan.datafiles import Need, missing
+from amad_bench.plan.grid import possible_runs
+from amad_bench.plan.schema import Config
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.paths import amad_data
+
+# of a run's config: all that its weights must fit
+FORM = ("family", "task", "pretraining", "model", "inputs", "tokenizer", "start")
+
+Sizes = tuple[Tokenizer, int | None]
+
+
+class _Checkpoint(NamedTuple):
+    """task: of BLIP; VL-T5 reads the same for every task."""
+
+    paths: tuple[str, ...]
+    family: str
+    condition: str
+    task: str | None
+
+
+@dataclass
+class _Model:
+    """What starts from a checkpoint. form: its part of the runs' config; cells: an ordered set."""
+
+    form: dict[str, Any]
+    cells: dict[str, None] = field(default_factory=dict)
+
+
+def examine_weights(config: Config) -> list[Check]:
+    """An error for each checkpoint that is there but that cannot be read, or that a model cannot start from.
+
+    Each is read once, and matched with the models of every shape that start from it: the errors are those of
+    their runs. The models take no memory.
+    """
+    errors: dict[str, dict[str, None]] = {}
+    sizes_of = cache(_sizes)
+    for checkpoint, models in _checkpoints(config).items():
+        for error, model in _refusals(checkpoint, models, sizes_of):
+            errors.setdefault(str(error), {}).update(model.cells)
+    return [Check(", ".join(cells), error, ok=False) for error, cells in errors.items()]
+
+
+def _checkpoints(config: Config) -> dict[_Checkpoint, list[_Model]]:
+    """Those that are there, each with the models that start from it."""
+    found: dict[_Checkpoint, dict[str, _Model]] = {}
+    for cell in config.cells:
+        for run in possible_runs(config, cell):
+            form = {key: run.config[key] for key in FORM}
+            paths = tuple((form["start"] or {}).get("weights", ()))
+            if not paths or missing([Need(path, "weights") for path in paths]):
+                continue
+            task = cell.task if cell.family == "blip" else None
+            checkpoint = _Checkpoint(paths, cell.family, form["pretraining"], task)
+            alike = json.dumps(form | {"task": task}, sort_keys=True)
+            model = found.setdefault(checkpoint, {}).setdefault(alike, _Model(form))
+            model.cells[f"{cell.family} {cell.task} {cell.dataset}"] = None
+    return {checkpoint: list(models.values()) for checkpoint, models in found.items()}
+
+
+def _refusals(
+    checkpoint: _Checkpoint, models: list[_Model], sizes_of: Callable[[str, str, str], Sizes]
+) -> Iterator[tuple[UserError, _Model]]:
+    from amad_bench.models.start import load_start, read_start  # transformers: slow to import
+
+    where = {key: models[0].form[key] for key in ("family", "task", "pretraining")}
+    try:
+        weights = read_start({"weights": checkpoint.paths}, **where)
+    except UserError as error:
+        yield from ((error, model) for model in models)
+        return
+    for model in models:
+        start = model.form["start"]
+        try:
+            built = _without_memory(model.form, sizes_of)
+        except UserError:
+            continue  # no tokenizer or vision model to go by: said of the files, or by `examine_cells`
+        try:
+            heads = start["inherit_heads"] or "first"
+            load_start(built, weights, **where, init=start["init"], inherit_heads=heads)
+        except UserError as error:
+            yield error, model
+
+
+def _without_memory(form: dict[str, Any], sizes_of: Callable[[str, str, str], Sizes]) -> nn.Module:
+    """The model of a run on the meta device; UserError where its tokenizer or vision model cannot be read."""
+    from amad_bench.models.build import build_model  # transformers: slow to import
+
+    family, inputs = form["family"], form["inputs"]
+    tokenizer, feature_size = sizes_of(family, form["tokenizer"]["folder"], json.dumps(inputs))
+    with torch.device("meta"):
+        return build_model(
+            family,
+            form["task"],
+            form["model"],
+            inputs,
+            vocabulary=tokenizer.size,
+            positions=1,  # any number fits
+            init_seed=0,
+            special=tokenizer.special,
+            feature_size=feature_size,
+        )
+
+
+def _sizes(family: str, tokenizer: str, inputs_json: str) -> Sizes:
+    """The tokenizer, and the numbers per region where `inputs` have features."""
+    inputs, feature_size = json.loads(inputs_json), None
+    if inputs["kind"] == "features":
+        feature_size = inputs["size"]
+    if inputs["kind"] == "extracted":
+        from amad_bench.data.extract import load_extractor  # transformers: slow to import
+
+        feature_size = load_extractor(amad_data() / inputs["model"], inputs, torch.device("cpu"))[2]
+    return load_folder_tokenizer(amad_data() / tokenizer, family), feature_size
