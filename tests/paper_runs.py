@@ -34,7 +34,7 @@ def check_columns(runs: list[dict[str, Any]]) -> None:
             assert sites["decoder.self"] == SHARED
         if run["init"] == "inherit spread" and run["pretraining"] == "vl":
             assert sites["decoder.cross"] == [[head] for head in SPREAD]
-    assert {run["init"] for run in runs} == {"random", "remap", "inherit spread"}
+    assert {run["init"] for run in runs} == {"random", "as is", "remap", "inherit spread"}
 
 
 def check_ranked_answers(runs: list[dict[str, Any]]) -> None:

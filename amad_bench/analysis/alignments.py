@@ -24,7 +24,7 @@ def draw_alignments(run_folder: Path, figures_folder: Path) -> list[Path]:
     keys = list(steps[0]["alignment"])
     with matplotlib.rc_context(STYLE):
         return write_figure(
-            _figure(run_folder.name, steps, keys), figures_folder / f"alignment-{run_folder.name}"
+            [_figure(run_folder.name, steps, keys)], figures_folder / f"alignment-{run_folder.name}"
         )
 
 

@@ -10,6 +10,8 @@ from amad_bench.plan.run import Run
 
 SHORT_HASH = 8  # digits of a hash that tables show
 RANDOM = "random"
+AS_IS = "as is"
+UNCUT = (RANDOM, AS_IS)  # of the column `init`: nothing was taken out of a model of another shape
 SIZES = ("heads", "layers", "width", "feed_forward", "head_size")  # of the run's own model
 DATA_FACTS = (  # of status.json["data"]
     "features",
@@ -44,6 +46,7 @@ def run_axes(run: Run) -> dict[str, Any]:
         "vocabulary": config["tokenizer"].get("vocabulary"),  # None: the tokenizer was not trained here
         "teacher_heads": model["heads"] if run.kind == "teacher" else taught.get("heads"),
         "student_heads": model["heads"] if is_student else None,
+        "student": run.student_name if is_student else None,
         "student_shape": shape if is_student else None,
         "assistant": _assistant(taught.get("assistant")),
         "fix": config["fix"],
@@ -98,9 +101,13 @@ def describe_shape(model: Mapping[str, Any], fix: str) -> str:
 
 
 def describe_init(start: Mapping[str, Any] | None) -> str:
-    """How weights became the model's: "random" (none, or of its own shape), "inherit first", "remap"."""
+    """How first weights are made: "random", or from others "as is" (those of a model of this very shape), by
+    "inherit first", "inherit spread" or "remap".
+    """
     if start is None:
         return RANDOM
+    if start["init"] == "random":  # in a config: not cut
+        return AS_IS
     return f"inherit {start['inherit_heads']}" if start["init"] == "inherit" else start["init"]
 
 

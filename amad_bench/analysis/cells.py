@@ -23,13 +23,14 @@ CELL = [
     "inputs",
     "teacher_heads",
     "student_heads",
+    "student",
     "student_shape",
     "fix",
     "teacher_pretraining",
     "pretraining",
     "init",
 ]
-_OF_STUDENT = ("examples", "student_heads", "student_shape", "teacher_pretraining", "init")
+_OF_STUDENT = ("examples", "student_heads", "student", "student_shape", "teacher_pretraining", "init")
 _OF_TEACHER = [axis for axis in CELL if axis not in _OF_STUDENT]
 DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
 EXTRA_METRICS_TASK = "captioning"  # whose runs have METEOR and SPICE when these are asked for

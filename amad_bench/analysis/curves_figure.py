@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amad_bench.analysis.axes import RANDOM
+from amad_bench.analysis.axes import UNCUT
 from amad_bench.analysis.cells import CE
 from amad_bench.analysis.drawing import (
     GREY,
@@ -21,6 +21,8 @@ from amad_bench.analysis.drawing import (
     finish,
     grid,
     looks,
+    named_student,
+    pages,
     wrapped,
     write_figure,
 )
@@ -28,6 +30,7 @@ from amad_bench.analysis.learning_curves import comparable, fixed_scores, mean_c
 from amad_bench.plan import catalogue
 
 FIXED = (6, 2)  # dashes of the fixed score
+HEIGHT = 2.9  # inches of a panel
 NOTHING = "No finished teacher or ce student was trained\nunder several pre-training conditions."
 
 
@@ -35,20 +38,22 @@ def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame, folder: Path)
     """Write learning_curves.{pdf,png} from the tables `runs` and `learning_curves`; the paths written.
 
     A panel per family, task and model that was trained on labels alone (teachers, `ce` students) from several
-    pre-training conditions; a sentence where there is none.
+    pre-training conditions; a sentence where there is none. Panels that one page does not hold stand on
+    several, by family and task.
     """
     with matplotlib.rc_context(STYLE):
-        return write_figure(_figure(runs, curves), folder / "learning_curves")
+        return write_figure(_figures(runs, curves), folder / "learning_curves")
 
 
-def _figure(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+def _figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
+    """One for each page."""
     without_teacher: Any = runs[runs["loss_name"] == CE]
     compared: Any = comparable(without_teacher)
     points: Any = mean_curves(compared, curves)
     if points.empty:
         figure = Figure(figsize=(WIDTH, 1.0))
         figure.text(0.5, 0.5, NOTHING, ha="center", va="center", fontsize=8.5)
-        return figure
+        return [figure]
     fixed = fixed_scores(points)
     names = {
         row["condition"]: _name(row)
@@ -58,26 +63,37 @@ def _figure(runs: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     # A condition looks alike in every figure, whichever of the others occur.
     look = looks(list(dict.fromkeys([*catalogue.PRETRAINING, *names.values()])))
     first = compared.drop_duplicates("group").set_index("group").to_dict("index")
-    panels = points.groupby("group")
-    figure, axes = grid(len(panels), height=2.9)
-    for (group, own), ax in zip(panels, axes, strict=True):
-        if group in fixed:
-            ax.axhline(fixed[group], color=GREY, linewidth=1, dashes=FIXED, zorder=1)
-        for condition, line in own.groupby("condition"):
-            _curve(ax, line, look[names[condition]])
-        ax.set_xlabel("Step")
-        ax.set_ylabel("Validation tokens right (share)")
-        ax.set_title(_title(first[group]))
     marks = [
         Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.2, label=name)
         for name, (colour, marker) in look.items()
         if name in names.values()
     ]
-    return finish(figure, [*marks, dashed("best of none", FIXED)])
+    marks.append(dashed("best of none", FIXED))
+    look_of: dict[Any, Look] = {condition: look[name] for condition, name in names.items()}
+    panels = list(points.groupby("group"))
+    topics = [(first[group]["family"], first[group]["task"]) for group, _ in panels]
+    figures = []
+    for page in pages(topics, HEIGHT):
+        figure, axes = grid(len(page), HEIGHT)
+        for (group, own), ax in zip([panels[number] for number in page], axes, strict=True):
+            _panel(ax, own, fixed.get(group), look_of)
+            ax.set_title(_title(first[group]))
+        figures.append(finish(figure, marks))
+    return figures
+
+
+def _panel(ax: Axes, points: pd.DataFrame, fixed: float | None, look_of: Mapping[Any, Look]) -> None:
+    """The curves of one group's conditions. fixed: its score to reach, if there is one."""
+    if fixed is not None:
+        ax.axhline(fixed, color=GREY, linewidth=1, dashes=FIXED, zorder=1)
+    for condition, line in points.groupby("condition"):
+        _curve(ax, line, look_of[condition])
+    ax.set_xlabel("Step")
+    ax.set_ylabel("Validation tokens right (share)")
 
 
 def _name(run: Mapping[str, Any]) -> str:
-    return run["pretraining"] if run["init"] == RANDOM else f"{run['pretraining']}, {run['init']}"
+    return run["pretraining"] if run["init"] in UNCUT else f"{run['pretraining']}, {run['init']}"
 
 
 def _curve(ax: Axes, line: pd.DataFrame, look: Look) -> None:
@@ -93,10 +109,12 @@ def _title(run: Mapping[str, Any]) -> str:
         catalogue.TASKS[run["task"]].label,
         catalogue.DATASETS[run["dataset"]].label,
     )
-    heads = f"{run['teacher_heads']} → {run['heads']}" if run["kind"] == "student" else f"{run['heads']}"
+    model, heads = run["kind"], f"{run['heads']}"
+    if run["kind"] == "student":
+        model, heads = named_student(run), f"{run['teacher_heads']} → {heads}"
     lines = [
         ", ".join(labels),
-        f"{run['kind']}, {heads} heads, {run['shape']}",
+        f"{model}, {heads} heads, {run['shape']}",
         f"{run['examples']} training examples; {run['limit']}",
         run["inputs"],
     ]

@@ -14,34 +14,63 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amad_bench.analysis.axes import RANDOM
+from amad_bench.analysis.axes import UNCUT
 from amad_bench.analysis.cells import CELL, TEACHER, grouped, seen_images
-from amad_bench.analysis.drawing import GREY, STYLE, Look, dashed, finish, grid, looks, wrapped, write_figure
+from amad_bench.analysis.drawing import (
+    GREY,
+    STYLE,
+    Look,
+    dashed,
+    finish,
+    grid,
+    looks,
+    named_student,
+    pages,
+    wrapped,
+    write_figure,
+)
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 
 HEADS = ["teacher_heads", "student_heads"]
+WITHOUT_HEADS = [axis for axis in CELL if axis not in HEADS]
+HEAD_GAP_HEIGHT = 2.9  # inches of a panel
 
 
 def figures(results: pd.DataFrame, folder: Path) -> list[Path]:
     """Write losses.{pdf,png} and head_gap.{pdf,png} from the results table; the paths written.
 
-    Losses without a score are left out, and so are panels without any.
+    Losses without a score are left out, and so are panels without any. Panels that one page does not hold
+    stand on several, by family and task.
     """
     drawn: Any = results[results["primary"] & results["mean"].notna()]
     look = looks([loss for loss in dict.fromkeys(drawn["loss"]) if loss != TEACHER])
+    by_loss = _pages(drawn, CELL, _losses_height(drawn))
+    by_gap = _pages(drawn, WITHOUT_HEADS, HEAD_GAP_HEIGHT)
     with matplotlib.rc_context(STYLE):
         return [
-            *write_figure(_losses_figure(drawn, look), folder / "losses"),
-            *write_figure(_head_gap_figure(drawn, look), folder / "head_gap"),
+            *write_figure([_losses_figure(page, look) for page in by_loss], folder / "losses"),
+            *write_figure([_head_gap_figure(page, look) for page in by_gap], folder / "head_gap"),
         ]
+
+
+def _pages(drawn: pd.DataFrame, panel: list[str], height: float) -> list[pd.DataFrame]:
+    """The rows of each page, in a figure with a panel for each combination of the columns `panel`."""
+    numbers = drawn.groupby(panel, sort=False, dropna=False).ngroup()
+    first: Any = drawn[~numbers.duplicated()]
+    topics = list(zip(first["family"], first["task"], strict=True))
+    return [drawn.loc[numbers.isin(page)] for page in pages(topics, height)]
+
+
+def _losses_height(drawn: pd.DataFrame) -> float:
+    """Inches of a panel: all its losses in a column."""
+    return 1.4 + 0.22 * max((len(rows) for _, rows in grouped(drawn, CELL)), default=1)
 
 
 def _losses_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
     """A panel per cell: a row per loss, dashed lines for the teacher and the plain student."""
     panels = grouped(drawn, CELL)
-    most = max((len(rows) for _, rows in panels), default=1)
-    figure, axes = grid(len(panels), height=1.4 + 0.22 * most)
+    figure, axes = grid(len(panels), _losses_height(drawn))
     for (cell, rows), ax in zip(panels, axes, strict=True):
         by_loss = rows.set_index("loss")
         losses = [loss for loss in look if loss in by_loss.index]
@@ -63,8 +92,8 @@ def _losses_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
 
 def _head_gap_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
     """A panel per cell without its head counts: these are on the x axis, the smallest gap first."""
-    panels = grouped(drawn, [axis for axis in CELL if axis not in HEADS])
-    figure, axes = grid(len(panels), height=2.9)
+    panels = grouped(drawn, WITHOUT_HEADS)
+    figure, axes = grid(len(panels), HEAD_GAP_HEIGHT)
     for (_, rows), ax in zip(panels, axes, strict=True):
         gaps = sorted(set(zip(rows["teacher_heads"], rows["student_heads"], strict=True)), key=_gap_order)
         losses = [loss for loss in look if loss in set(rows["loss"])]
@@ -152,9 +181,9 @@ def _title(rows: pd.DataFrame, *heads: str) -> str:
     )
     pretraining = (cell["teacher_pretraining"], cell["pretraining"])
     conditions = [] if pretraining == ("none", "none") else ["pre-training " + " → ".join(pretraining)]
-    conditions += [] if cell["init"] == RANDOM else [f"weights cut: {cell['init']}"]
+    conditions += [] if cell["init"] in UNCUT else [f"weights cut: {cell['init']}"]
     conditions += [f"{cell['examples']} training examples", cell["limit"]]
-    labels = (*labels, *heads, f"student {cell['student_shape']}")
+    labels = (*labels, *heads, f"{named_student(cell)} {cell['student_shape']}")
     lines = [", ".join(labels), "; ".join(conditions), seen_images(cell)]
     if cell["image_overlap"] != NO_OVERLAP:
         lines.append(f"images in two splits: {cell['image_overlap']}")

@@ -26,11 +26,21 @@ GROUP = [  # runs alike in these differ in their pre-training condition and repl
     "teacher_heads",
     "teacher_pretraining",
     "heads",
+    "student",
     "shape",
     "fix",
     "loss",
 ]
 CONDITION = ["pretraining", "init"]
+MEASURED = {  # of the table `steps_to_score`, with the type of the column
+    "n_runs": "Int64",
+    "n_failed": "Int64",
+    "fixed_score": "float64",
+    "first_step": "Int64",
+    "reached": "str",
+    "best_score": "float64",
+    "best_step": "Int64",
+}
 
 
 def validations(run_folder: Path, required: bool) -> list[Validation]:
@@ -109,8 +119,10 @@ def steps_to_score(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """One row per pre-training condition of each group of runs (GROUP) in which there are several.
 
     fixed_score: the best SCORE that the group's runs without pre-training reach, on the mean over replicates.
-    first_step: the first step at which the condition's mean reaches it, empty when never. best_score,
-    best_step: the condition's own. Failed and missing runs are counted (n_failed) and left out of the means.
+    first_step: the first step at which the condition's mean reaches it. reached: "yes", or why there is no
+    first_step: "never", "no finished run" of the condition, "no fixed score" since none without pre-training
+    has finished. best_score, best_step: the condition's own. Failed and missing runs are counted (n_failed)
+    and left out of the means.
     """
     compared: Any = comparable(runs)
     points: Any = mean_curves(compared, curves)
@@ -129,7 +141,13 @@ def steps_to_score(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         best_score=condition.map(best["mean"]),
         best_step=condition.map(best["step"]),
     )
-    counts = dict.fromkeys(("n_runs", "n_failed", "first_step", "best_step"), "Int64")
-    scores = dict.fromkeys(("fixed_score", "best_score"), "float64")
-    measured = ["n_runs", "n_failed", "fixed_score", "first_step", "best_score", "best_step"]
-    return table[[*GROUP, *CONDITION, *measured]].astype(counts | scores).reset_index(drop=True)
+    table["reached"] = [_reached(row) for row in table.to_dict("records")]
+    return table[[*GROUP, *CONDITION, *MEASURED]].astype(MEASURED).reset_index(drop=True)
+
+
+def _reached(row: Mapping[str, Any]) -> str:
+    if pd.isna(row["best_score"]):
+        return "no finished run"
+    if pd.isna(row["fixed_score"]):
+        return "no fixed score"
+    return "never" if pd.isna(row["first_step"]) else "yes"

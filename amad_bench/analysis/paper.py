@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import typst
 
-from amad_bench.analysis.axes import RANDOM
+from amad_bench.analysis.axes import UNCUT
 from amad_bench.analysis.cells import TEACHER, UNKNOWN
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
@@ -17,6 +18,7 @@ from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_bytes_atomic
 
+FIGURES = ("losses", "head_gap", "learning_curves")
 INPUTS = (
     "tables/runs.parquet",
     "tables/results.csv",
@@ -24,9 +26,7 @@ INPUTS = (
     "tables/steps_to_score.csv",
     "tables/failures.csv",
     "tables/failures.parquet",
-    "figures/losses.png",
-    "figures/head_gap.png",
-    "figures/learning_curves.png",
+    *(f"figures/{name}.pdf" for name in FIGURES),
 )
 TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in catalogue.TASKS.items()}
 
@@ -42,7 +42,8 @@ def paper(
         if not path.is_file():
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
-    facts = _facts(*(pd.read_parquet(results / f"tables/{name}.parquet") for name in ("runs", "failures")))
+    facts = {"pages": {name: _pages(results / f"figures/{name}.pdf") for name in FIGURES}}
+    facts |= _facts(*(pd.read_parquet(results / f"tables/{name}.parquet") for name in ("runs", "failures")))
     pdf = typst.compile(
         source.resolve(),
         root=root,
@@ -57,6 +58,14 @@ def paper(
     return output
 
 
+def _pages(figure: Path) -> int:
+    """How many pages a PDF by matplotlib has, which leaves the root of their tree uncompressed."""
+    counts = re.findall(rb"/Type /Pages\b[^>]*/Count (\d+)", figure.read_bytes())
+    if len(counts) != 1:
+        raise UserError(f"{figure}: no PDF that `amad-bench figures` has written; run that again")
+    return int(counts[0])
+
+
 def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     """What the text says in numbers and names."""
     students = runs[runs["kind"] == "student"]
@@ -67,7 +76,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
         "level": f"{100 * (1 - ALPHA):g}",
         "teacher": TEACHER,
         "unknown": UNKNOWN,
-        "own-shape": RANDOM,  # of the column `init`: no weights, or weights of the model's own shape
+        "uncut": UNCUT,
         "losses": list(dict.fromkeys(students["loss"])),
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),

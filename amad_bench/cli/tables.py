@@ -75,7 +75,7 @@ def compare(options: argparse.Namespace) -> None:
     write_table(comparisons_table(runs, scores), tables_dir() / "comparisons")
     write_table(steps_to_score(runs, _table("learning_curves")), tables_dir() / "steps_to_score")
     axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
-    further = ["student_shape", "teacher_pretraining", "pretraining", "init"]
+    further = ["student", "student_shape", "teacher_pretraining", "pretraining", "init"]
     axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide
     shown = results.loc[results["primary"], [*axes, "loss", "metric", "mean", "ci_low", "ci_high"]]
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))

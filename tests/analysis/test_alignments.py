@@ -34,7 +34,7 @@ def test_what_is_drawn(run_folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     drawn: list[Figure] = []
     real = alignments.write_figure
     monkeypatch.setattr(
-        alignments, "write_figure", lambda figure, path: drawn.append(figure) or real(figure, path)
+        alignments, "write_figure", lambda figures, path: drawn.extend(figures) or real(figures, path)
     )
     paths = draw_alignments(run_folder, tmp_path / "figures")
     assert [path.name for path in paths] == [f"alignment-{run_folder.name}.{s}" for s in ("pdf", "png")]

@@ -1,5 +1,7 @@
 """Phrases of a run's config that stand in the tables."""
 
+from dataclasses import replace
+
 import pytest
 
 from amad_bench.analysis.axes import (
@@ -50,7 +52,8 @@ def test_shapes(sizes, fix, expected):
     ("start", "init", "source"),
     [
         (None, "random", "random"),
-        ({"init": "random", "inherit_heads": None, "run_id": "a-run"}, "random", "pretrain run a-run"),
+        ({"init": "random", "inherit_heads": None, "run_id": "a-run"}, "as is", "pretrain run a-run"),
+        ({"init": "inherit", "inherit_heads": "first", "run_id": "r"}, "inherit first", "pretrain run r"),
         ({"init": "inherit", "inherit_heads": "spread", "run_id": "r"}, "inherit spread", "pretrain run r"),
         (
             {"init": "remap", "inherit_heads": None, "weights": ["bert", "vit"], "hash": "0123456789"},
@@ -68,6 +71,13 @@ def test_a_pre_training_has_a_model_but_no_teacher_and_no_student(fake):
     row = run_axes(fake.pretrain("vlt5", "vl", heads=4))
     expected = {"kind": "pretrain", "task": "pretraining", "heads": 4, "head_size": 12, "shape": "2x48"}
     expected |= {"loss": "pretrain", "pretraining": "vl", "init": "random", "start": "random"}
-    nothing = ("teacher_id", "teacher_heads", "student_heads", "student_shape", "teacher_pretraining")
-    expected |= dict.fromkeys((*nothing, "assistant"))
+    nothing = ("teacher_id", "teacher_heads", "student_heads", "student", "student_shape")
+    expected |= dict.fromkeys((*nothing, "teacher_pretraining", "assistant"))
     assert {column: row[column] for column in expected} == expected
+
+
+def test_only_students_have_the_name_of_their_size(fake):
+    teacher, student = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs
+    assert run_axes(replace(student, student_name="small"))["student"] == "small"
+    assert run_axes(student)["student"] == ""
+    assert run_axes(teacher)["student"] is None

@@ -8,6 +8,7 @@ import pytest
 
 from amad_bench.analysis.cells import ScoreBook, cells
 from amad_bench.analysis.collect import collect
+from amad_bench.analysis.results import results_table
 from amad_bench.plan.grid import Plan
 from amad_bench.runtime.errors import UserError
 
@@ -55,7 +56,7 @@ def test_students_of_other_sizes_and_initial_weights_are_cells_of_their_own(fake
         ("3x48", "none", "random"),
         ("2x96", "none", "random"),
         ("2x48, feed-forward 100", "none", "random"),
-        ("2x48", "text", "random"),
+        ("2x48", "text", "as is"),
         ("2x48", "text", "inherit first"),
         ("2x48", "text", "remap"),
     ]
@@ -73,6 +74,31 @@ def test_head_sizes_tell_cells_apart_where_they_are_free(fake, tmp_path):
         run.config["fix"] = "head_size"
     found = cells(collect(Plan([teacher, *sizes]), tmp_path).runs)
     assert [cell.axes["student_shape"] for cell in found] == ["2x48, head size 24", "2x48, head size 12"]
+
+
+@pytest.mark.parametrize("part", ["dropout", "weights"])
+def test_names_tell_students_apart_that_differ_in_dropout_or_weights_only(fake, tmp_path, part):
+    teacher, *students = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl")).runs
+    start = {"init": "random", "inherit_heads": None, "weights": ["models/t5"]}
+    changes = {
+        "usual": {"pretraining": "text", "start": start | {"hash": "0123456789"}},
+        "other": {"pretraining": "text", "start": start | {"hash": "9876543210"}},
+    }
+    if part == "dropout":
+        model = students[0].config["model"]
+        changes = {"usual": {}, "other": {"model": model | {"dropout": 0.1}}}
+    runs = [
+        replace(run, id=f"{name}, {run.id}", config=run.config | change, student_name=name)
+        for name, change in changes.items()
+        for run in students
+    ]
+    collected = collect(Plan([teacher, *runs]), tmp_path)
+    found = cells(collected.runs)
+    assert [cell.axes["student"] for cell in found] == ["usual", "other"]
+    for name, cell in zip(changes, found, strict=True):
+        assert cell.run_ids == [teacher.id, *(f"{name}, {run.id}" for run in students)]
+    results = results_table(collected.runs, collected.scores, collected.examples)
+    assert len(results) == 2 * len(results[results["student"] == "usual"]) > 0
 
 
 def page(run_id, examples, metric="exact_match"):

@@ -1,10 +1,13 @@
 """The figure of learning curves: which lines stand in which panel."""
 
+import re
+
 import matplotlib
+import pandas as pd
 import pytest
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.curves_figure import NOTHING, _figure, draw_learning_curves
+from amad_bench.analysis.curves_figure import NOTHING, _figures, draw_learning_curves
 from amad_bench.analysis.drawing import STYLE, looks
 from amad_bench.plan.grid import Plan
 
@@ -35,7 +38,8 @@ def tables(fake, tmp_path):
 
 def drawn(tables):
     with matplotlib.rc_context(STYLE):
-        return _figure(tables.runs, tables.curves)
+        (figure,) = _figures(tables.runs, tables.curves)
+    return figure
 
 
 def test_a_panel_per_family_and_task_with_a_line_per_condition(tables):
@@ -69,7 +73,8 @@ def test_conditions_have_colours_and_markers_of_their_own(tables):
 def test_only_vl_looks_as_it_does_beside_text(tables):
     without = tables.runs[tables.runs["pretraining"] != "text"]
     with matplotlib.rc_context(STYLE):
-        (_, none, vl) = _figure(without, tables.curves).axes[0].lines
+        (figure,) = _figures(without, tables.curves)
+    (_, none, vl) = figure.axes[0].lines
     (_, expected_none, _, expected_vl) = drawn(tables).axes[0].lines
     assert (none.get_color(), vl.get_color()) == (expected_none.get_color(), expected_vl.get_color())
     assert (none.get_marker(), vl.get_marker()) == ("o", "D")
@@ -94,3 +99,28 @@ def test_equal_tables_give_equal_bytes(tables, tmp_path):
         draw_learning_curves(tables.runs, tables.curves, tmp_path / folder)
     for name in ("learning_curves.pdf", "learning_curves.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_many_models_stand_on_pages_by_family_and_task(tables, tmp_path):
+    """As if every student were trained in eight shapes: 16 panels, and twelve are the most on a page."""
+    runs, curves = [], []
+    for layers in range(8):
+        own = tables.runs.assign(shape=f"{layers}x48", run_id=tables.runs["run_id"] + f"-{layers}")
+        runs.append(own)
+        curves.append(tables.curves.assign(run_id=tables.curves["run_id"] + f"-{layers}"))
+    many = pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
+    with matplotlib.rc_context(STYLE):
+        figures = _figures(*many)
+    titles = [[ax.get_title().splitlines()[:2] for ax in figure.axes] for figure in figures]
+    assert titles == [
+        [[name, f"student, 8 → 2 heads, {layers}x48"] for layers in range(8)]
+        for name in ("VL-T5, VQA, Scenes", "BLIP, Captioning, Scenes")
+    ]
+    pdf, _ = draw_learning_curves(*many, tmp_path)
+    assert len(re.findall(rb"/Type /Page\b", pdf.read_bytes())) == 2
+
+
+def test_the_name_of_a_students_size_is_in_the_title(tables):
+    with matplotlib.rc_context(STYLE):
+        (figure,) = _figures(tables.runs.assign(student="small"), tables.curves)
+    assert figure.axes[0].get_title().splitlines()[1] == "student small, 8 → 2 heads, 2x48"

@@ -1,5 +1,7 @@
 """The figures: what is drawn, where, and that equal tables give equal bytes."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 from PIL import Image
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.drawing import STYLE, looks
+from amad_bench.analysis.drawing import STYLE, grid, looks, pages, write_figure
 from amad_bench.analysis.figures import _head_gap_figure, _losses_figure, figures
 from amad_bench.analysis.results import results_table
 
@@ -42,6 +44,63 @@ def test_four_files_with_equal_bytes(results, tmp_path):
     assert paths[0].read_bytes().startswith(b"%PDF")
     with Image.open(tmp_path / "a" / "losses.png") as image:
         assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+
+
+def text_size(figure):
+    """Of a figure's titles in points, when it is shown on a page of the paper, 16.6 x 21.8 cm."""
+    width, height = figure.get_size_inches() * 2.54
+    return 8.5 * min(16.6 / width, 21.8 / height)
+
+
+def test_many_panels_stand_on_pages_of_one_family_and_task_that_can_be_read(results, tmp_path, monkeypatch):
+    """As many as configs/pretraining.yaml has, and more: two of five cells in 16 conditions."""
+    shown = []
+    monkeypatch.setattr(
+        "amad_bench.analysis.figures.write_figure",
+        lambda figures, path: shown.append(figures) or write_figure(figures, path),
+    )
+    often = results[(results["family"] == "blip")]
+    many = [often.assign(init=f"condition {number}") for number in range(16)]
+    paths = figures(pd.concat([results[results["family"] != "blip"], *many]), tmp_path)
+    assert [path.name for path in paths] == ["losses.pdf", "losses.png", "head_gap.pdf", "head_gap.png"]
+    for figure_pages, pdf, png in zip(shown, paths[::2], paths[1::2], strict=True):
+        names = [[ax.get_title().split(", Scenes")[0] for ax in figure.axes] for figure in figure_pages]
+        assert names == [
+            *(["VL-T5, VQA"], ["VL-T5, Captioning"], ["VL-T5, Translation"]),
+            *(["BLIP, VQA"] * 8, ["BLIP, VQA"] * 8),
+            *(["BLIP, Captioning"] * 8, ["BLIP, Captioning"] * 8),
+        ]
+        assert min(text_size(figure) for figure in figure_pages) > 5
+        assert len(re.findall(rb"/Type /Page\b", pdf.read_bytes())) == 7
+        assert figure_pages[0].get_suptitle() == f"Page 1 of 7; all of them are in {pdf.name}"
+        with Image.open(png) as image:
+            assert image.height < 1200  # of one panel
+
+
+@pytest.mark.parametrize(
+    ("topics", "height", "expected"),
+    [
+        ("", 2.9, [[]]),
+        ("a" * 13, 1.0, [[*range(7)], [*range(7, 13)]]),  # twelve are the most, however small
+        ("abcabcabcabc", 2.9, [[*range(12)]]),  # four rows of three fit into 14 inches
+        ("a" * 6 + "b" * 7, 2.9, [[*range(6)], [*range(6, 13)]]),
+        ("ab" * 6 + "a", 2.9, [[0, 2, 4, 6, 8, 10, 12], [1, 3, 5, 7, 9, 11]]),
+        ("a" * 13, 2.9, [[*range(7)], [*range(7, 13)]]),
+        ("aaaa", 9.0, [[0, 1], [2, 3]]),  # a row of three
+        ("aaaa", 20.0, [[0, 1], [2, 3]]),  # too high for any page
+    ],
+)
+def test_panels_of_pages(topics, height, expected):
+    assert pages(topics, height) == expected
+
+
+@pytest.mark.parametrize("height", [1.0, 2.9, 4.0, 4.6, 6.9, 13.0])
+def test_every_page_that_is_full_can_be_read(height):
+    (full, *_) = pages(["a"] * 100, height)
+    for panels in range(1, len(full) + 1):
+        figure, axes = grid(panels, height)
+        assert len(axes) == panels
+        assert text_size(figure) > 5
 
 
 def test_losses_figure(drawn):
@@ -95,6 +154,17 @@ def test_students_of_other_shapes_and_initial_weights_have_panels_of_their_own(d
         ]
         assert " ".join(titles[2][1:3]) == (
             "pre-training none → vl; weights cut: inherit first; 6000 training examples; no data limit"
+        )
+
+
+def test_titles_name_a_student_where_there_are_several_and_no_cut_where_there_is_none(drawn):
+    plain = drawn.query("family == 'vlt5' and task == 'vqa'")
+    for draw, heads in ((_losses_figure, ", 8 → 2 heads"), (_head_gap_figure, "")):
+        with matplotlib.rc_context(STYLE):
+            (ax,) = draw(plain.assign(student="small", pretraining="vl", init="as is"), looks(LOSSES)).axes
+        assert " ".join(ax.get_title().splitlines()[:-1]) == (
+            f"VL-T5, VQA, Scenes{heads}, student small 2x48 "
+            "pre-training none → vl; 6000 training examples; no data limit"
         )
 
 

@@ -11,6 +11,7 @@ from amad_bench.analysis.collect import collect
 from amad_bench.analysis.learning_curves import (
     CONDITION,
     GROUP,
+    MEASURED,
     SCORE,
     comparable,
     learning_curves,
@@ -18,8 +19,6 @@ from amad_bench.analysis.learning_curves import (
     steps_to_score,
 )
 from amad_bench.plan.grid import Plan
-
-MEASURED = ["n_runs", "n_failed", "fixed_score", "first_step", "best_score", "best_step"]
 
 
 def row(run_id, pretraining="none", replicate=0, **changes):
@@ -61,6 +60,7 @@ def test_steps_to_the_score_of_runs_without_pre_training(by_hand):
     ]
     assert found["fixed_score"].tolist() == pytest.approx([0.5] * 4)
     assert found["first_step"].tolist() == [20, pd.NA, 20, 10]
+    assert found["reached"].tolist() == ["yes", "never", "yes", "yes"]
     assert found["best_score"].tolist() == pytest.approx([0.5, 0.49, 0.7, 0.5])
     assert found["best_step"].tolist() == [20, 30, 30, 10]  # the earlier one of two that are equal
     assert found["n_runs"].tolist() == [2, 1, 2, 1]
@@ -98,6 +98,11 @@ def test_a_condition_whose_runs_all_failed_keeps_its_row(lost):
     assert found["best_score"].isna().to_dict() == {"none": lost == "none", "vl": lost == "vl"}
     assert found["fixed_score"].isna().tolist() == [lost == "none"] * 2
     assert found["first_step"].isna().to_dict() == {"none": lost == "none", "vl": True}
+    reached = {
+        "none": {"none": "no finished run", "vl": "no fixed score"},
+        "vl": {"none": "yes", "vl": "no finished run"},
+    }
+    assert found["reached"].to_dict() == reached[lost]
 
 
 def test_without_runs_from_random_weights_there_is_no_fixed_score():
@@ -105,6 +110,7 @@ def test_without_runs_from_random_weights_there_is_no_fixed_score():
     assert found["best_score"].tolist() == [0.2, 0.3]
     assert found["fixed_score"].isna().all()
     assert found["first_step"].isna().all()
+    assert found["reached"].tolist() == ["no fixed score"] * 2
 
 
 @pytest.mark.parametrize("axis", [axis for axis in GROUP if axis != "teacher_pretraining"])
@@ -133,7 +139,7 @@ def test_one_condition_gives_an_empty_table_with_its_columns(fake_results, by_ha
     assert found.empty
     full = steps_to_score(*by_hand)
     assert found.columns.tolist() == full.columns.tolist() == [*GROUP, *CONDITION, *MEASURED]
-    assert found[MEASURED].dtypes.tolist() == full[MEASURED].dtypes.tolist()
+    assert found[[*MEASURED]].dtypes.tolist() == full[[*MEASURED]].dtypes.tolist()
 
 
 def test_from_a_results_folder(fake, tmp_path):

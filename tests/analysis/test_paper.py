@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
 import pandas as pd
@@ -185,11 +186,55 @@ def test_learning_curves_and_steps_of_several_conditions(fake, tmp_path, source,
         if isinstance(item.get("text"), str)
     ]
     assert [text for text in texts if text[:2] == "0."] == ["0.568", "0.568", "0.432"]
-    assert [text for text in texts if text in ("1000", "–")] == ["–", "1000", "–"]  # not cut; never reached
+    assert [text for text in texts if text in ("1000", "–", "never")] == ["–", "1000", "never"]  # –: not cut
     assert {"none", "vl", "inherit first", "2 × 48"} <= set(texts)
     assert "random" not in texts
     found = json.loads(typst.query(source, "<results>", **asked))
     assert sum(item.get("text") == "inherit first" for item in nested(found)) == 1
+
+
+def test_all_pages_of_a_figure_are_in_the_paper(fake_results, tmp_path, source, asked):
+    results = publish(*fake_results, tmp_path)
+    many = pd.concat([results.assign(init=f"condition {number}") for number in range(3)])
+    figures(many, tmp_path / "figures")  # 15 panels, by family and task
+    pdf = paper(tmp_path, source, tmp_path / "main.pdf")
+    assert json.loads(asked["sys_inputs"]["facts"])["pages"] == {
+        "losses": 5,
+        "head_gap": 5,
+        "learning_curves": 1,
+    }
+    asked.pop("format")
+    for figure in ("losses", "head-gap"):
+        found = json.loads(typst.query(source, f"<{figure}>", **asked))
+        captions = [" ".join(texts_of(item["caption"])) for item in found]
+        assert [caption.split("Page")[1].split()[:4] for caption in captions] == [
+            [str(page), "of", "5", "."] for page in range(1, 6)
+        ]
+    images = json.loads(typst.query(source, "image", **asked))
+    shown = [(image["source"].rsplit("/", 1)[1], image["page"]) for image in images]
+    assert shown == [(f"{name}.pdf", page) for name in ("losses", "head_gap") for page in range(1, 6)]
+    assert pdf.read_bytes() == paper(tmp_path, source, tmp_path / "again.pdf").read_bytes()
+
+
+def test_a_figure_of_something_else_is_refused(fake_results, tmp_path, source):
+    publish(*fake_results, tmp_path)
+    (tmp_path / "figures" / "losses.pdf").write_bytes(b"%PDF-1.4")
+    with pytest.raises(UserError, match=r"losses\.pdf: no PDF that `amad-bench figures` has written"):
+        paper(tmp_path, source, tmp_path / "main.pdf")
+
+
+def test_students_of_several_sizes_are_named(fake, tmp_path, source, asked):
+    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
+    teacher, *students = plan.runs
+    runs = [replace(run, id=f"{name}-{run.id}", student_name=name) for run in students for name in "xy"]
+    for run in [teacher, *runs]:
+        fake.write(tmp_path, run)
+    publish(Plan([teacher, *runs]), tmp_path, tmp_path)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    asked.pop("format")
+    for table in ("results", "comparisons"):
+        texts = texts_of(json.loads(typst.query(source, f"<{table}>", **asked)))
+        assert [text for text in texts if text in ("x", "y")] == ["x", "y"]
 
 
 def test_one_condition_has_no_section_about_pre_training(fake_results, tmp_path, source, asked):
@@ -203,6 +248,11 @@ def test_one_condition_has_no_section_about_pre_training(fake_results, tmp_path,
 def printed(numbers):
     """With one decimal; halves go up, as Typst rounds."""
     return {str(Decimal(str(number)).quantize(Decimal("0.1"), ROUND_HALF_UP)) for number in numbers}
+
+
+def texts_of(value):
+    """All texts in a JSON value."""
+    return [item["text"] for item in nested(value) if isinstance(item.get("text"), str)]
 
 
 def nested(value):
