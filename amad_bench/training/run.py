@@ -75,8 +75,6 @@ def _train_run(run: Run, folder: Path, where: torch.device, workers: int) -> str
 
 
 def _pretrain(run: Run, folder: Path, where: torch.device, status: RunStatus) -> None:
-    if run.config["training"]["examples"] != "all":
-        raise UserError(f"training.examples of {run.id}: pre-training takes all examples; write all")
     data = load_pretraining(run.config)
     status.facts["data"] = data.facts
     data.tokenizer.save(folder / "tokenizer.json")

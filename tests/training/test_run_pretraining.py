@@ -130,10 +130,3 @@ def test_a_pretraining_cannot_be_scored(tiny_plan):
     with pytest.raises(UserError, match=f"^{run.id}: a pre-training run has no predictions; score the runs"):
         score_run(run, "cpu")
     assert not Path(run_dir(run.id)).exists()
-
-
-def test_a_pretraining_on_a_part_of_the_examples_is_refused(tiny_plan):
-    run = pick(tiny_plan(condition="text"), "vlt5", "pretraining", "pretrain")
-    run.config["training"]["examples"] = 10
-    with pytest.raises(UserError, match="pre-training takes all examples; write all"):
-        train_run(run, "cpu")
