@@ -26,12 +26,13 @@ GROUP = [  # runs alike in these differ in their pre-training condition and repl
     "teacher_heads",
     "teacher_pretraining",
     "heads",
-    "student",
     "shape",
     "fix",
     "loss",
+    "model",  # not the student's name: without pre-training, sizes that differ in their weights are one
 ]
-CONDITION = ["pretraining", "init"]
+CONDITION = ["pretraining", "init", "student"]
+SHOWN = [*(axis for axis in GROUP if axis != "model"), *CONDITION]  # the model's shape says enough
 MEASURED = {  # of the table `steps_to_score`, with the type of the column
     "n_runs": "Int64",
     "n_failed": "Int64",
@@ -142,7 +143,7 @@ def steps_to_score(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         best_step=condition.map(best["step"]),
     )
     table["reached"] = [_reached(row) for row in table.to_dict("records")]
-    return table[[*GROUP, *CONDITION, *MEASURED]].astype(MEASURED).reset_index(drop=True)
+    return table[[*SHOWN, *MEASURED]].astype(MEASURED).reset_index(drop=True)
 
 
 def _reached(row: Mapping[str, Any]) -> str:

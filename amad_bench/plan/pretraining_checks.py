@@ -68,16 +68,22 @@ def _reachable(raw: Mapping[Any, Any], family: str) -> Iterator[str]:
     entry = mapping_at(raw, "models", family)
     of_teacher = mapping_at(entry, "teacher", "weights")
     for role, key, size in sizes(entry):
-        cut = role == "student" and size.get("init", "random") != "random"
         for condition in list_at(raw, "pretraining", role):
             if condition not in REACHED or condition in trained:
                 continue
-            if not (mapping_at(size, "weights").get(condition) or (cut and of_teacher.get(condition))):
+            if not (
+                mapping_at(size, "weights").get(condition) or (_cut(role, size) and of_teacher.get(condition))
+            ):
                 yield (
                     f"models.{family}.{key}.weights.{condition}: missing; pretraining.{role} asks for it: "
                     f"name the weights, or say under pretraining.training.{family}.{condition} how to train "
                     "them"
                 )
+
+
+def _cut(role: str, size: Mapping[Any, Any]) -> bool:
+    """Whether a model may start from the teacher's weights."""
+    return role == "student" and size.get("init", "random") != "random"
 
 
 def _size(where: str, key: str, size: Mapping[Any, Any]) -> Iterator[str]:
@@ -93,11 +99,13 @@ def _size(where: str, key: str, size: Mapping[Any, Any]) -> Iterator[str]:
 
 def _published(raw: Mapping[Any, Any], name: str, entry: Any) -> Iterator[str]:
     """Published weights expect their own tokenizer, and after `vl` also images as they were shown there."""
+    of_teacher = mapping_at(entry, "teacher", "weights")
     wanted = {
         condition
         for role, _, size in sizes(entry)
         for condition in list_at(raw, "pretraining", role)
-        if condition in REACHED and mapping_at(size, "weights").get(condition)
+        if condition in REACHED
+        and (mapping_at(size, "weights").get(condition) or (_cut(role, size) and of_teacher.get(condition)))
     }
     for where, cell in cells_of(raw):
         if wanted and cell.get("family") == name and cell.get("tokenizer") is None:

@@ -13,6 +13,7 @@ from amad_bench.analysis.learning_curves import (
     GROUP,
     MEASURED,
     SCORE,
+    SHOWN,
     comparable,
     learning_curves,
     mean_curves,
@@ -24,7 +25,7 @@ from amad_bench.plan.grid import Plan
 def row(run_id, pretraining="none", replicate=0, **changes):
     """A row of the table `runs`, as far as it matters here: a `ce` student."""
     usual = dict.fromkeys(GROUP, "x") | {"kind": "student", "loss": "ce", "loss_name": "ce", "init": "random"}
-    usual |= {"teacher_heads": 8, "heads": 2, "teacher_pretraining": "none", "status": "done"}
+    usual |= {"student": "", "teacher_heads": 8, "heads": 2, "teacher_pretraining": "none", "status": "done"}
     return usual | {"run_id": run_id, "pretraining": pretraining, "replicate": replicate} | changes
 
 
@@ -53,10 +54,10 @@ def test_steps_to_the_score_of_runs_without_pre_training(by_hand):
     # Means of none: .3, .5, .5, so the fixed score is .5, first at 20; of vl: .4, .6, .7.
     found = steps_to_score(*by_hand)
     assert found[CONDITION].to_numpy().tolist() == [
-        ["none", "random"],
-        ["text", "random"],
-        ["vl", "random"],
-        ["vl", "inherit first"],
+        ["none", "random", ""],
+        ["text", "random", ""],
+        ["vl", "random", ""],
+        ["vl", "inherit first", ""],
     ]
     assert found["fixed_score"].tolist() == pytest.approx([0.5] * 4)
     assert found["first_step"].tolist() == [20, pd.NA, 20, 10]
@@ -119,6 +120,20 @@ def test_runs_that_differ_in_more_than_the_condition_are_not_compared(axis):
     assert steps_to_score(runs.assign(**{axis: runs[axis].astype("string")}), curves).empty
 
 
+def test_sizes_that_differ_in_their_weights_alone_share_their_runs_without_any():
+    """`none` of both is one run, under the name of one."""
+    found = steps_to_score(
+        *tables(
+            (row("n", student="inherits"), {10: 0.2, 20: 0.4}),
+            (row("v", "vl", student="inherits", init="inherit first"), {10: 0.5}),
+            (row("w", "vl", student="own", init="as is"), {10: 0.1, 20: 0.4}),
+        )
+    )
+    assert found["student"].tolist() == ["inherits", "inherits", "own"]
+    assert found["fixed_score"].tolist() == [0.4] * 3
+    assert found["first_step"].tolist() == [20, 10, 20]
+
+
 def test_the_teachers_condition_matters_only_to_those_who_learn_from_it():
     conditions = list(itertools.product(("none", "vl"), ("none", "vl")))
     for loss, name, groups in (("amad_kl", "amad", 2), ("ce", "ce", 1)):
@@ -138,7 +153,7 @@ def test_one_condition_gives_an_empty_table_with_its_columns(fake_results, by_ha
     found = steps_to_score(collected.runs, collected.curves)
     assert found.empty
     full = steps_to_score(*by_hand)
-    assert found.columns.tolist() == full.columns.tolist() == [*GROUP, *CONDITION, *MEASURED]
+    assert found.columns.tolist() == full.columns.tolist() == [*SHOWN, *MEASURED]
     assert found[[*MEASURED]].dtypes.tolist() == full[[*MEASURED]].dtypes.tolist()
 
 
@@ -202,7 +217,8 @@ def test_a_thousand_runs_against_naive_loops_in_little_time():
     expected = naive(frame, curves)
     assert len(found) == len(expected) == 2 * 2 * 14 * 3
     for own in found.to_dict("records"):
-        fixed, first, best = expected[(*(own[axis] for axis in GROUP), own["pretraining"])]
+        group = [own.get(axis, "x") for axis in GROUP]  # the table does not show `model`
+        fixed, first, best = expected[(*group, own["pretraining"])]
         assert own["fixed_score"] == pytest.approx(fixed)
         assert own["best_score"] == pytest.approx(best)
         assert (None if pd.isna(own["first_step"]) else own["first_step"]) == first
