@@ -16,22 +16,38 @@ SITES = {
 KINDS = tuple(SITES)
 
 
-def tiny_model(kind: str, heads: int = 4, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+SHAPE = {
+    "layers": 2,
+    "width": 16,
+    "heads": 4,
+    "head_size": 4,
+    "feed_forward": 32,
+    "dropout": 0.0,
+    "order_embedding": False,
+    "box_area": "true",
+}
+INPUTS = {
+    "vlt5": {"kind": "regions", "crop": 2, "max_regions": 3},
+    "blip": {"kind": "pixels", "size": 16, "patch": 8},
+}
+
+
+def shaped_model(
+    kind: str,
+    seed: int = 0,
+    vocabulary: int = VOCABULARY,
+    positions: int = 24,
+    size: int = 16,
+    **changes: Any,
+) -> nn.Module:
+    """A model of SHAPE but for `changes`; size: pixels of BLIP's images."""
     family, _, task = kind.partition("-")
-    shape = {
-        "layers": 2,
-        "width": 16,
-        "heads": heads,
-        "head_size": 16 // heads,
-        "feed_forward": 32,
-        "dropout": dropout,
-        "order_embedding": False,
-        "box_area": "true",
-    }
-    regions = {"kind": "regions", "crop": 2, "max_regions": 3}
-    pixels = {"kind": "pixels", "size": 16, "patch": 8}
-    inputs = regions if family == "vlt5" else pixels
-    return build_model(family, task or "vqa", shape, inputs, VOCABULARY, positions=24, init_seed=seed)
+    inputs = INPUTS[family] | ({"size": size} if family == "blip" else {})
+    return build_model(family, task or "vqa", SHAPE | changes, inputs, vocabulary, positions, init_seed=seed)
+
+
+def tiny_model(kind: str, heads: int = 4, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+    return shaped_model(kind, seed, heads=heads, head_size=16 // heads, dropout=dropout)
 
 
 def tiny_batch(kind: str, seed: int = 0) -> dict[str, Tensor]:

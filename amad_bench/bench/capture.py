@@ -105,7 +105,7 @@ def _vlt5(size: Vlt5Size) -> Subject:
         decoder_start_token_id=0,  # pyright: ignore[reportCallIssue]
     )
     sdpa, eager = VLT5(config), VLT5(config)
-    eager.set_attn_implementation("eager")  # no padding here: it would add our masks as numbers
+    eager.set_attn_implementation("eager")
     generator = torch.Generator().manual_seed(0)
     batch = {
         "input_ids": torch.randint(3, size.vocabulary, (size.batch, size.text), generator=generator),

@@ -89,8 +89,7 @@ def _refusals(
         except UserError:
             continue  # no tokenizer or vision model to go by: said of the files, or by `examine_cells`
         try:
-            heads = start["inherit_heads"] or "first"
-            load_start(built, weights, **where, init=start["init"], inherit_heads=heads)
+            load_start(built, weights, **where, init=start["init"], inherit_heads=start["inherit_heads"])
         except UserError as error:
             yield error, model
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.models.t5.configuration_t5 import T5Config
 
 from amad_bench.data.pretrained import loading
-from amad_bench.models.weights import Weights, own_tensors, read_pickle, require_finite
+from amad_bench.models.weights import Weights, listed, own_tensors, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 
@@ -110,8 +110,8 @@ def load_strictly(model: nn.Module, weights: Weights, fresh: Collection[str] = (
     unexpected = sorted(set(weights.tensors) - (set(own) - set(fresh)))
     if missing or unexpected:
         raise UserError(
-            f"{weights.where}: not the weights of this model: missing {_listed(missing)}; "
-            f"unexpected {_listed(unexpected)}; give the config that they were trained with"
+            f"{weights.where}: not the weights of this model: missing {listed(missing, _NAMED)}; "
+            f"unexpected {listed(unexpected, _NAMED)}; give the config that they were trained with"
         )
     heads = model.config.num_heads  # pyright: ignore[reportAttributeAccessIssue]
     if any(found != heads for found in weights.heads.values()):
@@ -126,7 +126,7 @@ def load_strictly(model: nn.Module, weights: Weights, fresh: Collection[str] = (
     ]
     if wrong:
         raise UserError(
-            f"{weights.where}: {_listed(wrong)}; give the config that the weights were trained with"
+            f"{weights.where}: {listed(wrong, _NAMED)}; give the config that the weights were trained with"
         )
     for name, tensor in weights.tensors.items():
         own[name].copy_(tensor)
@@ -168,11 +168,6 @@ def _heads(tensors: Mapping[str, Tensor], where: str) -> dict[str, int]:
 def _inner(tensors: Mapping[str, Tensor]) -> int:
     """Channels of all heads together."""
     return tensors[_QUERY].shape[0]
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return (", ".join(names[:_NAMED]) or "nothing") + more
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Weights that were read from somewhere, under the names of our models' state dicts."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,12 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     ):
         raise ValueError("not a state dict")
     return dict(stored)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "nothing") + more
 
 
 def require_finite(tensors: Mapping[str, Tensor], where: object) -> None:

@@ -18,8 +18,6 @@ from amad_bench.plan.run import Run, run_id
 from amad_bench.plan.schema import Cell, Config, LossEntry, ModelSize
 from amad_bench.plan.seeds import seed
 
-_CUT = ("layers", "width", "feed_forward", "heads")
-
 
 class CellRuns:
     """Makes the runs of one cell; `pretrained` gathers, by id, the pre-trainings that others start from.
@@ -72,8 +70,9 @@ class CellRuns:
             for key in ("width", "feed_forward"):
                 if model[key] != teacher[key]:
                     return f"init: remap keeps the {key.replace('_', '-')}, the teacher has another one"
-        larger = [key for key in _CUT if model[key] > teacher[key]]
-        if larger and not (size.init == "remap" and larger == ["heads"]):
+        cut = ("layers",) if size.init == "remap" else ("layers", "width", "feed_forward", "heads")
+        larger = [key for key in cut if model[key] > teacher[key]]
+        if larger:
             return f"init: {size.init} cuts the teacher's weights, and the student has more {larger[0]}"
         return ""
 

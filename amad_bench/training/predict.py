@@ -30,7 +30,8 @@ def predict_and_score(
     RunFailed("metric_unavailable") after all other scores are written.
     """
     config, folder = run.config, run_dir(run.id)
-    by_frequency = _by_frequency(data.train)
+    ranked = bool(config["decoding"].get("rank"))
+    by_frequency = _by_frequency(data.train) if ranked or config["controls"] else []
 
     def predictions(split: Split, image_rows: np.ndarray | None = None) -> list[str]:
         return decode(
@@ -42,7 +43,7 @@ def predict_and_score(
             device,
             image_rows=image_rows,
             workers=workers,
-            candidates=by_frequency if config["decoding"].get("rank") else (),
+            candidates=by_frequency if ranked else (),
         )
 
     rows = {"test": _rows(data.test, "test", predictions(data.test))}

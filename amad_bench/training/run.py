@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from amad_bench.data.batches import make_batch
+from amad_bench.data.batches import text_batch
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.pretraining import load_pretraining
 from amad_bench.data.task_data import TaskData
 from amad_bench.models.checkpoints import load_weights, save_parameters, save_tensors, save_weights
-from amad_bench.models.cost import flops_per_example
+from amad_bench.models.cost import EXAMPLES, flops_per_example
 from amad_bench.models.heads import head_partition
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
@@ -111,9 +111,11 @@ def _note(trained: Trained, status: RunStatus) -> None:
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
-    """Of one example, as long as it is in a batch of the training split."""
+    """Of one example, as long as it is in a batch of the training split; few of its images are read."""
     rows = np.arange(min(batch, len(data.train)))
-    return flops_per_example(model, make_batch(data.train, data.images, rows, device))
+    text = {name: tensor[:EXAMPLES] for name, tensor in text_batch(data.train, rows, device).items()}
+    images = data.images.batch(data.train.image_rows_N[rows[:EXAMPLES]], device)
+    return flops_per_example(model, text | images)
 
 
 def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:

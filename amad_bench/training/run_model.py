@@ -8,7 +8,8 @@ from torch import nn
 from amad_bench.data.task_data import TaskData
 from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import load_weights
-from amad_bench.models.start import load_start, read_start, require_fresh
+from amad_bench.models.fresh import require_fresh
+from amad_bench.models.start import load_start, read_start
 from amad_bench.plan.cell_data import weights_hash
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, RunFailed, UserError
@@ -68,9 +69,9 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
     elif weights_hash(start["weights"]) != start["hash"]:
         raise UserError(f"{', '.join(start['weights'])}: changed since {run.id} was planned; plan again")
     where = {"family": config["family"], "task": config["task"], "pretraining": condition}
-    inherit_heads = start["inherit_heads"] or "first"  # none is named where nothing is inherited
     weights = read_start(start, **where)
-    return model, load_start(model, weights, **where, init=start["init"], inherit_heads=inherit_heads)
+    how = {key: start[key] for key in ("init", "inherit_heads")}
+    return model, load_start(model, weights, **where, **how)
 
 
 def finished_teacher(run: Run, data: TaskData) -> nn.Module:

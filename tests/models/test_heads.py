@@ -5,35 +5,17 @@ import copy
 import pytest
 import torch
 
-from amad_bench.models.build import build_model, build_pretrainer
+from amad_bench.models.build import build_pretrainer
 from amad_bench.models.heads import cut, head_map, head_partition, student_shape
 from amad_bench.models.trace import record
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
-from tests.tiny_models import KINDS, SITES, VOCABULARY, tiny_batch, tiny_model
-
-SHAPE = {
-    "layers": 2,
-    "width": 16,
-    "heads": 4,
-    "head_size": 4,
-    "feed_forward": 32,
-    "dropout": 0.0,
-    "order_embedding": False,
-    "box_area": "true",
-}
-INPUTS = {
-    "vlt5": {"kind": "regions", "crop": 2, "max_regions": 3},
-    "blip": {"kind": "pixels", "size": 16, "patch": 8},
-}
+from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch, tiny_model
 
 
 def _model(kind, seed=0, vocabulary=VOCABULARY, positions=24, **changes):
     """Like the tiny models, of any shape; every parameter random, so that no swapped bias goes unseen."""
-    family, _, task = kind.partition("-")
-    model = build_model(
-        family, task or "vqa", SHAPE | changes, INPUTS[family], vocabulary, positions, init_seed=seed
-    )
+    model = shaped_model(kind, seed, vocabulary, positions, **changes)
     generator = torch.Generator().manual_seed(seed + 100)
     for parameter in model.parameters():
         parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=generator))

@@ -1,4 +1,4 @@
-"""Fresh weights are told from others, and pre-trained ones arrive whole, or not at all."""
+"""Pre-trained weights arrive whole, or not at all."""
 
 import json
 
@@ -8,28 +8,14 @@ from transformers.models.blip.modeling_blip import BlipForQuestionAnswering
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
-from amad_bench.models.build import build_model, build_pretrainer
+from amad_bench.models.build import build_pretrainer
 from amad_bench.models.checkpoints import save_tensors
 from amad_bench.models.heads import head_partition
-from amad_bench.models.start import load_start, read_start, require_fresh
+from amad_bench.models.start import load_start, read_start
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
-from tests.tiny_models import KINDS, SITES, VOCABULARY, tiny_batch, tiny_model
+from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch
 
-SHAPE = {
-    "layers": 2,
-    "width": 16,
-    "heads": 4,
-    "head_size": 4,
-    "feed_forward": 32,
-    "dropout": 0.0,
-    "order_embedding": False,
-    "box_area": "true",
-}
-INPUTS = {
-    "vlt5": {"kind": "regions", "crop": 2, "max_regions": 3},
-    "blip": {"kind": "pixels", "size": 16, "patch": 8},
-}
 DEFAULTS = {"init": "random", "inherit_heads": "first"}
 
 
@@ -38,17 +24,9 @@ def _parts(kind):
     return {"family": family, "task": task or "vqa"}
 
 
-def _model(kind, seed=0, vocabulary=VOCABULARY, positions=24, size=16, **changes):
-    parts = _parts(kind)
-    inputs = INPUTS[parts["family"]] | ({"size": size} if parts["family"] == "blip" else {})
-    return build_model(
-        parts["family"], parts["task"], SHAPE | changes, inputs, vocabulary, positions, init_seed=seed
-    )
-
-
 def _trained(kind, seed=1, **options):
     """All parameters away from where they started."""
-    model = _model(kind, seed, **options)
+    model = shaped_model(kind, seed, **options)
     generator = torch.Generator().manual_seed(seed)
     for parameter in model.parameters():
         parameter.data.add_(torch.randn(parameter.shape, generator=generator))
@@ -65,79 +43,15 @@ def _without(weights, part):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fresh_models_of_many_seeds_are_fresh(kind):
-    for seed in range(40):
-        require_fresh(tiny_model(kind, heads=2 if seed % 2 else 4, seed=seed))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"width": 4, "heads": 1, "head_size": 4, "feed_forward": 4, "layers": 1},
-        {"width": 96, "heads": 12, "head_size": 8, "feed_forward": 200, "layers": 3},
-    ],
-)
-@pytest.mark.parametrize("kind", KINDS)
-def test_fresh_models_of_other_sizes_are_fresh(kind, changes):
-    for seed in range(10):
-        require_fresh(_model(kind, seed, vocabulary=700, **changes))
-
-
-def test_a_head_size_of_its_own_and_order_embeddings_are_fresh():
-    require_fresh(_model("vlt5", heads=2, head_size=24, order_embedding=True))
-
-
-@pytest.mark.trap("a none run refuses weights, fine-tuned ones among them")
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_model_trained_for_fifty_steps_is_not_fresh(kind):
-    model = tiny_model(kind).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
-    for _ in range(50):
-        model(**tiny_batch(kind)).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    with pytest.raises(RuntimeError, match=r"(norm|Norm|bias).*: these are no fresh weights: expected mean"):
-        require_fresh(model)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_spread_alone_gives_weights_away(kind):
-    """One matrix too wide or too narrow, or off its mean; each kind of parameter by itself."""
-    model = _model(kind, layers=1)
-    for name, parameter in model.named_parameters():
-        if parameter.dim() < 2 or parameter.numel() < 200:
-            continue
-        fresh = parameter.data.clone()
-        for changed in (fresh * 1.6, fresh * 0.5, fresh + 0.8 * fresh.std()):
-            parameter.data = changed
-            with pytest.raises(RuntimeError, match=f"^{name}: these are no fresh weights"):
-                require_fresh(model)
-        parameter.data = fresh
-    require_fresh(model)
-
-
-@pytest.mark.trap("BlipVisionConfig.initializer_range is 1e-10: fresh weights need a spread")
-def test_transformers_own_vision_spread_is_refused():
-    """BlipVisionConfig.initializer_range is 1e-10 where none is given."""
-    config = _model("blip-vqa").config
-    config.vision_config.initializer_range = 1e-10
-    fresh = BlipForQuestionAnswering(config)
-    with pytest.raises(
-        RuntimeError, match=r"^vision_model.* deviation 0.139, found -?[0-9.]+e-1[0-9] and [0-9.]+e-1[01]$"
-    ):
-        require_fresh(fresh)
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_whole_weights_give_the_same_function(kind):
-    trained, model = _trained(kind), _model(kind)
+    trained, model = _trained(kind), shaped_model(kind)
     maps = load_start(model, _weights(trained), **_parts(kind), pretraining="vl", **DEFAULTS)
     assert maps == {site: [[0], [1], [2], [3]] for site in SITES[kind]}
     assert torch.equal(model(**tiny_batch(kind)).logits, trained(**tiny_batch(kind)).logits)
 
 
 def test_a_captioner_leaves_the_text_encoder():
-    trained, model = _trained("blip-vqa"), _model("blip-captioning")
+    trained, model = _trained("blip-vqa"), shaped_model("blip-captioning")
     load_start(model, _weights(trained), **_parts("blip-captioning"), pretraining="vl", **DEFAULTS)
     own, given = own_tensors(model), own_tensors(trained)
     assert all(torch.equal(tensor, given[name]) for name, tensor in own.items())
@@ -158,7 +72,7 @@ def test_nothing_may_be_missing_after_vision_and_language(kind, part):
     with pytest.raises(
         UserError, match=rf"^there: no weights for .* after vl pre-training: missing .*{part}"
     ):
-        load_start(_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
 
 
 TEXT_PARTS = [
@@ -172,7 +86,7 @@ TEXT_PARTS = [
 
 @pytest.mark.parametrize(("kind", "part"), TEXT_PARTS)
 def test_what_text_pretraining_lacks_stays_fresh(kind, part):
-    trained, model, fresh = _trained(kind), _model(kind), own_tensors(_model(kind))
+    trained, model, fresh = _trained(kind), shaped_model(kind), own_tensors(shaped_model(kind))
     load_start(model, _without(_weights(trained), part), **_parts(kind), pretraining="text", **DEFAULTS)
     given = own_tensors(trained)
     for name, tensor in own_tensors(model).items():
@@ -184,7 +98,9 @@ def test_half_of_a_part_is_a_damaged_file(kind, part):
     weights = _weights(_trained(kind))
     first = next(name for name in weights.tensors if part in name)
     with pytest.raises(UserError, match=f"missing {first}; unexpected nothing"):
-        load_start(_model(kind), _without(weights, first), **_parts(kind), pretraining="text", **DEFAULTS)
+        load_start(
+            shaped_model(kind), _without(weights, first), **_parts(kind), pretraining="text", **DEFAULTS
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -192,7 +108,7 @@ def test_unexpected_tensors_are_refused(kind):
     weights = _weights(_trained(kind))
     more = Weights({**weights.tensors, "pooler.weight": torch.ones(1)}, weights.heads, "there")
     with pytest.raises(UserError, match=r"missing nothing; unexpected pooler.weight; name others"):
-        load_start(_model(kind), more, **_parts(kind), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model(kind), more, **_parts(kind), pretraining="vl", **DEFAULTS)
 
 
 def test_a_layer_with_a_hole_is_refused_and_more_layers_are_inherited():
@@ -200,15 +116,17 @@ def test_a_layer_with_a_hole_is_refused_and_more_layers_are_inherited():
     for options in (DEFAULTS, {"init": "inherit", "inherit_heads": "first"}):
         name = "encoder.block.2.layer.0.layer_norm.weight"
         with pytest.raises(UserError, match=f"missing {name}; unexpected nothing"):
-            load_start(_model("vlt5"), _without(weights, name), **_parts("vlt5"), pretraining="vl", **options)
-    model = _model("vlt5")
+            load_start(
+                shaped_model("vlt5"), _without(weights, name), **_parts("vlt5"), pretraining="vl", **options
+            )
+    model = shaped_model("vlt5")
     load_start(model, weights, **_parts("vlt5"), pretraining="vl", init="inherit", inherit_heads="first")
     assert torch.equal(
         own_tensors(model)["encoder.block.0.layer.0.layer_norm.weight"],
         weights.tensors["encoder.block.1.layer.0.layer_norm.weight"],
     )
     with pytest.raises(UserError, match="has 4 layers there, 2 in the model; use `init: inherit`"):
-        load_start(_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
 
 
 @pytest.mark.trap("BLIP of 4 heads strict-loads into 2 heads and computes another function")
@@ -218,7 +136,7 @@ def test_other_heads_of_the_same_shapes_are_refused():
         UserError, match=r"there: 4 heads at vision.self, 2 in the model; use `init: inherit`"
     ):
         load_start(
-            _model("blip-vqa", heads=2, head_size=8),
+            shaped_model("blip-vqa", heads=2, head_size=8),
             _weights(_trained("blip-vqa")),
             **_parts("blip-vqa"),
             pretraining="vl",
@@ -227,7 +145,7 @@ def test_other_heads_of_the_same_shapes_are_refused():
 
 
 def test_tied_tensors_are_known_by_any_of_their_names():
-    trained, model = _trained("vlt5"), _model("vlt5")
+    trained, model = _trained("vlt5"), shaped_model("vlt5")
     weights = _weights(trained)
     tensors = dict(weights.tensors)
     tensors["lm_head.weight"] = tensors.pop("shared.weight")
@@ -243,7 +161,7 @@ def test_tied_tensors_are_known_by_any_of_their_names():
 
 
 def test_new_tokens_are_fresh_after_text_and_refused_after_vision_and_language():
-    trained, model = _trained("vlt5"), _model("vlt5", vocabulary=47)
+    trained, model = _trained("vlt5"), shaped_model("vlt5", vocabulary=47)
     fresh = model.shared.weight.detach().clone()
     parts = _parts("vlt5")
     load_start(model, _weights(trained), **parts, pretraining="text", **DEFAULTS)
@@ -255,7 +173,11 @@ def test_new_tokens_are_fresh_after_text_and_refused_after_vision_and_language()
             UserError, match=f"has 40 rows, the tokenizer {vocabulary} tokens; take the token"
         ):
             load_start(
-                _model(kind, vocabulary=vocabulary), weights, **_parts(kind), pretraining="vl", **DEFAULTS
+                shaped_model(kind, vocabulary=vocabulary),
+                weights,
+                **_parts(kind),
+                pretraining="vl",
+                **DEFAULTS,
             )
 
 
@@ -271,7 +193,7 @@ def test_new_tokens_are_fresh_after_text_and_refused_after_vision_and_language()
 def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits, unfit):
     """With fewer rows a word would be fresh, with more the weights know words that the tokenizer lacks."""
     for rows in fits:
-        weights, model = _weights(_trained(kind, vocabulary=rows)), _model(kind, vocabulary=tokens)
+        weights, model = _weights(_trained(kind, vocabulary=rows)), shaped_model(kind, vocabulary=tokens)
         fresh = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
         load_start(model, weights, **_parts(kind), pretraining="text", **DEFAULTS)
         tables = [name for name, tensor in fresh.items() if len(tensor) == tokens]
@@ -284,7 +206,7 @@ def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits
         weights = _weights(_trained(kind, vocabulary=rows))
         with pytest.raises(UserError, match=rf"^there: \S+ has {rows} rows, the tokenizer {tokens} tokens; "):
             load_start(
-                _model(kind, vocabulary=tokens), weights, **_parts(kind), pretraining="text", **DEFAULTS
+                shaped_model(kind, vocabulary=tokens), weights, **_parts(kind), pretraining="text", **DEFAULTS
             )
 
 
@@ -293,7 +215,7 @@ def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits
 def test_every_token_is_known_after_vision_and_language(kind, rows):
     weights = _weights(_trained(kind, vocabulary=rows))
     with pytest.raises(UserError, match=f"has {rows} rows, the tokenizer {VOCABULARY} tokens"):
-        load_start(_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -301,9 +223,9 @@ def test_a_model_without_memory_is_matched_only(kind):
     """The heads, shapes and names that a real one would refuse; tied tensors are known without addresses."""
     parts, weights = _parts(kind), _weights(_trained(kind))
     with torch.device("meta"):
-        model, fewer = _model(kind), _model(kind, heads=2, head_size=8)
-        wider = _model(kind, width=24, head_size=6)
-    assert list(own_tensors(model)) == list(own_tensors(_model(kind)))
+        model, fewer = shaped_model(kind), shaped_model(kind, heads=2, head_size=8)
+        wider = shaped_model(kind, width=24, head_size=6)
+    assert list(own_tensors(model)) == list(own_tensors(shaped_model(kind)))
     maps = load_start(model, weights, **parts, pretraining="vl", **DEFAULTS)
     assert maps == {site: [[0], [1], [2], [3]] for site in SITES[kind]}
     assert all(tensor.is_meta for tensor in own_tensors(model).values())
@@ -322,7 +244,7 @@ def test_a_projection_with_one_axis_is_refused():
         flat = Weights({**weights.tensors, name: torch.ones(16)}, weights.heads, "there")
         with pytest.raises(UserError, match=rf"{name} is \(16,\) there, \(16, 16\) in the model"):
             load_start(
-                _model("vlt5"),
+                shaped_model("vlt5"),
                 flat,
                 **_parts("vlt5"),
                 pretraining="vl",
@@ -333,7 +255,7 @@ def test_a_projection_with_one_axis_is_refused():
 
 def test_positions_of_other_texts_and_of_larger_images():
     trained = _trained("blip-vqa")
-    model = _model("blip-vqa", positions=30, size=32)
+    model = shaped_model("blip-vqa", positions=30, size=32)
     load_start(model, _weights(trained), **_parts("blip-vqa"), pretraining="vl", **DEFAULTS)
     table = "text_encoder.embeddings.position_embeddings.weight"
     assert torch.equal(own_tensors(model)[table][:24], own_tensors(trained)[table])
@@ -359,7 +281,7 @@ def test_a_run_of_pretraining_starts_every_task(kind, condition, tmp_path, monke
     save_tensors(pretrainer.task_weights(), folder / "model.safetensors", head_partition(pretrainer))
     start = {"init": "inherit", "inherit_heads": "spread", "run_id": "pretrained"}
     weights = read_start(start, family=family, task=task, pretraining=condition)
-    model = _model(kind, heads=2, head_size=8)
+    model = shaped_model(kind, heads=2, head_size=8)
     maps = load_start(
         model,
         weights,
@@ -402,7 +324,7 @@ def test_a_t5_folder_below_amad_data_starts_vlt5(tmp_path, monkeypatch):
     t5 = _t5_folder(tmp_path / "models" / "tiny-t5")
     start = {**DEFAULTS, "weights": ["models/tiny-t5"], "hash": "0" * 64}
     weights = read_start(start, family="vlt5", task="vqa", pretraining="text")
-    model = _model("vlt5", vocabulary=45)
+    model = shaped_model("vlt5", vocabulary=45)
     load_start(model, weights, **_parts("vlt5"), pretraining="text", **DEFAULTS)
     own = own_tensors(model)
     for name, tensor in own_tensors(t5).items():
@@ -422,7 +344,7 @@ def test_an_official_file_and_a_blip_folder_start_their_families(tmp_path, monke
     for kind, path, trained in (("vlt5", "Epoch30.pth", vlt5), ("blip-vqa", "blip", blip)):
         start = {**DEFAULTS, "weights": [path], "hash": "0" * 64}
         weights = read_start(start, **_parts(kind), pretraining="vl")
-        model = _model(kind)
+        model = shaped_model(kind)
         load_start(model, weights, **_parts(kind), pretraining="vl", **DEFAULTS)
         batch = tiny_batch(kind)
         assert torch.equal(model(**batch).logits, trained(**batch).logits)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from amad_bench.data.prepare import load_task_data
-from amad_bench.models.start import require_fresh
+from amad_bench.models.fresh import require_fresh
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import train_run
