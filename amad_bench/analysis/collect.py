@@ -42,6 +42,7 @@ MEASURED = {  # of status.json, with the type of the column
     "steps": "Int64",
     "best_step": "Int64",
 }
+STARTED = ("head_map", "start_weights")  # of status.json: what a model was made of
 NOT_RUN = "not_run"
 SKIPPED = "skipped"  # a combination that cannot be trained
 
@@ -125,13 +126,13 @@ def _outcome(run: Run, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     status = read_status(folder)
     known = {key: status.get(key) for key in ("status", "reason", *MEASURED)}
     known["signatures"] = compact(status.get("signatures", {}))
-    known["head_map"] = compact(status["head_map"]) if "head_map" in status else None
+    known |= {key: compact(status[key]) if key in status else None for key in STARTED}
     known |= data_facts(status.get("data", {}))  # empty when the run failed before it had its data
     return known | {"log_tail": "\n".join(status.get("log_tail", []))}, dict(written["provenance"])
 
 
 def _not_run(reason: str) -> dict[str, Any]:
-    unknown = dict.fromkeys((*MEASURED, "head_map", *DATA_FACTS))
+    unknown = dict.fromkeys((*MEASURED, *STARTED, *DATA_FACTS))
     return {"status": NOT_RUN, "reason": reason, **unknown, "signatures": "{}", "log_tail": ""}
 
 

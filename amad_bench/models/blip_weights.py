@@ -1,8 +1,10 @@
 """BLIP's weights out of local Hugging Face folders: of BLIP itself, or of BERT and ViT for its two sides.
 
 As salesforce/BLIP starts (models/blip_pretrain.py): BERT for the text encoder and, with its LM head, for the
-text decoder; token types, pooler and next-sentence head have no place in BLIP. The two words that BLIP adds
-([DEC], [ENC]), cross-attention, and the vision side without a ViT folder are not among the weights.
+text decoder. Pooler and heads of tasks have no place in BLIP. Nor have token types; of these, the vector of
+the first one, which BERT adds to every position of a single text, is added to the positions: the official
+start drops it, after which a real BERT computes something else (METHODS.md, BLIP facts). The two words that
+BLIP adds ([DEC], [ENC]), cross-attention, and the vision side without a ViT folder are not among the weights.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
@@ -11,23 +13,35 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from transformers import PreTrainedConfig
+from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.blip.configuration_blip import BlipConfig, BlipTextConfig, BlipVisionConfig
 from transformers.models.blip.modeling_blip import BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel
 
 from amad_bench.data.pretrained import loading
 from amad_bench.models.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
-from amad_bench.models.weights import Weights, read_pickle, require_finite
+from amad_bench.models.config_fields import (
+    BERT,
+    BLIP,
+    BLIP_TEXT,
+    BLIP_VISION,
+    SIZES,
+    VIT,
+    Fields,
+    read_fields,
+)
+from amad_bench.models.folders import CONFIG, FILES, folder_config, folder_tensors, model_type
+from amad_bench.models.settings import settings_in
+from amad_bench.models.weights import Weights
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_json
 
-FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
+_WHAT = "a Hugging Face model"
 POSITIONS = "vision_model.embeddings.position_embedding"
 KNOWN_HEADS = {(768, 12): 12, (1024, 24): 16}  # (width, layers) of BERT base, ViT-B and ViT-L
 CLASSES = {
@@ -46,9 +60,12 @@ TIED = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
-SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-TEXT_SIZES = (*SIZES, "vocab_size", "max_position_embeddings")
-VISION_SIZES = (*SIZES, "image_size", "patch_size")
+# of a single text's tokens, in BERT
+TOKEN_TYPES, WORD_POSITIONS = (
+    f"bert.embeddings.{table}_embeddings.weight" for table in ("token_type", "position")
+)
+# What follows a BERT or a ViT: poolers, and heads of the task that it was trained for.
+TASK_HEADS = r"(^|\.)(pooler|classifier|qa_outputs)\.|seq_relationship|^decoder\.|\.mask_token$"
 
 
 def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
@@ -59,20 +76,34 @@ def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
     folder and keys: files missing or damaged, no folder that fits, tensors missing, unexpected or of another
     shape than config.json says, not finite, a head count that is not stated or not the known one.
     """
-    configs = {folder: _config(folder) for folder in folders}
+    configs = {folder: folder_config(folder, _WHAT) for folder in folders}
     if condition == "text":
         return _text_weights(configs, task)
     architecture, model_class = CLASSES[task]
-    folder = _only(configs, "architectures", [architecture], f"BLIP for {task} ({architecture})")
-    config = configs[folder]
-    for side, sizes in (("vision_config", VISION_SIZES), ("text_config", TEXT_SIZES)):
-        if not isinstance(config.get(side), dict):
-            raise UserError(f"{folder / FILES[0]}: {side} is no mapping of sizes; restore the file")
-        _check(folder, config[side], sizes, f"{side}.")
-    expected = _shapes(folder, lambda: model_class(BlipConfig.from_dict(config)))
-    heads = _sites(TEXT_STACKS[task].values(), ("self", "cross"), config["text_config"])
-    heads |= _sites(["vision"], ["self"], config["vision_config"])
-    return Weights(_fitting(_tensors(folder), expected, folder), heads, str(folder))
+    folder = _only(
+        {folder: config.get("architectures") for folder, config in configs.items()},
+        [architecture],
+        f"BLIP for {task}",
+        "architectures",
+    )
+    file, raw = folder / CONFIG, configs[folder]
+    sides = {}
+    for side, fields in (("text_config", BLIP_TEXT), ("vision_config", BLIP_VISION)):
+        if not isinstance(raw.get(side), dict):
+            raise UserError(f"{file}: {side} is no mapping of sizes; restore the file")
+        sides[side] = _checked(file, raw[side], fields, f"{side}.")
+    config = read_fields(file, raw, BLIP)
+    expected = _shapes(folder, lambda: model_class(cast(BlipConfig, config)))
+    text, vision = sides["text_config"], sides["vision_config"]
+    heads = _sites(TEXT_STACKS[task].values(), ("self", "cross"), text) | _sites(["vision"], ["self"], vision)
+    return Weights(
+        _fitting(folder_tensors(folder, _WHAT), expected, folder),
+        heads,
+        str(folder),
+        settings_in(text, BlipTextConfig) | settings_in(vision, BlipVisionConfig),
+        heads_from=f"{folder.name}/{CONFIG}",
+        token_ids={name: getattr(text, name) for name in BLIP_TEXT.token_ids},
+    )
 
 
 def with_position_grid(weights: Weights, patches: int) -> Weights:
@@ -92,40 +123,58 @@ def with_position_grid(weights: Weights, patches: int) -> Weights:
 
 
 def _text_weights(configs: Mapping[Path, dict[str, Any]], task: str) -> Weights:
-    bert = _only(configs, "model_type", "bert", "BERT")
-    tensors = _bert(bert, configs[bert], task)
-    heads = _sites(TEXT_STACKS[task].values(), ["self"], configs[bert])
-    others = {folder: config for folder, config in configs.items() if folder != bert}
-    if others:
-        vit = _only(others, "model_type", "vit", "ViT")
-        tensors |= _vit(vit, configs[vit])
-        heads |= _sites(["vision"], ["self"], configs[vit])
-    return Weights(tensors, heads, " and ".join(map(str, configs)))
+    types = {folder: model_type(config) for folder, config in configs.items()}
+    bert = _only(types, "bert", "BERT", "model_type")
+    parts = [_bert(bert, configs[bert], task)]
+    if others := {folder: found for folder, found in types.items() if folder != bert}:
+        vit = _only(others, "vit", "ViT", "model_type")
+        parts.append(_vit(vit, configs[vit]))
+    return Weights(
+        {name: tensor for part in parts for name, tensor in part.tensors.items()},
+        {site: heads for part in parts for site, heads in part.heads.items()},
+        " and ".join(map(str, configs)),
+        {name: value for part in parts for name, value in part.settings.items()},
+        heads_from=" and ".join(part.heads_from for part in parts),
+        token_ids=parts[0].token_ids,
+        left_out=[name for part in parts for name in part.left_out],
+    )
 
 
-def _bert(folder: Path, config: dict[str, Any], task: str) -> dict[str, Tensor]:
+def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
     """The text side's weights; the LM head goes to the decoder, where the folder has one."""
-    sizes = _check(folder, config, TEXT_SIZES)
+    config = cast(BertConfig, _checked(folder / CONFIG, raw, BERT))
+    sizes = {name: getattr(config, name) for name in (*SIZES, "vocab_size", "max_position_embeddings")}
     expected = _shapes(folder, lambda: BlipTextLMHeadModel(BlipTextConfig(**sizes, is_decoder=False)))
     stored = {}
-    for name, tensor in _tensors(folder).items():
-        name = name if name.startswith("cls.") else f"bert.{name.removeprefix('bert.')}"
-        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"\.beta$", ".bias", name))
-        if not re.search(r"\.pooler\.|seq_relationship|token_type_embeddings", name):
-            stored[name] = tensor
+    for name, tensor in folder_tensors(folder, _WHAT).items():
+        name = name if re.search(rf"^cls\.|{TASK_HEADS}", name) else f"bert.{name.removeprefix('bert.')}"
+        stored[re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"\.beta$", ".bias", name))] = tensor
+    stored, left_out = _without_heads(stored)
+    expected[TOKEN_TYPES] = torch.Size([config.type_vocab_size, config.hidden_size])
     if not any(name.startswith("cls.") for name in stored):
         expected = {name: shape for name, shape in expected.items() if not name.startswith("cls.")}
+    fitting = _fitting(stored, expected, folder)
+    fitting[WORD_POSITIONS] = fitting[WORD_POSITIONS] + fitting.pop(TOKEN_TYPES)[0]
     tensors = {}
-    for name, tensor in _fitting(stored, expected, folder).items():
+    for name, tensor in fitting.items():
         if name.startswith("bert."):
             tensors |= {prefix + name.removeprefix("bert."): tensor for prefix in TEXT_STACKS[task]}
         elif "text_decoder.bert." in TEXT_STACKS[task]:
             tensors[f"text_decoder.{name}"] = tensor
-    return tensors
+    return Weights(
+        tensors,
+        _sites(TEXT_STACKS[task].values(), ["self"], config),
+        str(folder),
+        settings_in(config, BlipTextConfig),
+        heads_from=f"{folder.name}/{CONFIG}",
+        token_ids={name: getattr(config, name) for name in BERT.token_ids},
+        left_out=left_out,
+    )
 
 
-def _vit(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
-    sizes = _check(folder, config, VISION_SIZES)
+def _vit(folder: Path, raw: dict[str, Any]) -> Weights:
+    config = _checked(folder / CONFIG, raw, VIT)
+    sizes = {name: getattr(config, name) for name in (*SIZES, "image_size", "patch_size")}
     expected = _shapes(folder, lambda: BlipVisionModel(BlipVisionConfig(**sizes)))
     names = {
         r"^vit\.": "",
@@ -142,74 +191,61 @@ def _vit(folder: Path, config: dict[str, Any]) -> dict[str, Tensor]:
         r"\.output\.dense\.": ".mlp.fc2.",
     }
     stored = {}
-    for name, tensor in _tensors(folder).items():
+    for name, tensor in folder_tensors(folder, _WHAT).items():
         for pattern, replacement in names.items():
             name = re.sub(pattern, replacement, name)
-        if not name.startswith(("pooler.", "classifier.")):
-            stored[name] = tensor
+        stored[name] = tensor
+    stored, left_out = _without_heads(stored)
     for name in [name for name in stored if ".self_attn.query." in name]:
         parts = [name.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
         if all(part in stored for part in parts):
             stored[name.replace(".query.", ".qkv.")] = torch.cat([stored.pop(part) for part in parts])
-    return {f"vision_model.{name}": tensor for name, tensor in _fitting(stored, expected, folder).items()}
+    return Weights(
+        {f"vision_model.{name}": tensor for name, tensor in _fitting(stored, expected, folder).items()},
+        _sites(["vision"], ["self"], config),
+        str(folder),
+        settings_in(config, BlipVisionConfig),
+        heads_from=f"{folder.name}/{CONFIG}",
+        left_out=left_out,
+    )
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    with loading(folder, "a Hugging Face model", FILES):
-        config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise UserError(f"{folder / 'config.json'}: not the config of a Hugging Face model; restore it")
-    return config
+def _without_heads(stored: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """What is no head of a task, and the names of the rest."""
+    left_out = [name for name in stored if re.search(TASK_HEADS, name)]
+    return {name: tensor for name, tensor in stored.items() if name not in left_out}, left_out
 
 
-def _only(configs: Mapping[Path, dict[str, Any]], key: str, value: Any, what: str) -> Path:
-    fitting = [folder for folder, config in configs.items() if config.get(key) == value]
+def _only(found: Mapping[Path, Any], value: Any, what: str, key: str) -> Path:
+    fitting = [folder for folder, stated in found.items() if stated == value]
     if len(fitting) != 1:
-        found = ", ".join(f"{folder} ({config.get(key)})" for folder, config in configs.items())
+        named = ", ".join(f"{folder} ({stated})" for folder, stated in found.items())
         raise UserError(
-            f"{found or 'weights'}: exactly one folder of {what} was expected, its config.json having"
+            f"{named or 'weights'}: exactly one folder of {what} was expected, its config.json having"
             f" {key}: {value}; found {len(fitting)}"
         )
     return fitting[0]
 
 
-def _check(folder: Path, config: dict[str, Any], sizes: Sequence[str], prefix: str = "") -> dict[str, Any]:
-    """The sizes, which config.json must state: of absent heads, transformers makes 8 on BLIP's text side."""
-    file = folder / "config.json"
-    absent = [name for name in sizes if not isinstance(config.get(name), int)]
-    if absent:
+def _checked(file: Path, raw: dict[str, Any], fields: Fields, prefix: str = "") -> PreTrainedConfig:
+    """As `read_fields`; sizes must be stated: of absent heads, transformers makes 8 on BLIP's text side."""
+    if absent := [name for name in fields.stated if not isinstance(raw.get(name), int)]:
         raise UserError(
             f"{file}: {prefix}{absent[0]} is no whole number; state the one the weights were trained with"
         )
-    activation = config.get("hidden_act", "gelu")
-    if activation != "gelu":
-        raise UserError(f"{file}: {prefix}hidden_act is {activation}, BLIP has gelu; take other weights")
-    width, layers, heads = (
-        config[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")
-    )
+    width, layers, heads = (raw[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
     known = KNOWN_HEADS.get((width, layers), heads)
     if heads != known:
         raise UserError(
             f"{file}: {prefix}num_attention_heads is {heads}, but a model of width {width} and {layers}"
             f" layers has {known}; state the number the weights were trained with"
         )
-    return {name: config[name] for name in sizes}
+    with loading(file.parent, _WHAT, FILES):
+        return read_fields(file, raw, fields, prefix)
 
 
-def _sites(stacks: Iterable[str], kinds: Sequence[str], config: dict[str, Any]) -> dict[str, int]:
-    return {f"{stack}.{kind}": config["num_attention_heads"] for stack in stacks for kind in kinds}
-
-
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    """Every tensor of the folder's weights file, in float32; nothing but tensors is unpickled."""
-    with loading(folder, "weights", FILES[1:]):
-        if (folder / FILES[1]).is_file():
-            stored = load_file(folder / FILES[1])
-        else:
-            stored = read_pickle(folder / FILES[2])
-        tensors = {name: tensor.float() for name, tensor in stored.items()}
-    require_finite(tensors, folder)
-    return tensors
+def _sites(stacks: Iterable[str], kinds: Sequence[str], config: PreTrainedConfig) -> dict[str, int]:
+    return {f"{stack}.{kind}": config.num_attention_heads for stack in stacks for kind in kinds}
 
 
 def _shapes(folder: Path, build: Callable[[], nn.Module]) -> dict[str, torch.Size]:

@@ -1,5 +1,6 @@
 """A model from a run's canonical config, with fresh weights."""
 
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -10,8 +11,10 @@ from amad_bench.data.tokenizer import VISUAL_TOKENS, SpecialIds
 from amad_bench.models.blip import BlipAnswerer, BlipCaptioner
 from amad_bench.models.blip_pretraining import BlipMlm, BlipVisionLanguage
 from amad_bench.models.heads import head_partition
+from amad_bench.models.settings import BLIP_SETTINGS, VLT5_SETTINGS, with_settings
 from amad_bench.models.vlt5 import VLT5, VLT5Config
 from amad_bench.models.vlt5_pretraining import Vlt5Pretrainer
+from amad_bench.models.weights import Settings
 
 # Drawn with T5's spread of 1, the numbers of regions (the text table read backwards) drown the features of a
 # model that is trained here. VQA on scenes after 1,500 steps: 80.4 % without numbers, 71.8 % with spread 1,
@@ -29,20 +32,22 @@ def build_model(
     init_seed: int,
     special: SpecialIds = SpecialIds(),  # noqa: B008 (frozen): of a vocabulary trained here
     feature_size: int | None = None,
+    settings: Settings = MappingProxyType({}),
 ) -> nn.Module:
     """A freshly initialised model; the weights depend on `init_seed` and the sizes only.
 
     `model`, `inputs`: those parts of the canonical run config. `vocabulary`: number of token ids.
     `positions`: the longest text sequence (BLIP's learned positions). `special`: the tokenizer's.
     `feature_size`: numbers per region (VL-T5), None for the raw pixels that `inputs` describe.
+    `settings`: where they are not the family's own, those of the weights that will be loaded.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)
         if family == "vlt5":
-            built: nn.Module = _fresh_vlt5(model, inputs, vocabulary, special, feature_size)
+            built: nn.Module = _fresh_vlt5(model, inputs, vocabulary, special, feature_size, settings)
         else:
             built = (BlipCaptioner if task == "captioning" else BlipAnswerer)(
-                _blip_config(model, inputs, vocabulary, positions, special)
+                _blip_config(model, inputs, vocabulary, positions, special, settings)
             )
     return _with_heads(built, model["heads"])
 
@@ -99,7 +104,9 @@ def _fresh_vlt5(
     vocabulary: int,
     special: SpecialIds,
     feature_size: int | None,
+    settings: Settings = MappingProxyType({}),
 ) -> VLT5:
+    of: dict[str, Any] = with_settings(VLT5_SETTINGS, settings)
     config = VLT5Config(
         vocab_size=vocabulary,
         d_model=model["width"],
@@ -116,6 +123,9 @@ def _fresh_vlt5(
         pad_token_id=special.pad,
         eos_token_id=special.eos,
         decoder_start_token_id=special.pad,  # pyright: ignore[reportCallIssue]
+        feed_forward_proj=of["dense_act_fn"],
+        layer_norm_epsilon=of["layer_norm_epsilon"],
+        relative_attention_max_distance=of["relative_attention_max_distance"],
     )
     built = VLT5(config)
     if config.use_vis_order_embedding:
@@ -125,7 +135,12 @@ def _fresh_vlt5(
 
 
 def _blip_config(
-    model: dict[str, Any], inputs: dict[str, Any], vocabulary: int, positions: int, special: SpecialIds
+    model: dict[str, Any],
+    inputs: dict[str, Any],
+    vocabulary: int,
+    positions: int,
+    special: SpecialIds,
+    settings: Settings = MappingProxyType({}),
 ) -> BlipConfig:
     if model["heads"] * model["head_size"] != model["width"]:
         raise ValueError(f"BLIP's heads share its width, which {model} does not say")
@@ -137,16 +152,20 @@ def _blip_config(
         "num_hidden_layers": model["layers"],
         "num_attention_heads": model["heads"],
         "initializer_range": spread,
-        "hidden_act": "gelu",
     }
+    of = with_settings(BLIP_SETTINGS, settings)
     vision = {
         **shared,
+        "hidden_act": of["vision.hidden_act"],
+        "layer_norm_eps": of["vision.layer_norm_eps"],
         "image_size": inputs["size"],
         "patch_size": inputs["patch"],
         "attention_dropout": model["dropout"],
     }
     text = {
         **shared,
+        "hidden_act": of["text.hidden_act"],
+        "layer_norm_eps": of["text.layer_norm_eps"],
         "vocab_size": vocabulary,
         "encoder_hidden_size": model["width"],
         "max_position_embeddings": positions,

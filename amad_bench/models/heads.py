@@ -76,6 +76,17 @@ def head_partition(model: nn.Module) -> dict[str, int]:
     return heads
 
 
+def head_sizes(weights: Weights) -> dict[str, int]:
+    """Channels of a head by site, from the projections that there are."""
+    sizes: dict[str, int] = {}
+    for name, tensor in weights.tensors.items():
+        sites, rest = _sites(name)
+        if rest in ("q.weight", "self.query.weight", "qkv.weight"):
+            parts = _DIVIDED[rest][1]
+            sizes |= {site: len(tensor) // parts // weights.heads[site] for site in sites}
+    return sizes
+
+
 def student_shape(
     teacher: Mapping[str, Any],
     heads: int,

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from amad_bench.data.tokenizer import BLIP_STARTS, VISUAL_TOKENS
 from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
 from amad_bench.models.checkpoints import checkpoint_weights
-from amad_bench.models.heads import VOCABULARY_ROWS, cut, names_at_depth_of
+from amad_bench.models.heads import VOCABULARY_ROWS, cut, head_sizes, names_at_depth_of
+from amad_bench.models.settings import settings_of
 from amad_bench.models.vlt5 import VLT5
 from amad_bench.models.vlt5_weights import official_weights, t5_weights
 from amad_bench.models.weights import Weights, first_names, listed, own_tensors
@@ -23,6 +24,7 @@ _MAY_BE_FRESH = {
     ("vlt5", "text"): (r"^encoder\.visual_embedding\.",),
     ("blip", "text"): (r"^vision_model\.", r"\.crossattention\.", r"^text_decoder\.cls\."),
 }
+_FULL, _MOST_PADDING = 64, 128  # rows: for speed, tables are filled up to multiples of 64 or 128
 # BLIP's checkpoints have both text stacks, its captioner has no encoder.
 _MAY_BE_LEFT = {"vlt5": (), "blip": ("text_encoder",)}
 
@@ -59,12 +61,34 @@ def load_start(
     interpolated. inherit_heads: None where nothing is inherited. A model on the meta device is matched only.
     Raises UserError naming what is missing, unexpected or of another shape.
     """
+    if not weights.settings.items() <= settings_of(model).items():
+        raise ValueError(f"{weights.where}: the model was built without the settings of these weights")
     weights = _under_own_names(weights, model)
     if family == "blip":
         weights = with_position_grid(weights, own_tensors(model)[POSITIONS].shape[1] - 1)
     _check_names(weights, model, family, task, pretraining)
-    _check_vocabulary(weights, model, pretraining)
+    _check_token_ids(weights, model)
+    weights = _with_vocabulary(weights, model, pretraining)
     return cut(weights, model, init=init, inherit_heads=inherit_heads or "first")
+
+
+def start_facts(weights: Weights, model: nn.Module, pretraining: str) -> dict[str, Any]:
+    """What the weights say of themselves, for the run's row and `doctor`: shapes cannot show it all.
+
+    heads: by site, e.g. "12 of 32 channels"; heads_from: what says so; left_out: tensors that the model has
+    no place for; padding_rows: of the vocabulary.
+    """
+    sizes = head_sizes(weights)
+    return {
+        "heads": {site: f"{heads} of {sizes[site]} channels" for site, heads in weights.heads.items()},
+        "heads_from": weights.heads_from,
+        "settings": dict(weights.settings),
+        "left_out": list(weights.left_out),
+        "padding_rows": max(
+            len(weights.tensors[name]) - kept
+            for name, kept in _kept_rows(_under_own_names(weights, model), model, pretraining).items()
+        ),
+    }
 
 
 def _under_own_names(weights: Weights, model: nn.Module) -> Weights:
@@ -99,16 +123,44 @@ def _check_names(weights: Weights, model: nn.Module, family: str, task: str, pre
         )
 
 
-def _check_vocabulary(weights: Weights, model: nn.Module, pretraining: str) -> None:
-    """A row must be the same word on both sides; only the family's own last ones may be new after text."""
+def _check_token_ids(weights: Weights, model: nn.Module) -> None:
+    """The same number must be the same token to the weights' config.json and to the tokenizer."""
+    config: Any = model.config
+    own = getattr(config, "text_config", config)
+    for name, there in weights.token_ids.items():
+        if there is not None and there != getattr(own, name):
+            raise UserError(
+                f"{weights.where}: {name} is {there} in its config.json, the tokenizer has "
+                f"{getattr(own, name)}; take the tokenizer of these weights"
+            )
+
+
+def _with_vocabulary(weights: Weights, model: nn.Module, pretraining: str) -> Weights:
+    """Without the rows that are no token."""
+    kept = _kept_rows(weights, model, pretraining)
+    tensors = {name: weights.tensors[name][:rows] for name, rows in kept.items()}
+    return replace(weights, tensors={**weights.tensors, **tensors})
+
+
+def _kept_rows(weights: Weights, model: nn.Module, pretraining: str) -> dict[str, int]:
+    """By table of tokens. A row must be the same token on both sides.
+
+    Only the family's own last ones may be new, after text. Of a table that was filled up, the rows behind all
+    tokens are not kept.
+    """
     own = VISUAL_TOKENS if isinstance(model, VLT5) else len(BLIP_STARTS)
     new = own if pretraining == "text" else 0
+    kept = {}
     for name, tensor in own_tensors(model).items():
         if not VOCABULARY_ROWS.search(name) or name not in weights.tensors:
             continue
         there, here = len(weights.tensors[name]), len(tensor)
-        if not here - new <= there <= here:
+        words = here - new
+        padded = there > here and there % _FULL == 0 and there - words < _MOST_PADDING
+        if not (words <= there <= here or padded):
             raise UserError(
                 f"{weights.where}: {name} has {there} rows, the tokenizer {here} tokens; "
                 "take the tokenizer of these weights"
             )
+        kept[name] = words if padded else there
+    return kept

@@ -11,6 +11,7 @@ from torch import nn
 
 from amad_bench.data.doctor_cells import Check
 from amad_bench.data.tokenizer import Tokenizer, load_folder_tokenizer
+from amad_bench.models.weights import Settings, listed
 from amad_bench.plan.datafiles import Need, missing
 from amad_bench.plan.grid import possible_runs
 from amad_bench.plan.schema import Config
@@ -41,17 +42,17 @@ class _Model:
 
 
 def examine_weights(config: Config) -> list[Check]:
-    """An error for each checkpoint that is there but that cannot be read, or that a model cannot start from.
+    """What each checkpoint that is there says of itself, or an error: it, or a model, cannot be started from.
 
     Each is read once, and matched with the models of every shape that start from it: the errors are those of
     their runs. The models take no memory.
     """
-    errors: dict[str, dict[str, None]] = {}
+    found: dict[tuple[str, bool], dict[str, None]] = {}
     sizes_of = cache(_sizes)
     for checkpoint, models in _checkpoints(config).items():
-        for error, model in _refusals(checkpoint, models, sizes_of):
-            errors.setdefault(str(error), {}).update(model.cells)
-    return [Check(", ".join(cells), error, ok=False) for error, cells in errors.items()]
+        for text, ok, model in _examined(checkpoint, models, sizes_of):
+            found.setdefault((text, ok), {}).update(model.cells)
+    return [Check(", ".join(cells), text, ok) for (text, ok), cells in found.items()]
 
 
 def _checkpoints(config: Config) -> dict[_Checkpoint, list[_Model]]:
@@ -71,30 +72,49 @@ def _checkpoints(config: Config) -> dict[_Checkpoint, list[_Model]]:
     return {checkpoint: list(models.values()) for checkpoint, models in found.items()}
 
 
-def _refusals(
+def _examined(
     checkpoint: _Checkpoint, models: list[_Model], sizes_of: Callable[[str, str, str], Sizes]
-) -> Iterator[tuple[UserError, _Model]]:
-    from amad_bench.models.start import load_start, read_start  # transformers: slow to import
+) -> Iterator[tuple[str, bool, _Model]]:
+    """A line for each model that starts from the checkpoint, and whether it can."""
+    from amad_bench.models.start import load_start, read_start, start_facts  # transformers: slow to import
 
     where = {key: models[0].form[key] for key in ("family", "task", "pretraining")}
     try:
         weights = read_start({"weights": checkpoint.paths}, **where)
     except UserError as error:
-        yield from ((error, model) for model in models)
+        yield from ((str(error), False, model) for model in models)
         return
     for model in models:
         start = model.form["start"]
         try:
-            built = _without_memory(model.form, sizes_of)
+            built = _without_memory(model.form, sizes_of, weights.settings)
         except UserError:
             continue  # no tokenizer or vision model to go by: said of the files, or by `examine_cells`
         try:
             load_start(built, weights, **where, init=start["init"], inherit_heads=start["inherit_heads"])
         except UserError as error:
-            yield error, model
+            yield str(error), False, model
+        else:
+            facts = start_facts(weights, built, checkpoint.condition)
+            yield _described(checkpoint, facts), True, model
 
 
-def _without_memory(form: dict[str, Any], sizes_of: Callable[[str, str, str], Sizes]) -> nn.Module:
+def _described(checkpoint: _Checkpoint, facts: dict[str, Any]) -> str:
+    sites: dict[str, list[str]] = {}
+    for site, heads in facts["heads"].items():
+        sites.setdefault(heads, []).append(site)
+    heads = "; ".join(f"{', '.join(names)}: {heads}" for heads, names in sites.items())
+    parts = [f"heads by {facts['heads_from']}: {heads}"]
+    if facts["left_out"]:
+        parts.append(f"not taken: {listed(facts['left_out'])}")
+    if facts["padding_rows"]:
+        parts.append(f"{facts['padding_rows']} rows of padding behind the vocabulary not taken")
+    return f"{', '.join(checkpoint.paths)}: {'; '.join(parts)}"
+
+
+def _without_memory(
+    form: dict[str, Any], sizes_of: Callable[[str, str, str], Sizes], settings: Settings
+) -> nn.Module:
     """The model of a run on the meta device; UserError where its tokenizer or vision model cannot be read."""
     from amad_bench.models.build import build_model  # transformers: slow to import
 
@@ -111,6 +131,7 @@ def _without_memory(form: dict[str, Any], sizes_of: Callable[[str, str, str], Si
             init_seed=0,
             special=tokenizer.special,
             feature_size=feature_size,
+            settings=settings,
         )
 
 

@@ -5,18 +5,23 @@ Parameter names of j-min/VL-T5 (a07d779), of Hugging Face's T5 and of our `VLT5`
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.models.t5.configuration_t5 import T5Config
+from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.data.pretrained import loading
+from amad_bench.models.config_fields import T5, read_fields
+from amad_bench.models.folders import CONFIG, FILES, folder_config, folder_tensors, model_type
+from amad_bench.models.settings import settings_in
 from amad_bench.models.weights import Weights, listed, own_tensors, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_json
 
 _SHARED = "shared.weight"
 _TIED = (
@@ -31,7 +36,7 @@ _BIAS = "{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 _QUERY = "encoder.block.0.layer.0.SelfAttention.q.weight"
 # (width, layers of the encoder) of the models that are known by name: their heads, each of 64 channels
 _KNOWN = {(512, 6): ("t5-small", 8), (768, 12): ("t5-base", 12), (1024, 24): ("t5-large", 16)}
-_FOLDER_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
+_T5 = "a T5 model"
 _NAMED = 20  # keys that an error lists
 
 
@@ -68,36 +73,49 @@ def official_weights(path: Path) -> Weights:
 
 
 def t5_weights(folder: Path) -> Weights:
-    """A T5 of Hugging Face (model.safetensors or pytorch_model.bin, config.json), tied tensors once.
+    """A T5 of Hugging Face (config.json, and weights as `folders` reads them), tied tensors once.
 
     Text pre-training only: there is no `encoder.visual_embedding`. `shared.weight` has the folder's rows
-    (32128 for T5). UserError: a broken or absent file, a config.json with another head count than the
-    weights, another head count than the known T5 of this shape, T5 1.1 (its output is not the embedding).
+    (32128 for T5). UserError: a broken or absent file, a config.json that the weights do not agree with or
+    that asks for what VL-T5 cannot be, another head count than the known T5 of this shape.
     """
     config = t5_config(folder)
-    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    with loading(folder, "a T5 model", _FOLDER_FILES):
-        stored = load_file(safe) if safe.is_file() else read_pickle(pickled)
-    weights = _weights(stored, str(folder))
+    weights = _weights(folder_tensors(folder, _T5), str(folder))
     heads, inner = weights.heads["encoder.self"], _inner(weights.tensors)
     if (config.num_heads, config.num_heads * config.d_kv) != (heads, inner):
         raise UserError(
             f"{folder}: config.json says {config.num_heads} heads of {config.d_kv} channels, the weights "
             f"have {heads} heads in {inner} channels; restore the config.json of these weights"
         )
-    return weights
+    with torch.device("meta"):
+        expected = own_tensors(T5ForConditionalGeneration(config))
+    if wrong := [
+        name
+        for name in sorted(expected.keys() | weights.tensors.keys())
+        if name not in expected
+        or name not in weights.tensors
+        or expected[name].shape != weights.tensors[name].shape
+    ]:
+        raise UserError(
+            f"{folder}: {listed(wrong)}: missing, unexpected or of another shape than config.json says; "
+            "restore the config.json of these weights"
+        )
+    return replace(
+        weights,
+        settings=settings_in(config, T5Config),
+        token_ids={name: getattr(config, name) for name in T5.token_ids if hasattr(config, name)},
+    )
 
 
 def t5_config(folder: Path) -> T5Config:
-    """The folder's config.json; UserError when it is absent, broken or of T5 1.1."""
-    with loading(folder, "a T5 model", _FOLDER_FILES):
-        config = T5Config.from_dict(read_json(folder / "config.json"))
-    if not config.scale_decoder_outputs:
+    """The folder's config.json; UserError when it is absent, broken, of another model or of T5 1.1."""
+    raw = folder_config(folder, _T5)
+    if model_type(raw) not in ("t5", None):
         raise UserError(
-            f"{folder}: a T5 whose output layer is not its embedding (tie_word_embeddings is false, T5 1.1), "
-            "VL-T5 has one table for both; take an original T5"
+            f"{folder / CONFIG}: model_type is {model_type(raw)}, VL-T5 starts from t5; take a T5"
         )
-    return config
+    with loading(folder, _T5, FILES):
+        return cast(T5Config, read_fields(folder / CONFIG, raw, T5))
 
 
 def load_strictly(model: nn.Module, weights: Weights, fresh: Collection[str] = ()) -> None:
@@ -145,7 +163,7 @@ def _weights(stored: Mapping[str, Tensor], where: str) -> Weights:
         tensors[_SHARED] = tensors[tied[0]]
     for name in _TIED:
         tensors.pop(name, None)
-    return Weights(tensors, _heads(tensors, where), where)
+    return Weights(tensors, _heads(tensors, where), where, heads_from="the bias tables")
 
 
 def _heads(tensors: Mapping[str, Tensor], where: str) -> dict[str, int]:

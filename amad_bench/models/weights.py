@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,17 +10,25 @@ from torch import Tensor, nn
 
 from amad_bench.runtime.errors import UserError
 
+Settings = Mapping[str, str | int | float]
+
 
 @dataclass(frozen=True)
 class Weights:
     """tensors: by parameter name, tied ones under at least one of their names; heads: by site.
 
-    where: the file or folder they come from, for messages.
+    where: the file or folder they come from, for messages. settings: see `models/settings.py`. heads_from:
+    what says how many heads there are. token_ids: by name of the model's config, those that its folder names.
+    left_out: tensors of the file that the model has no place for.
     """
 
     tensors: Mapping[str, Tensor]
     heads: Mapping[str, int]
     where: str
+    settings: Settings = field(default_factory=dict)
+    heads_from: str = ""
+    token_ids: Mapping[str, int] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
 
 def first_names(model: nn.Module) -> dict[str, str]:

@@ -13,9 +13,10 @@ from amad_bench.data.batches import text_batch
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.pretraining import load_pretraining
 from amad_bench.data.task_data import TaskData
-from amad_bench.models.checkpoints import load_weights, save_parameters, save_tensors, save_weights
+from amad_bench.models.checkpoints import save_parameters, save_tensors, save_weights
 from amad_bench.models.cost import EXAMPLES, flops_per_example
 from amad_bench.models.heads import head_partition
+from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import exclusive, write_json_atomic
@@ -27,7 +28,7 @@ from amad_bench.training.loop import train
 from amad_bench.training.optim import Trained
 from amad_bench.training.predict import predict_and_score
 from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretrain
-from amad_bench.training.run_model import finished_teacher, fresh_model, started_model
+from amad_bench.training.run_model import finished_teacher, started_model, trained_model
 from amad_bench.training.status import RunStatus, peak_memory_mib
 from amad_bench.training.teacher_cache import TeacherOutputs
 
@@ -84,7 +85,7 @@ def _pretrain(run: Run, folder: Path, where: torch.device, status: RunStatus) ->
     print(f"{run.id}: pre-training {run.config['pretraining']}", flush=True)
     trained = pretrain(model, data, run.config, where, folder / "steps.jsonl", run.id)
     weights = model.task_weights()  # pyright: ignore[reportCallIssue]
-    save_tensors(weights, folder / "model.safetensors", head_partition(model))
+    save_tensors(weights, folder / "model.safetensors", head_partition(model), settings_of(model))
     _note(trained, status)
 
 
@@ -92,8 +93,9 @@ def _train_and_score(run: Run, folder: Path, where: torch.device, status: RunSta
     data = load_task_data(run.config)
     status.facts["data"] = data.facts
     data.tokenizer.save(folder / "tokenizer.json")
-    model, status.facts["head_map"] = started_model(run, data)
+    model, started_from = started_model(run, data)
     model = model.to(where)
+    status.facts |= started_from
     status.facts["parameters"] = sum(p.numel() for p in model.parameters())
     status.facts["flops_per_example"] = _flops(model, data, run.config["training"]["batch"], where)
     trained = _train(run, model, data, where, status, workers)
@@ -132,8 +134,7 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     with exclusive(folder):  # as in train_run
         status = RunStatus(read_status(folder) | {"status": "done", "reason": "", "log_tail": []})
         data = load_task_data(run.config)
-        model = fresh_model(run.config, data).to(where)
-        load_weights(model, folder / "model.safetensors")
+        model = trained_model(run.config, data, folder / "model.safetensors").to(where)
         with status.failures():
             status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
         write_json_atomic(folder / "status.json", status.facts)

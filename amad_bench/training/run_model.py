@@ -1,15 +1,17 @@
 """A run's model: fresh, started from the weights its config names, or read back once it is trained."""
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
 from amad_bench.data.task_data import TaskData
 from amad_bench.models.build import build_model
-from amad_bench.models.checkpoints import load_weights
+from amad_bench.models.checkpoints import checkpoint_weights, load_weights
 from amad_bench.models.fresh import require_fresh
-from amad_bench.models.start import load_start, read_start
+from amad_bench.models.start import load_start, read_start, start_facts
+from amad_bench.models.weights import Settings
 from amad_bench.plan.cell_data import weights_hash
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, RunFailed, UserError
@@ -27,8 +29,10 @@ def positions(config: dict[str, Any], longest: int) -> int:
     return max(BERT_POSITIONS if "folder" in config["tokenizer"] else POSITIONS, longest)
 
 
-def fresh_model(config: dict[str, Any], data: TaskData) -> nn.Module:
-    """The model of a teacher's or student's config with random weights."""
+def fresh_model(
+    config: dict[str, Any], data: TaskData, settings: Settings = MappingProxyType({})
+) -> nn.Module:
+    """The model of a teacher's or student's config with random weights; settings: of those it will load."""
     source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
     longest = source + max(target, config["decoding"]["max_length"]) + 1
     return build_model(
@@ -41,19 +45,29 @@ def fresh_model(config: dict[str, Any], data: TaskData) -> nn.Module:
         init_seed=config["seeds"]["init"],
         special=data.tokenizer.special,
         feature_size=data.images.feature_size,
+        settings=settings,
     )
 
 
-def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
-    """The model that a run trains, and site -> for each head those it was cut from ({}: from random weights).
+def trained_model(config: dict[str, Any], data: TaskData, path: Path) -> nn.Module:
+    """The model of a run with the weights that it ended with; UserError for a file that is not theirs."""
+    weights = checkpoint_weights(path)
+    model = fresh_model(config, data, weights.settings)
+    load_weights(model, weights)
+    return model
 
-    RunFailed("pretraining_failed") where the weights come from a run that did not end well. UserError where
-    that run was not trained, and for a run without pre-training that names weights.
+
+def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
+    """The model that a run trains, and for its row what it started from.
+
+    head_map: site -> for each head those it was cut from; start_weights: see `start_facts`; both are {} for
+    random weights. RunFailed("pretraining_failed") where the weights come from a run that did not end well.
+    UserError where that run was not trained, and for a run without pre-training that names weights.
     """
     config = run.config
     start, condition = config["start"], config["pretraining"]
-    model = fresh_model(config, data)
     if condition == "none":
+        model = fresh_model(config, data)
         if start is not None:
             named = start.get("run_id") or ", ".join(start["weights"])
             raise UserError(
@@ -61,7 +75,7 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
                 " to null, or pretraining to the condition of these weights"
             )
         require_fresh(model)
-        return model, {}
+        return model, {"head_map": {}, "start_weights": {}}
     if start is None:
         raise ValueError(f"{run.id}: pre-training {condition!r} without weights to start from")
     if "run_id" in start:
@@ -71,7 +85,9 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
     where = {"family": config["family"], "task": config["task"], "pretraining": condition}
     weights = read_start(start, **where)
     how = {key: start[key] for key in ("init", "inherit_heads")}
-    return model, load_start(model, weights, **where, **how)
+    model = fresh_model(config, data, weights.settings)
+    head_map = load_start(model, weights, **where, **how)
+    return model, {"head_map": head_map, "start_weights": start_facts(weights, model, condition)}
 
 
 def finished_teacher(run: Run, data: TaskData) -> nn.Module:
@@ -81,9 +97,7 @@ def finished_teacher(run: Run, data: TaskData) -> nn.Module:
         raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
     folder = finished_run(run.id, teacher["run_id"], "teacher", "teacher_failed")
     config = read_json(folder / "run.json")["config"]
-    model = fresh_model(config, data)
-    load_weights(model, folder / "model.safetensors")
-    return model.eval().requires_grad_(False)
+    return trained_model(config, data, folder / "model.safetensors").eval().requires_grad_(False)
 
 
 def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> Path:

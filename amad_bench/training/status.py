@@ -27,6 +27,7 @@ class RunStatus:
             "extra_params": 0,
             "flops_per_example": 0,
             "head_map": {},
+            "start_weights": {},
             "steps": 0,
             "best_step": 0,
             "signatures": {},

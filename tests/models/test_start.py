@@ -11,6 +11,7 @@ from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 from amad_bench.models.build import build_pretrainer
 from amad_bench.models.checkpoints import save_tensors
 from amad_bench.models.heads import head_partition
+from amad_bench.models.settings import settings_of
 from amad_bench.models.start import load_start, read_start
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
@@ -278,7 +279,12 @@ def test_a_run_of_pretraining_starts_every_task(kind, condition, tmp_path, monke
         parameter.data += 0.5
     folder = tmp_path / "results" / "runs" / "pretrained"
     folder.mkdir(parents=True)
-    save_tensors(pretrainer.task_weights(), folder / "model.safetensors", head_partition(pretrainer))
+    save_tensors(
+        pretrainer.task_weights(),
+        folder / "model.safetensors",
+        head_partition(pretrainer),
+        settings_of(pretrainer),
+    )
     start = {"init": "inherit", "inherit_heads": "spread", "run_id": "pretrained"}
     weights = read_start(start, family=family, task=task, pretraining=condition)
     model = shaped_model(kind, heads=2, head_size=8)

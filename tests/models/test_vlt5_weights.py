@@ -289,7 +289,8 @@ def test_t5_folders_that_do_not_fit_are_one_line(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"broken")
     assert "a T5 model cannot be loaded from it" in _refusal(t5_weights, tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    assert "not found model.safetensors, pytorch_model.bin" in _refusal(t5_weights, tmp_path)
+    message = _refusal(t5_weights, tmp_path)
+    assert "no weights; expected model.safetensors or pytorch_model.bin, or their shards" in message
     (tmp_path / "config.json").write_text("{")
     assert "broken JSON" in _refusal(t5_weights, tmp_path)
 

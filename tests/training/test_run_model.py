@@ -24,9 +24,9 @@ def test_positions_are_berts_where_its_tokenizer_is_and_64_or_more_elsewhere():
 
 def test_a_run_without_pretraining_starts_from_fresh_weights(tiny_plan):
     run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
-    model, head_map = started_model(run, load_task_data(run.config))
+    model, started_from = started_model(run, load_task_data(run.config))
     require_fresh(model)
-    assert head_map == {}
+    assert started_from == {"head_map": {}, "start_weights": {}}
 
 
 @pytest.mark.trap("a none run refuses weights, fine-tuned ones among them")
@@ -70,7 +70,7 @@ def test_a_teacher_starts_from_its_pretraining_whatever_is_not_in_it_stays_fresh
     run = pick(plan, family, "vqa", "teacher")
     assert train_run(plan.run(run.needs[0]), "cpu") == "done"
     data = load_task_data(run.config)
-    model, head_map = started_model(run, data)
+    model, started_from = started_model(run, data)
     fresh = fresh_model(run.config, data).state_dict()
     stored = load_file(run_dir(run.needs[0]) / "model.safetensors")
     state = model.state_dict()
@@ -81,5 +81,8 @@ def test_a_teacher_starts_from_its_pretraining_whatever_is_not_in_it_stays_fresh
     assert {name for name in left if not any(part in name for part in seen)} <= {
         "encoder.embed_tokens.weight"
     }
-    assert head_map
-    assert all(heads == [[0], [1], [2], [3]] for heads in head_map.values())
+    assert started_from["head_map"]
+    assert all(heads == [[0], [1], [2], [3]] for heads in started_from["head_map"].values())
+    assert set(started_from["start_weights"]["heads"]) >= set(started_from["head_map"])
+    assert set(started_from["start_weights"]["heads"].values()) == {"4 of 4 channels"}
+    assert started_from["start_weights"]["heads_from"] == "its run"

@@ -1,0 +1,89 @@
+"""Folders as transformers saves models: config.json, and weights in one file or in several (shards)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from amad_bench.data.pretrained import loading
+from amad_bench.models.weights import listed, read_pickle, require_finite
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import read_json
+
+CONFIG = "config.json"
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read, alone or in shards
+FILES = (CONFIG, *WEIGHTS)
+INDEX = ".index.json"
+# By the first letters of a class: for a config.json that says `architectures` but not `model_type`.
+_TYPES = {"Bert": "bert", "ViT": "vit", "T5": "t5", "Blip": "blip"}
+
+
+def folder_config(folder: Path, what: str) -> dict[str, Any]:
+    """config.json; UserError when it is absent or no mapping. what: the thing that the folder should hold."""
+    with loading(folder, what, FILES):
+        config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / CONFIG}: not the config of {what}; restore it")
+    return config
+
+
+def model_type(config: Mapping[str, Any]) -> str | None:
+    """What `model_type` says or, where it says nothing, the class of `architectures`; None: neither does."""
+    stated = config.get("model_type")
+    classes = config.get("architectures")
+    if stated is None and isinstance(classes, list) and classes and isinstance(classes[0], str):
+        return next((kind for start, kind in _TYPES.items() if classes[0].startswith(start)), None)
+    return stated
+
+
+def folder_tensors(folder: Path, what: str) -> dict[str, Tensor]:
+    """Every tensor of the folder's weights, in float32; nothing but tensors is unpickled.
+
+    UserError: no weights, a damaged or missing file, an index that names what a shard does not have, NaN.
+    """
+    with loading(folder, what, _weight_files(folder) or FILES):
+        stored = _stored(folder)
+        tensors = {name: tensor.float() for name, tensor in stored.items()}
+    require_finite(tensors, folder)
+    return tensors
+
+
+def _weight_files(folder: Path) -> list[str]:
+    """The names of what `folder_tensors` reads first: a file with all weights, or an index of shards."""
+    names = [name + suffix for name in WEIGHTS for suffix in ("", INDEX)]
+    return [name for name in names if (folder / name).exists()][:1]
+
+
+def _stored(folder: Path) -> dict[str, Tensor]:
+    found = _weight_files(folder)
+    if not found:
+        raise UserError(
+            f"{folder}: no weights; expected {' or '.join(WEIGHTS)}, or their shards with a {INDEX} file: "
+            "add them"
+        )
+    path = folder / found[0]
+    if not path.name.endswith(INDEX):
+        return _read(path)
+    index = read_json(path)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not places or not all(map(_is_name, places.values())):
+        raise UserError(f"{path}: no weight_map from tensors to files of this folder; restore it")
+    shards = {file: folder / file for file in places.values()}
+    if absent := [file for file, shard in shards.items() if not shard.is_file()]:
+        raise UserError(f"{folder}: {listed(sorted(absent))} of {path.name} not there; add what is missing")
+    tensors: dict[str, Tensor] = {}
+    for file, shard in shards.items():
+        tensors |= {name: tensor for name, tensor in _read(shard).items() if places.get(name) == file}
+    if lost := sorted(set(places) - set(tensors)):
+        raise UserError(f"{path}: {listed(lost)} not in the file it names; restore the folder")
+    return tensors
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value == Path(value).name
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    return load_file(path) if path.suffix == ".safetensors" else read_pickle(path)
