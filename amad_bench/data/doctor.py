@@ -22,7 +22,7 @@ from amad_bench.plan.run import Run
 from amad_bench.plan.schema import Cell, Config
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import listing, read_sha256
-from amad_bench.runtime.files import read_bytes, read_json
+from amad_bench.runtime.files import read_bytes, read_json, refuse_lfs_pointer
 from amad_bench.runtime.paths import amad_data
 
 RECORD_KEYS = ("annotations", "questions", "images")  # the records are under the first of these
@@ -139,7 +139,10 @@ def _measure(need: Need, path: Path, published: FileFacts) -> dict[str, Any]:
     if path.is_dir() and need.kind != "photos":
         if path.suffix in H5_SUFFIXES:
             raise IsADirectoryError("a folder")
-        return {"bytes": None, "sha256": None, "records": len(listing(path))}
+        files = listing(path)
+        for file in files if need.kind != "features" else ():
+            refuse_lfs_pointer(path / file.name)
+        return {"bytes": None, "sha256": None, "records": len(files)}
     records = _records(need, path)
     if path.is_dir():
         return {"bytes": None, "sha256": None, "records": records}
@@ -150,6 +153,7 @@ def _measure(need: Need, path: Path, published: FileFacts) -> dict[str, Any]:
 def _records(need: Need, path: Path) -> int | None:
     """Photos, records of a JSON file, lines of a text (of a table without its header); not of other files."""
     if need.kind == "weights":
+        refuse_lfs_pointer(path)
         return None
     if need.kind == "photos":
         with Photos([path.with_name(Path(need.path).name)]) as photos:

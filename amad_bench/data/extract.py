@@ -78,7 +78,7 @@ def load_extractor(
             ignore_mismatched_sizes=True,  # reported below
         )
         processor = AutoImageProcessor.from_pretrained(str(folder), local_files_only=True, backend="pil")
-        normalise = _Normalise(processor)
+        normalise = _Normalise(processor, folder / "preprocessor_config.json")
     absent = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if absent:
         raise UserError(f"{folder}: weights lack {', '.join(absent[:3])}; restore the model's files")
@@ -95,14 +95,26 @@ def load_extractor(
 
 
 class _Normalise:
-    """Resizing and colours of a transformers image processor, without its cropping."""
+    """Resizing and colours of a transformers image processor, without its cropping.
 
-    def __init__(self, processor: Any) -> None:
+    UserError naming its `file`: it does more to colours, or mean and spread are not in units of its pixels.
+    """
+
+    def __init__(self, processor: Any, file: Path) -> None:
+        for key in ("do_flip_channel_order", "rescale_offset", "do_grayscale"):
+            if getattr(processor, key, False):
+                raise UserError(f"{file}: {key} is not done here; take another vision model")
         self.resample = Image.Resampling(int(processor.resample))
         self.factor = processor.rescale_factor if processor.do_rescale else 1.0
         plain = not processor.do_normalize
         self.mean_311 = np.reshape([0.0] * 3 if plain else processor.image_mean, (3, 1, 1))
         self.std_311 = np.reshape([1.0] * 3 if plain else processor.image_std, (3, 1, 1))
+        white = 255 * self.factor
+        if not (0 <= self.mean_311.min() <= self.mean_311.max() <= white and self.std_311.min() > 0):
+            raise UserError(
+                f"{file}: image_mean must be from 0 to {white:g}, as white is after rescale_factor, and"
+                " image_std above 0; restore it"
+            )
 
     def __call__(self, image: Image.Image, size: int) -> np.ndarray:
         """(3, size, size) float32"""

@@ -3,6 +3,11 @@
 An HDF5 file has a group per image id (COCO_train2014_000000458752; Flickr: 1000092795) with features (R, F)
 float32, boxes (R, 4) as x1, y1, x2, y2 in pixels, and the scalars img_h and img_w. A folder of <image id>.npz
 has arrays of the same names. Source: j-min/VL-T5, feature_extraction/tsv_to_h5.py and src/vqa_data.py.
+
+Boxes as shares of the image are divided by img_w = img_h = 1, or refused. Boxes in another order (y first;
+x, y, width, height), of another scale or with img_w and img_h swapped are found where one leaves its image,
+as one of many soon does; a set that stays inside all images cannot be told from a right one. The photos,
+which could show more, are no part of a run on features, and are not looked at.
 """
 
 import os
@@ -12,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import refuse_lfs_pointer
 
 if TYPE_CHECKING:
     import h5py
@@ -71,7 +78,8 @@ class FeatureFiles:
                 " x1, y1, x2, y2 per feature; make the file anew"
             )
         boxes_R4 = _normalised(boxes_R4, raw["img_w"], raw["img_h"], where)
-        return features_RF[: self.max_regions].astype(np.float32), boxes_R4[: self.max_regions]
+        with np.errstate(over="ignore"):  # what becomes infinite, `check` refuses
+            return features_RF[: self.max_regions].astype(np.float32), boxes_R4[: self.max_regions]
 
     def check(self, key: str) -> None:
         """UserError unless the image's features can be used: finite numbers, boxes inside the image."""
@@ -106,6 +114,7 @@ class FeatureFiles:
                 # Read-only and never written in place: no lock is needed, and some file systems have none.
                 self._open[path] = h5py.File(path, "r", locking=False)
             except OSError as error:
+                refuse_lfs_pointer(path)
                 raise UserError(f"{path}: no readable HDF5 file ({_line(error)}); restore it") from None
         return self._open[path]
 
@@ -119,25 +128,37 @@ class FeatureFiles:
         except KeyError as error:
             raise UserError(f"{path}: image {key}: {_line(error)}; it needs {', '.join(_ARRAYS)}") from None
         except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            refuse_lfs_pointer(path / f"{key}.npz")
             raise UserError(f"{path}: image {key} cannot be read ({_line(error)}); restore it") from None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}
 
 
+def are_shares(boxes: npt.ArrayLike, width: float, height: float) -> bool:
+    """Whether boxes (R, 4) all lie in their image's first pixel, as shares of it do and pixels never do."""
+    return max(width, height) > 1 and bool((np.asarray(boxes) < 1 + TOLERANCE).all())
+
+
 def _normalised(boxes_R4: np.ndarray, width: np.ndarray, height: np.ndarray, where: str) -> np.ndarray:
     """Boxes in pixels as shares of the image; official tolerance, then clamped to [0, 1]."""
-    if width.size != 1 or height.size != 1 or not (width > 0 and height > 0):
+    if width.size != 1 or height.size != 1 or not (0 < width < np.inf and 0 < height < np.inf):
         raise UserError(f"{where}: img_w and img_h must be positive numbers; make the file anew")
-    size_4 = np.array([width.item(), height.item()] * 2, np.float32)
-    shares_R4 = boxes_R4.astype(np.float32) / size_4
+    size = f"{width.item():g} x {height.item():g}"
+    if are_shares(boxes_R4, width.item(), height.item()):
+        raise UserError(
+            f"{where}: no edge of its boxes is above 1 in an image of {size}: shares of it, not pixels;"
+            " multiply them by its size, or store img_w = img_h = 1"
+        )
+    with np.errstate(over="ignore"):
+        shares_R4 = boxes_R4.astype(np.float32) / np.array([width.item(), height.item()] * 2, np.float32)
     inside_R4 = (shares_R4 < 1 + TOLERANCE) & (-shares_R4 < TOLERANCE)  # false for NaN
     ordered_R = (boxes_R4[:, 0] <= boxes_R4[:, 2]) & (boxes_R4[:, 1] <= boxes_R4[:, 3])
     wrong = np.flatnonzero(~(inside_R4.all(axis=1) & ordered_R))
     if len(wrong):
         raise UserError(
             f"{where}: box {[float(edge) for edge in boxes_R4[wrong[0]]]} is not inside the image"
-            f" ({width.item()} x {height.item()}) as x1 <= x2, y1 <= y2; make the file anew"
+            f" (img_w x img_h = {size}) as x1 <= x2, y1 <= y2 in pixels; make the file anew"
         )
     return shares_R4.clip(0.0, 1.0)
 

@@ -1,15 +1,18 @@
 """Photos in folders or uncompressed tar archives: looked up by name, read and decoded when asked for."""
 
-import io
 import os
 import tarfile
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
+from amad_bench.data.decode_photo import decode_photo
 from amad_bench.data.records import RESTORE
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.filehash import data_entries, is_junk
+from amad_bench.runtime.files import refuse_lfs_pointer
 
 _Place = tuple[Path, int, int] | Path  # archive, start and length; or the file itself
 
@@ -38,24 +41,19 @@ class Photos:
         return {"bases": self.bases, "_places": self._places, "_handles": {}}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._index()
+        return _composed(name) in self._index()
 
     @property
     def names(self) -> list[str]:
         return sorted(self._index())
 
     def open_image(self, name: str) -> Image.Image:
-        """The decoded photo as RGB; UserError when it is not there or its bytes are no image."""
-        place = self._index().get(name)
+        """The photo as RGB, see `decode_photo`; UserError when it is not there or cannot be decoded."""
+        place = self._index().get(_composed(name))
         if place is None:
             raise UserError(f"{' or '.join(map(str, self.bases))}: no photo {name}; add it")
-        where = place if isinstance(place, Path) else f"{place[0]}: {name}"
-        content = self._content(place)
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                return image.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            raise UserError(f"{where} cannot be decoded as an image; restore it") from None
+        where = str(place) if isinstance(place, Path) else f"{place[0]}: {name}"
+        return decode_photo(self._content(place), where)
 
     def _index(self) -> dict[str, _Place]:
         """Where each photo is; of two with the same name in different bases the first base's counts."""
@@ -81,8 +79,11 @@ class Photos:
 
 def _places(base: Path) -> dict[str, _Place]:
     if base.is_dir():
+        places: dict[str, _Place] = {}
         try:
-            return {path.name: path for path in base.iterdir()}
+            for entry in data_entries(base):
+                _add(places, entry.name, base / entry.name, base)
+            return places
         except OSError as error:
             raise UserError(f"{base}: cannot be listed ({error.strerror}); make it readable") from None
     archive = base.with_name(f"{base.name}.tar")
@@ -93,6 +94,7 @@ def _places(base: Path) -> dict[str, _Place]:
             f"{archive}: no such file, and {base} is no folder; put the photos into one of the two"
         ) from None
     except (tarfile.TarError, OSError) as error:
+        refuse_lfs_pointer(archive)
         raise UserError(
             f"{archive}: no readable uncompressed tar archive ({error}); restore or unpack it"
         ) from None
@@ -104,18 +106,26 @@ def _tar_places(archive: Path) -> dict[str, _Place]:
     with tarfile.open(archive, "r:") as tar:
         for member in tar:
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            if not member.isfile():
+            name = member.name.removeprefix("./")
+            if not member.isfile() or any(map(is_junk, name.split("/"))):
                 continue
-            if "/" in member.name:
-                raise UserError(
-                    f"{archive}: {member.name} lies in a folder; pack the photos without their folder"
-                )
-            if member.name in places:
-                raise UserError(f"{archive}: {member.name} is there twice; {RESTORE}")
-            places[member.name] = (archive, member.offset_data, member.size)
+            if "/" in name:
+                raise UserError(f"{archive}: {name} lies in a folder; pack the photos without their folder")
+            _add(places, name, (archive, member.offset_data, member.size), archive)
     # tarfile takes a cut in the middle of a header for the end; but an archive ends in empty blocks.
     with archive.open("rb") as file:
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("unexpected end of data")
     return places
+
+
+def _add(places: dict[str, _Place], name: str, place: _Place, base: Path) -> None:
+    if _composed(name) in places:
+        raise UserError(f"{base}: {name} is there twice; {RESTORE}")
+    places[_composed(name)] = place
+
+
+def _composed(name: str) -> str:
+    """A Mac may write the letter é of a file's name as e and an accent, other systems do not."""
+    return unicodedata.normalize("NFC", name)

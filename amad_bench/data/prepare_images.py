@@ -13,7 +13,7 @@ from numpy.lib.format import open_memmap
 from PIL import Image
 
 from amad_bench.data.columns import TEXT, Column, write_columns
-from amad_bench.data.features import FeatureFiles, feature_key
+from amad_bench.data.features import FeatureFiles, are_shares, feature_key
 from amad_bench.data.image_table import (
     DecodedPixels,
     FeatureRegions,
@@ -243,6 +243,11 @@ def _boxes_from_file(job: _Job) -> BoxesOf:
         if name not in by_name:
             raise UserError(f"{path}: no boxes for image {name}; add them or remove the image")
         boxes = by_name[name]
+        if are_shares(boxes, *image.size):
+            raise UserError(
+                f"{path}: no edge of the boxes of image {name} is above 1: shares of it, not pixels; multiply"
+                f" them by its size ({image.width} x {image.height})"
+            )
         if any(box[2] > image.width or box[3] > image.height for box in boxes):
             raise UserError(
                 f"{path}: a box of image {name} leaves the image ({image.width} x {image.height}); fix it"

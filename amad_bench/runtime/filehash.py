@@ -14,6 +14,11 @@ from amad_bench.runtime.files import write_json_atomic
 from amad_bench.runtime.paths import results_dir
 
 LARGE = 64 * 2**20  # bytes; what is smaller is read again each time
+_JUNK = {
+    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),  # Windows, macOS
+    *("readme", "readme.txt", "license", "license.txt"),
+    *("tf_model.h5", "flax_model.msgpack", "rust_model.ot"),  # a published model for other frameworks
+}
 SETTLED = 2.0  # seconds: a file changed later than that before it was read could change again unnoticed
 
 
@@ -51,7 +56,7 @@ def read_sha256(path: Path) -> str:
 
 
 class ListedFile(NamedTuple):
-    """A file in a folder; name: its path from there."""
+    """A file in a folder."""
 
     name: str
     size: int
@@ -60,20 +65,28 @@ class ListedFile(NamedTuple):
     inode: int
 
 
-def listing(folder: Path) -> list[ListedFile]:
-    """All files below a folder, by name."""
-    return sorted(_files_in(str(folder), ""))
+def is_junk(name: str) -> bool:
+    """Whether a file's name is one that systems, editors and publishers leave beside data, read by nobody."""
+    lower = name.lower()
+    return lower.startswith(".") or lower.endswith(("~", ".md")) or lower in _JUNK
 
 
-def _files_in(folder: str, prefix: str) -> Iterator[ListedFile]:
+def data_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What is directly in a folder of photos, features or a model, but junk and folders: none is read below.
+
+    A link is there, wherever it leads.
+    """
     with os.scandir(folder) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files_in(entry.path, f"{name}/")
-            elif entry.is_file():
-                facts = entry.stat()
-                yield ListedFile(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+        yield from (e for e in entries if not (is_junk(e.name) or e.is_dir(follow_symlinks=False)))
+
+
+def listing(folder: Path) -> list[ListedFile]:
+    """The files of `data_entries`, by name."""
+    facts = [(entry.name, entry.stat()) for entry in data_entries(folder) if entry.is_file()]
+    return sorted(
+        ListedFile(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        for name, stat in facts
+    )
 
 
 @cache
@@ -86,11 +99,11 @@ def listing_sha256(folder: Path) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
-    """Of the content of all files in a folder (of a model, a tokenizer, features), hidden ones aside.
+    """Of the content of the files in a folder (of a model, a tokenizer, features).
 
     That of a large folder is remembered, as long as names, sizes, times of change and inodes stay the same.
     """
-    files = [file for file in listing(folder) if not file.name.rpartition("/")[2].startswith(".")]
+    files = listing(folder)
 
     def read() -> str:
         return _json_sha256([[file.name, read_sha256(folder / file.name)] for file in files])

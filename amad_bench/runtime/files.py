@@ -9,7 +9,7 @@ import shutil
 import uuid
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ from amad_bench.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+LFS_POINTER = "a Git LFS pointer, not the file itself; fetch that with `git lfs pull`"
 
 
 def _beside(path: Path) -> Path:
@@ -97,10 +100,24 @@ def write_json_atomic(path: Path, value: Any) -> None:
     write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def lfs_pointer(content: bytes) -> bool:
+    """Whether a file's content, or how it begins, is what Git LFS leaves in its place until it is fetched."""
+    return content.startswith(b"version https://git-lfs.github.com/spec/")
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """UserError where a Git LFS pointer is in a file's place; nothing where none can be read."""
+    with suppress(OSError), path.open("rb") as file:
+        if lfs_pointer(file.read(64)):
+            raise UserError(f"{path}: {LFS_POINTER}")
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of an input file, unpacked where its name ends in .gz; UserError when it cannot be had."""
     try:
         content = path.read_bytes()
+        if lfs_pointer(content):
+            raise UserError(f"{path}: {LFS_POINTER}")
         return gzip.decompress(content) if path.suffix == ".gz" else content
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; put it there or correct the path") from None

@@ -9,12 +9,14 @@ import pytest
 import yaml
 
 from amad_bench.cli import main
-from amad_bench.data.doctor import NAMED, _records, examine_files
+from amad_bench.data.doctor import NAMED, _measured, _records, examine_files
 from amad_bench.data.doctor_cells import examine_cells
+from amad_bench.data.manifests import FileFacts
 from amad_bench.plan.catalogue import DATASETS, MULTI30K_TESTS
 from amad_bench.plan.datafiles import Need, needs
 from amad_bench.plan.schema import load_config
 from tests.data.doctored import RUNS, doctor, doctored_config, write_doctored
+from tests.runtime.test_filehash import add_junk
 
 
 @pytest.fixture
@@ -125,6 +127,25 @@ def test_an_unpacked_archive_is_compared_too(folder: Path, capsys: pytest.Captur
 def test_the_header_of_a_table_is_no_record(folder: Path) -> None:
     (folder / "join.tsv").write_text("line\tphoto\n0\ta.jpg\n1\tb.jpg\n")
     assert _records(Need("join.tsv", "text"), folder / "join.tsv") == 2
+
+
+@pytest.mark.parametrize("kind", ["photos", "features", "folder", "weights"])
+def test_what_is_not_data_is_not_counted(folder: Path, kind: str) -> None:
+    (folder / "it").mkdir()
+    for name in ("a.jpg", "b.npz", "config.json"):
+        (folder / "it" / name).write_text("data")
+    add_junk(folder / "it")
+    assert _measured(Need("it", kind), FileFacts())["records"] == 3
+
+
+@pytest.mark.parametrize(("path", "kind"), [("a.pth", "weights"), ("it", "weights"), ("it", "folder")])
+def test_weights_that_git_lfs_has_not_fetched(folder: Path, path: str, kind: str) -> None:
+    (folder / "it").mkdir()
+    for name in ("a.pth", "it/model.safetensors"):
+        (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 3\n")
+    found = _measured(Need(path, kind), FileFacts())
+    assert found["state"] == "unreadable"
+    assert "a Git LFS pointer" in found["note"]
 
 
 def test_without_amad_data(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -125,6 +125,40 @@ def test_weights_that_are_not_all_there(folders, tmp_path):
         extract(folders, tmp_path / "vit", tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_mean": [123.7, 116.3, 103.5]}, "image_mean must be from 0 to 1, as white is"),
+        ({"image_mean": [0.5, -0.1, 0.5]}, "image_mean must be from 0 to 1, as white is"),
+        ({"image_std": [0.2, 0.0, 0.2]}, "image_std above 0"),
+        ({"image_processor_type": "MobileViTImageProcessor"}, "do_flip_channel_order is not done here"),
+        (
+            {"image_processor_type": "EfficientNetImageProcessor", "rescale_offset": True},
+            "rescale_offset is not done here",
+        ),
+    ],
+)
+def test_colours_in_other_units_or_another_order(folders, tmp_path, change, message):
+    vit_folder(tmp_path / "vit")
+    path = tmp_path / "vit" / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=rf"preprocessor_config\.json: .*{message}"):
+        extract(folders, tmp_path / "vit", tmp_path / "a.h5")
+
+
+def test_colours_that_stay_whole_numbers(folders, tmp_path):
+    """Without rescaling, mean and spread are of 0 to 255: the same features."""
+    vit_folder(tmp_path / "vit")
+    path = tmp_path / "vit" / "preprocessor_config.json"
+    config = json.loads(path.read_text())
+    whole = {key: [255 * value for value in config[key]] for key in ("image_mean", "image_std")}
+    extract(folders, "vit", tmp_path / "a.h5")
+    path.write_text(json.dumps({**config, **whole, "do_rescale": False}))
+    extract(folders, tmp_path / "vit", tmp_path / "b.h5")
+    found = [FeatureFiles([tmp_path / name], 16, 4).read("a")[0] for name in ("a.h5", "b.h5")]
+    np.testing.assert_allclose(*found, atol=1e-5)
+
+
 def test_weights_of_another_size(folders, tmp_path):
     vit_folder(tmp_path / "vit")
     config = json.loads((tmp_path / "vit" / "config.json").read_text())

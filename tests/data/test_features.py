@@ -96,6 +96,55 @@ def test_official_tolerance(tmp_path):
         files.read("out")
 
 
+@pytest.mark.parametrize("name", ["features.h5", "features"])
+def test_boxes_in_shares_of_the_image(tmp_path, name):
+    """Not divided by its size again: refused, or taken as they are where the image's size is 1 x 1."""
+    shares = record()["boxes"] / np.array([200, 100, 200, 100], np.float32)
+    stated = changed(boxes=shares, img_w=np.array(1), img_h=np.array(1))
+    small = changed(boxes=shares * np.float32(0.01), img_w=np.array(1.0), img_h=np.array([1]))
+    path = WRITERS[name](tmp_path / name, {"a": changed(boxes=shares), "b": stated, "c": small})
+    files = FeatureFiles([path], 5, 36)
+    with pytest.raises(
+        UserError, match=rf"{name}: image a: no edge .* above 1 in an image of 200 x 100: shares"
+    ):
+        files.read("a")
+    np.testing.assert_allclose(files.read("b")[1], shares, rtol=1e-6)
+    np.testing.assert_allclose(files.read("c")[1], shares * 0.01, rtol=1e-6)
+
+
+def test_boxes_in_another_order_are_found_where_they_leave_the_image(tmp_path):
+    x1, y1, x2, y2 = BOXES.T
+    orders = {
+        "y first": changed(boxes=np.stack([y1, x1, y2, x2], axis=1)),
+        "width and height": changed(boxes=np.stack([x1, y1, x2 - x1, y2 - y1], axis=1)[1:][[0, 0, 1]] + 50),
+        "swapped": changed(img_w=np.array(100), img_h=np.array(200)),
+        "of 1000": changed(boxes=BOXES * np.array([5, 10, 5, 10], np.float32)),
+    }
+    files = FeatureFiles([write_h5(tmp_path / "a.h5", orders)], 5, 36)
+    for key in orders:
+        with pytest.raises(
+            UserError, match=rf"image {key}: box .* is not inside .*img_w x img_h = \d+ x \d+"
+        ):
+            files.read(key)
+
+
+def test_features_of_other_precision(tmp_path):
+    half = changed(features=record()["features"].astype(np.float16), boxes=BOXES.astype(np.float64))
+    huge = changed(features=np.full((3, 5), 1e300))
+    files = FeatureFiles([write_h5(tmp_path / "a.h5", {"half": half, "huge": huge})], 5, 36)
+    assert np.array_equal(files.read("half")[0], half["features"].astype(np.float32))
+    with pytest.raises(UserError, match="image huge: features are NaN or infinite"):
+        files.check("huge")
+
+
+@pytest.mark.parametrize("name", ["a.h5", "npz/a.npz"])
+def test_a_git_lfs_pointer_is_named(tmp_path, name):
+    (tmp_path / "npz").mkdir()
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 3\n")
+    with pytest.raises(UserError, match=rf"{name}: a Git LFS pointer, .*; fetch that with `git lfs pull`$"):
+        FeatureFiles([tmp_path / name.removesuffix("/a.npz")], 5, 36).read("a")
+
+
 def changed(**arrays) -> Record:
     return {**record(), **arrays}
 
@@ -125,6 +174,7 @@ BOXES = record()["boxes"]
         (changed(boxes=BOXES[:, [2, 1, 0, 3]]), r"image a: box \[200\.0, 0\.0, 0\.0.* x1 <= x2"),
         (changed(img_w=np.array(0)), "image a: img_w and img_h must be positive"),
         (changed(img_h=np.array([1, 2])), "image a: img_w and img_h must be positive"),
+        (changed(img_w=np.array(np.inf)), "image a: img_w and img_h must be positive"),
         (changed(img_h=np.array(b"tall")), "image a: .* must hold numbers"),
         ({k: v for k, v in record().items() if k != "boxes"}, "image a: .*boxes.* it needs features, boxes"),
     ],

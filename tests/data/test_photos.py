@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+import tarfile
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from amad_bench.data.photos import Photos
 from amad_bench.runtime.errors import UserError
 from tests.data.official_tree import jpeg, write_tar
+from tests.runtime.test_filehash import JUNK, add_junk
 
 
 def png(path, array):
@@ -111,6 +113,51 @@ def test_a_photo_that_is_not_there(base):
         pytest.raises(UserError, match=r"tar or .*folder: no photo c\.png; add it"),
     ):
         photos.open_image("c.png")
+
+
+def test_what_is_no_photo(tmp_path):
+    """What systems leave in folders, and in archives made of them, and what lies below a folder."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.jpg").write_bytes(jpeg())
+    add_junk(tmp_path / "folder")
+    junk = [name for name in JUNK if name.rpartition("/")[0] in ("", ".git", ".ipynb_checkpoints")]
+    write_tar(tmp_path / "tar.tar", {"a.jpg": jpeg()} | dict.fromkeys([*junk, "__MACOSX/._a.jpg"], b"x"))
+    with tarfile.open(tmp_path / "packed.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        entry = archive.gettarinfo(tmp_path / "folder" / "a.jpg", "./a.jpg")
+        entry.pax_headers = {"comment": "é", "LIBARCHIVE.creationtime": "1"}  # as macOS's tar writes them
+        with (tmp_path / "folder" / "a.jpg").open("rb") as file:
+            archive.addfile(entry, file)
+    for kind in ("folder", "tar", "packed"):
+        with Photos([tmp_path / kind]) as photos:
+            assert photos.names == ["a.jpg"]
+            assert "@eaDir" not in photos
+            assert photos.open_image("a.jpg").size == (16, 12)
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_an_accent_is_found_however_it_is_written(tmp_path, kind):
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / decomposed).write_bytes(jpeg())
+    write_tar(tmp_path / "tar.tar", {decomposed: jpeg()})
+    with Photos([tmp_path / kind]) as photos:
+        assert composed in photos
+        assert photos.open_image(composed).size == photos.open_image(decomposed).size == (16, 12)
+    (tmp_path / "folder" / composed).write_bytes(jpeg())
+    write_tar(tmp_path / "tar.tar", {decomposed: jpeg(), composed: jpeg()})
+    with Photos([tmp_path / kind]) as photos, pytest.raises(UserError, match=r"caf.*\.jpg is there twice"):
+        photos.open_image(composed)
+
+
+@pytest.mark.parametrize("name", ["folder/a.jpg", "tar.tar"])
+def test_a_git_lfs_pointer_is_named(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 3\n")
+    with (
+        Photos([tmp_path / name.partition("/")[0].removesuffix(".tar")]) as photos,
+        pytest.raises(UserError, match=rf"{name}.* a Git LFS pointer, .*; fetch that with `git lfs pull`$"),
+    ):
+        photos.open_image("a.jpg")
 
 
 def test_the_photos_of_real_data(shared_data):

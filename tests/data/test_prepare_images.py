@@ -59,6 +59,10 @@ def test_boxes_that_miss_an_image_or_leave_it(scenes_config, scenes_folder):
     (DATA / "boxes.json").write_text(json.dumps({**boxes, "10000007": [[0, 0, 50, 9]]}))
     with pytest.raises(UserError, match=rf"boxes\.json: a box of image {IMAGE} leaves the image"):
         prepare(scenes_config("vlt5", "vqa"))
+    shares = (np.array(boxes["10000007"]) / 48).tolist()
+    (DATA / "boxes.json").write_text(json.dumps({**boxes, "10000007": shares}))
+    with pytest.raises(UserError, match=rf"boxes\.json: no edge .* {IMAGE} is above 1: shares .*\(48 x 48\)"):
+        prepare(scenes_config("vlt5", "vqa"))
     del boxes["10000007"]
     (DATA / "boxes.json").write_text(json.dumps(boxes))
     with pytest.raises(UserError, match=rf"boxes\.json: no boxes for image {IMAGE}"):

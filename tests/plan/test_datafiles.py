@@ -7,6 +7,7 @@ import pytest
 from amad_bench.plan.datafiles import Need, content_hash, dataset_hash, features_sha256, missing, needs
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import listing_sha256
+from tests.runtime.test_filehash import add_junk
 
 NEEDS = needs("daquar", "vqa", {}, "pixels", None)
 
@@ -102,6 +103,20 @@ def test_a_folder_of_features_is_known_by_its_content(
     (tmp_path / "npz" / "a.npz").write_text("two")  # as long as before
     features_sha256.cache_clear()  # in another process
     assert content_hash([Need("npz", "features")]) != before
+
+
+@pytest.mark.parametrize("kind", ["photos", "features", "folder", "weights"])
+def test_what_systems_leave_in_a_folder_is_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "a").write_text("one")
+    before = content_hash([Need("it", kind)])
+    add_junk(tmp_path / "it")
+    listing_sha256.cache_clear()  # in another process
+    features_sha256.cache_clear()
+    assert content_hash([Need("it", kind)]) == before
 
 
 def test_a_link_in_a_circle_is_unreadable_not_missing(folder: Path) -> None:

@@ -82,11 +82,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Twenty settled files that count as large together."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(filehash, "LARGE", 10)
-    (tmp_path / "features" / "more").mkdir(parents=True)
+    (tmp_path / "features").mkdir()
     for number in range(20):
-        _write(
-            tmp_path / "features" / ("more" if number > 9 else "") / f"{number}.npz", b"x%d" % number, age=100
-        )
+        _write(tmp_path / "features" / f"{number}.npz", b"x%d" % number, age=100)
     return tmp_path / "features"
 
 
@@ -103,7 +101,7 @@ def test_a_folder_of_features_is_read_once(folder: Path, monkeypatch: pytest.Mon
 def test_a_folder_is_known_by_every_byte_in_it(folder: Path) -> None:
     """Another content of the same size, put there with the same time of change."""
     first = filehash.folder_sha256(folder)
-    path = folder / "more" / "11.npz"
+    path = folder / "11.npz"
     before = path.stat()
     (folder.parent / "new").write_bytes(b"y11")
     os.utime(folder.parent / "new", ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -128,3 +126,41 @@ def test_a_folder_of_photos_is_listed_once(folder: Path, monkeypatch: pytest.Mon
     expected = hashlib.sha256(json.dumps(names).encode()).hexdigest()
     assert [filehash.listing_sha256(folder) for _ in range(3)] == [expected] * 3
     assert listed == [folder]
+
+
+JUNK = [
+    *(".DS_Store", "._3.npz", ".nfs000000000123", ".gitattributes", ".hidden", ".3.npz.swp"),
+    *("Thumbs.db", "THUMBS.DB", "desktop.ini", "Icon\r", "3.npz~", "README.md", "LICENSE", "license.txt"),
+    *("tf_model.h5", "flax_model.msgpack", "rust_model.ot"),
+    *(
+        "@eaDir/3.npz/SYNOPHOTO_THUMB.jpg",
+        ".git/config",
+        ".cache/huggingface/a",
+        "lost+found/3",
+        "#recycle/3",
+    ),
+    *(".ipynb_checkpoints/3.npz", ".Trash-0/3", ".snapshot/3.npz", "onnx/model.onnx", "__MACOSX/3.npz"),
+]
+
+
+def add_junk(folder: Path) -> None:
+    for name in JUNK:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("no data")
+
+
+def test_what_is_not_data_does_not_change_what_a_folder_is(folder: Path) -> None:
+    """The hashes are those that folders without junk have always had."""
+    (folder / "no ending").write_text("data")
+    names = sorted(path.name for path in folder.iterdir())
+    contents = [[name, hashlib.sha256((folder / name).read_bytes()).hexdigest()] for name in names]
+    sizes = [[name, (folder / name).stat().st_size] for name in names]
+    add_junk(folder)
+    assert sorted(entry.name for entry in filehash.data_entries(folder)) == names
+    for found, expected in ((filehash.folder_sha256, contents), (filehash.listing_sha256, sizes)):
+        assert found(folder) == hashlib.sha256(json.dumps(expected).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "vocab.txt", "thumbs.jpg", "a.h5", "~a.jpg", "license.jpg"])
+def test_names_that_data_may_have(name: str) -> None:
+    assert not filehash.is_junk(name)

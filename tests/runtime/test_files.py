@@ -207,3 +207,10 @@ def test_what_a_killed_process_leaves_is_known_and_what_a_living_one_fills_is_no
     (left,) = abandoned(tmp_path)
     assert left.name.startswith(".data.")
     assert abandoned(tmp_path / "absent") == []
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz", "a.txt"])
+def test_a_git_lfs_pointer_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 3\n")
+    with pytest.raises(UserError, match=rf"{name}: a Git LFS pointer, .*; fetch that with `git lfs pull`$"):
+        read_bytes(tmp_path / name)
