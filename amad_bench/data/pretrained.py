@@ -6,7 +6,7 @@ from logging import CRITICAL
 from pathlib import Path
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_json
+from amad_bench.runtime.files import read_json, refuse_lfs_pointer
 
 
 @contextmanager
@@ -17,6 +17,8 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; put {what} there")
+    for name in files:
+        refuse_lfs_pointer(folder / name)
     try:
         with _quiet_transformers():
             yield
@@ -24,11 +26,12 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
         raise
     except Exception as error:  # of transformers, tokenizers or safetensors: broken files raise almost any
         there = [name for name in files if (folder / name).is_file()]
-        for name in there:
-            if name.endswith(".json"):
-                read_json(folder / name)  # says which line is broken
+        # reading them says which line is broken
+        content = {name: read_json(folder / name) for name in there if name.endswith(".json")}
         absent = [name for name in files if name not in there]
         reason = _reason(error) if there else ""
+        if isinstance(config := content.get("config.json"), dict) and "model_type" not in config:
+            reason = f"config.json names no model_type; {reason}"
         raise UserError(
             f"{folder}: {what} cannot be loaded from it: {reason}"
             f"found {', '.join(there) or 'no file for it'}, not found {', '.join(absent) or 'nothing'};"

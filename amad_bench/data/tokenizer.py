@@ -9,6 +9,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from amad_bench.data.pretrained import loading
+from amad_bench.data.tokenizer_checks import check_tokenizer
 from amad_bench.runtime.errors import UserError
 
 SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # of a vocabulary trained here; position = id
@@ -148,7 +149,8 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
     Family vlt5 gets VL-T5's visual tokens behind the vocabulary, as in the official code (j-min/VL-T5,
     src/tokenization.py): ids 32100 to 32199 for T5's own. Family blip gets [DEC] and [ENC] there, as in the
     official code (salesforce/BLIP, models/blip.py): 30522 and 30523 for BERT's own; [SEP] ends a text.
-    UserError for a folder that holds no tokenizer, or none with the special tokens the family needs.
+    UserError for a folder that holds no tokenizer, none with the special tokens the family needs, or one that
+    does not fit its own vocabulary.
     """
     from transformers import AutoTokenizer  # slow to import, and few runs need it
 
@@ -163,6 +165,7 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
         raise UserError(f"{folder}: {family} needs a tokenizer with {needed} tokens; take another one")
     if max(backend.get_vocab().values()) >= backend.get_vocab_size():
         raise UserError(f"{folder}: an entry of its vocabulary stands there twice; restore the file")
+    check_tokenizer(folder, loaded)
     backend.no_padding()
     backend.no_truncation()
     if family == "vlt5":

@@ -10,7 +10,7 @@ from torch import Tensor
 from amad_bench.data.pretrained import loading
 from amad_bench.models.weights import listed, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_json
+from amad_bench.runtime.files import read_json, refuse_lfs_pointer
 
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read, alone or in shards
@@ -86,4 +86,5 @@ def _is_name(value: Any) -> bool:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    refuse_lfs_pointer(path)
     return load_file(path) if path.suffix == ".safetensors" else read_pickle(path)

@@ -22,6 +22,7 @@ from amad_bench.models.folders import CONFIG, FILES, folder_config, folder_tenso
 from amad_bench.models.settings import settings_in
 from amad_bench.models.weights import Weights, listed, own_tensors, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import refuse_lfs_pointer
 
 _SHARED = "shared.weight"
 _TIED = (
@@ -55,6 +56,7 @@ def official_weights(path: Path) -> Weights:
         raise UserError(f"{path}: a folder; official weights are one file, name it")
     if not path.is_file():
         raise UserError(f"{path}: no such file; put the official weights there or correct the path")
+    refuse_lfs_pointer(path)
     try:
         stored = reader(path)
     except UserError:
