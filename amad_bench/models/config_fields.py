@@ -42,7 +42,13 @@ class Fields(NamedTuple):
 _ALL_FREE = (
     *("architectures", "model_type", "_name_or_path", "transformers_version", "dtype", "torch_dtype"),
     *("id2label", "label2id", "problem_type", "return_dict", "output_attentions", "output_hidden_states"),
-    *("use_cache", "chunk_size_feed_forward", "initializer_range", "initializer_factor"),
+    *(
+        "use_cache",
+        "chunk_size_feed_forward",
+        "initializer_range",
+        "initializer_factor",
+        "is_encoder_decoder",
+    ),
     *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "label_smoothing"),
 )
 _ALL_ONLY = {
@@ -60,13 +66,14 @@ T5 = Fields(
         *("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"),
         "relative_attention_num_buckets",
     ),
-    free=("dropout_rate", "tie_word_embeddings"),  # of the second see scale_decoder_outputs
+    free=("dropout_rate",),
     only={
         "is_encoder_decoder": Only((True,), "VL-T5 has both"),
         "is_decoder": Only((False,), "VL-T5 has both"),
         "is_gated_act": Only((False,), "T5 1.1 has a gate in its feed-forward, VL-T5 has none"),
-        "scale_decoder_outputs": Only(
-            (True,), "T5 1.1 has an output layer beside its embedding, VL-T5 has one table for both"
+        **dict.fromkeys(
+            ("scale_decoder_outputs", "tie_word_embeddings"),
+            Only((True,), "T5 1.1 has an output layer beside its embedding, VL-T5 has one table for both"),
         ),
     },
     obeyed=("feed_forward_proj", *OBEYED[T5Config].names),
@@ -143,17 +150,20 @@ def read_fields(file: Path, raw: Mapping[str, Any], fields: Fields, prefix: str 
                 f"{file}: {prefix}{name} is {value!r}, and what that changes is not known here; "
                 "take other weights"
             )
+    _require_known(file, prefix, raw, only)
     config = fields.config.from_dict(dict(raw))
-    for name, (values, reason) in only.items():
-        # transformers derives some of T5's from others
-        for value in (raw.get(name, values[0]), vars(config).get(name, values[0])):
-            if value not in values:
-                raise UserError(
-                    f"{file}: {prefix}{name} is {value!r}, expected {values[0]!r} ({reason}); "
-                    "take other weights"
-                )
+    _require_known(file, prefix, vars(config), fields.only)  # transformers derives some of T5's from others
     for name in fields.obeyed:
         value = getattr(config, name)
         if name.endswith(("_act", "_act_fn")) and value not in ACT2FN:
             raise UserError(f"{file}: {prefix}{name} is {value!r}, no activation that transformers knows")
     return config
+
+
+def _require_known(file: Path, prefix: str, found: Mapping[str, Any], only: Mapping[str, Only]) -> None:
+    for name, (values, reason) in only.items():
+        if name in found and found[name] not in values:
+            raise UserError(
+                f"{file}: {prefix}{name} is {found[name]!r}, expected {values[0]!r} ({reason}); "
+                "take other weights"
+            )
