@@ -22,6 +22,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_weights() -> Path:
+    """The folder with real pre-trained weights, likewise."""
+    folder = REPOSITORY.parent / "shared" / "weights"
+    if not folder.is_dir():
+        pytest.skip(f"no real weights at {folder}")
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.user_properties += [("trap", marker.args[0]) for marker in item.iter_markers("trap")]

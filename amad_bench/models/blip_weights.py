@@ -212,7 +212,7 @@ def _vit(folder: Path, raw: dict[str, Any]) -> Weights:
 
 def _without_heads(stored: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """What is no head of a task, and the names of the rest."""
-    left_out = [name for name in stored if re.search(TASK_HEADS, name)]
+    left_out = sorted(name for name in stored if re.search(TASK_HEADS, name))
     return {name: tensor for name, tensor in stored.items() if name not in left_out}, left_out
 
 

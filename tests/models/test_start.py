@@ -1,6 +1,7 @@
 """Pre-trained weights arrive whole, or not at all."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from amad_bench.models.build import build_pretrainer
 from amad_bench.models.checkpoints import save_tensors
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
-from amad_bench.models.start import load_start, read_start
+from amad_bench.models.start import load_start, read_start, start_facts
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch
@@ -209,6 +210,45 @@ def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits
             load_start(
                 shaped_model(kind, vocabulary=tokens), weights, **_parts(kind), pretraining="text", **DEFAULTS
             )
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "rows", "tokens", "kept"),
+    [
+        # BERT's 30522 words and [DEC], [ENC], in tables of 30528 (477 x 64) and 30592 (239 x 128) rows
+        ("blip-vqa", "text", 64, 50, 48),
+        ("blip-vqa", "text", 128, 50, 48),
+        ("blip-captioning", "vl", 64, 50, 50),
+        ("vlt5", "vl", 64, 50, 50),
+        ("vlt5", "text", 256, 240, 140),
+    ],
+)
+def test_rows_of_padding_are_left(kind, condition, rows, tokens, kept):
+    """They are behind all words; what of the model's vocabulary they are not stays fresh."""
+    weights, model = _weights(_trained(kind, vocabulary=rows)), shaped_model(kind, vocabulary=tokens)
+    fresh = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
+    assert start_facts(weights, model, condition)["padding_rows"] == rows - kept
+    load_start(model, weights, **_parts(kind), pretraining=condition, **DEFAULTS)
+    tables = [name for name, tensor in fresh.items() if len(tensor) == tokens]
+    assert tables
+    for name in tables:
+        own = own_tensors(model)[name]
+        assert torch.equal(own[:kept], weights.tensors[name][:kept])
+        assert torch.equal(own[kept:], fresh[name][kept:])
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(60, 50), (63, 50), (192, 50)])
+def test_rows_that_are_no_padding_are_another_tokenizer(rows, tokens):
+    weights = _weights(_trained("blip-vqa", vocabulary=rows))
+    model = shaped_model("blip-vqa", vocabulary=tokens)
+    with pytest.raises(UserError, match=f"has {rows} rows, the tokenizer {tokens} tokens"):
+        load_start(model, weights, **_parts("blip-vqa"), pretraining="text", **DEFAULTS)
+
+
+def test_weights_go_into_no_model_of_other_settings():
+    weights = replace(_weights(_trained("vlt5")), settings={"layer_norm_epsilon": 1e-5})
+    with pytest.raises(ValueError, match="built without the settings of these weights"):
+        load_start(shaped_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
 
 
 @pytest.mark.parametrize("rows", [VOCABULARY - 1, VOCABULARY + 1])

@@ -70,6 +70,11 @@ def _found() -> list[tuple[str, str]]:
     return [(check.name, check.text) for check in checks if not check.ok]
 
 
+def _said() -> list[str]:
+    """What is said of weights that fit."""
+    return [check.text for check in examine_weights(doctored_config()) if check.ok]
+
+
 REMAP = {"init": "remap"}
 
 
@@ -77,7 +82,21 @@ REMAP = {"init": "remap"}
 def test_weights_that_fit_are_no_finding(folder: Path, family: str, capsys) -> None:
     _write(family, {}, REMAP)
     assert _found() == []
-    assert doctor(capsys)[0::2] == (0, "")
+    code, out, err = doctor(capsys)
+    assert (code, err) == (0, "")
+    assert f"{family} vqa daquar: {_said()[0]}" in out.splitlines()
+
+
+def test_heads_are_said_with_what_they_were_read_from(folder: Path) -> None:
+    """No tensor of BERT shows its heads: a wrong number in config.json would load, and is printed."""
+    _write("blip", {}, REMAP)
+    heads = "heads by bert/config.json: text.self, decoder.self: 12 of 2 channels"
+    pooler = "bert.pooler.dense.bias, bert.pooler.dense.weight"
+    not_taken = f"not taken: {pooler}, cls.seq_relationship.bias and 1 more"
+    assert _said() == [f"bert: {heads}; {not_taken}"]
+    _write("vlt5", {}, REMAP)
+    sites = "encoder.self, decoder.self, decoder.cross"
+    assert _said() == [f"vl.pth: heads by the bias tables: {sites}: 12 of 2 channels"]
 
 
 @pytest.mark.parametrize(

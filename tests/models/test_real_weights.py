@@ -1,0 +1,119 @@
+"""A real BERT and a real ViT, read as BLIP's two sides, against transformers' own outputs."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer, BertModel, ViTModel
+from transformers.models.blip.configuration_blip import BlipConfig
+
+from amad_bench.data.tokenizer import load_folder_tokenizer
+from amad_bench.models.blip import BlipAnswerer
+from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
+from amad_bench.models.build import build_model
+from amad_bench.models.start import load_start, start_facts
+from amad_bench.models.weights import Weights
+from tests.tiny_models import INPUTS
+
+TEXTS = [
+    "a dog runs over the green grass .",
+    "What color is the Café's small star, and who put it there?",
+    "no",
+]
+BERT_SHAPE = {"layers": 6, "width": 384, "heads": 12, "head_size": 32, "feed_forward": 1536, "dropout": 0.1}
+
+
+@pytest.fixture
+def bert(shared_weights: Path) -> Path:
+    return shared_weights / "minilm-l6-h384"
+
+
+@pytest.fixture
+def vit(shared_weights: Path) -> Path:
+    return shared_weights / "vit-s14-dinov2-folded"
+
+
+@torch.no_grad()
+def test_a_real_bert_as_both_text_stacks(bert: Path) -> None:
+    """Through the whole path of a run: tokenizer, weights, model, start; with padding."""
+    weights, tokenizer = blip_weights([bert], "vqa", "text"), load_folder_tokenizer(bert, "blip")
+    model = build_model(
+        "blip",
+        "vqa",
+        BERT_SHAPE,
+        INPUTS["blip"],
+        vocabulary=tokenizer.size,
+        positions=512,
+        init_seed=0,
+        special=tokenizer.special,
+        settings=weights.settings,
+    ).eval()
+    how = {"init": "random", "inherit_heads": None}
+    load_start(model, weights, family="blip", task="vqa", pretraining="text", **how)
+    facts = start_facts(weights, model, "text")
+    assert facts["heads"] == dict.fromkeys(("text.self", "decoder.self"), "12 of 32 channels")
+    assert facts["heads_from"] == "minilm-l6-h384/config.json"
+    assert facts["left_out"] == ["pooler.dense.bias", "pooler.dense.weight"]
+
+    stock: Any = BertModel.from_pretrained(bert, dtype=torch.float32, local_files_only=True).eval()
+    batch: Any = AutoTokenizer.from_pretrained(bert, local_files_only=True)(
+        TEXTS, padding=True, return_tensors="pt"
+    )
+    for text, ids in zip(TEXTS, batch["input_ids"], strict=True):
+        words = [token for token in ids.tolist() if token not in tokenizer.special.given and token != 101]
+        assert tokenizer.encode(text) == words  # but for [CLS], [SEP] and padding
+    expected = stock(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    there = batch["attention_mask"].bool()
+    for stack in (model.text_encoder, model.text_decoder.bert):  # pyright: ignore[reportAttributeAccessIssue]
+        actual = stack(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        torch.testing.assert_close(actual[there], expected[there], atol=1e-5, rtol=0)
+
+
+def _vision(weights: Weights, size: int) -> Any:
+    """BLIP's vision side for images of `size` pixels."""
+    sizes = {"num_hidden_layers": 12, "num_attention_heads": 6, "hidden_size": 384, "intermediate_size": 1536}
+    settings = {"layer_norm_eps": weights.settings["vision.layer_norm_eps"], "image_size": size}
+    text = {"hidden_size": 384, "num_hidden_layers": 1, "vocab_size": 8}
+    config = BlipConfig(text_config=text, vision_config={**sizes, **settings, "patch_size": 14})
+    model: Any = BlipAnswerer(config).eval()
+    resized = with_position_grid(weights, (size // 14) ** 2)
+    tensors = {k: v for k, v in resized.tensors.items() if k.startswith("vision_model.")}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    assert unexpected == []
+    assert not any(name.startswith("vision_model.") for name in missing)
+    return model.vision_model
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [518, 112])
+def test_a_real_vit_as_the_vision_side(bert: Path, vit: Path, size: int) -> None:
+    """Also for smaller images: positions interpolated as transformers does."""
+    weights = blip_weights([bert, vit], "vqa", "text")
+    assert weights.settings["vision.layer_norm_eps"] == 1e-6
+    assert weights.heads["vision.self"] == 6
+    assert weights.tensors[POSITIONS].shape == (1, 1 + 37**2, 384)
+    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    stock: Any = ViTModel.from_pretrained(
+        vit, dtype=torch.float32, local_files_only=True, add_pooling_layer=False
+    ).eval()
+    expected = stock(pixels, interpolate_pos_encoding=size != 518).last_hidden_state
+    actual = _vision(weights, size)(pixels).last_hidden_state
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)  # of sd 2
+
+
+@torch.no_grad()
+def test_another_epsilon_would_show(bert: Path, vit: Path, tmp_path: Path) -> None:
+    """With transformers' default for BLIP, 1e-5, states of this ViT are off by more than rounding."""
+    weights = blip_weights([bert, vit], "vqa", "text")
+    copy = shutil.copytree(vit, tmp_path / "vit", copy_function=shutil.copyfile)
+    copy.chmod(0o755)
+    config = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(config.replace('"layer_norm_eps": 1e-06', '"layer_norm_eps": 1e-05'))
+    other = blip_weights([bert, copy], "vqa", "text")
+    pixels = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    difference = (
+        _vision(weights, 112)(pixels).last_hidden_state - _vision(other, 112)(pixels).last_hidden_state
+    )
+    assert difference.abs().max() > 1e-2
