@@ -176,7 +176,13 @@ def _train(
     if objective.needs_teacher:
         teacher = finished_teacher(run, data).to(device)
         outputs = TeacherOutputs(
-            teacher, data.train, data.images, objective.sites, device, objective.needs_hidden
+            teacher,
+            data.train,
+            data.images,
+            objective.sites,
+            device,
+            config["training"]["batch"],
+            objective.needs_hidden,
         )
         teacher_trace = outputs.trace
     trained = train(
