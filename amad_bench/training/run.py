@@ -18,7 +18,8 @@ from amad_bench.models.cost import EXAMPLES, flops_per_example
 from amad_bench.models.heads import head_partition
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import exclusive, write_json_atomic
+from amad_bench.runtime.files import write_json_atomic
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.paths import run_dir
 from amad_bench.runtime.provenance import provenance
 from amad_bench.runtime.status_file import read_status
