@@ -29,7 +29,8 @@ from amad_bench.data.scenes_files import image_name
 from amad_bench.plan.catalogue import PREPARED_VERSION
 from amad_bench.plan.run import short_hash
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import atomic_directory, exclusive, read_json
+from amad_bench.runtime.files import atomic_directory, read_json
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.paths import amad_data
 from amad_bench.runtime.progress import progress
 

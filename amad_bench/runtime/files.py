@@ -1,7 +1,6 @@
 """Files that are either complete or absent: written beside their place, then renamed onto it."""
 
 import codecs
-import fcntl
 import gzip
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.locks import exclusive, held
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,30 +60,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 def abandoned(folder: Path) -> list[Path]:
     """The temporary folders that `atomic_directory` left in a folder when its process was killed."""
-    return sorted(path for path in folder.glob(".*.tmp") if path.is_dir() and not _held(path))
-
-
-def _held(folder: Path) -> bool:
-    """Whether a process is inside `exclusive`."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """One process at a time inside, per folder; others wait. The lock ends with its process, kill -9 too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    return sorted(path for path in folder.glob(".*.tmp") if path.is_dir() and not held(path))
 
 
 def write_bytes_atomic(path: Path, content: bytes) -> None:

@@ -21,10 +21,10 @@ def decode(
     split: Split,
     images: ImageTable,
     tokenizer: Tokenizer,
-    decoding: Mapping[str, int | None],
+    decoding: Mapping[str, Any],
     device: str | torch.device,
+    batch: int,
     image_rows: np.ndarray | None = None,
-    batch: int = 256,
     workers: int = 0,
     candidates: Sequence[str] = (),
 ) -> list[str]:
@@ -32,6 +32,8 @@ def decode(
 
     `decoding`: max_length (tokens of the target, its end included) and beams (1 = greedy); with `rank`, the
     answer is one of `candidates` instead: of the `rank` best by their first token, the most probable.
+    `batch`: texts written at once, the beams of an example together: with the batch of the training it takes
+    less memory than that did.
     `image_rows` (N,) shows other images than the examples' own, for the blind control. The model, on
     `device`, is used in evaluation mode; its mode is restored. ValueError: nothing to rank.
     """
@@ -43,9 +45,10 @@ def decode(
     if rank and not candidates:
         raise ValueError("decoding asks for the best of the candidate answers, and there are none")
     answer_ids_AL = _answers(tokenizer, candidates).to(device) if rank else None
+    order = evaluation_order(split, max(1, batch // decoding["beams"]))
     texts = [""] * len(split)
     with evaluating(model), torch.no_grad():
-        for rows, tensors in batches(split, images, evaluation_order(split, batch), device, workers):
+        for rows, tensors in batches(split, images, order, device, workers):
             inputs: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if name != "labels"}
             if rank:
                 best_B = model.rank(**inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]

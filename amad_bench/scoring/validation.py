@@ -17,13 +17,13 @@ def token_accuracy_and_loss(
     split: Split,
     images: ImageTable,
     device: str | torch.device,
-    batch: int = 256,
+    batch: int,
     workers: int = 0,
 ) -> tuple[float, float]:
     """Share of right target tokens and mean cross-entropy (nats), over all tokens whose label is not -100.
 
-    The logits (B, L, V) stand at their labels' (B, L) places. The model's mode is restored. UserError when
-    there is no token.
+    The logits (B, L, V) stand at their labels' (B, L) places. The model's mode is restored. `batch`: that of
+    the training, which needs more memory. UserError when there is no token.
     """
     right, loss, tokens = 0, 0.0, 0
     with evaluating(model), torch.no_grad():

@@ -80,7 +80,7 @@ def train(
                 log.training(step, updates.rate, total, norm, parts, **more)
             if step in evaluate_at:
                 accuracy, loss = token_accuracy_and_loss(
-                    model, data.validation, data.images, device, workers=workers
+                    model, data.validation, data.images, device, options["batch"], workers=workers
                 )
                 log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                 best.offer(accuracy, step)

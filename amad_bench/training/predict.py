@@ -41,6 +41,7 @@ def predict_and_score(
             data.tokenizer,
             config["decoding"],
             device,
+            batch=config["training"]["batch"],
             image_rows=image_rows,
             workers=workers,
             candidates=by_frequency if ranked else (),

@@ -19,7 +19,8 @@ from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import exclusive, write_json_atomic
+from amad_bench.runtime.files import write_json_atomic
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.paths import run_dir
 from amad_bench.runtime.provenance import provenance
 from amad_bench.runtime.status_file import read_status
@@ -177,7 +178,13 @@ def _train(
     if objective.needs_teacher:
         teacher = finished_teacher(run, data).to(device)
         outputs = TeacherOutputs(
-            teacher, data.train, data.images, objective.sites, device, objective.needs_hidden
+            teacher,
+            data.train,
+            data.images,
+            objective.sites,
+            device,
+            config["training"]["batch"],
+            objective.needs_hidden,
         )
         teacher_trace = outputs.trace
     trained = train(

@@ -42,7 +42,7 @@ class RunStatus:
         except RunFailed as failure:
             self._fail(failure.status, failure.reason)
         except (torch.OutOfMemoryError, MemoryError) as error:
-            self._fail("out_of_memory", str(error))
+            self._fail("out_of_memory", str(error) or "no memory is left")
         except RuntimeError as error:
             if "can't allocate memory" not in str(error):  # how PyTorch says it on a CPU
                 raise

@@ -14,12 +14,11 @@ from amad_bench.data.task_data import Split
 from amad_bench.models.trace import LayerTrace, Trace, record
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; beyond it the teacher runs again for every batch
-BATCH = 128
 
 
 class TeacherOutputs:
     """`trace(rows, batch)` gives the teacher's Trace for those training examples: from memory where all fit,
-    else by running the teacher on their batch."""
+    else by running the teacher on their batch. `batch`: that of the training, for what is computed ahead."""
 
     def __init__(
         self,
@@ -28,6 +27,7 @@ class TeacherOutputs:
         images: ImageTable,
         sites: Sequence[str],
         device: torch.device,
+        batch: int,
         hidden: bool = False,
     ):
         self.model = model.eval()
@@ -37,7 +37,8 @@ class TeacherOutputs:
         if split.mostly_padding or not _one_target_each(split):
             return
         # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
-        chunks = np.array_split(np.arange(len(split)), math.ceil(len(split) / BATCH))
+        count = max(1, min(math.ceil(len(split) / batch), len(split) // 2))
+        chunks = np.array_split(np.arange(len(split)), count)
         # With one target each, whatever is drawn is that one.
         loader = batches(split, images, chunks, device, answer_generator=np.random.default_rng(0))
         traces = (self._forward(batch) for _, batch in loader)
@@ -82,9 +83,21 @@ _PER_EXAMPLE = tuple(f.name for f in fields(LayerTrace) if f.name not in ("scale
 
 
 def _concatenate(traces: list[Trace]) -> Trace:
+    for site in traces[0].sites:
+        for layers in zip(*(trace.sites[site] for trace in traces), strict=True):
+            _complete_masks(layers)
     columns = [_tensors(trace) for trace in traces]
     joined = iter([torch.cat(parts) for parts in zip(*columns, strict=True)])
     return _map(traces[0], lambda _: next(joined))
+
+
+def _complete_masks(layers: Sequence[LayerTrace]) -> None:
+    """transformers leaves out a mask that masks nothing: here all chunks have one, or none has."""
+    known = next((layer.mask_BHQK for layer in layers if layer.mask_BHQK is not None), None)
+    if known is not None:
+        for layer in layers:
+            if layer.mask_BHQK is None:
+                layer.mask_BHQK = known.new_ones(len(layer.query_mask_BQ), *known.shape[1:])
 
 
 def _tensors(trace: Trace) -> list[Tensor]:

@@ -3,7 +3,6 @@
 import gzip
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,6 @@ from amad_bench.runtime.files import (
     abandoned,
     atomic_directory,
     atomic_file,
-    exclusive,
     read_bytes,
     read_json,
     write_json_atomic,
@@ -161,33 +159,6 @@ def test_written_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
     write_text_atomic(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
-
-
-def test_a_second_process_waits_until_the_first_is_gone(tmp_path):
-    """The holder is killed, as after a power cut or `kill -9`: its lock goes with it."""
-    code = (
-        "import sys, time; from pathlib import Path; from amad_bench.runtime.files import exclusive\n"
-        "with exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
-    )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "in\n"
-    entered = threading.Event()
-
-    def second():
-        with exclusive(tmp_path):
-            entered.set()
-
-    thread = threading.Thread(target=second)
-    thread.start()
-    assert not entered.wait(0.3)
-    holder.kill()
-    holder.wait()
-    holder.stdout.close()
-    thread.join(10)
-    assert entered.is_set()
-    with exclusive(tmp_path):  # and it is free again
-        pass
 
 
 def test_what_a_killed_process_leaves_is_known_and_what_a_living_one_fills_is_not(tmp_path):

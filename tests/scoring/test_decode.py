@@ -85,7 +85,7 @@ def test_ranked_answers_are_candidates(tokenizer, split, images):
     model = Chooser(tokenizer)
     candidates = ["four", "three", "two", "one two", "zero"]
     texts = decode(
-        model, split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu", batch=2, candidates=candidates
+        model, split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu", batch=6, candidates=candidates
     )
     assert texts == ["zero", "one two", "two", "three", "four"]
     assert [call["examples"] for call in model.calls] == [2, 2, 1]
@@ -97,20 +97,20 @@ def test_ranked_answers_are_candidates(tokenizer, split, images):
 
 def test_ranking_needs_candidates(tokenizer, split, images):
     with pytest.raises(ValueError, match="best of the candidate answers, and there are none"):
-        decode(Chooser(tokenizer), split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu")
+        decode(Chooser(tokenizer), split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu", batch=2)
 
 
 def test_without_a_rank_candidates_change_nothing(tokenizer, split, images):
     options = OPTIONS | {"rank": None}
-    texts = decode(Parrot(tokenizer), split, images, tokenizer, options, "cpu", candidates=["six"])
+    texts = decode(Parrot(tokenizer), split, images, tokenizer, options, "cpu", batch=2, candidates=["six"])
     assert texts == WORDS[:5]
 
 
 def test_order_options_and_batches(tokenizer, split, images):
     model = Parrot(tokenizer)
-    texts = decode(model, split, images, tokenizer, OPTIONS, "cpu", batch=2)
+    texts = decode(model, split, images, tokenizer, OPTIONS, "cpu", batch=6)
     assert texts == ["zero", "one", "two", "three", "four"]
-    assert [call["examples"] for call in model.calls] == [2, 2, 1]
+    assert [call["examples"] for call in model.calls] == [2, 2, 1]  # with three beams each, six texts
     assert all(call["max_new_tokens"] == 8 and call["num_beams"] == 3 for call in model.calls)
 
 
@@ -122,38 +122,38 @@ def test_examples_grouped_by_length_keep_their_order(tokenizer, split, images):
     grouped = replace(split, source_ids_NL=wide)
     assert grouped.mostly_padding
     model = Parrot(tokenizer)
-    assert decode(model, grouped, images, tokenizer, OPTIONS, "cpu", batch=2) == WORDS[:5]
+    assert decode(model, grouped, images, tokenizer, OPTIONS, "cpu", batch=6) == WORDS[:5]
     assert [call["longest"] for call in model.calls] == [1, 2, 3]
 
 
 def test_other_images(tokenizer, split, images):
     shuffled = np.array([4, 3, 2, 1, 0])  # (source + image) / 2 is 2 for all
-    texts = decode(Parrot(tokenizer), split, images, tokenizer, OPTIONS, "cpu", image_rows=shuffled)
+    texts = decode(Parrot(tokenizer), split, images, tokenizer, OPTIONS, "cpu", batch=2, image_rows=shuffled)
     assert texts == ["two"] * 5
     assert split.image_rows_N.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_wrong_number_of_image_rows(tokenizer, split, images):
     with pytest.raises(ValueError, match="4 image rows for 5 examples"):
-        decode(Parrot(tokenizer), split, images, tokenizer, OPTIONS, "cpu", image_rows=np.arange(4))
+        decode(Parrot(tokenizer), split, images, tokenizer, OPTIONS, "cpu", batch=2, image_rows=np.arange(4))
 
 
 def test_each_module_gets_its_mode_back(tokenizer, split, images):
     model = Parrot(tokenizer)
     assert model.training
     assert not model.frozen.training
-    decode(model, split, images, tokenizer, OPTIONS, "cpu")
+    decode(model, split, images, tokenizer, OPTIONS, "cpu", batch=6)
     assert model.training
     assert not model.frozen.training
     model.eval()
-    decode(model, split, images, tokenizer, OPTIONS, "cpu")
+    decode(model, split, images, tokenizer, OPTIONS, "cpu", batch=6)
     assert not model.training
 
 
 def test_the_mode_comes_back_after_an_error(tokenizer, split, images):
     model = Parrot(tokenizer)
     with pytest.raises(KeyError):
-        decode(model, split, images, tokenizer, {}, "cpu")
+        decode(model, split, images, tokenizer, {"beams": 1}, "cpu", batch=2)
     assert model.training
 
 

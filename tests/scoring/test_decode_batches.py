@@ -54,7 +54,7 @@ def test_the_same_alone_and_in_batches_of_any_size(kind, beams):
     model = spread_out(kind)
     options = {"max_length": LENGTH, "beams": beams}
     alone, some, together = (
-        decode(model, split, images, Numbers(), options, "cpu", batch=batch) for batch in (1, 7, 64)
+        decode(model, split, images, Numbers(), options, "cpu", batch=batch * beams) for batch in (1, 7, 64)
     )
     assert alone == together
     assert alone == some
@@ -73,12 +73,12 @@ def test_the_cache_is_used_and_changes_nothing(kind, beams):
     handle = decoder.register_forward_pre_hook(
         lambda module, arguments, named: lengths.append(named["input_ids"].shape[1]), with_kwargs=True
     )
-    cached = decode(model, split, images, Numbers(), options, "cpu", batch=64)
+    cached = decode(model, split, images, Numbers(), options, "cpu", batch=64 * beams)
     handle.remove()
     assert len(lengths) > 2
     assert set(lengths[1:]) == {1}  # after the first step only the new token goes through the decoder
     model.generate = partial(model.generate, use_cache=False)
-    assert decode(model, split, images, Numbers(), options, "cpu", batch=64) == cached
+    assert decode(model, split, images, Numbers(), options, "cpu", batch=64 * beams) == cached
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,6 +87,6 @@ def test_twice_the_same(kind):
     model = spread_out(kind)
     options = {"max_length": LENGTH, "beams": 3}
     torch.manual_seed(1)
-    first = decode(model, split, images, Numbers(), options, "cpu")
+    first = decode(model, split, images, Numbers(), options, "cpu", batch=64)
     torch.manual_seed(2)
-    assert decode(model, split, images, Numbers(), options, "cpu") == first
+    assert decode(model, split, images, Numbers(), options, "cpu", batch=64) == first

@@ -64,4 +64,4 @@ def test_a_batch_without_a_token_changes_nothing():
 @pytest.mark.parametrize("targets", [[], [[0, 0]]])
 def test_no_token_at_all(targets):
     with pytest.raises(UserError, match="no target token"):
-        token_accuracy_and_loss(Constant(), split_of(targets), NO_IMAGES, "cpu")
+        token_accuracy_and_loss(Constant(), split_of(targets), NO_IMAGES, "cpu", batch=2)

@@ -49,7 +49,7 @@ def test_training_learns_and_logs_each_part(tiny_plan, tmp_path):
     config = pick(tiny_plan(), "vlt5", "vqa", "ce").config
     data = load_task_data(config)
     model = fresh_model(config, data)
-    before = token_accuracy_and_loss(model, data.train, data.images, "cpu")[1]
+    before = token_accuracy_and_loss(model, data.train, data.images, "cpu", batch=64)[1]
     options = {**config["training"], "steps": 60, "learning_rate": 1e-2}
     train(
         model=model,
@@ -62,7 +62,7 @@ def test_training_learns_and_logs_each_part(tiny_plan, tmp_path):
         teacher_trace=None,
         description="test",
     )
-    after = token_accuracy_and_loss(model, data.train, data.images, "cpu")[1]
+    after = token_accuracy_and_loss(model, data.train, data.images, "cpu", batch=64)[1]
     assert after < 0.7 * before
     logged = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
     assert all(row["ce"] == row["loss"] for row in logged if "loss" in row)

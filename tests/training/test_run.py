@@ -3,12 +3,19 @@
 import fcntl
 import json
 import os
+import signal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from amad_bench.data import loader
+from amad_bench.data.batches import text_batch
+from amad_bench.data.image_table import Arrays, ImageTable, PatchRegions
+from amad_bench.data.prepare import load_task_data
+from amad_bench.data.task_data import Split
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import score_run, train_run
@@ -138,6 +145,79 @@ def test_out_of_memory_is_a_status(tiny_plan, monkeypatch):
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
     assert train_run(run, "cpu") == "out_of_memory"
     assert "allocate memory" in _status(run)["reason"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("workers", "error", "reason"),
+    [
+        (0, MemoryError(), "no memory is left"),  # Python's own says nothing
+        (1, MemoryError(), "no memory is left"),
+        (1, MemoryError("Unable to allocate 7 PiB"), "Unable to allocate 7 PiB"),
+        (
+            1,
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            "DefaultCPUAllocator: can't allocate memory",
+        ),
+    ],
+)
+def test_a_worker_out_of_memory_is_the_same_status(tiny_plan, monkeypatch, workers, error, reason):
+    main = os.getpid()
+
+    def fail(self: ImageTable, rows_B: np.ndarray) -> Arrays:
+        if workers and os.getpid() == main:
+            return read(self, rows_B)
+        raise error
+
+    read = PatchRegions.read
+    monkeypatch.setattr(PatchRegions, "read", fail)
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    assert train_run(run, "cpu", workers) == "out_of_memory"
+    assert _status(run)["reason"] == reason
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_worker_that_is_killed_leaves_the_run_unfinished(tiny_plan, monkeypatch):
+    """The machine's fault, not the method's: the run has no status and is planned again."""
+    main = os.getpid()
+
+    def killed(self: ImageTable, rows_B: np.ndarray) -> Arrays:
+        if os.getpid() != main:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, rows_B)
+
+    read = PatchRegions.read
+    monkeypatch.setattr(PatchRegions, "read", killed)
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    with pytest.raises(UserError, match=r"died: signal 9, SIGKILL, as when memory runs out; lower workers"):
+        train_run(run, "cpu", workers=2)
+    assert not (run_dir(run.id) / "status.json").exists()
+
+
+@pytest.mark.parametrize(("task", "beams"), [("vqa", 1), ("translation", 2)])
+def test_no_batch_is_larger_than_that_of_the_training(tiny_plan, monkeypatch, task, beams):
+    """Its teacher, its validations and its predictions must fit where it does; each beam is a text."""
+    sizes: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+    plan = tiny_plan()
+    run = pick(plan, "vlt5", task, "amad_kl")
+    run.config["training"]["batch"] = 5
+    train_run(pick(plan, "vlt5", task, "teacher"), "cpu")
+    lengths = {name: len(getattr(load_task_data(run.config), name)) for name in sizes}
+    assert len(set(lengths.values())) == 3
+    assert min(lengths.values()) > 5
+
+    def recorded(split: Split, rows: np.ndarray, *options) -> dict[str, torch.Tensor]:
+        name = next(name for name, length in lengths.items() if length == len(split))
+        sizes[name].append(len(rows))
+        return text_batch(split, rows, *options)
+
+    monkeypatch.setattr(loader, "text_batch", recorded)
+    assert train_run(run, "cpu") == "done"
+    assert {name: max(found) for name, found in sizes.items()} == {
+        "train": 5,
+        "validation": 5,
+        "test": 5 // beams,
+    }
 
 
 def test_a_bug_passes_through(tiny_plan, monkeypatch):

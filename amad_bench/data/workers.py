@@ -1,0 +1,127 @@
+"""A function applied by other processes, without a wait that has no end, whatever becomes of one of them.
+
+Results come through sockets, written by the thread that made them. torch's DataLoader would put them into
+/dev/shm, which is small in a container, by a thread whose errors nobody hears of.
+"""
+
+import multiprocessing
+import pickle
+import signal
+import socket
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any, Self, TypeVar
+
+from amad_bench.runtime.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_SECONDS_TO_DIE = 5.0  # after SIGKILL; only a file system that hangs can hold a process for longer
+_CAUSES = {
+    signal.SIGKILL: "as when memory runs out; lower workers or training.batch, or allow it more memory",
+    signal.SIGBUS: "as when a file is cut short while it is read, or a disk fails; check the data",
+    signal.SIGSEGV: "a library that reads images crashed; set workers: 0, update Pillow and h5py",
+}
+
+
+def in_workers(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """function(item) for each item, in order; each of the processes works on one item ahead.
+
+    What the function raises is raised here, with the worker's traceback as a note. UserError when a process
+    cannot be started or dies. The processes end with this iterator, and when this process dies.
+    """
+    idle: deque[_Worker] = deque()
+    busy: deque[_Worker] = deque()
+    with ExitStack() as stack:
+        try:
+            for _ in range(workers):
+                idle.append(stack.enter_context(_Worker(function)))
+        except OSError as error:
+            raise UserError(
+                f"workers: {workers} processes that load batches cannot be started ({error.strerror}); "
+                "set workers: 0 or raise the machine's limits (ulimit -u, ulimit -n, memory)"
+            ) from None
+        for item in items:
+            if idle:
+                busy.append(idle.popleft())
+                busy[-1].ask(item)
+                continue
+            worker = busy.popleft()
+            result = worker.answer()
+            worker.ask(item)  # before this process turns to the result
+            busy.append(worker)
+            yield result
+        for worker in busy:
+            yield worker.answer()
+
+
+class _Worker:
+    """A process that is asked and answers in turn, so that never both sides of its socket wait to write."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:  # this process keeps none of theirs: their death is then an end of file
+            self._process = multiprocessing.Process(target=_serve, args=(function, theirs, ours), daemon=True)
+            self._process.start()
+            self._file = ours.makefile("rwb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join(_SECONDS_TO_DIE)
+        with suppress(OSError):  # what was not sent yet has no reader any more
+            self._file.close()
+
+    def ask(self, item: Any) -> None:
+        try:
+            _send(item, self._file)
+        except OSError:
+            raise self._died() from None
+
+    def answer(self) -> Any:
+        try:
+            result, error = pickle.load(self._file)
+        except (EOFError, OSError, pickle.UnpicklingError):  # none, or the first part of one
+            raise self._died() from None
+        if error is not None:
+            raise error
+        return result
+
+    def _died(self) -> UserError:
+        self._process.join(_SECONDS_TO_DIE)
+        code = self._process.exitcode
+        how, cause = f"exit code {code}", "what it wrote stands above; set workers: 0 to see more"
+        if code is not None and code < 0:
+            how = f"signal {-code}, {signal.Signals(-code).name}"
+            cause = _CAUSES.get(signal.Signals(-code), "start again")
+        return UserError(f"a process that loads batches (workers) died: {how}, {cause}")
+
+
+def _serve(function: Callable[[Any], Any], theirs: socket.socket, ours: socket.socket) -> None:
+    """A worker's life. `ours` is closed: the other process's death is then an end of file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the other process ends this one
+    ours.close()
+    with suppress(BrokenPipeError, ConnectionResetError), theirs.makefile("rwb") as file:
+        while True:
+            try:
+                item = pickle.load(file)
+            except (EOFError, pickle.UnpicklingError):
+                return
+            try:
+                answer = function(item), None
+            except UserError as error:
+                answer = None, error
+            except Exception as error:
+                error.add_note(f"In a process that loads batches:\n{traceback.format_exc()}")
+                answer = None, error
+            _send(answer, file)
+
+
+def _send(value: Any, file: Any) -> None:
+    pickle.dump(value, file, protocol=5)  # large arrays are not copied
+    file.flush()

@@ -1,0 +1,75 @@
+"""Locks on folders that end with their process; who waits for one says so."""
+
+import fcntl
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from amad_bench.runtime.errors import UserError
+
+SILENT = 3.0  # seconds
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """One process at a time inside, per folder; others wait. The lock ends with its process, kill -9 too.
+
+    Who waits for long says on stderr for whom. UserError where the file system has no locks.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not _taken(handle, folder, fcntl.LOCK_NB):
+            notice = threading.Timer(SILENT, _tell, [folder])
+            notice.daemon = True
+            notice.start()
+            try:
+                _taken(handle, folder)
+            finally:
+                notice.cancel()
+        yield
+    finally:
+        os.close(handle)
+
+
+def held(folder: Path) -> bool:
+    """Whether a process is inside `exclusive`. UserError where the file system has no locks."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        return not _taken(handle, folder, fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int, folder: Path, how: int = 0) -> bool:
+    """Whether the lock is now this process's; with LOCK_NB it does not wait."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | how)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # ENOLCK, EOPNOTSUPP, ENOSYS: some network file systems
+        raise UserError(
+            f"{folder}: cannot be locked ({error.strerror}), so two processes could write there at once; "
+            "work in a folder on a local disk, or have the file system mounted with locks (flock)"
+        ) from None
+    return True
+
+
+def _tell(folder: Path) -> None:
+    print(f"amad-bench: waiting for {_holder(folder)}, which holds {folder}", file=sys.stderr, flush=True)
+
+
+def _holder(folder: Path) -> str:
+    """By /proc/locks (Linux): number, FLOCK, ADVISORY, WRITE, process (0: not of this container), place"""
+    facts = folder.stat()
+    place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    for fields in map(str.split, lines):
+        if fields[1] == "FLOCK" and fields[5] == place and int(fields[4]) > 0:
+            return f"process {fields[4]}"
+    return "another process"

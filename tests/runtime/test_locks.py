@@ -1,0 +1,89 @@
+"""One process at a time; who waits says for whom."""
+
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from amad_bench.runtime import locks
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import atomic_directory
+from amad_bench.runtime.locks import exclusive, held
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that is inside for a minute, unless it is killed."""
+    code = (
+        "import sys, time; from pathlib import Path; from amad_bench.runtime.locks import exclusive\n"
+        "with exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def enter(folder: Path) -> tuple[threading.Thread, threading.Event]:
+    """A second one that wants to be inside, and whether it was."""
+    entered = threading.Event()
+
+    def second() -> None:
+        with exclusive(folder):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    return thread, entered
+
+
+def test_a_second_process_waits_until_the_first_is_gone(tmp_path, holder, capfd):
+    """The holder is killed, as after a power cut or `kill -9`: its lock goes with it."""
+    thread, entered = enter(tmp_path)
+    assert not entered.wait(0.3)
+    assert held(tmp_path)
+    holder.kill()
+    thread.join(10)
+    assert entered.is_set()
+    assert capfd.readouterr().err == ""  # a short wait is none to speak of
+    with exclusive(tmp_path):  # and it is free again
+        pass
+    assert not held(tmp_path)
+
+
+def test_a_long_wait_is_said_once_and_goes_on(tmp_path, holder, capfd, monkeypatch):
+    monkeypatch.setattr(locks, "SILENT", 0.05)
+    thread, entered = enter(tmp_path)
+    time.sleep(0.4)
+    known = Path("/proc/locks").is_file()
+    who = f"process {holder.pid}" if known else "another process"
+    assert capfd.readouterr().err == f"amad-bench: waiting for {who}, which holds {tmp_path}\n"
+    holder.kill()
+    thread.join(10)
+    assert entered.is_set()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch, number):
+    def refuse(handle: int, how: int) -> None:  # no such file system can be mounted for a test
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for use in (lambda: exclusive(tmp_path).__enter__(), lambda: held(tmp_path)):
+        with pytest.raises(UserError) as caught:
+            use()
+        assert str(caught.value).startswith(f"{tmp_path}: cannot be locked ({os.strerror(number)})")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="cannot be locked"), atomic_directory(tmp_path / "new"):
+        pass
+    assert list(tmp_path.iterdir()) == []
