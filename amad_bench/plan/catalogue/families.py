@@ -33,7 +33,7 @@ FAMILIES: dict[str, Family] = by_name(
         ("regions", "features", "extracted"),
         dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES),
         FIX,
-        version=2,
+        version=3,
     ),
     Family(
         "blip",
@@ -44,7 +44,7 @@ FAMILIES: dict[str, Family] = by_name(
             "captioning": ("vision.self", "decoder.self", "decoder.cross"),
         },
         ("inner_width",),
-        version=2,
+        version=3,
     ),
 )
 
