@@ -43,7 +43,8 @@ def paper(
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
     facts = {"pages": {name: _pages(results / f"figures/{name}.pdf") for name in FIGURES}}
-    facts |= _facts(*(pd.read_parquet(results / f"tables/{name}.parquet") for name in ("runs", "failures")))
+    tables = [results / f"tables/{name}.parquet" for name in ("runs", "failures")]
+    facts |= _facts(*(pd.read_parquet(table, engine="pyarrow") for table in tables))
     pdf = typst.compile(
         source.resolve(),
         root=root,

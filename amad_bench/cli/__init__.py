@@ -1,6 +1,7 @@
 """The command `amad-bench`; every rule of the Snakefile is one of its sub-commands."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,14 +17,20 @@ from amad_bench.runtime.paths import DEFAULT_CONFIG
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 the user's mistake (a line each on stderr), 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # a path or a caption may hold what their encoding lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
+        _refuse_other_pythons()
         options.command(options)
         sys.stdout.flush()
     except UserError as error:
-        for message in error.messages:
-            print(f"amad-bench: error: {message}", file=sys.stderr)
-        return 2
+        return _refused(error.messages)
+    except ImportError as error:
+        if (package := _absent_package(error)) is None:
+            raise
+        return _refused([f'no Python package {package}; `pip install "amad-bench[bench]"` installs it'])
     except BrokenPipeError:  # the reader (head, less) has gone; nothing is left to say, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -31,6 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _refused(messages: Sequence[str]) -> int:
+    for message in messages:
+        print(f"amad-bench: error: {message}", file=sys.stderr)
+    return 2
+
+
+def _absent_package(error: BaseException | None) -> str | None:
+    """The package of others that could not be found, perhaps by another one (pandas needs pyarrow)."""
+    while error is not None:
+        package = (getattr(error, "name", None) or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and package not in ("amad_bench", *sys.stdlib_module_names):
+            return package or None
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _refuse_other_pythons() -> None:
+    """pip does so too, but not where the source tree is on PYTHONPATH."""
+    if not (3, 11) <= sys.version_info < (3, 14):
+        found = ".".join(map(str, sys.version_info[:3]))
+        raise UserError(f"Python 3.11, 3.12 or 3.13 is needed, {sys.executable} is {found}")
 
 
 def _parser() -> argparse.ArgumentParser:

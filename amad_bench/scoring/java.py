@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
+from amad_bench.runtime.errors import encodable
+
 # METEOR reads its own numbers by the rules of the language.
 _OPTIONS = (
     "-Duser.language=en -Duser.country=US -Duser.language.format=en -Duser.country.format=US "
@@ -21,6 +23,9 @@ _Process = subprocess.Popen[bytes]
 
 class JavaFailed(Exception):
     """No Java, or a Java program that died, hung or answered less than it was asked; str() is the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(encodable(reason))
 
 
 def find_java() -> str | None:

@@ -38,7 +38,7 @@ def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 
 @pytest.fixture
 def beside_umlauts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a blank and an umlaut in its name, from which pycocoevalcap's jars are taken; LC_ALL=C."""
+    """A folder with a blank and an umlaut in its name that pycocoevalcap's jars are taken from; LC_ALL=C."""
     folder = tmp_path / "ä b"
     folder.mkdir()
 

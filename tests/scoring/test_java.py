@@ -44,7 +44,11 @@ def test_the_environment_is_the_users_but_for_the_locale(fake_java, tmp_path, mo
     fake_java('echo "$LC_ALL $HOME"; echo "$_JAVA_OPTIONS"')
     locale, options = run_java([], tmp_path, timeout=60).splitlines()
     assert locale == f"C.UTF-8 {os.environ['HOME']}"
-    assert options.split()[:3] == ["-Xmx1g", "-Duser.language=de", "-Duser.language=en"]  # the last one counts
+    assert options.split()[:3] == [
+        "-Xmx1g",
+        "-Duser.language=de",
+        "-Duser.language=en",
+    ]  # the last one counts
 
 
 def test_what_java_says_of_its_options_is_no_reason(fake_java, tmp_path):
@@ -66,6 +70,10 @@ def test_the_reason_of_a_stack_trace_is_its_innermost_exception(fake_java, tmp_p
     )
     with pytest.raises(JavaFailed, match=r"code 1: Caused by: java.io.IOException: no such table$"):
         run_java([], tmp_path, timeout=60)
+
+
+def test_the_reason_can_be_written_to_a_table():
+    assert str(JavaFailed("/d\udcf8/java did not start")).encode() == rb"/d\udcf8/java did not start"
 
 
 def test_a_hanging_java_is_stopped(fake_java, tmp_path):
