@@ -12,7 +12,7 @@ from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import DEFAULT_CONFIG
+from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=summary)
         sub.add_argument(
-            "--config", type=Path, default=DEFAULT_CONFIG, help="config file (default: %(default)s)"
+            "--config", type=Path, default=shipped(DEFAULT_CONFIG), help="config file (default: %(default)s)"
         )
         sub.set_defaults(command=command)
         return sub
@@ -110,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     add("figures", figures, "draw results/figures from the tables").add_argument(
         "--run", metavar="ID", help="draw which head teaches which in this run instead"
     )
-    add("paper", paper, "compile paper/main.pdf from tables and figures")
+    add("paper", paper, "compile paper/main.pdf from tables and figures").add_argument(
+        "--template", type=Path, default=shipped(TEMPLATE), help="its text (default: %(default)s)"
+    )
     measured = add("bench", bench, "measure speed and memory, into results/bench")
     measured.add_argument(
         "what",

@@ -103,7 +103,7 @@ def paper(options: argparse.Namespace) -> None:
     from amad_bench.analysis.paper import paper as compile_paper
 
     _refuse_other_tables(options)
-    print(compile_paper(results_dir()))
+    print(compile_paper(results_dir(), options.template, Path("paper/main.pdf")))
 
 
 def _table(name: str) -> "pd.DataFrame":
