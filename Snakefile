@@ -21,6 +21,7 @@ min_version("9.0")
 
 # One thread a process: two threads on small tensors were measured 8 times slower when runs go in parallel.
 os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", PYTHONUTF8="1")
+os.environ.setdefault("LOGNAME", str(os.getuid()))  # Snakemake asks who runs it: nobody known, in a container
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 CONFIG, SETTINGS, PLAN = planned(workflow.configfiles, config, root=Path(workflow.basedir))

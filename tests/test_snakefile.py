@@ -214,6 +214,25 @@ def test_two_config_files_are_refused(project: Project) -> None:
     assert "one file was expected, found 2" in lines[0]
 
 
+def test_a_user_may_have_no_name(project: Project) -> None:
+    """As in a container that is started with a number that its passwd does not know."""
+    code = """
+import pwd, sys
+def unknown(uid):
+    raise KeyError("uid not found")
+pwd.getpwuid = unknown
+from snakemake.cli import main
+main(["--cores", "1", "--until", "prepare"])
+"""
+    names = ("LOGNAME", "USER", "LNAME", "USERNAME")
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project.folder, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert project.done() == ["data scenes"]
+
+
 @pytest.mark.parametrize(("device", "jobs"), [("cpu", 0), ("cuda", 3)])
 def test_runs_on_a_gpu_take_turns(project: Project, device: str, jobs: int) -> None:
     project.write("configs/default.yaml", {**CONFIG, "device": device})

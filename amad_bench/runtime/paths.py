@@ -59,7 +59,7 @@ def amad_data() -> Path:
         raise UserError(
             "AMAD_DATA is not set: real data sets are read from that folder; set AMAD_DATA=/path/to/data"
         )
-    folder = Path(value).expanduser()
+    folder = Path(os.path.expanduser(value))  # Path.expanduser would raise where no home folder is known
     if not folder.is_dir():
         raise UserError(f"AMAD_DATA={value}: no such folder; set it to the folder that holds the data sets")
     return folder

@@ -34,6 +34,9 @@ def test_amad_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "absent"))
     with pytest.raises(UserError, match="no such folder"):
         paths.amad_data()
+    monkeypatch.setenv("AMAD_DATA", "~nobody-known/data")
+    with pytest.raises(UserError, match="AMAD_DATA=~nobody-known/data: no such folder"):
+        paths.amad_data()
     for unset in (lambda: monkeypatch.setenv("AMAD_DATA", ""), lambda: monkeypatch.delenv("AMAD_DATA")):
         unset()
         with pytest.raises(UserError, match="AMAD_DATA is not set"):
