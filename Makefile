@@ -4,6 +4,8 @@
 PYTHON ?= python3
 CONFIG ?= configs/default.yaml
 CORES ?= all
+# As it was typed: a blank, a quote or a $ in it is none of make's or the shell's business.
+export CONFIG_FILE := $(subst ~/,$(HOME)/,$(value CONFIG))
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -11,13 +13,14 @@ INSTALLED := $(VENV)/.installed
 # One thread a process; see the Snakefile.
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
+export PYTHONUTF8 := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: run test test-slow lint
 
 run: $(INSTALLED)
-	$(BIN)/amad-bench plan --config $(CONFIG)
-	$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+	$(BIN)/amad-bench plan --config "$$CONFIG_FILE"
+	$(BIN)/snakemake --cores $(CORES) --configfile "$$CONFIG_FILE"
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow"

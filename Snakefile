@@ -20,7 +20,8 @@ from amad_bench.runtime.device import uses_gpu
 min_version("9.0")
 
 # One thread a process: two threads on small tensors were measured 8 times slower when runs go in parallel.
-os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", PYTHONUTF8="1")
+os.environ.setdefault("LOGNAME", str(os.getuid()))  # Snakemake asks who runs it: nobody known, in a container
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 CONFIG, SETTINGS, PLAN = planned(workflow.configfiles, config, root=Path(workflow.basedir))
@@ -32,6 +33,7 @@ if not config:  # an unconditional configfile would be merged under --configfile
 
 GPU = int(uses_gpu(SETTINGS.device))
 STATUS = "results/runs/{run_id}/status.json"
+TEMPLATE = os.path.relpath(Path(workflow.basedir, "paper/main.typ"))
 COLLECTED = "results/plan.json"
 EXTRA_SCORES = ["results/extra_scores.parquet", "results/extra_scores.json"]
 FIGURES = ["losses", "head_gap", "learning_curves"]
@@ -192,7 +194,7 @@ rule figures:
 
 rule paper:
     input:
-        "paper/main.typ",
+        TEMPLATE,
         tables("runs", "results", "comparisons", "failures", "steps_to_score"),
         COLLECTED,
         rules.figures.output,
@@ -205,4 +207,4 @@ rule paper:
     benchmark:
         "results/benchmarks/paper.tsv"
     shell:
-        "amad-bench paper --config {CONFIG:q} > {log:q} 2>&1"
+        "amad-bench paper --config {CONFIG:q} --template {TEMPLATE:q} > {log:q} 2>&1"

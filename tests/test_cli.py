@@ -1,6 +1,8 @@
 """The command line: what it prints, and how mistakes end."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -299,6 +301,98 @@ def test_an_interruption_and_a_bug(
     spoilt(monkeypatch, ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
         main(["plan"])
+
+
+def no_module(name: str) -> ModuleNotFoundError:
+    return ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_pandas = ImportError("`Import pyarrow` failed.")
+    of_pandas.__cause__ = no_module("pyarrow")
+    for missing, package in (
+        (no_module("yaml"), "yaml"),
+        (no_module("PIL.Image"), "PIL"),
+        (of_pandas, "pyarrow"),
+    ):
+        spoilt(monkeypatch, missing)
+        line = error(["plan"], capsys)
+        assert f'no Python package {package}; `pip install "amad-bench[bench]"` installs it' in line
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [no_module("amad_bench.plam"), no_module("_bz2"), ImportError("cannot import name 'x'", name="numpy")],
+)
+def test_an_import_that_is_a_bug_stays_one(bug: ImportError, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoilt(monkeypatch, bug)
+    with pytest.raises(ImportError):
+        main(["plan"])
+
+
+def test_every_command_of_a_core_install_names_the_extra(tmp_path: Path) -> None:
+    commands = [*COMMANDS, "doctor", "bench"]
+    code = f"""
+import sys
+
+class CoreInstall:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in ("amad_bench", *sys.stdlib_module_names):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, CoreInstall())
+from amad_bench.cli import main
+more = {{"run": ["--run", "x"], "bench": ["data"]}}
+print([main([command, *more.get(command, [])]) for command in {commands}])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == f"{[2] * len(commands)}\n"
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(commands)
+    for line in lines:
+        assert re.fullmatch(
+            r'amad-bench: error: no Python package \w+; `pip install "amad-bench\[bench\]"` installs it', line
+        )
+
+
+def test_another_python_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in ((3, 10, 13), (3, 14, 0)):
+        monkeypatch.setattr(sys, "version_info", version)
+        line = error(["plan"], capsys)
+        assert (
+            f"Python 3.11, 3.12 or 3.13 is needed, {sys.executable} is {'.'.join(map(str, version))}" in line
+        )
+
+
+@pytest.mark.parametrize("encoding", ["ascii:strict", "utf-8:strict"])
+def test_a_path_outside_the_encoding_of_the_output(encoding: str, config: Path) -> None:
+    of_latin_1 = b"sm\xf8rbr\xf8d.yaml".decode("utf-8", "surrogateescape")
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": encoding}
+    program = [sys.executable, "-c", "from amad_bench.cli import main; raise SystemExit(main())"]
+    for name in (of_latin_1, "smørbrød.yaml"):
+        path = config.with_name(name)
+        path.write_bytes(config.read_bytes())
+        for command in ([], ["--json"]):
+            done = subprocess.run(
+                [*program, "plan", *command, "--config", path],
+                capture_output=True,
+                env=os.environ | environment,
+            )
+            assert done.returncode == 0, done.stderr
+            assert not command or json.loads(done.stdout)["runs"]
+        path.unlink()
+        done = subprocess.run(
+            [*program, "plan", "--config", path], capture_output=True, env=os.environ | environment
+        )
+        assert done.returncode == 2
+        assert b"no such config file" in done.stderr
+        assert done.stderr.count(b"\n") == 1
 
 
 def test_a_reader_that_goes_away_is_no_error(config: Path) -> None:

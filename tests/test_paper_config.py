@@ -42,6 +42,7 @@ def command(
     """command(data, config, *arguments): code, output and errors; in an empty folder with the manifests."""
     shutil.copytree(REPOSITORY / "configs/data", tmp_path / "work/configs/data")
     monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr("amad_bench.runtime.paths._SOURCE_TREE", tmp_path)
 
     def run(data: Path, config: Path, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setenv("AMAD_DATA", str(data))

@@ -24,6 +24,7 @@ def tables(*names):
 
 command, options = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
 assert Path(options["--config"]).is_file() and os.environ["OMP_NUM_THREADS"] == "1"
+assert command != "paper" or Path(options["--template"]).is_file()
 outputs = {
     "data": [f"results/data/prepared/{options.get('--key')}.json"],
     "run": [f"results/runs/{options.get('--run')}/status.json"],
@@ -70,7 +71,9 @@ class Project:
         (folder / "command.py").write_text(COMMAND)
         rules = (repository / "Snakefile").read_text()
         assert rules.count('"amad-bench ') == 7
-        (folder / "Snakefile").write_text(rules.replace('"amad-bench ', f'"{sys.executable} command.py '))
+        (folder / "Snakefile").write_text(
+            rules.replace('"amad-bench ', f'"{sys.executable} {folder}/command.py ')
+        )
         shutil.copytree(repository / "profiles", folder / "profiles")
         (folder / "paper").mkdir()
         (folder / "paper/main.typ").touch()
@@ -81,12 +84,14 @@ class Project:
         path.parent.mkdir(exist_ok=True)
         path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(
+        self, *arguments: str, cwd: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
-            cwd=self.folder,
-            env=environment,
+            cwd=cwd or self.folder,
+            env=environment | variables,
             capture_output=True,
             text=True,
         )
@@ -167,6 +172,19 @@ def test_a_run_that_crashes_leaves_the_others_going(project: Project) -> None:
     assert project.run() == ["run vlt5-vqa-h4to2-ce-none-s00", *AFTER]
 
 
+@pytest.mark.slow
+def test_results_belong_to_the_working_directory_and_home_need_not_be_writable(project: Project) -> None:
+    folder = project.folder / "else where"
+    folder.mkdir()
+    unwritable = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}
+    done = project.snakemake("-c", "2", "-s", "../Snakefile", cwd=folder, **unwritable)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in folder.iterdir()} == {".snakemake", "done.txt", "paper", "results"}
+    assert not (project.folder / "results").exists()
+    again = project.snakemake("-n", "--directory", str(folder), "--configfile", "configs/default.yaml")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
 def refused(done: subprocess.CompletedProcess[str]) -> list[str]:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -194,6 +212,25 @@ def test_two_config_files_are_refused(project: Project) -> None:
     project.write("other.yaml", CONFIG)
     lines = refused(project.snakemake("-n", "--configfile", "configs/default.yaml", "other.yaml"))
     assert "one file was expected, found 2" in lines[0]
+
+
+def test_a_user_may_have_no_name(project: Project) -> None:
+    """As in a container that is started with a number that its passwd does not know."""
+    code = """
+import pwd, sys
+def unknown(uid):
+    raise KeyError("uid not found")
+pwd.getpwuid = unknown
+from snakemake.cli import main
+main(["--cores", "1", "--until", "prepare"])
+"""
+    names = ("LOGNAME", "USER", "LNAME", "USERNAME")
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project.folder, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert project.done() == ["data scenes"]
 
 
 @pytest.mark.parametrize(("device", "jobs"), [("cpu", 0), ("cuda", 3)])

@@ -31,19 +31,20 @@ INPUTS = (
 TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in catalogue.TASKS.items()}
 
 
-def paper(
-    results: Path, source: Path = Path("paper/main.typ"), output: Path = Path("paper/main.pdf")
-) -> Path:
+def paper(results: Path, source: Path, output: Path) -> Path:
     """Compile `source` into `output`; the same tables and figures give the same bytes.
 
-    UserError when one of INPUTS is missing in `results`. Uses the fonts of the typst wheel only.
+    UserError when `source` is missing, or one of INPUTS in `results`. Uses the fonts of the typst wheel only.
     """
-    for path in (source, *(results / name for name in INPUTS)):
+    if not source.is_file():
+        raise UserError(f"{source}: no such file; give the repository's paper/main.typ with --template")
+    for path in (results / name for name in INPUTS):
         if not path.is_file():
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
     facts = {"pages": {name: _pages(results / f"figures/{name}.pdf") for name in FIGURES}}
-    facts |= _facts(*(pd.read_parquet(results / f"tables/{name}.parquet") for name in ("runs", "failures")))
+    tables = [results / f"tables/{name}.parquet" for name in ("runs", "failures")]
+    facts |= _facts(*(pd.read_parquet(table, engine="pyarrow") for table in tables))
     pdf = typst.compile(
         source.resolve(),
         root=root,

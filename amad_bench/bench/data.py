@@ -104,5 +104,5 @@ def _memory_mib(field: str) -> float | None:
     status = Path("/proc/self/status")
     if not status.is_file():
         return None
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
     return int(lines[field].split()[0]) / 2**10

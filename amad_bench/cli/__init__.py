@@ -1,6 +1,7 @@
 """The command `amad-bench`; every rule of the Snakefile is one of its sub-commands."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,19 +12,25 @@ from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import DEFAULT_CONFIG
+from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 the user's mistake (a line each on stderr), 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):  # a path or a caption may hold what their encoding lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
+        _refuse_other_pythons()
         options.command(options)
         sys.stdout.flush()
     except UserError as error:
-        for message in error.messages:
-            print(f"amad-bench: error: {message}", file=sys.stderr)
-        return 2
+        return _refused(error.messages)
+    except ImportError as error:
+        if (package := _absent_package(error)) is None:
+            raise
+        return _refused([f'no Python package {package}; `pip install "amad-bench[bench]"` installs it'])
     except BrokenPipeError:  # the reader (head, less) has gone; nothing is left to say, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -31,6 +38,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _refused(messages: Sequence[str]) -> int:
+    for message in messages:
+        print(f"amad-bench: error: {message}", file=sys.stderr)
+    return 2
+
+
+def _absent_package(error: BaseException | None) -> str | None:
+    """The package of others that could not be found, perhaps by another one (pandas needs pyarrow)."""
+    while error is not None:
+        package = (getattr(error, "name", None) or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and package not in ("amad_bench", *sys.stdlib_module_names):
+            return package or None
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _refuse_other_pythons() -> None:
+    """pip does so too, but not where the source tree is on PYTHONPATH."""
+    if not (3, 11) <= sys.version_info < (3, 14):
+        found = ".".join(map(str, sys.version_info[:3]))
+        raise UserError(f"Python 3.11, 3.12 or 3.13 is needed, {sys.executable} is {found}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=summary)
         sub.add_argument(
-            "--config", type=Path, default=DEFAULT_CONFIG, help="config file (default: %(default)s)"
+            "--config", type=Path, default=shipped(DEFAULT_CONFIG), help="config file (default: %(default)s)"
         )
         sub.set_defaults(command=command)
         return sub
@@ -80,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     add("figures", figures, "draw results/figures from the tables").add_argument(
         "--run", metavar="ID", help="draw which head teaches which in this run instead"
     )
-    add("paper", paper, "compile paper/main.pdf from tables and figures")
+    add("paper", paper, "compile paper/main.pdf from tables and figures").add_argument(
+        "--template", type=Path, default=shipped(TEMPLATE), help="its text (default: %(default)s)"
+    )
     measured = add("bench", bench, "measure speed and memory, into results/bench")
     measured.add_argument(
         "what",

@@ -18,7 +18,7 @@ def plan(options: argparse.Namespace) -> None:
     except NothingToTrain as nothing:
         missing, found = nothing, Plan([], nothing.skipped)
     if options.json:
-        print(json.dumps(found.as_dict(), ensure_ascii=False))
+        print(json.dumps(found.as_dict()))
     elif missing is None:
         print(f"{options.config}: {overview(found)}")
     else:

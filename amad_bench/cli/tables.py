@@ -103,7 +103,7 @@ def paper(options: argparse.Namespace) -> None:
     from amad_bench.analysis.paper import paper as compile_paper
 
     _refuse_other_tables(options)
-    print(compile_paper(results_dir()))
+    print(compile_paper(results_dir(), options.template, Path("paper/main.pdf")))
 
 
 def _table(name: str) -> "pd.DataFrame":
@@ -111,7 +111,7 @@ def _table(name: str) -> "pd.DataFrame":
 
     path = tables_dir() / f"{name}.parquet"
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, engine="pyarrow")
     except FileNotFoundError:
         before = "collect" if name in ("runs", "scores", "examples", "learning_curves") else "compare"
         raise UserError(f"{path}: no such table; run `amad-bench {before}` first") from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from amad_bench.data.features import H5_SUFFIXES, FeatureFiles
-from amad_bench.data.manifests import MANIFESTS, FileFacts, read_manifest
+from amad_bench.data.manifests import FileFacts, read_manifest
 from amad_bench.data.photos import Photos
 from amad_bench.plan.cell_data import data_needs, pretraining_needs, weight_needs
 from amad_bench.plan.datafiles import Need
@@ -23,7 +23,7 @@ from amad_bench.plan.schema import Cell, Config
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import listing, read_sha256
 from amad_bench.runtime.files import read_bytes, read_json, refuse_lfs_pointer
-from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.paths import MANIFESTS, amad_data, shipped
 
 RECORD_KEYS = ("annotations", "questions", "images")  # the records are under the first of these
 FROM_CONFIG = "named in the config"
@@ -194,7 +194,7 @@ def files_report(findings: Sequence[Finding]) -> list[str]:
         for finding in findings
     ]
     lines = aligned([header, *rows])
-    if not MANIFESTS.is_dir():
+    if not shipped(MANIFESTS).is_dir():
         lines.append(f"{MANIFESTS}: not found here, nothing is compared with what is published")
     for finding in findings:
         if finding.state != "ok":

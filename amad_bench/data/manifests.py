@@ -1,14 +1,11 @@
 """configs/data/*.yaml, one per data set and one more: what is known of published files, and who has them."""
 
-from pathlib import Path
-
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from amad_bench.plan.messages import key_path
 from amad_bench.plan.yaml_file import read_yaml
 from amad_bench.runtime.errors import UserError
-
-MANIFESTS = Path("configs/data")
+from amad_bench.runtime.paths import MANIFESTS, shipped
 
 
 class FileFacts(BaseModel):
@@ -40,7 +37,7 @@ class Manifest(BaseModel):
 
 def read_manifest(dataset: str) -> Manifest:
     """Empty where the folder of manifests is not there; UserError for a file that is no manifest."""
-    path = MANIFESTS / f"{dataset}.yaml"
+    path = shipped(MANIFESTS) / f"{dataset}.yaml"
     if not path.is_file():
         return Manifest()
     try:

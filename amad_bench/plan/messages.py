@@ -2,12 +2,19 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from amad_bench.runtime.errors import did_you_mean
 
+LIMITS = {
+    "greater_than": "more than",
+    "greater_than_equal": "at least",
+    "less_than": "less than",
+    "less_than_equal": "at most",
+}
 UNION_TAGS = ("regions", "features", "extracted", "pixels")
 EXPECTED = {
     "int_type": "a whole number",
@@ -38,12 +45,14 @@ def key_path(location: Sequence[str | int]) -> str:
 def shown(value: Any) -> str:
     """A value as it stands in the file, cut when long."""
     words = {"None": "nothing", "True": "true", "False": "false"}
-    text = words.get(repr(value), repr(value))
+    text = value.isoformat() if isinstance(value, date) else words.get(repr(value), repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def yaml_number(text: str) -> str | None:
-    """How a number that YAML 1.1 takes for text is written (1e-3 -> 1.0e-3); None if it is no such number."""
+    """How a number that YAML 1.1 takes for text is written (1e-3: 1.0e-3, 09: 9); None if it is none."""
+    if re.fullmatch(r"0\d+", text):
+        return text.lstrip("0") or "0"
     match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
     if not match:
         return None
@@ -60,9 +69,6 @@ def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
         known = _known_keys(root, error["loc"][:-1])
         hint = did_you_mean(location[-1], known) or f" Known keys: {', '.join(known)}"
         return f"{where}: unknown key.{hint}"
-    if kind == "invalid_key":
-        where = key_path([*location[:-1], str(value)])
-        return f"{where}: expected text as key; write the key in quotes or correct it"
     if kind == "missing":
         return f"{where}: missing; add this key"
     if kind == "literal_error":
@@ -74,6 +80,12 @@ def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
         hint = yaml_number(value)
         advice = f"; write {hint}, YAML reads {value} as text" if hint else "; write it without quotes"
         return f"{where}: expected {EXPECTED[kind]}, found the text {shown(value)}{advice}"
+    if kind in LIMITS:
+        word, limit = LIMITS[kind], next(iter(error["ctx"].values()))
+        return f"{where}: expected {word} {limit:,}, found {shown(value)}"
+    if kind == "string_type" and isinstance(value, int | float | date):
+        why = ", as YAML reads yes, no, on and off" if isinstance(value, bool) else ""
+        return f"{where}: expected text, found {shown(value)}{why}; write it in quotes"
     message = str(error["ctx"]["error"]) if kind == "value_error" else error["msg"]
     expected = EXPECTED.get(kind) or re.sub(r"^Input should be ", "", message)
     return f"{where}: expected {expected}, found {shown(value)}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from amad_bench.plan.catalogue import FAMILIES
+from amad_bench.plan.limits import MOST_PARTS
 from amad_bench.plan.messages import UNION_TAGS
 from amad_bench.plan.raw import entries_at, is_count, list_at, mapping_at, repeated, unknown_name
 
@@ -109,7 +110,7 @@ def _heads(raw: Mapping[Any, Any]) -> Iterator[str]:
 def _divisible(where: str, name: str, width: Any, all_heads: list[Any], from_key: str) -> Iterator[str]:
     for heads in all_heads:
         if is_count(width) and is_count(heads) and width % heads:
-            divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
+            divisors = ", ".join(str(n) for n in range(1, min(width, MOST_PARTS) + 1) if width % n == 0)
             yield (
                 f"{where}.width: {name} with width {width} cannot have {heads} heads ({from_key}): "
                 f"the width must divide by the heads; possible: {divisors}"

@@ -71,6 +71,8 @@ def check_option(where: str, value: Any, spec: OptionSpec) -> Iterator[str]:
         yield f"{where}: expected more than {spec.above:g}, found {shown(value)}"
     elif spec.minimum is not None and not value >= spec.minimum:
         yield f"{where}: expected at least {spec.minimum:g}, found {shown(value)}"
+    elif spec.maximum is not None and not value <= spec.maximum:
+        yield f"{where}: expected at most {spec.maximum:,}, found {shown(value)}"
 
 
 def check_options(

@@ -8,7 +8,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from amad_bench.plan.catalogue import DATASETS, LOSSES
 from amad_bench.plan.checks import check_meaning
+from amad_bench.plan.limits import MOST_STUDENTS
 from amad_bench.plan.messages import explain
+from amad_bench.plan.numbers import (
+    Count,
+    Examples,
+    Few,
+    Length,
+    NotNegative,
+    Positive,
+    Processes,
+    Seed,
+    Size,
+    Vocabulary,
+)
 from amad_bench.plan.yaml_file import read_yaml
 from amad_bench.runtime.errors import UserError, UserErrors
 
@@ -27,9 +40,6 @@ class Open(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")]
 
@@ -46,15 +56,6 @@ def _below(value: Any) -> Any:
 
 
 PathBelow = Annotated[str, BeforeValidator(_below)]
-
-
-def _all_or_count(value: Any) -> Any:
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError("`all` or a whole number of at least 1")
-
-
-Examples = Annotated[int | str, BeforeValidator(_all_or_count)]
 
 
 class Limit(Closed):
@@ -81,18 +82,18 @@ class RegionInputs(Closed):
 
     kind: Literal["regions"]
     boxes: Literal["file", "grid"]
-    crop: Count
-    max_regions: Count
-    rows: Count | None = None
-    columns: Count | None = None
+    crop: Length
+    max_regions: Length
+    rows: Few | None = None
+    columns: Few | None = None
 
 
 class FeatureInputs(Closed):
     """Precomputed features of an image's regions (`datasets.<name>.features`), each `size` numbers."""
 
     kind: Literal["features"]
-    size: Count
-    max_regions: Count
+    size: Size
+    max_regions: Length
 
 
 class ExtractedInputs(Closed):
@@ -103,9 +104,9 @@ class ExtractedInputs(Closed):
 
     kind: Literal["extracted"]
     model: PathBelow
-    size: Count
-    rows: Count
-    columns: Count
+    size: Length
+    rows: Few
+    columns: Few
 
 
 class PixelInputs(Closed):
@@ -115,8 +116,8 @@ class PixelInputs(Closed):
     """
 
     kind: Literal["pixels"]
-    size: Count
-    patch: Count
+    size: Length
+    patch: Length
     colours: Literal["half", "clip"] = "half"
 
 
@@ -131,12 +132,12 @@ class ModelSize(Closed):
     init: how weights of another shape are cut to this one; inherit_heads: which heads `inherit` takes.
     """
 
-    layers: Count
-    width: Count
-    feed_forward: Count
+    layers: Few
+    width: Size
+    feed_forward: Size
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    head_size: Count | None = None
-    heads: Annotated[list[Count], Field(min_length=1)] | None = None
+    head_size: Size | None = None
+    heads: Annotated[list[Few], Field(min_length=1)] | None = None
     weights: dict[str, Annotated[list[PathBelow], Field(min_length=1)]] = {}
     init: Literal["random", "inherit", "remap"] = "random"
     inherit_heads: Literal["first", "spread"] = "first"
@@ -167,8 +168,8 @@ class ModelEntry(Closed):
 
 
 class Heads(Closed):
-    teacher: Annotated[list[Count], Field(min_length=1)]
-    student: Annotated[list[Count], Field(min_length=1)]
+    teacher: Annotated[list[Few], Field(min_length=1)]
+    student: Annotated[list[Few], Field(min_length=1)]
 
 
 class Weights(Closed):
@@ -182,7 +183,7 @@ class Weights(Closed):
 class Assistant(Closed):
     """A student with `heads` heads, trained with the loss labelled `loss`: it is the teacher."""
 
-    heads: Count
+    heads: Few
     loss: str
 
 
@@ -210,7 +211,7 @@ class Training(Closed):
 
     examples: Examples
     steps: Count
-    batch: Count
+    batch: Size
     learning_rate: Positive
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NotNegative
@@ -241,9 +242,9 @@ class Decoding(Closed):
     token, instead of writing one.
     """
 
-    max_length: Count
-    beams: Count
-    rank: Count | None = None
+    max_length: Length
+    beams: Few
+    rank: Size | None = None
 
 
 class Cell(Closed):
@@ -256,9 +257,9 @@ class Cell(Closed):
     family: str
     task: str
     dataset: str
-    vocabulary: Annotated[int, Field(ge=8)] | None = None
+    vocabulary: Vocabulary | None = None
     tokenizer: PathBelow | None = None
-    image_size: Count | None = None
+    image_size: Length | None = None
     decoding: Decoding
     teacher: Training
     student: Training
@@ -268,10 +269,10 @@ class Config(Closed):
     """A whole config file, checked; see configs/default.yaml for an example."""
 
     name: Name
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = 0  # processes that load batches, no part of any identity
-    replicates: Count
+    workers: Processes = 0  # that load batches, no part of any identity
+    replicates: Few
     teacher_per: Literal["sweep", "replicate"] = "sweep"
     datasets: dict[str, DatasetEntry]
     models: dict[str, ModelEntry]
@@ -291,6 +292,16 @@ class Config(Closed):
         inputs = self.models[cell.family].inputs
         return inputs.model_copy(update={"size": cell.image_size}) if cell.image_size else inputs
 
+    @property
+    def students(self) -> int:
+        """How many are asked for, those included that cannot be trained."""
+        pretraining = len(self.pretraining.teacher) * len(self.pretraining.student)
+        heads = 0
+        for model in (self.models[cell.family] for cell in self.cells):
+            students = [size.heads or self.heads.student for size in model.student_sizes.values()]
+            heads += len(model.teacher.heads or self.heads.teacher) * sum(map(len, students))
+        return heads * pretraining * len(self.losses) * self.replicates
+
 
 def load_config(path: Path | str) -> Config:
     """The checked config; UserErrors with one line for each mistake in the file."""
@@ -305,4 +316,9 @@ def load_config(path: Path | str) -> Config:
     problems += check_meaning(raw)
     if problems or config is None:
         raise UserErrors([f"{path}: {problem}" for problem in problems])
+    if config.students > MOST_STUDENTS:
+        raise UserError(
+            f"{path}: {config.students:,} students are asked for, expected at most {MOST_STUDENTS:,}: lower "
+            "`replicates`, or shorten the lists of heads, pre-training and losses"
+        )
     return config

@@ -7,11 +7,19 @@ STATUSES = ("done", "diverged", "out_of_memory", "metric_unavailable", "teacher_
 USABLE = ("done", "metric_unavailable")  # trained to the end; the second lacks some metrics only
 
 
+def encodable(text: str) -> str:
+    """The text with escapes for what UTF-8 lacks, as in a file name of other bytes: it ends in tables."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 class UserError(Exception):
     """A mistake of the user: one line that names the file, key or record, what was expected and what to do.
 
     The command line prints it on stderr and exits with code 2, without a traceback.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(encodable(message))
 
     @property
     def messages(self) -> list[str]:
@@ -25,7 +33,7 @@ class UserErrors(UserError):
         if not messages:
             raise ValueError("UserErrors needs at least one message")
         super().__init__("\n".join(messages))
-        self._messages = list(messages)
+        self._messages = [encodable(message) for message in messages]
 
     def __reduce__(self) -> tuple[type["UserErrors"], tuple[list[str]]]:
         return UserErrors, (self._messages,)  # survives a process pool: args hold the joined text
@@ -41,9 +49,9 @@ class RunFailed(Exception):
     def __init__(self, status: str, reason: str) -> None:
         if status not in STATUSES or status == "done":
             raise ValueError(f"{status!r} is no failure status; known: {', '.join(STATUSES[1:])}")
-        super().__init__(status, reason)
+        super().__init__(status, encodable(reason))
         self.status = status
-        self.reason = reason
+        self.reason = self.args[1]
 
     def __str__(self) -> str:
         return f"{self.status}: {self.reason}"

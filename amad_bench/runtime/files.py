@@ -69,7 +69,8 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    write_bytes_atomic(path, text.encode("utf-8"))
+    """As UTF-8; half a character (of a file name that is no UTF-8) as the escape that JSON has for it."""
+    write_bytes_atomic(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json_atomic(path: Path, value: Any) -> None:

@@ -6,6 +6,19 @@ from pathlib import Path
 from amad_bench.runtime.errors import UserError
 
 DEFAULT_CONFIG = Path("configs/default.yaml")
+TEMPLATE = Path("paper/main.typ")
+MANIFESTS = Path("configs/data")
+
+_SOURCE_TREE = Path(__file__).resolve().parents[2]
+
+
+def shipped(path: Path) -> Path:
+    """A file or folder of the repository: the working directory's, if there, else the source tree's.
+
+    The package of a wheel has no source tree: then it need not exist.
+    """
+    source = _SOURCE_TREE / path
+    return source if source.exists() and not path.exists() else path
 
 
 def results_dir() -> Path:
@@ -46,7 +59,7 @@ def amad_data() -> Path:
         raise UserError(
             "AMAD_DATA is not set: real data sets are read from that folder; set AMAD_DATA=/path/to/data"
         )
-    folder = Path(value).expanduser()
+    folder = Path(os.path.expanduser(value))  # Path.expanduser would raise where no home folder is known
     if not folder.is_dir():
         raise UserError(f"AMAD_DATA={value}: no such folder; set it to the folder that holds the data sets")
     return folder

@@ -49,13 +49,13 @@ def _commit() -> tuple[str | None, bool | None]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    # Named, its repository is neither that of GIT_DIR nor refused because somebody else owns it.
+    command = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}", *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return os.fsdecode(done.stdout).strip() if done.returncode == 0 else None
 
 
 def _package_version(package: str) -> str | None:

@@ -10,14 +10,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
-# Whatever the locale is: under LC_ALL=C, Java 17 would read UTF-8 as ASCII.
-_UTF8 = "-Dfile.encoding=UTF-8"
+from amad_bench.runtime.errors import encodable
+
+# METEOR reads its own numbers by the rules of the language.
+_OPTIONS = (
+    "-Duser.language=en -Duser.country=US -Duser.language.format=en -Duser.country.format=US "
+    "-Dfile.encoding=UTF-8 -Dstdout.encoding=UTF-8"
+)
 
 _Process = subprocess.Popen[bytes]
 
 
 class JavaFailed(Exception):
     """No Java, or a Java program that died, hung or answered less than it was asked; str() is the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(encodable(reason))
 
 
 def find_java() -> str | None:
@@ -31,7 +39,7 @@ def find_java() -> str | None:
 
 def run_java(arguments: list[str], folder: Path, timeout: float) -> str:
     """What `java <arguments>`, run in `folder`, writes; JavaFailed unless it ends with 0 in `timeout` s."""
-    command = [_java(), _UTF8, *arguments]
+    command = [_java(), *arguments]
     # Files, not pipes: whoever else holds the end of a pipe would be waited for.
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = _start(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
@@ -51,7 +59,7 @@ class JavaDialogue:
     """A Java program that answers line by line, for `with`; killed after `timeout` s or at the end."""
 
     def __init__(self, arguments: list[str], timeout: float) -> None:
-        self._command = [_java(), _UTF8, *arguments]
+        self._command = [_java(), *arguments]
         # A file, not a pipe: a pipe that nobody reads fills up and blocks. Closed in __exit__.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         try:
@@ -112,9 +120,19 @@ class JavaDialogue:
 def _start(command: list[str], **options: Any) -> _Process:
     """In a process group of its own, so that a script named java cannot outlive its Java, or the reverse."""
     try:
-        return _Process(command, start_new_session=True, **options)
+        return _Process(command, env=_environment(), start_new_session=True, **options)
     except OSError as error:
         raise JavaFailed(f"{command[0]} did not start: {error.strerror}") from None
+
+
+def _environment() -> dict[str, str]:
+    """The user's, but that nothing Java reads or writes depends on the locale.
+
+    By the locale Java decodes its class path too. Of all options, those in _JAVA_OPTIONS are read last: the
+    user's (a heap that fits the machine, say) stay, ours win.
+    """
+    options = f"{os.environ.get('_JAVA_OPTIONS', '')} {_OPTIONS}".strip()
+    return {**os.environ, "LC_ALL": "C.UTF-8", "_JAVA_OPTIONS": options}
 
 
 def _kill(process: _Process) -> None:
@@ -143,5 +161,6 @@ def _java() -> str:
 def _reason(stderr: bytes) -> str:
     """What Java says went wrong: the innermost exception of a stack trace, else the last line."""
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
+    lines = [line for line in lines if not line.startswith(("Picked up ", "NOTE: Picked up "))]
     exceptions = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]
     return f": {(exceptions or lines)[-1].strip()}" if lines else ""

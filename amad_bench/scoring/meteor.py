@@ -21,8 +21,10 @@ def meteor_scores(corpora: Sequence[Captions]) -> Iterator[Scored]:
     The statistics of a corpus sum up to its score (`scoring.corpus`). JavaFailed when Java dies or hangs;
     what was yielded by then is right.
     """
-    jar = files("pycocoevalcap.meteor") / "meteor-1.5.jar"  # finds its paraphrases beside itself
-    arguments = ["-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+    folder = files("pycocoevalcap.meteor")
+    arguments = ["-Xmx2G", "-jar", str(folder / "meteor-1.5.jar"), "-", "-", "-stdio", "-l", "en", "-norm"]
+    # By itself it finds them beside the jar, but not below a folder with a blank or an umlaut in its name.
+    arguments += ["-a", str(folder / "data" / "paraphrase-en.gz")]
     timeout = _START_SECONDS + _SECONDS_PER_CAPTION * sum(map(len, corpora))
     with JavaDialogue(arguments, timeout) as java:
         for captions in corpora:

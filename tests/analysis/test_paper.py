@@ -66,6 +66,11 @@ def test_other_results_give_another_paper(fake, fake_results, tmp_path, source):
     assert full.read_bytes() != empty.read_bytes()
 
 
+def test_a_missing_template_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no\.typ: no such file; give the repository.*--template"):
+        paper(tmp_path, tmp_path / "no.typ", tmp_path / "main.pdf")
+
+
 def test_a_missing_table_is_named(tmp_path, source):
     with pytest.raises(UserError, match=r"runs\.parquet: missing.*amad-bench figures"):
         paper(tmp_path, source, tmp_path / "main.pdf")

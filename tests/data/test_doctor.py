@@ -1,7 +1,6 @@
 """What `doctor` finds in a folder of data: complete, missing, damaged, other than published."""
 
 import json
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -104,11 +103,15 @@ def test_a_broken_manifest(folder: Path, manifest: str, message: str, capsys) ->
     assert err.count("\n") == 1
 
 
-def test_elsewhere_nothing_is_compared_and_that_is_said(folder: Path, capsys) -> None:
-    shutil.rmtree("configs")
+def test_elsewhere_the_manifests_of_the_source_tree_count(folder: Path, capsys, monkeypatch) -> None:
+    Path("configs").rename("repository")
+    monkeypatch.setattr("amad_bench.runtime.paths._SOURCE_TREE", folder)
+    assert "configs/data: not found here, nothing is compared with what is published\n" in doctor(capsys)[1]
+    (folder / "configs").symlink_to(Path("repository").resolve())
     code, out, _ = doctor(capsys)
     assert code == 0
-    assert "configs/data: not found here, nothing is compared with what is published\n" in out
+    assert "configs/data: not found" not in out
+    assert "sha256, records" in out
 
 
 def test_an_unpacked_archive_is_compared_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

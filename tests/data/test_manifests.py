@@ -25,4 +25,5 @@ def test_every_file_has_its_own_owner(dataset: str, path: str, owner: str) -> No
 
 def test_nothing_is_known_where_there_is_no_manifest(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("amad_bench.runtime.paths._SOURCE_TREE", tmp_path)
     assert read_manifest("vqa_v2").facts("a") == FileFacts()

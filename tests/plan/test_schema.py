@@ -1,12 +1,13 @@
 """Config files: what is read, and one line for each mistake, all at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from amad_bench.plan.catalogue import DATASETS, LOSSES
 from amad_bench.plan.schema import Config, load_config
 from amad_bench.runtime.errors import UserError
 
@@ -265,9 +266,100 @@ def test_keys_that_are_no_text_are_reported(raw: Raw, errors: Errors) -> None:
     raw[1] = 2
     raw["datasets"]["scenes"][2.5] = 3
     assert sorted(errors(raw)) == [
-        "1: expected text as key; write the key in quotes or correct it",
-        "datasets.scenes.2.5: expected text as key; write the key in quotes or correct it",
+        "1: expected text as key, found '1', which YAML reads as int; write the key in quotes or correct it",
+        "datasets.scenes.2.5: expected text as key, found '2.5', which YAML reads as float; write the key in "
+        "quotes or correct it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "most"),
+    [
+        (("cells", 0, "vocabulary"), 10**20, "1,000,000"),
+        (("cells", 0, "decoding", "max_length"), 10**20, "4,096"),
+        (("cells", 0, "decoding", "beams"), 10**10, "1,024"),
+        (("cells", 0, "student", "steps"), 10**12, "1,000,000,000"),
+        (("cells", 0, "student", "batch"), 10**10, "65,536"),
+        (("models", "vlt5", "inputs", "crop"), 10**10, "4,096"),
+        (("models", "vlt5", "student", "feed_forward"), 10**10, "65,536"),
+        (("models", "vlt5", "student", "layers"), 10**10, "1,024"),
+        (("datasets", "scenes", "train_images"), 10**20, "1,000,000"),
+        (("datasets", "scenes", "seed"), 10**20, "9,223,372,036,854,775,807"),
+        (("seed",), 10**20, "9,223,372,036,854,775,807"),
+        (("workers",), 10**10, "1,024"),
+        (("replicates",), 10**9, "1,024"),
+    ],
+)
+def test_numbers_beyond_any_use_are_refused(
+    raw: Raw, errors: Errors, path: tuple[str | int, ...], value: int, most: str
+) -> None:
+    inner: Any = raw
+    for part in path[:-1]:
+        inner = inner[part]
+    inner[path[-1]] = value
+    where = ".".join(map(str, path)).replace(".0", "[0]")
+    assert f"{where}: expected at most {most}, found {value}" in errors(raw)
+
+
+def test_no_whole_number_is_without_an_end() -> None:
+    schema = Config.model_json_schema()
+    numbers = [found for found in nested(schema) if found.get("type") == "integer"]
+    without = [found for found in numbers if "maximum" not in found]
+    assert len(numbers) > 20
+    assert without == [{"type": "integer"}]  # `examples`, of which all may be used: below
+    specs = [spec for record in (*DATASETS.values(), *LOSSES.values()) for spec in record.options.values()]
+    assert all(spec.maximum for spec in specs if spec.type is int)
+
+
+def nested(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a JSON value."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from nested(inner)
+
+
+def test_examples_and_students_have_an_end(raw: Raw, errors: Errors, load: Callable[[Any], Config]) -> None:
+    raw["cells"][0]["student"]["examples"] = 10**9 + 1
+    expected = "`all` or a whole number from 1 to 1,000,000,000"
+    assert only(errors(raw)) == f"cells[0].student.examples: expected {expected}, found 1000000001"
+    raw["cells"][0]["student"]["examples"] = "all"
+    raw["cells"], raw["losses"] = raw["cells"][:1], [{"name": "ce"}, {"name": "logit_kd"}]
+    raw["heads"] = {"teacher": [1, 2, 4, 8], "student": [1, 2, 4, 8, 16]}
+    raw["replicates"] = 1000
+    load(raw)  # 2 x 4 x 5 x 1000 students
+    raw["pretraining"] = {"teacher": ["none"], "student": ["none"]}
+    raw["losses"] = [{"name": "amad", "label": f"l{number}"} for number in range(6)]
+    assert only(errors(raw)).startswith("120,000 students are asked for, expected at most 100,000: lower")
+
+
+def test_a_small_width_of_huge_heads_ends(raw: Raw, errors: Errors) -> None:
+    raw["models"]["vlt5"]["student"]["width"] = 10**12 + 1
+    assert "models.vlt5.student.width: expected at most 65,536, found 1000000000001" in errors(raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("no", "false, as YAML reads yes, no, on and off; write it in quotes"),
+        ("On", "true, as YAML reads yes, no, on and off; write it in quotes"),
+        ("2026", "2026; write it in quotes"),
+        ("2026-01-01", "2026-01-01; write it in quotes"),
+    ],
+)
+def test_text_that_yaml_reads_as_something_else(raw: Raw, tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(raw).replace("name: small", f"name: {text}"), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_config(path)
+    assert str(caught.value) == f"{path}: name: expected text, found {says}"
+
+
+def test_a_number_with_a_nought_before_it(raw: Raw, errors: Errors) -> None:
+    raw["replicates"] = "09"  # which YAML reads as this text
+    assert only(errors(raw)) == (
+        "replicates: expected a whole number, found the text '09'; write 9, YAML reads 09 as text"
+    )
 
 
 def test_precomputed_features_need_their_files(raw: Raw, errors: Errors, load: Any) -> None:

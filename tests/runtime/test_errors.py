@@ -40,6 +40,14 @@ def test_errors_survive_a_process_pool(error: Exception) -> None:
     assert (type(copy), str(copy)) == (type(error), str(error))
 
 
+def test_half_a_character_is_written_as_an_escape() -> None:
+    path = b"/d/sm\xf8r".decode("utf-8", "surrogateescape")
+    for error in (UserError(path), UserErrors([path]), RunFailed("diverged", path)):
+        assert str(error).encode("utf-8").endswith(rb"/d/sm\udcf8r")
+    assert UserErrors([path]).messages == [r"/d/sm\udcf8r"]
+    assert RunFailed("diverged", path).reason == r"/d/sm\udcf8r"
+
+
 def test_failures_have_a_status_of_the_closed_set() -> None:
     failure = RunFailed("out_of_memory", "12 GiB")
     assert (failure.status, failure.reason) == ("out_of_memory", "12 GiB")

@@ -39,6 +39,12 @@ def test_json_survives_a_round_trip_and_makes_its_folder(tmp_path: Path) -> None
     assert names(path.parent) == ["b.json"]
 
 
+def test_a_file_name_that_is_no_utf8_survives_in_json(tmp_path: Path) -> None:
+    name = b"sm\xf8r".decode("utf-8", "surrogateescape")
+    write_json_atomic(tmp_path / "a.json", {name: 1})
+    assert read_json(tmp_path / "a.json") == {name: 1}
+
+
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json_atomic(path, 1)

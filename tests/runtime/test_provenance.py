@@ -5,9 +5,10 @@ import platform
 import subprocess
 from pathlib import Path
 
+import pytest
 import torch
 
-from amad_bench.runtime.provenance import provenance
+from amad_bench.runtime.provenance import _commit, provenance
 
 
 def test_it_is_flat_json_and_names_versions() -> None:
@@ -20,7 +21,13 @@ def test_it_is_flat_json_and_names_versions() -> None:
     assert facts["cpu"]
 
 
-def test_the_commit_is_that_of_the_source_tree(repository: Path) -> None:
+@pytest.mark.parametrize("variable", ["", "GIT_DIR", "GIT_TEST_ASSUME_DIFFERENT_OWNER"])
+def test_the_commit_is_that_of_the_source_tree(
+    variable: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = ["git", "-C", str(repository), "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True)
+    if variable:  # a command of a git hook; somebody else's checkout (1: say so to git)
+        monkeypatch.setenv(variable, "1")
+    _commit.cache_clear()
     assert provenance("cpu")["commit"] == (done.stdout.strip() if done.returncode == 0 else None)

@@ -1,11 +1,14 @@
 """Javas for the tests: the real one where pycocoevalcap finds it, and stand-ins."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pycocoevalcap
 import pytest
 
+from amad_bench.scoring import meteor, ptb
 from amad_bench.scoring.java import find_java
 
 
@@ -31,3 +34,24 @@ def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         return script
 
     return install
+
+
+@pytest.fixture
+def beside_umlauts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a blank and an umlaut in its name that pycocoevalcap's jars are taken from; LC_ALL=C."""
+    folder = tmp_path / "ä b"
+    folder.mkdir()
+
+    def copied(package: str) -> Path:
+        source, copy = Path(pycocoevalcap.__path__[0], package.rpartition(".")[2]), folder / package
+        copy.mkdir(parents=True, exist_ok=True)
+        for jar in source.glob("*.jar"):
+            shutil.copy(jar, copy)  # Java would follow a link
+        if (source / "data").is_dir():
+            (copy / "data").symlink_to(source / "data")
+        return copy
+
+    monkeypatch.setattr(ptb, "files", copied)
+    monkeypatch.setattr(meteor, "files", copied)
+    monkeypatch.setenv("LC_ALL", "C")
+    return folder

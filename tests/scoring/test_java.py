@@ -1,5 +1,6 @@
 """Stand-ins for `java` that die, hang or are missing."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -34,7 +35,26 @@ def test_no_java_at_all(monkeypatch, tmp_path):
 
 def test_output_and_folder(fake_java, tmp_path):
     fake_java('echo "$@"; pwd; printf é')
-    assert run_java(["-x", "y z"], tmp_path, timeout=60) == f"-Dfile.encoding=UTF-8 -x y z\n{tmp_path}\né"
+    assert run_java(["-x", "y z"], tmp_path, timeout=60) == f"-x y z\n{tmp_path}\né"
+
+
+def test_the_environment_is_the_users_but_for_the_locale(fake_java, tmp_path, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("_JAVA_OPTIONS", "-Xmx1g -Duser.language=de")
+    fake_java('echo "$LC_ALL $HOME"; echo "$_JAVA_OPTIONS"')
+    locale, options = run_java([], tmp_path, timeout=60).splitlines()
+    assert locale == f"C.UTF-8 {os.environ['HOME']}"
+    assert options.split()[:3] == [
+        "-Xmx1g",
+        "-Duser.language=de",
+        "-Duser.language=en",
+    ]  # the last one counts
+
+
+def test_what_java_says_of_its_options_is_no_reason(fake_java, tmp_path):
+    fake_java("echo 'Picked up _JAVA_OPTIONS: -Xmx1g' >&2; exit 3")
+    with pytest.raises(JavaFailed, match=r"java ended with code 3$"):
+        run_java([], tmp_path, timeout=60)
 
 
 def test_the_reason_has_code_and_last_line(fake_java, tmp_path):
@@ -50,6 +70,10 @@ def test_the_reason_of_a_stack_trace_is_its_innermost_exception(fake_java, tmp_p
     )
     with pytest.raises(JavaFailed, match=r"code 1: Caused by: java.io.IOException: no such table$"):
         run_java([], tmp_path, timeout=60)
+
+
+def test_the_reason_can_be_written_to_a_table():
+    assert str(JavaFailed("/d\udcf8/java did not start")).encode() == rb"/d\udcf8/java did not start"
 
 
 def test_a_hanging_java_is_stopped(fake_java, tmp_path):

@@ -101,6 +101,13 @@ def test_equals_pycocoevalcap_and_its_statistics_add_up(java_on_path, repository
 
 
 @pytest.mark.slow
+def test_no_score_depends_on_the_locale_or_the_path(beside_umlauts, monkeypatch):
+    monkeypatch.setenv("_JAVA_OPTIONS", "-Duser.language=de -Duser.country=DE")  # numbers with a comma
+    ((total, each, _),) = meteor_scores([[(["a dog on the couch"], "a dog upon the sofa")]])
+    assert [total, *each] == pytest.approx([0.38008123644787195] * 2, abs=1e-15)  # as METEOR itself prints it
+
+
+@pytest.mark.slow
 def test_published_nlg_eval_meteor(shared_data):
     # On white-space tokens, as published: METEOR sees the full stops that the PTB tokenizer drops.
     cases = list(nlg_eval_cases(shared_data / "coco-caption-eval").values())

@@ -1,5 +1,7 @@
 """Oracle: pycocoevalcap's own tokenizer."""
 
+import tempfile
+
 import pytest
 
 from amad_bench.scoring.java import JavaFailed
@@ -24,6 +26,13 @@ def test_line_breaks_inside_captions_do_not_shift_the_others():
 
 def test_half_an_emoji_is_no_crash():
     assert ptb_tokenize(["a \ud83d dog"]) == [["a dog"]]
+
+
+def test_packages_and_temporary_files_below_any_path(beside_umlauts, monkeypatch):
+    temporary = beside_umlauts / "temporär"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert ptb_tokenize(["Ein Bär."]) == [["ein bär"]]
 
 
 def test_equal_blocks_are_sent_once(fake_java):

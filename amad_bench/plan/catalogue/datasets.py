@@ -6,6 +6,7 @@ from typing import Any
 
 from amad_bench.plan.catalogue.metrics import TASKS
 from amad_bench.plan.catalogue.options import OptionSpec, by_name
+from amad_bench.plan.limits import LARGEST_SEED, MOST_IMAGES
 
 Options = Mapping[str, Any]
 VQA_METRICS = {"vqa_accuracy": ("vqa_accuracy", "vqa_accuracy_2021"), "exact_match": ("exact_match",)}
@@ -101,10 +102,10 @@ DATASETS: dict[str, Dataset] = by_name(
         "Scenes",
         ("vqa", "captioning", "translation"),
         options={
-            "train_images": OptionSpec(int, 10000, minimum=1),
-            "validation_images": OptionSpec(int, 250, minimum=1),
-            "test_images": OptionSpec(int, 500, minimum=1),
-            "seed": OptionSpec(int, 0, minimum=0),
+            "train_images": OptionSpec(int, 10000, minimum=1, maximum=MOST_IMAGES),
+            "validation_images": OptionSpec(int, 250, minimum=1, maximum=MOST_IMAGES),
+            "test_images": OptionSpec(int, 500, minimum=1, maximum=MOST_IMAGES),
+            "seed": OptionSpec(int, 0, minimum=0, maximum=LARGEST_SEED),
         },
         vqa_metric="vqa_accuracy",
         has_boxes=True,

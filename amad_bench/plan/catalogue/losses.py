@@ -6,6 +6,7 @@ from typing import Any
 
 from amad_bench.plan.catalogue.families import ModelShape
 from amad_bench.plan.catalogue.options import OptionSpec, by_name
+from amad_bench.plan.limits import MOST_PARTS
 
 Supports = Callable[[ModelShape, ModelShape, Mapping[str, Any]], tuple[bool, str]]
 Clash = Callable[[Mapping[str, Any]], str]
@@ -229,7 +230,7 @@ LOSSES: dict[str, Loss] = by_name(
         "MiniLMv2",
         "logit_kd",
         ("queries", "keys", "values"),
-        {"relation_heads": OptionSpec(int, 8, minimum=1)},
+        {"relation_heads": OptionSpec(int, 8, minimum=1, maximum=MOST_PARTS)},
         supports_shapes=_relation_heads_divide,
     ),
     Loss(

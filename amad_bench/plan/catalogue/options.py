@@ -6,13 +6,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class OptionSpec:
-    """One option of a record. `minimum` is inclusive, `above` exclusive."""
+    """One option of a record. `minimum` and `maximum` are inclusive, `above` is exclusive."""
 
     type: type
     default: Any
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     above: float | None = None
+    maximum: int | None = None
 
 
 def by_name(*records: Any) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""The Makefile hands the config's name on as it was typed; stand-ins for what it calls."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = f"""#!{sys.executable}
+import sys
+from pathlib import Path
+with open("called.txt", "a", encoding="utf-8") as file:
+    print(Path(sys.argv[0]).name, *map(ascii, sys.argv[1:]), file=file)
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, repository: Path) -> Path:
+    """A folder with a blank in its name, set up already."""
+    folder = tmp_path / "a checkout"
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(repository / name, folder)
+    for name in ("amad-bench", "snakemake"):
+        (programs / name).write_text(PROGRAM, encoding="utf-8")
+        (programs / name).chmod(0o755)
+    (folder / ".venv" / ".installed").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.yaml", "two  blanks.yaml", "it's.yaml", 'a"b.yaml', "a$b$(c).yaml", "ä.yaml"]
+)
+def test_any_name_of_a_config(name: str, checkout: Path) -> None:
+    done = subprocess.run(["make", "run", f"CONFIG={name}", "CORES=1"], cwd=checkout, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert (checkout / "called.txt").read_text(encoding="utf-8").splitlines() == [
+        f"amad-bench 'plan' '--config' {name!a}",
+        f"snakemake '--cores' '1' '--configfile' {name!a}",
+    ]
+
+
+def test_a_config_in_the_home_folder(checkout: Path) -> None:
+    environment = {**os.environ, "HOME": "/home/a b"}
+    subprocess.run(
+        ["make", "run", "CONFIG=~/c.yaml"], cwd=checkout, capture_output=True, env=environment, check=True
+    )
+    assert "'/home/a b/c.yaml'" in (checkout / "called.txt").read_text(encoding="utf-8")
