@@ -12,12 +12,14 @@ from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import DEFAULT_CONFIG
+from amad_bench.runtime.versions import check_versions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 the user's mistake (a line each on stderr), 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
+        check_versions()
         options.command(options)
         sys.stdout.flush()
     except UserError as error:

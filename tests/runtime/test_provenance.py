@@ -5,6 +5,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+import pytest
 import torch
 
 from amad_bench.runtime.provenance import provenance
@@ -18,6 +19,12 @@ def test_it_is_flat_json_and_names_versions() -> None:
     assert (facts["device"], facts["device_name"], facts["cuda"]) == ("cpu", None, None)
     assert facts["threads"] == torch.get_num_threads()
     assert facts["cpu"]
+
+
+def test_the_build_of_torch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CUDA wheel of PyPI: its metadata say 2.13.0, and so would those of the CPU's."""
+    monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
+    assert provenance("cpu")["torch"] == "2.13.0+cu130"
 
 
 def test_the_commit_is_that_of_the_source_tree(repository: Path) -> None:
