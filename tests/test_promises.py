@@ -1,5 +1,6 @@
 """What pyproject.toml promises is what the other files say and what `make test-lowest` tries."""
 
+import os
 import re
 import subprocess
 import sys
@@ -87,19 +88,43 @@ def test_the_promised_pythons_are_the_same_everywhere(repository: Path, pyprojec
     assert pyproject["tool"]["ruff"]["target-version"] == f"py{names[0].replace('.', '')}"
 
 
-def test_a_python_that_is_not_promised_is_refused_by_make(repository: Path, tmp_path: Path) -> None:
-    fake = tmp_path / "python3"
-    old = "import sys; sys.version_info = (3, 9, 1); exec(sys.argv[1])"
-    fake.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{old}" "$2"\n')
-    fake.chmod(0o755)
-    done = subprocess.run(
-        ["make", "install", f"VENV={tmp_path / 'venv'}", f"PYTHON={fake}"],
-        cwd=repository,
-        capture_output=True,
-        text=True,
+def python_of(path: Path, version: tuple[int, int]) -> Path:
+    """A command that runs Python code as if it were of another version."""
+    code = f"import sys; sys.version_info = {(*version, 0)}; exec(sys.argv[1])"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}" "$2"\n')
+    path.chmod(0o755)
+    return path
+
+
+def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Without the variables of a `make test` that runs this test."""
+    theirs = ("MAKEFLAGS", "MFLAGS", "PYTHON", "VENV", "PINS")
+    environment = {name: value for name, value in os.environ.items() if name not in theirs}
+    return subprocess.run(
+        ["make", *arguments], cwd=repository, env=environment, capture_output=True, text=True
     )
+
+
+def test_a_python_that_is_not_promised_is_refused_by_make(repository: Path, tmp_path: Path) -> None:
+    old, environment = python_of(tmp_path / "old", (3, 9)), tmp_path / "venv"
+    done = make(repository, "install", f"VENV={environment}", f"PYTHON={old}")
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == (
-        f"Python 3.11, 3.12 or 3.13 is needed, {fake} is 3.9; set PYTHON=python3.11"
+        f"Python 3.11, 3.12 or 3.13 is needed, {old} is 3.9; set PYTHON=python3.11"
     )
-    assert not (tmp_path / "venv").exists()
+    assert not environment.exists()
+
+
+def test_an_environment_of_another_python_is_made_anew(repository: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    (environment / "bin").mkdir(parents=True)
+    for name in ("python", "python3.12"):
+        python_of(environment / "bin" / name, (3, 12))
+    (environment / ".installed-3.12").touch()
+    other = python_of(tmp_path / "other", (3, 13))
+    kept = make(repository, "-n", "test-fast", f"VENV={environment}").stdout
+    assert "venv --clear" not in kept
+    assert "pip install" not in kept
+    anew = make(repository, "-n", "test-fast", f"VENV={environment}", f"PYTHON={other}").stdout
+    assert f"test -e {environment}/bin/python3.13 || {other} -m venv --clear {environment}" in anew
+    assert "pip install" in anew
