@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from amad_bench.cli import main
 from amad_bench.plan.grid import expand
 from amad_bench.plan.schema import load_config
+from amad_bench.runtime.versions import check_versions
 
 COMMANDS = ("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean")
 
@@ -401,6 +403,17 @@ def test_a_reader_that_goes_away_is_no_error(config: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stdout == "{"
     assert done.stderr == ""
+
+
+def test_versions_that_were_never_tested_are_refused(
+    monkeypatch: pytest.MonkeyPatch, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = metadata.version
+    monkeypatch.setattr(metadata, "requires", lambda name: ['pandas<4,>=2.2.3; extra == "bench"'])
+    monkeypatch.setattr(metadata, "version", lambda name: "1.5.3" if name == "pandas" else version(name))
+    check_versions.cache_clear()
+    line = error(["plan", "--config", str(config)], capsys)
+    assert line.startswith("amad-bench: error: pandas 1.5.3 is installed, amad-bench was tested with")
 
 
 @pytest.mark.parametrize("arguments", [[], ["plann"], ["run"], ["run", "--run", "x", "--device", "tpu"]])

@@ -4,6 +4,7 @@ Axes: B batch, H heads, Q query tokens, K key tokens, L target tokens, T text to
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -104,8 +105,9 @@ def _vlt5(size: Vlt5Size) -> Subject:
         max_n_boxes=size.regions,
         decoder_start_token_id=0,  # pyright: ignore[reportCallIssue]
     )
-    sdpa, eager = VLT5(config), VLT5(config)
-    eager.set_attn_implementation("eager")
+    eager_config = deepcopy(config)
+    eager_config._attn_implementation = "eager"
+    sdpa, eager = VLT5(config), VLT5(eager_config)
     generator = torch.Generator().manual_seed(0)
     batch = {
         "input_ids": torch.randint(3, size.vocabulary, (size.batch, size.text), generator=generator),

@@ -13,6 +13,7 @@ from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
+from amad_bench.runtime.versions import check_python, check_versions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        _refuse_other_pythons()
+        check_python()
+        check_versions()
         options.command(options)
         sys.stdout.flush()
     except UserError as error:
@@ -54,13 +56,6 @@ def _absent_package(error: BaseException | None) -> str | None:
             return package or None
         error = error.__cause__ or error.__context__
     return None
-
-
-def _refuse_other_pythons() -> None:
-    """pip does so too, but not where the source tree is on PYTHONPATH."""
-    if not (3, 11) <= sys.version_info < (3, 14):
-        found = ".".join(map(str, sys.version_info[:3]))
-        raise UserError(f"Python 3.11, 3.12 or 3.13 is needed, {sys.executable} is {found}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -67,7 +67,10 @@ def load_extractor(
 
     UserError: as `extract_features`, but for photos.
     """
-    from transformers import AutoImageProcessor, AutoModel
+    from transformers import AutoModel
+
+    # not from `transformers` itself: that one asks for torchvision in 5.17, whatever the backend
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     with loading(folder, "a vision model with its image processor (inputs.model)", _FILES):
         model, report = AutoModel.from_pretrained(

@@ -3,7 +3,7 @@
 Source: Li et al. 2022, "BLIP: Bootstrapping Language-Image Pre-training". What differs from transformers:
 - logits are aligned with the labels (teacher forcing, the decoder starts from BOS and the prompt), so that
   `logits[:, i]` predicts `labels[:, i]` as for VL-T5, and labels of -100 are allowed;
-- attention runs under SDPA, and cross-attention respects the question's mask: transformers 5.10-5.23 pass
+- attention runs under SDPA, and cross-attention respects the question's mask: transformers 5.17-5.24 pass
   it on under a name that the attention does not read, so padded question tokens were attended.
 Axes: B batch, S image side, P patches and the class token, T source tokens, L target tokens, V vocabulary,
 A candidate answers, d width, F projection size.
@@ -54,24 +54,25 @@ class SdpaTextAttention(BlipTextSelfAttention):
         attention_mask: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
         encoder_attention_mask: Tensor | None = None,
-        past_key_values: Any = None,
-        **kwargs: Any,
+        past_key_values: Any = None,  # transformers 5.17-5.23
+        cache: Any = None,  # the same from 5.24 on; no **kwargs: under its next name it would be lost
     ) -> tuple[Tensor, None]:
         crosses = encoder_hidden_states is not None
+        cache = past_key_values if cache is None else cache
         mask = encoder_attention_mask if encoder_attention_mask is not None else attention_mask
         query = self._heads(self.query(hidden_states))
-        cache = past_key_values
-        if isinstance(past_key_values, EncoderDecoderCache):
-            cache = past_key_values.cross_attention_cache if crosses else past_key_values.self_attention_cache
-        if crosses and cache is not None and past_key_values.is_updated.get(self.layer_idx):
-            key, value = cache.layers[self.layer_idx].keys, cache.layers[self.layer_idx].values
+        own = cache
+        if isinstance(cache, EncoderDecoderCache):
+            own = cache.cross_attention_cache if crosses else cache.self_attention_cache
+        if crosses and cache is not None and cache.is_updated.get(self.layer_idx):
+            key, value = own.layers[self.layer_idx].keys, own.layers[self.layer_idx].values
         else:
             source = encoder_hidden_states if crosses else hidden_states
             key, value = self._heads(self.key(source)), self._heads(self.value(source))
-            if cache is not None:
-                key, value = cache.update(key, value, self.layer_idx)
+            if own is not None:
+                key, value = own.update(key, value, self.layer_idx)
                 if crosses:
-                    past_key_values.is_updated[self.layer_idx] = True
+                    cache.is_updated[self.layer_idx] = True
         dropout = self.dropout.p if self.training else 0.0
         context = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         return context.transpose(1, 2).flatten(2), None

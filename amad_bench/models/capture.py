@@ -1,6 +1,6 @@
 """How to read each kind of transformer block: where its attention is, and what that attention computes with.
 
-Written against transformers 5.10-5.23 without importing it: T5 (and VL-T5), BERT, ViT, and BLIP with stock or
+Written against transformers 5.17-5.24 without importing it: T5 (and VL-T5), BERT, ViT, and BLIP with stock or
 our own attention modules. The stacks are called
 - "encoder" and "decoder": T5, VL-T5, and BERT by its `is_decoder`; "decoder" also BLIP's text decoder;
 - "vision": BLIP's ViT and a plain ViT;  "text": BLIP's text encoder (questions, image-text matching).
@@ -105,10 +105,10 @@ def _read_t5(
     query, key, value = (_split(projected[name], module.n_heads) for name in ("q", "k", "v"))
     mask, added = _mask_and_bias(module, arguments.get("mask"), query, key)
     bias = output[1]
-    if added is not None and hasattr(module, "scaling"):  # before T5 ran under SDPA, the bias contained it
+    if added is not None:
         bias = bias + added
     weight = _output_weight(module.o, module.n_heads)
-    return _layer_trace(query, key, value, getattr(module, "scaling", 1.0), bias, mask, weight)
+    return _layer_trace(query, key, value, module.scaling, bias, mask, weight)
 
 
 def _read_blip_vision(

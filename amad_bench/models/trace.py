@@ -8,6 +8,7 @@ Axes: B batch, H heads, Q query tokens, K key tokens, D head size, d width, L to
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from torch.nn.functional import pad
 
 from amad_bench.models.capture import Attention, find_stacks
 from amad_bench.models.layer_trace import AttentionDomainError, LayerTrace
+from amad_bench.runtime.versions import check_versions
 
 __all__ = ["AttentionDomainError", "LayerTrace", "Recorder", "Trace", "record"]
 
@@ -148,8 +150,10 @@ def record(
 
     The forward pass itself is unchanged. Works for VLT5, our BLIP models and plain Hugging Face T5, BERT
     (sites "encoder.self", or with `is_decoder` "decoder.self" and "decoder.cross"), ViT ("vision.self") and
-    BLIP. ValueError: a site the model lacks.
+    BLIP. ValueError: a site the model lacks. UserError: a version of transformers that was never tested.
     """
+    if "transformers" in sys.modules:
+        check_versions("transformers")
     recorder = Recorder(model, sites, hidden)
     try:
         yield recorder

@@ -120,9 +120,6 @@ class JointEncoder(T5Stack):
         attention = self.block[0].layer[0].SelfAttention
         bias_BHQK = hidden_BKd.new_zeros(1, attention.n_heads, joint, joint)
         bias_BHQK[:, :, :text, :text] = attention.compute_bias(text, text, device=hidden_BKd.device)
-        if not hasattr(attention, "scaling"):
-            # transformers before T5 ran under SDPA: a given bias replaces the mask, so it has to carry it
-            bias_BHQK = bias_BHQK.masked_fill(~mask_BHQK, torch.finfo(hidden_BKd.dtype).min)
         if self.config._attn_implementation == "eager":  # it would add a bool mask as 0 and 1
             smallest = torch.finfo(hidden_BKd.dtype).min
             mask_BHQK = hidden_BKd.new_zeros(mask_BHQK.shape).masked_fill(~mask_BHQK, smallest)
@@ -138,8 +135,7 @@ class VLT5(T5ForConditionalGeneration):
 
     def __init__(self, config: VLT5Config):
         super().__init__(config)
-        encoder_config = type(config)(**{**config.to_dict(), "is_decoder": False, "use_cache": False})
-        self.encoder = JointEncoder(encoder_config, self.shared)
+        self.encoder = JointEncoder(self.encoder.config, self.shared)
         self.post_init()
         # transformers skips, in classes from outside its package, each module without parameters of its own:
         # without this line T5's attention keeps the standard deviation 1 of a bare linear layer.

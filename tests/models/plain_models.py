@@ -58,6 +58,13 @@ KINDS = {
 }
 
 
+def attend_with(model: nn.Module, implementation: str) -> None:
+    """Sets it in every part: transformers' `set_attn_implementation` leaves T5's stacks out before 5.20."""
+    for module in model.modules():
+        if hasattr(module, "config"):
+            module.config._attn_implementation = implementation
+
+
 def plain_model(kind: str, eager: bool = False, heads: int = 3, dropout: float = 0.0) -> nn.Module:
     """Three heads of size 4 unless asked otherwise, two layers; weights depend on nothing but the shape."""
     torch.manual_seed(0)

@@ -1,5 +1,7 @@
 """The recorder against transformers' own eager attention, and the domain that METHODS.md asks for."""
 
+import sys
+
 import pytest
 import torch
 from transformers.models.blip.modeling_blip import BlipForQuestionAnswering
@@ -8,6 +10,7 @@ from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.losses import build_loss
 from amad_bench.models.trace import AttentionDomainError, record
+from amad_bench.runtime.errors import UserError
 from tests.tiny_models import KINDS, SITES, tiny_batch, tiny_model
 
 
@@ -219,3 +222,18 @@ def test_a_trace_without_a_forward_pass_is_an_error():
         recorder.trace(output, batch["labels"])
         with pytest.raises(AttentionDomainError, match=r"encoder\.self, layer 0"):
             recorder.trace(output, batch["labels"])
+
+
+def test_untested_versions_of_transformers_are_refused(monkeypatch):
+    """Renamed arguments of its blocks would be read wrong without an error."""
+
+    def refuse(*packages):
+        raise UserError(f"{packages} not tested")
+
+    model = tiny_model("vlt5")
+    monkeypatch.setattr("amad_bench.models.trace.check_versions", refuse)
+    with pytest.raises(UserError, match=r"\('transformers',\) not tested"), record(model):
+        pass
+    monkeypatch.delitem(sys.modules, "transformers")  # a model of one's own
+    with record(model):
+        pass

@@ -8,7 +8,7 @@ from transformers.models.bert.modeling_bert import eager_attention_forward
 
 from amad_bench.models.capture import find_stacks
 from amad_bench.models.trace import AttentionDomainError, record
-from tests.models.plain_models import KINDS, plain_model
+from tests.models.plain_models import KINDS, attend_with, plain_model
 from tests.tiny_models import tiny_model
 
 ATTENTIONS = {
@@ -89,7 +89,7 @@ def test_a_registered_attention_function_without_a_mask_function_loses_the_paddi
 ):
     own_attention(_eager)
     model = plain_model(kind).eval()
-    model.set_attn_implementation(OWN)
+    attend_with(model, OWN)
     batch = KINDS[kind].batch
     changed = {**batch, "input_ids": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 7)}
     with torch.no_grad():
@@ -109,7 +109,7 @@ def test_a_registered_attention_function_without_a_mask_function_loses_the_paddi
 def test_with_its_mask_function_a_registered_attention_function_is_recorded(kind, own_attention):
     own_attention(_eager, eager_mask)
     model = plain_model(kind).eval()
-    model.set_attn_implementation(OWN)
+    attend_with(model, OWN)
     returned = keep_returned_maps(model)
     with record(model) as recorder, torch.no_grad():
         trace = recorder.trace(model(**KINDS[kind].batch))
@@ -128,7 +128,7 @@ def test_a_mask_of_another_form_is_refused(own_attention):
         lambda *args, attention_mask=None, **kwargs: attention_mask,
     )
     model = plain_model("bert").eval()
-    model.set_attn_implementation(OWN)
+    attend_with(model, OWN)
     expected = r"encoder\.self, layer 0: unknown attention mask \(2, 5\)"
     with pytest.raises(AttentionDomainError, match=expected), record(model):
         model(**KINDS["bert"].batch)
@@ -144,16 +144,14 @@ def test_stock_blip_never_calls_a_registered_attention_function(own_attention):
     model = plain_model("blip").eval()
     with torch.no_grad():
         before = model(**KINDS["blip"].batch).last_hidden_state
-        for module in model.modules():
-            if hasattr(module, "config"):
-                module.config._attn_implementation = OWN
+        attend_with(model, OWN)
         assert torch.equal(before, model(**KINDS["blip"].batch).last_hidden_state)
 
 
 def test_a_bool_mask_under_eager_attention_would_mask_nothing_and_is_refused():
     """transformers' eager attention adds whatever it gets: of a bool mask, 0 and 1."""
     model = tiny_model("vlt5").eval()
-    model.set_attn_implementation("eager")
+    attend_with(model, "eager")
     hidden_BKd = torch.randn(2, 3, model.config.d_model)
     mask_B11K = torch.tensor([[1, 1, 0], [1, 0, 0]]).bool()[:, None, None, :]
     with (

@@ -15,9 +15,9 @@ from tests.models.plain_models import KINDS, SOURCE_MASK, plain_model
 # What the recorder knows of each attention module: the names of its parameters, besides `self` and `kwargs`.
 # A transformers upgrade that changes them fails here first: read the new block, then models/capture.py.
 KNOWN_FORWARD = {
-    "T5Attention": {"hidden_states", "mask", "key_value_states", "position_bias", "past_key_values"},
-    "BertSelfAttention": {"hidden_states", "attention_mask", "past_key_values"},
-    "BertCrossAttention": {"hidden_states", "encoder_hidden_states", "attention_mask", "past_key_values"},
+    "T5Attention": {"hidden_states", "mask", "key_value_states", "position_bias", "cache"},
+    "BertSelfAttention": {"hidden_states", "attention_mask", "cache"},
+    "BertCrossAttention": {"hidden_states", "encoder_hidden_states", "attention_mask", "cache"},
     "ViTAttention": {"hidden_states", "attention_mask"},
     "BlipAttention": {"hidden_states"},
     "BlipTextSelfAttention": {
@@ -25,9 +25,10 @@ KNOWN_FORWARD = {
         "attention_mask",
         "encoder_hidden_states",
         "encoder_attention_mask",
-        "past_key_values",
+        "cache",
     },
 }
+OLD_CACHE = "past_key_values"  # its name before transformers 5.24
 KNOWN_CHILDREN = {
     "T5Attention": {"q", "k", "v", "o", "relative_attention_bias"},
     "BertSelfAttention": {"query", "key", "value", "dropout"},
@@ -283,7 +284,8 @@ def test_a_step_of_a_generation_is_refused():
     model = plain_model("t5").eval()
     batch = KINDS["t5"].batch
     with torch.no_grad():
-        past = model(**batch, use_cache=True).past_key_values
+        cache = OLD_CACHE if OLD_CACHE in inspect.signature(model.forward).parameters else "cache"
+        past = model(**batch, use_cache=True)[cache]
         rest = {**batch, "decoder_input_ids": batch["decoder_input_ids"][:, :1]}
         del rest["decoder_attention_mask"]
         for site in ("decoder.self", "decoder.cross"):
@@ -291,7 +293,7 @@ def test_a_step_of_a_generation_is_refused():
                 record(model, [site]),
                 pytest.raises(AttentionDomainError, match=r"site decoder.\w+, layer 0: .*whole passes"),
             ):
-                model(**rest, past_key_values=past)
+                model(**rest, **{cache: past})
 
 
 def test_two_stacks_of_one_name_are_refused():
@@ -316,7 +318,7 @@ def test_canary_the_blocks_of_transformers_are_those_the_recorder_was_written_ag
                 named = {p for p, spec in parameters.items() if spec.kind is not spec.VAR_KEYWORD}
                 children = {child for child, _ in attention.module.named_children()}
                 seen.add(name)
-                named.discard("output_attentions")  # T5's before 5.2x: not read
+                named = {"cache" if p == OLD_CACHE else p for p in named}
                 assert named == KNOWN_FORWARD[name], f"{name}.forward has changed"
                 assert children <= KNOWN_CHILDREN[name], f"{name} has other parts"
                 assert KNOWN_CHILDREN[name] - children <= {"relative_attention_bias"}, f"{name} lacks parts"

@@ -5,6 +5,7 @@ import torch
 
 from amad_bench.models.trace import record
 from amad_bench.models.vlt5 import VLT5, VLT5Config, box_area
+from tests.models.plain_models import attend_with
 from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model, without_labels
 
 
@@ -274,5 +275,13 @@ def test_eager_attention_respects_padding_too():
     model = tiny_model("vlt5").eval()
     batch = tiny_batch("vlt5")
     expected = model(**batch).logits
-    model.set_attn_implementation("eager")
+    attend_with(model, "eager")
     torch.testing.assert_close(model(**batch).logits, expected, atol=1e-5, rtol=0)
+
+
+def test_a_config_that_asks_for_eager_attention_gets_it_in_every_part():
+    config = tiny_model("vlt5").config
+    config._attn_implementation = "eager"
+    parts = [module for module in VLT5(config).modules() if hasattr(module, "config")]
+    assert len(parts) > 6
+    assert {part.config._attn_implementation for part in parts} == {"eager"}

@@ -1,9 +1,9 @@
 """Which runs a config gives, and what moves a run's identity and seeds."""
 
 import json
+import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
@@ -303,18 +303,17 @@ def test_a_thousand_runs_are_planned_within_two_seconds_without_torch(raw: Raw, 
         "heavy = {'torch', 'transformers', 'pandas', 'numpy'} & set(sys.modules); "
         "sys.exit(f'imported {heavy}' if heavy else code)"
     )
-    best = float("inf")
-    for _ in range(3):  # the fastest of three: other work on the machine is not the planner's fault
-        started = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", code, "plan", "--json", "--config", str(path)],
-            capture_output=True,
-            text=True,
-        )
-        best = min(best, time.perf_counter() - started)
+    before = os.times()
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", "--json", "--config", str(path)],
+        capture_output=True,
+        text=True,
+    )
+    after = os.times()  # of the processor: other work on the machine is not the planner's fault
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["runs"]) == 4 + 1000
-    assert best < 2.0
+    assert seconds < 2.0
 
 
 def test_workers_are_no_part_of_a_run(raw: Raw, planned) -> None:

@@ -21,6 +21,12 @@ def test_it_is_flat_json_and_names_versions() -> None:
     assert facts["cpu"]
 
 
+def test_the_build_of_torch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CUDA wheel of PyPI: its metadata say 2.13.0, and so would those of the CPU's."""
+    monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
+    assert provenance("cpu")["torch"] == "2.13.0+cu130"
+
+
 @pytest.mark.parametrize("variable", ["", "GIT_DIR", "GIT_TEST_ASSUME_DIFFERENT_OWNER"])
 def test_the_commit_is_that_of_the_source_tree(
     variable: str, repository: Path, monkeypatch: pytest.MonkeyPatch

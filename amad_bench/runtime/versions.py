@@ -1,0 +1,56 @@
+"""Installed versions, and whether pyproject.toml promises them: that is, whether they were tested."""
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+
+from amad_bench.runtime.errors import UserError, UserErrors
+
+
+def installed_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_python() -> None:
+    """UserError for a Python that is not promised; pip refuses it, but for a source tree on PYTHONPATH."""
+    if not (3, 11) <= sys.version_info < (3, 14):
+        found = ".".join(map(str, sys.version_info[:3]))
+        raise UserError(f"Python 3.11, 3.12 or 3.13 is needed, {sys.executable} is {found}")
+
+
+@cache
+def check_versions(*packages: str) -> None:
+    """UserErrors, a line each, for installed packages whose version is outside the promised range.
+
+    packages: those to look at; none named: all that the command line uses. Nothing is known, and refused,
+    where this package itself is not installed (a source tree on PYTHONPATH) or `packaging` is not.
+    """
+    messages = list(_outside(packages))
+    if messages:
+        raise UserErrors(messages)
+
+
+def _outside(packages: tuple[str, ...]) -> Iterator[str]:
+    try:
+        from packaging.requirements import Requirement
+        from packaging.version import Version
+
+        lines = metadata.requires("amad-bench") or []
+    except ImportError:  # PackageNotFoundError is one
+        return
+    for requirement in map(Requirement, lines):
+        used = requirement.marker is None or requirement.marker.evaluate({"extra": "bench"})
+        version = installed_version(requirement.name)
+        if not used or version is None or (packages and requirement.name not in packages):
+            continue
+        # Vendors call a build of 2.11 2.11.0a0+x: it counts as 2.11, and 6.0rc1 as 6.0, which is too new.
+        if not requirement.specifier.contains(Version(version).base_version):
+            needed = f"{requirement.name}{requirement.specifier}"
+            yield (
+                f"{requirement.name} {version} is installed, amad-bench was tested with {needed} only: "
+                f"run `pip install '{needed}'`"
+            )

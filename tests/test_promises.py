@@ -1,0 +1,130 @@
+"""What pyproject.toml promises is what the other files say and what `make test-lowest` tries."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+
+@pytest.fixture(scope="module")
+def pyproject(repository: Path) -> dict[str, Any]:
+    return tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def requirements(pyproject: dict[str, Any]) -> dict[str, SpecifierSet]:
+    """The promised range of each package by its name."""
+    project = pyproject["project"]
+    extras = project["optional-dependencies"]
+    assert set(extras) == {"bench", "test"}
+    lines = [
+        *pyproject["build-system"]["requires"],
+        *project["dependencies"],
+        *extras["bench"],
+        *extras["test"],
+    ]
+    found = [Requirement(line) for line in lines]
+    assert len({requirement.name for requirement in found}) == len(found)
+    return {requirement.name: requirement.specifier for requirement in found}
+
+
+def pinned(path: Path) -> dict[str, Version]:
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    pairs = [line.split("==") for line in lines]
+    assert len({name for name, _ in pairs}) == len(pairs)
+    return {name: Version(version) for name, version in pairs}
+
+
+def test_the_lowest_versions_are_the_lower_bounds(
+    repository: Path, requirements: dict[str, SpecifierSet]
+) -> None:
+    bounds = {
+        name: [Version(part.version) for part in specifier if part.operator in (">=", "==")]
+        for name, specifier in requirements.items()
+    }
+    assert {
+        name: [version] for name, version in pinned(repository / "tests/requirements-lowest.txt").items()
+    } == bounds
+
+
+def test_the_locked_versions_are_within_the_ranges(
+    repository: Path, requirements: dict[str, SpecifierSet]
+) -> None:
+    def normal(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    locked = {normal(name): version for name, version in pinned(repository / "requirements.lock").items()}
+    outside = {
+        name: str(locked[normal(name)])
+        for name, specifier in requirements.items()
+        if locked[normal(name)] not in specifier
+    }
+    assert outside == {}
+
+
+def test_the_promised_pythons_are_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
+    promised = SpecifierSet(pyproject["project"]["requires-python"])
+    minors = [minor for minor in range(100) if f"3.{minor}" in promised]
+    names = [f"3.{minor}" for minor in minors]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    classifiers = pyproject["project"]["classifiers"]
+    assert [name.rpartition(" ")[2] for name in classifiers if "Python ::" in name] == names
+
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    assert f"(3, {minors[0]}) <= sys.version_info < (3, {minors[-1] + 1})" in makefile
+    assert f"Python {', '.join(names[:-1])} or {names[-1]} is needed" in makefile
+    assert f"for version in {' '.join(names)}; do" in (repository / ".ci/pythons").read_text(encoding="utf-8")
+    assert f"Python {names[0]}-{names[-1]}" in (repository / "README.md").read_text(encoding="utf-8")
+
+    assert pyproject["tool"]["pyright"]["pythonVersion"] == names[0]
+    assert pyproject["tool"]["ruff"]["target-version"] == f"py{names[0].replace('.', '')}"
+
+
+def python_of(path: Path, version: tuple[int, int]) -> Path:
+    """A command that runs Python code as if it were of another version."""
+    code = f"import sys; sys.version_info = {(*version, 0)}; exec(sys.argv[1])"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}" "$2"\n')
+    path.chmod(0o755)
+    return path
+
+
+def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Without the variables of a `make test` that runs this test."""
+    theirs = ("MAKEFLAGS", "MFLAGS", "PYTHON", "VENV", "PINS")
+    environment = {name: value for name, value in os.environ.items() if name not in theirs}
+    return subprocess.run(
+        ["make", *arguments], cwd=repository, env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_python_that_is_not_promised_is_refused_by_make(repository: Path, tmp_path: Path) -> None:
+    old, environment = python_of(tmp_path / "old", (3, 9)), tmp_path / "venv"
+    done = make(repository, "install", f"VENV={environment}", f"PYTHON={old}")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == (
+        f"Python 3.11, 3.12 or 3.13 is needed, {old} is 3.9; set PYTHON=python3.11"
+    )
+    assert not environment.exists()
+
+
+def test_an_environment_of_another_python_is_made_anew(repository: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    (environment / "bin").mkdir(parents=True)
+    for name in ("python", "python3.12"):
+        python_of(environment / "bin" / name, (3, 12))
+    (environment / ".installed-3.12").touch()
+    other = python_of(tmp_path / "other", (3, 13))
+    kept = make(repository, "-n", "test-fast", f"VENV={environment}").stdout
+    assert "venv --clear" not in kept
+    assert "pip install" not in kept
+    anew = make(repository, "-n", "test-fast", f"VENV={environment}", f"PYTHON={other}").stdout
+    assert f"test -e {environment}/bin/python3.13 || {other} -m venv --clear {environment}" in anew
+    assert "pip install" in anew
