@@ -27,7 +27,8 @@ def checkout(tmp_path: Path, repository: Path) -> Path:
     for name in ("amad-bench", "snakemake"):
         (programs / name).write_text(PROGRAM, encoding="utf-8")
         (programs / name).chmod(0o755)
-    (folder / ".venv" / ".installed").touch()
+    (programs / "python").symlink_to(sys.executable)
+    (folder / ".venv" / f".installed-{sys.version_info.major}.{sys.version_info.minor}").touch()
     return folder
 
 
