@@ -136,8 +136,11 @@ class FeatureFiles:
 
 
 def are_shares(boxes: npt.ArrayLike, width: float, height: float) -> bool:
-    """Whether boxes (R, 4) all lie in their image's first pixel, as shares of it do and pixels never do."""
-    return max(width, height) > 1 and bool((np.asarray(boxes) < 1 + TOLERANCE).all())
+    """Whether boxes (R, 4) all lie in their image's first two pixels, as shares of it do and pixels never do.
+
+    Two, since a detector's shares may leave the image by a little.
+    """
+    return max(width, height) > 2 and bool((np.asarray(boxes) < 2).all())
 
 
 def _normalised(boxes_R4: np.ndarray, width: np.ndarray, height: np.ndarray, where: str) -> np.ndarray:
@@ -147,7 +150,7 @@ def _normalised(boxes_R4: np.ndarray, width: np.ndarray, height: np.ndarray, whe
     size = f"{width.item():g} x {height.item():g}"
     if are_shares(boxes_R4, width.item(), height.item()):
         raise UserError(
-            f"{where}: no edge of its boxes is above 1 in an image of {size}: shares of it, not pixels;"
+            f"{where}: no edge of its boxes reaches 2 in an image of {size}: shares of it, not pixels;"
             " multiply them by its size, or store img_w = img_h = 1"
         )
     with np.errstate(over="ignore"):

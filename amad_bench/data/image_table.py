@@ -17,10 +17,11 @@ from amad_bench.data.regions import square_pixels
 Arrays = dict[str, np.ndarray]
 
 # Mean and spread of colours in 0..1, of all channels or of red, green and blue: `half` gives -1..1, `clip` is
-# what BLIP's checkpoints were trained with (CLIP's statistics).
+# what BLIP's checkpoints were trained with (CLIP's statistics), `imagenet` what many a ViT was (DeiT, DINO).
 COLOURS = {
     "half": ((0.5,), (0.5,)),
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
 

@@ -246,7 +246,7 @@ def _boxes_from_file(job: _Job) -> BoxesOf:
         boxes = by_name[name]
         if are_shares(boxes, *image.size):
             raise UserError(
-                f"{path}: no edge of the boxes of image {name} is above 1: shares of it, not pixels; multiply"
+                f"{path}: no edge of the boxes of image {name} reaches 2: shares of it, not pixels; multiply"
                 f" them by its size ({image.width} x {image.height})"
             )
         if any(box[2] > image.width or box[3] > image.height for box in boxes):

@@ -17,8 +17,6 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; put {what} there")
-    for name in files:
-        refuse_lfs_pointer(folder / name)
     try:
         with _quiet_transformers():
             yield
@@ -26,6 +24,8 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
         raise
     except Exception as error:  # of transformers, tokenizers or safetensors: broken files raise almost any
         there = [name for name in files if (folder / name).is_file()]
+        for path in sorted(folder.iterdir()):
+            refuse_lfs_pointer(path)
         # reading them says which line is broken
         content = {name: read_json(folder / name) for name in there if name.endswith(".json")}
         absent = [name for name in files if name not in there]

@@ -11,6 +11,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from amad_bench.data.pretrained import loading
 from amad_bench.data.tokenizer_checks import check_tokenizer
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import refuse_lfs_pointer
 
 SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # of a vocabulary trained here; position = id
 _FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "spiece.model", "vocab.txt")
@@ -154,6 +155,8 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
     """
     from transformers import AutoTokenizer  # slow to import, and few runs need it
 
+    for name in _FILES:
+        refuse_lfs_pointer(folder / name)  # as a vocabulary, it would have three words
     with loading(folder, "a T5 or BERT tokenizer", _FILES):
         loaded = AutoTokenizer.from_pretrained(os.fspath(folder), local_files_only=True)
         backend: Backend = loaded.backend_tokenizer
@@ -165,9 +168,9 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
         raise UserError(f"{folder}: {family} needs a tokenizer with {needed} tokens; take another one")
     if max(backend.get_vocab().values()) >= backend.get_vocab_size():
         raise UserError(f"{folder}: an entry of its vocabulary stands there twice; restore the file")
-    check_tokenizer(folder, loaded)
     backend.no_padding()
     backend.no_truncation()
+    check_tokenizer(folder, loaded)
     if family == "vlt5":
         backend.add_special_tokens(list(_VISUAL))
         bos = loaded.cls_token_id if loaded.bos_token_id is None else loaded.bos_token_id

@@ -1,17 +1,30 @@
 """Whether a folder's tokenizer is the one its vocabulary was made for.
 
-transformers lower-cases what BERT reads unless tokenizer_config.json says otherwise, and reads one of the
-folder's files where it has several: a cased vocabulary, or a file that was changed alone, goes unnoticed.
+transformers lower-cases what BERT reads unless tokenizer_config.json says otherwise, builds T5's tokenizer
+by rules of its own, and reads one of the folder's files where it has several: a cased vocabulary, another
+normaliser, or a file that was changed alone goes unnoticed.
 """
 
+import re
 import string
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer as Backend
+
 from amad_bench.runtime.errors import UserError
 
-_UNREACHABLE = 1e-3  # share of entries; BERT's and T5's own have none
+UNREACHABLE = 1e-3  # share of entries; BERT's and T5's own have none
+FEW_CAPITALS = 0.1  # of the small letters that are known
 _CONTINUED = ("##", "▁")  # how WordPiece marks what goes on in a word, and SentencePiece what begins one
+_NO_WORD = re.compile(r"\[.*\]|<.*>")  # [unused7], <extra_id_7>
+_PROBES = (
+    "What color is the small Dog on the left, and who put 12 apples there?",
+    "Ein Hund läuft über die Straße; où est le garçon (1,234.5 km)?",
+    "U.S. people's T-shirts cost $7 or 5% more — in Zürich",
+    "ж 😀 x  y",
+)
 
 
 def check_tokenizer(folder: Path, loaded: Any) -> None:
@@ -24,17 +37,20 @@ def check_tokenizer(folder: Path, loaded: Any) -> None:
         raise UserError(
             f"{folder}: its vocabulary lacks {', '.join(absent)}, which would be new words; restore the file"
         )
-    _check_files(folder, vocabulary)
-    _check_normaliser(folder, backend, set(vocabulary) - set(loaded.all_special_tokens))
+    _check_files(folder, {number: entry for entry, number in vocabulary.items()})
+    words = {word for word in vocabulary if not _NO_WORD.fullmatch(word)}
+    _check_normaliser(folder, backend, words - set(loaded.all_special_tokens))
+    _check_probes(folder, backend)
+    _check_capitals(folder, backend, loaded.unk_token_id)
 
 
-def _check_files(folder: Path, vocabulary: dict[str, int]) -> None:
+def _check_files(folder: Path, entry_of: Mapping[int, str]) -> None:
     """What stands beside tokenizer.json must say the same."""
     for name, entries in (("vocab.txt", _wordpieces), ("spiece.model", _sentencepieces)):
         if not (folder / name).is_file():
             continue
         for number, entry in enumerate(entries(folder / name)):
-            if vocabulary.get(entry) != number:
+            if entry_of.get(number, "").strip() != entry.strip():  # its readers trim entries of white space
                 raise UserError(
                     f"{folder / name}: entry {number}, {entry!r}, is not that of tokenizer.json or of the "
                     "tokenizer made of this folder; remove the file that is wrong"
@@ -42,38 +58,80 @@ def _check_files(folder: Path, vocabulary: dict[str, int]) -> None:
 
 
 def _wordpieces(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
+    """A line is what ends in a line feed: BERT's Chinese vocabulary has Unicode's line separator."""
+    with path.open(encoding="utf-8", newline="\n") as file:
+        return [line.removesuffix("\n") for line in file]
 
 
 def _sentencepieces(path: Path) -> list[str]:
-    from sentencepiece import SentencePieceProcessor  # few runs need it
-
-    processor: Any = SentencePieceProcessor(model_file=str(path))
+    processor = _sentencepiece(path)
     return [processor.id_to_piece(number) for number in range(processor.get_piece_size())]
 
 
 def _check_normaliser(folder: Path, backend: Any, words: set[str]) -> None:
-    """Every entry must be what the normaliser can leave of a text, and it must leave no capitals unknown."""
-    file = folder / "tokenizer_config.json"
-    if backend.normalizer is not None:
-        unreachable = sorted(word for word in words if _normalised(backend, word) != _bare(word))
-        if len(unreachable) > _UNREACHABLE * len(words):
-            example = unreachable[0]
-            raise UserError(
-                f"{file}: {len(unreachable)} of {len(words)} entries of the vocabulary, such as "
-                f"{example!r}, become {_normalised(backend, example)!r} before they are looked up; "
-                'write "do_lower_case": false (a cased vocabulary) or "strip_accents": false there'
-            )
-    unknown = backend.model.unk_token if hasattr(backend.model, "unk_token") else None
+    """Every entry must be what the normaliser can leave of a text."""
+    if backend.normalizer is None:
+        return
+    unreachable = sorted(word for word in words if _normalised(backend, word) != _bare(word))
+    if len(unreachable) > UNREACHABLE * len(words):
+        example, becomes = unreachable[0], _normalised(backend, unreachable[0])
+        raise UserError(
+            f"{folder / 'tokenizer_config.json'}: {len(unreachable)} of {len(words)} entries of the "
+            f"vocabulary, such as {example!r}, become {becomes!r} before they are looked up; write "
+            f"{_remedy(_bare(example), becomes)} there"
+        )
+
+
+def _remedy(word: str, normalised: str) -> str:
+    if normalised.replace(" ", "") == word:
+        return '"tokenize_chinese_chars": false'
+    return '"do_lower_case": false' if word != word.lower() else '"strip_accents": false'
+
+
+def _check_capitals(folder: Path, backend: Any, unknown: int) -> None:
     small, capital = (
-        {letter for letter in letters if backend.encode(letter, add_special_tokens=False).tokens != [unknown]}
+        {letter for letter in letters if unknown not in _ids(backend, letter)}
         for letters in (string.ascii_lowercase, string.ascii_uppercase)
     )
-    if small and not capital:
+    if len(capital) < FEW_CAPITALS * len(small):
         raise UserError(
-            f"{file}: the vocabulary has no capital letters and the tokenizer keeps them, so that every word "
-            'with one would be unknown; write "do_lower_case": true there'
+            f"{folder / 'tokenizer_config.json'}: the vocabulary has {len(capital)} capital letters and the "
+            'tokenizer keeps them, so that most words with one would be unknown; write "do_lower_case": true '
+            "there"
         )
+
+
+def _check_probes(folder: Path, backend: Any) -> None:
+    """Texts must become what the folder's own files make of them."""
+    texts = [text for probe in _PROBES for text in (*probe.split(), probe)]
+    for name, encode in _own_encoders(folder):
+        if differing := [text for text in texts if encode(text) != _ids(backend, text)]:
+            text = differing[0]
+            raise UserError(
+                f"{folder / name}: by it {text!r} is {encode(text)}, transformers' tokenizer makes "
+                f"{_ids(backend, text)}; write what it is into tokenizer_config.json (a tokenizer.json as it "
+                'stands: "tokenizer_class": "PreTrainedTokenizerFast"), or take the tokenizer of the weights'
+            )
+
+
+def _own_encoders(folder: Path) -> Iterator[tuple[str, Any]]:
+    if (folder / "tokenizer.json").is_file():
+        own = Backend.from_file(str(folder / "tokenizer.json"))
+        own.no_padding()
+        own.no_truncation()
+        yield "tokenizer.json", lambda text: _ids(own, text)
+    if (folder / "spiece.model").is_file():
+        yield "spiece.model", _sentencepiece(folder / "spiece.model").encode
+
+
+def _sentencepiece(path: Path) -> Any:
+    from sentencepiece import SentencePieceProcessor  # few runs need it
+
+    return SentencePieceProcessor(model_file=str(path))
+
+
+def _ids(backend: Any, text: str) -> list[int]:
+    return backend.encode(text, add_special_tokens=False).ids
 
 
 def _bare(word: str) -> str:

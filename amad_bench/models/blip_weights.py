@@ -36,7 +36,15 @@ from amad_bench.models.config_fields import (
     Fields,
     read_fields,
 )
-from amad_bench.models.folders import CONFIG, FILES, folder_config, folder_tensors, model_type
+from amad_bench.models.folders import (
+    CONFIG,
+    FILES,
+    folder_colours,
+    folder_config,
+    folder_tensors,
+    model_type,
+    without_task_heads,
+)
 from amad_bench.models.settings import settings_in
 from amad_bench.models.weights import Weights
 from amad_bench.runtime.errors import UserError
@@ -64,8 +72,6 @@ TIED = {
 TOKEN_TYPES, WORD_POSITIONS = (
     f"bert.embeddings.{table}_embeddings.weight" for table in ("token_type", "position")
 )
-# What follows a BERT or a ViT: poolers, and heads of the task that it was trained for.
-TASK_HEADS = r"(^|\.)(pooler|classifier|qa_outputs)\.|seq_relationship|^decoder\.|\.mask_token$"
 
 
 def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
@@ -103,6 +109,7 @@ def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
         settings_in(text, BlipTextConfig) | settings_in(vision, BlipVisionConfig),
         heads_from=f"{folder.name}/{CONFIG}",
         token_ids={name: getattr(text, name) for name in BLIP_TEXT.token_ids},
+        colours=folder_colours(folder),
     )
 
 
@@ -137,6 +144,7 @@ def _text_weights(configs: Mapping[Path, dict[str, Any]], task: str) -> Weights:
         heads_from=" and ".join(part.heads_from for part in parts),
         token_ids=parts[0].token_ids,
         left_out=[name for part in parts for name in part.left_out],
+        colours=parts[-1].colours,
     )
 
 
@@ -145,11 +153,14 @@ def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
     config = cast(BertConfig, _checked(folder / CONFIG, raw, BERT))
     sizes = {name: getattr(config, name) for name in (*SIZES, "vocab_size", "max_position_embeddings")}
     expected = _shapes(folder, lambda: BlipTextLMHeadModel(BlipTextConfig(**sizes, is_decoder=False)))
-    stored = {}
-    for name, tensor in folder_tensors(folder, _WHAT).items():
-        name = name if re.search(rf"^cls\.|{TASK_HEADS}", name) else f"bert.{name.removeprefix('bert.')}"
-        stored[re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"\.beta$", ".bias", name))] = tensor
-    stored, left_out = _without_heads(stored)
+    tensors, left_out = without_task_heads(folder_tensors(folder, _WHAT))
+    stored: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        name = name if name.startswith("cls.") else f"bert.{name.removeprefix('bert.')}"
+        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"\.beta$", ".bias", name))
+        if name in stored:
+            raise UserError(f"{folder}: {name} is there twice, under two names; keep one of them")
+        stored[name] = tensor
     expected[TOKEN_TYPES] = torch.Size([config.type_vocab_size, config.hidden_size])
     if not any(name.startswith("cls.") for name in stored):
         expected = {name: shape for name, shape in expected.items() if not name.startswith("cls.")}
@@ -168,7 +179,7 @@ def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
         settings_in(config, BlipTextConfig),
         heads_from=f"{folder.name}/{CONFIG}",
         token_ids={name: getattr(config, name) for name in BERT.token_ids},
-        left_out=left_out,
+        left_out=[f"{folder.name}: {name}" for name in left_out],
     )
 
 
@@ -190,12 +201,12 @@ def _vit(folder: Path, raw: dict[str, Any]) -> Weights:
         r"\.intermediate\.dense\.": ".mlp.fc1.",
         r"\.output\.dense\.": ".mlp.fc2.",
     }
+    tensors, left_out = without_task_heads(folder_tensors(folder, _WHAT))
     stored = {}
-    for name, tensor in folder_tensors(folder, _WHAT).items():
+    for name, tensor in tensors.items():
         for pattern, replacement in names.items():
             name = re.sub(pattern, replacement, name)
         stored[name] = tensor
-    stored, left_out = _without_heads(stored)
     for name in [name for name in stored if ".self_attn.query." in name]:
         parts = [name.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
         if all(part in stored for part in parts):
@@ -206,14 +217,9 @@ def _vit(folder: Path, raw: dict[str, Any]) -> Weights:
         str(folder),
         settings_in(config, BlipVisionConfig),
         heads_from=f"{folder.name}/{CONFIG}",
-        left_out=left_out,
+        left_out=[f"{folder.name}: {name}" for name in left_out],
+        colours=folder_colours(folder),
     )
-
-
-def _without_heads(stored: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """What is no head of a task, and the names of the rest."""
-    left_out = sorted(name for name in stored if re.search(TASK_HEADS, name))
-    return {name: tensor for name, tensor in stored.items() if name not in left_out}, left_out
 
 
 def _only(found: Mapping[Path, Any], value: Any, what: str, key: str) -> Path:

@@ -54,6 +54,7 @@ _ALL_FREE = (
 _ALL_ONLY = {
     "pruned_heads": Only(({}, None), "heads were taken out of some layers"),
     "per_layer_config": Only(({}, None), "layers differ from each other"),
+    "auto_map": Only(({}, None), "the model has code of its own"),
     "quantization_config": Only((None,), "the tensors are no plain numbers"),
 }
 SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -153,6 +154,7 @@ def read_fields(file: Path, raw: Mapping[str, Any], fields: Fields, prefix: str 
     _require_known(file, prefix, raw, only)
     config = fields.config.from_dict(dict(raw))
     _require_known(file, prefix, vars(config), fields.only)  # transformers derives some of T5's from others
+    _require_bounds(file, prefix, config)
     for name in fields.obeyed:
         value = getattr(config, name)
         if name.endswith(("_act", "_act_fn")) and value not in ACT2FN:
@@ -166,4 +168,21 @@ def _require_known(file: Path, prefix: str, found: Mapping[str, Any], only: Mapp
             raise UserError(
                 f"{file}: {prefix}{name} is {found[name]!r}, expected {values[0]!r} ({reason}); "
                 "take other weights"
+            )
+
+
+def _require_bounds(file: Path, prefix: str, config: Any) -> None:
+    """What transformers takes, and then divides by 0 or finds no row for, or makes NaN of."""
+    found = vars(config)
+    least = {
+        "type_vocab_size": 1,
+        # beyond the distances that have a bucket each, in a decoder
+        "relative_attention_max_distance": found.get("relative_attention_num_buckets", 0) // 2 + 1,
+        "layer_norm_eps": 1e-38,
+        "layer_norm_epsilon": 1e-38,
+    }
+    for name, bound in least.items():
+        if name in found and not found[name] >= bound:
+            raise UserError(
+                f"{file}: {prefix}{name} is {found[name]!r}, expected at least {bound:g}; restore it"
             )

@@ -1,14 +1,15 @@
 """Folders as transformers saves models: config.json, and weights in one file or in several (shards)."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 from amad_bench.data.pretrained import loading
-from amad_bench.models.weights import listed, read_pickle, require_finite
+from amad_bench.models.weights import Colours, listed, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, refuse_lfs_pointer
 
@@ -16,8 +17,15 @@ CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read, alone or in shards
 FILES = (CONFIG, *WEIGHTS)
 INDEX = ".index.json"
-# By the first letters of a class: for a config.json that says `architectures` but not `model_type`.
+PREPROCESSOR = "preprocessor_config.json"
+_COLOUR_KEYS = ("image_mean", "image_std")
+# By the first letters of a class, for a config.json that says `architectures` but not `model_type`.
 _TYPES = {"Bert": "bert", "ViT": "vit", "T5": "t5", "Blip": "blip"}
+_CLASS = re.compile(r"(Bert|ViT|T5|Blip)(?:Model|For\w+)")
+# What follows a model: poolers, and heads of the task that it was trained for.
+_TASK_HEADS = re.compile(
+    r"(^|\.)(pooler|classifier|qa_outputs|classification_head)\.|seq_relationship|^decoder\.\d|\.mask_token$"
+)
 
 
 def folder_config(folder: Path, what: str) -> dict[str, Any]:
@@ -30,11 +38,14 @@ def folder_config(folder: Path, what: str) -> dict[str, Any]:
 
 
 def model_type(config: Mapping[str, Any]) -> str | None:
-    """What `model_type` says or, where it says nothing, the class of `architectures`; None: neither does."""
-    stated = config.get("model_type")
-    classes = config.get("architectures")
+    """What `model_type` says or, where it says nothing, what the class of `architectures` is.
+
+    The class itself where it is none of those that are read here; None: neither is stated.
+    """
+    stated, classes = config.get("model_type"), config.get("architectures")
     if stated is None and isinstance(classes, list) and classes and isinstance(classes[0], str):
-        return next((kind for start, kind in _TYPES.items() if classes[0].startswith(start)), None)
+        known = _CLASS.fullmatch(classes[0])
+        return _TYPES[known[1]] if known else classes[0]
     return stated
 
 
@@ -45,9 +56,33 @@ def folder_tensors(folder: Path, what: str) -> dict[str, Tensor]:
     """
     with loading(folder, what, _weight_files(folder) or FILES):
         stored = _stored(folder)
+        whole = [name for name, tensor in stored.items() if not tensor.is_floating_point()]
+        if quantised := [name for name in whole if not name.endswith(".position_ids")]:
+            raise UserError(
+                f"{folder}: {listed(quantised)}: whole numbers, as of quantised weights; take plain ones"
+            )
         tensors = {name: tensor.float() for name, tensor in stored.items()}
     require_finite(tensors, folder)
     return tensors
+
+
+def without_task_heads(stored: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """What is no pooler and no head of a task, and the names of the rest."""
+    left_out = sorted(name for name in stored if _TASK_HEADS.search(name))
+    return {name: tensor for name, tensor in stored.items() if name not in left_out}, left_out
+
+
+def folder_colours(folder: Path) -> Colours | None:
+    """Mean and spread of red, green and blue by preprocessor_config.json; None where it does not say."""
+    if not (folder / PREPROCESSOR).is_file():
+        return None
+    content = read_json(folder / PREPROCESSOR)
+    mean, spread = (content.get(key) if isinstance(content, dict) else None for key in _COLOUR_KEYS)
+    return (mean, spread) if _are_colours(mean) and _are_colours(spread) else None
+
+
+def _are_colours(value: Any) -> TypeGuard[list[float]]:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(one, int | float) for one in value)
 
 
 def _weight_files(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from amad_bench.data.tokenizer import BLIP_STARTS, VISUAL_TOKENS
 from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
 from amad_bench.models.checkpoints import checkpoint_weights
-from amad_bench.models.heads import VOCABULARY_ROWS, cut, head_sizes, names_at_depth_of
+from amad_bench.models.heads import VOCABULARY_ROWS, cut, names_at_depth_of
 from amad_bench.models.settings import settings_of
 from amad_bench.models.vlt5 import VLT5
 from amad_bench.models.vlt5_weights import official_weights, t5_weights
@@ -24,7 +24,7 @@ _MAY_BE_FRESH = {
     ("vlt5", "text"): (r"^encoder\.visual_embedding\.",),
     ("blip", "text"): (r"^vision_model\.", r"\.crossattention\.", r"^text_decoder\.cls\."),
 }
-_FULL, _MOST_PADDING = 64, 128  # rows: for speed, tables are filled up to multiples of 64 or 128
+_FULL = (64, 128)  # to multiples of these, tables of tokens are filled up, for speed
 # BLIP's checkpoints have both text stacks, its captioner has no encoder.
 _MAY_BE_LEFT = {"vlt5": (), "blip": ("text_encoder",)}
 
@@ -63,7 +63,7 @@ def load_start(
     """
     if not weights.settings.items() <= settings_of(model).items():
         raise ValueError(f"{weights.where}: the model was built without the settings of these weights")
-    weights = _under_own_names(weights, model)
+    weights = under_own_names(weights, model)
     if family == "blip":
         weights = with_position_grid(weights, own_tensors(model)[POSITIONS].shape[1] - 1)
     _check_names(weights, model, family, task, pretraining)
@@ -72,27 +72,8 @@ def load_start(
     return cut(weights, model, init=init, inherit_heads=inherit_heads or "first")
 
 
-def start_facts(weights: Weights, model: nn.Module, pretraining: str) -> dict[str, Any]:
-    """What the weights say of themselves, for the run's row and `doctor`: shapes cannot show it all.
-
-    heads: by site, e.g. "12 of 32 channels"; heads_from: what says so; left_out: tensors that the model has
-    no place for; padding_rows: of the vocabulary.
-    """
-    sizes = head_sizes(weights)
-    return {
-        "heads": {site: f"{heads} of {sizes[site]} channels" for site, heads in weights.heads.items()},
-        "heads_from": weights.heads_from,
-        "settings": dict(weights.settings),
-        "left_out": list(weights.left_out),
-        "padding_rows": max(
-            len(weights.tensors[name]) - kept
-            for name, kept in _kept_rows(_under_own_names(weights, model), model, pretraining).items()
-        ),
-    }
-
-
-def _under_own_names(weights: Weights, model: nn.Module) -> Weights:
-    """Tied tensors under the name that the model knows them by first."""
+def under_own_names(weights: Weights, model: nn.Module) -> Weights:
+    """Tied tensors under the name that the model knows them by first; UserError where two of them differ."""
     names = first_names(model)
     tensors: dict[str, Tensor] = {}
     for name, tensor in weights.tensors.items():
@@ -137,16 +118,16 @@ def _check_token_ids(weights: Weights, model: nn.Module) -> None:
 
 def _with_vocabulary(weights: Weights, model: nn.Module, pretraining: str) -> Weights:
     """Without the rows that are no token."""
-    kept = _kept_rows(weights, model, pretraining)
+    kept = kept_rows(weights, model, pretraining)
     tensors = {name: weights.tensors[name][:rows] for name, rows in kept.items()}
     return replace(weights, tensors={**weights.tensors, **tensors})
 
 
-def _kept_rows(weights: Weights, model: nn.Module, pretraining: str) -> dict[str, int]:
+def kept_rows(weights: Weights, model: nn.Module, pretraining: str) -> dict[str, int]:
     """By table of tokens. A row must be the same token on both sides.
 
-    Only the family's own last ones may be new, after text. Of a table that was filled up, the rows behind all
-    tokens are not kept.
+    Only the family's own last ones may be new, after text. Of a table that was filled up, for speed, to a
+    multiple of 64 or 128, the rows behind all tokens are not kept. UserError for other numbers of rows.
     """
     own = VISUAL_TOKENS if isinstance(model, VLT5) else len(BLIP_STARTS)
     new = own if pretraining == "text" else 0
@@ -156,7 +137,9 @@ def _kept_rows(weights: Weights, model: nn.Module, pretraining: str) -> dict[str
             continue
         there, here = len(weights.tensors[name]), len(tensor)
         words = here - new
-        padded = there > here and there % _FULL == 0 and there - words < _MOST_PADDING
+        padded = there > here and any(
+            there == -(-tokens // full) * full for tokens in (words, here) for full in _FULL
+        )
         if not (words <= there <= here or padded):
             raise UserError(
                 f"{weights.where}: {name} has {there} rows, the tokenizer {here} tokens; "

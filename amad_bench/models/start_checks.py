@@ -76,7 +76,8 @@ def _examined(
     checkpoint: _Checkpoint, models: list[_Model], sizes_of: Callable[[str, str, str], Sizes]
 ) -> Iterator[tuple[str, bool, _Model]]:
     """A line for each model that starts from the checkpoint, and whether it can."""
-    from amad_bench.models.start import load_start, read_start, start_facts  # transformers: slow to import
+    from amad_bench.models.start import load_start, read_start  # transformers: slow to import
+    from amad_bench.models.start_facts import start_facts
 
     where = {key: models[0].form[key] for key in ("family", "task", "pretraining")}
     try:
@@ -95,7 +96,7 @@ def _examined(
         except UserError as error:
             yield str(error), False, model
         else:
-            facts = start_facts(weights, built, checkpoint.condition)
+            facts = start_facts(weights, built, checkpoint.condition, model.form["inputs"])
             yield _described(checkpoint, facts), True, model
 
 
@@ -107,6 +108,8 @@ def _described(checkpoint: _Checkpoint, facts: dict[str, Any]) -> str:
     parts = [f"heads by {facts['heads_from']}: {heads}"]
     if facts["left_out"]:
         parts.append(f"not taken: {listed(facts['left_out'])}")
+    if facts["colours"]:
+        parts.append(f"colours: {facts['colours']}")
     if facts["padding_rows"]:
         parts.append(f"{facts['padding_rows']} rows of padding behind the vocabulary not taken")
     return f"{', '.join(checkpoint.paths)}: {'; '.join(parts)}"

@@ -18,7 +18,14 @@ from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.data.pretrained import loading
 from amad_bench.models.config_fields import T5, read_fields
-from amad_bench.models.folders import CONFIG, FILES, folder_config, folder_tensors, model_type
+from amad_bench.models.folders import (
+    CONFIG,
+    FILES,
+    folder_config,
+    folder_tensors,
+    model_type,
+    without_task_heads,
+)
 from amad_bench.models.settings import settings_in
 from amad_bench.models.weights import Weights, listed, own_tensors, read_pickle, require_finite
 from amad_bench.runtime.errors import UserError
@@ -82,7 +89,8 @@ def t5_weights(folder: Path) -> Weights:
     that asks for what VL-T5 cannot be, another head count than the known T5 of this shape.
     """
     config = t5_config(folder)
-    weights = _weights(folder_tensors(folder, _T5), str(folder))
+    tensors, left_out = without_task_heads(folder_tensors(folder, _T5))
+    weights = _weights(tensors, str(folder))
     heads, inner = weights.heads["encoder.self"], _inner(weights.tensors)
     if (config.num_heads, config.num_heads * config.d_kv) != (heads, inner):
         raise UserError(
@@ -106,6 +114,7 @@ def t5_weights(folder: Path) -> Weights:
         weights,
         settings=settings_in(config, T5Config),
         token_ids={name: getattr(config, name) for name in T5.token_ids if hasattr(config, name)},
+        left_out=left_out,
     )
 
 

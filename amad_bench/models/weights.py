@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from amad_bench.runtime.errors import UserError
 
 Settings = Mapping[str, str | int | float]
+Colours = tuple[Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Weights:
 
     where: the file or folder they come from, for messages. settings: see `models/settings.py`. heads_from:
     what says how many heads there are. token_ids: by name of the model's config, those that its folder names.
-    left_out: tensors of the file that the model has no place for.
+    left_out: tensors of the file that the model has no place for. colours: mean and spread of red, green and
+    blue that images had, where the folder says so.
     """
 
     tensors: Mapping[str, Tensor]
@@ -29,6 +31,7 @@ class Weights:
     heads_from: str = ""
     token_ids: Mapping[str, int] = field(default_factory=dict)
     left_out: Sequence[str] = ()
+    colours: Colours | None = None
 
 
 def first_names(model: nn.Module) -> dict[str, str]:

@@ -112,13 +112,14 @@ class ExtractedInputs(Closed):
 class PixelInputs(Closed):
     """The image as size x size pixels, cut into patch x patch squares.
 
-    colours: from 0..255 to -1..1 (half), or by the mean and spread that BLIP's checkpoints expect (clip).
+    colours: from 0..255 to -1..1 (half), or by the mean and spread that BLIP's checkpoints (clip) or
+    many a ViT (imagenet) expect.
     """
 
     kind: Literal["pixels"]
     size: Length
     patch: Length
-    colours: Literal["half", "clip"] = "half"
+    colours: Literal["half", "clip", "imagenet"] = "half"
 
 
 Inputs = RegionInputs | FeatureInputs | ExtractedInputs | PixelInputs

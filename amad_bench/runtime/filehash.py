@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -15,10 +16,12 @@ from amad_bench.runtime.paths import results_dir
 
 LARGE = 64 * 2**20  # bytes; what is smaller is read again each time
 _JUNK = {
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),  # Windows, macOS
-    *("readme", "readme.txt", "license", "license.txt"),
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"),  # Windows, macOS
+    *("readme", "readme.txt", "license", "license.txt", "sha256sums", "md5sums"),
     *("tf_model.h5", "flax_model.msgpack", "rust_model.ot"),  # a published model for other frameworks
 }
+# backups, what is being downloaded or edited, and what Windows notes beside a file on another system
+_JUNK_ENDS = ("~", ".md", ".swp", ".part", ".tmp", ".crdownload", ":zone.identifier", ":encryptable")
 SETTLED = 2.0  # seconds: a file changed later than that before it was read could change again unnoticed
 
 
@@ -68,7 +71,7 @@ class ListedFile(NamedTuple):
 def is_junk(name: str) -> bool:
     """Whether a file's name is one that systems, editors and publishers leave beside data, read by nobody."""
     lower = name.lower()
-    return lower.startswith(".") or lower.endswith(("~", ".md")) or lower in _JUNK
+    return lower.startswith((".", "~$")) or lower.endswith(_JUNK_ENDS) or lower in _JUNK
 
 
 def data_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -93,9 +96,12 @@ def listing(folder: Path) -> list[ListedFile]:
 def listing_sha256(folder: Path) -> str:
     """Of the names and sizes of a folder's files: photos by the hundred thousand are not read to be known.
 
+    A Mac may write an accent as a character of its own: the name is the same.
+
     A process lists a folder once: many cells share their photos.
     """
-    return _json_sha256([[file.name, file.size] for file in listing(folder)])
+    facts = sorted((unicodedata.normalize("NFC", file.name), file.size) for file in listing(folder))
+    return _json_sha256([list(fact) for fact in facts])
 
 
 def folder_sha256(folder: Path) -> str:

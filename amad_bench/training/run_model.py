@@ -10,7 +10,8 @@ from amad_bench.data.task_data import TaskData
 from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import checkpoint_weights, load_weights
 from amad_bench.models.fresh import require_fresh
-from amad_bench.models.start import load_start, read_start, start_facts
+from amad_bench.models.start import load_start, read_start
+from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Settings
 from amad_bench.plan.cell_data import weights_hash
 from amad_bench.plan.run import Run
@@ -87,7 +88,8 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
     how = {key: start[key] for key in ("init", "inherit_heads")}
     model = fresh_model(config, data, weights.settings)
     head_map = load_start(model, weights, **where, **how)
-    return model, {"head_map": head_map, "start_weights": start_facts(weights, model, condition)}
+    facts = start_facts(weights, model, condition, config["inputs"])
+    return model, {"head_map": head_map, "start_weights": facts}
 
 
 def finished_teacher(run: Run, data: TaskData) -> nn.Module:

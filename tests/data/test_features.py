@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from amad_bench.data.features import FeatureFiles, feature_key
+from amad_bench.data.features import FeatureFiles, are_shares, feature_key
 from amad_bench.runtime.errors import UserError
 
 Record = dict[str, np.ndarray]
@@ -105,7 +105,7 @@ def test_boxes_in_shares_of_the_image(tmp_path, name):
     path = WRITERS[name](tmp_path / name, {"a": changed(boxes=shares), "b": stated, "c": small})
     files = FeatureFiles([path], 5, 36)
     with pytest.raises(
-        UserError, match=rf"{name}: image a: no edge .* above 1 in an image of 200 x 100: shares"
+        UserError, match=rf"{name}: image a: no edge .* reaches 2 in an image of 200 x 100: shares"
     ):
         files.read("a")
     np.testing.assert_allclose(files.read("b")[1], shares, rtol=1e-6)
@@ -229,3 +229,16 @@ def test_a_forked_process_opens_its_own_file(tmp_path, monkeypatch):
     assert parents.id.valid
     files.close()
     parents.close()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "width", "height", "expected"),
+    [
+        ([[0.1, 0.2, 1.02, 0.9]], 640, 480, True),  # a detector's share that leaves the image
+        ([[0.1, 0.2, 0.5, 0.9], [0, 0, 2, 2]], 640, 480, False),
+        ([[0, 0, 1, 1]], 1, 1, False),
+        ([[0, 0, 0.5, 1]], 1, 300, True),
+    ],
+)
+def test_shares_are_boxes_in_the_first_two_pixels(boxes, width, height, expected):
+    assert are_shares(boxes, width, height) is expected

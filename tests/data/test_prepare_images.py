@@ -61,7 +61,7 @@ def test_boxes_that_miss_an_image_or_leave_it(scenes_config, scenes_folder):
         prepare(scenes_config("vlt5", "vqa"))
     shares = (np.array(boxes["10000007"]) / 48).tolist()
     (DATA / "boxes.json").write_text(json.dumps({**boxes, "10000007": shares}))
-    with pytest.raises(UserError, match=rf"boxes\.json: no edge .* {IMAGE} is above 1: shares .*\(48 x 48\)"):
+    with pytest.raises(UserError, match=rf"boxes\.json: no edge .* {IMAGE} reaches 2: shares .*\(48 x 48\)"):
         prepare(scenes_config("vlt5", "vqa"))
     del boxes["10000007"]
     (DATA / "boxes.json").write_text(json.dumps(boxes))

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import sentencepiece
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from amad_bench.data.tokenizer import Tokenizer, load_folder_tokenizer
 from amad_bench.runtime.errors import UserError
-from tests.data.folders import t5_folder
+from tests.data.folders import SENTENCES, t5_folder
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CASED = [*SPECIALS, "Berlin", "is", "ber", "##lin", "Über", "B", "b", "u", "ü"]
@@ -56,7 +59,7 @@ def test_an_uncased_vocabulary_with_accents_needs_them(folder: Path) -> None:
 
 def test_an_uncased_vocabulary_in_a_cased_tokenizer_is_refused(folder: Path) -> None:
     _vocabulary(folder, UNCASED, do_lower_case=False)
-    with pytest.raises(UserError, match=r"has no capital letters .* \"do_lower_case\": true there"):
+    with pytest.raises(UserError, match=r"has 0 capital letters .* \"do_lower_case\": true there"):
         load_folder_tokenizer(folder, "blip")
     _vocabulary(folder, UNCASED, do_lower_case=True)
     assert _words(load_folder_tokenizer(folder, "blip"), "Berlin", UNCASED) == ["berlin"]
@@ -119,3 +122,84 @@ def test_a_git_lfs_pointer_is_named(folder: Path, name: str) -> None:
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(UserError, match=rf"{name}: a Git LFS pointer, .*git lfs pull"):
         load_folder_tokenizer(folder, "blip")
+
+
+@pytest.mark.parametrize(("unreachable", "fine"), [(2, True), (3, False)])
+def test_one_entry_in_a_thousand_may_be_out_of_reach(folder: Path, unreachable: int, fine: bool) -> None:
+    words = [*UNCASED, *(f"w{number}" for number in range(2_000)), *("é", "è", "ê")[:unreachable]]
+    _vocabulary(folder, words, do_lower_case=True)
+    if fine:
+        load_folder_tokenizer(folder, "blip")
+    else:
+        with pytest.raises(UserError, match=r"3 of 2,?011 entries .* \"strip_accents\": false"):
+            load_folder_tokenizer(folder, "blip")
+
+
+def test_one_capital_letter_is_no_cased_vocabulary(folder: Path) -> None:
+    _vocabulary(folder, [*UNCASED, *"cdefghijklmn", "A"], do_lower_case=False)
+    with pytest.raises(UserError, match=r"has 1 capital letters .* \"do_lower_case\": true there"):
+        load_folder_tokenizer(folder, "blip")
+
+
+def test_chinese_words_are_no_single_characters(folder: Path) -> None:
+    _vocabulary(folder, [*UNCASED, "北京"])
+    with pytest.raises(UserError, match=r"\"tokenize_chinese_chars\": false there"):
+        load_folder_tokenizer(folder, "blip")
+
+
+def test_entries_for_later_use_are_no_words(folder: Path) -> None:
+    words = [*UNCASED, *(f"[UNUSED{number}]" for number in range(50))]
+    assert load_folder_tokenizer(_vocabulary(folder, words), "blip").size == len(words) + 2
+
+
+@pytest.mark.parametrize("entry", ["\u2028", "##\u2028", "\u3000", "\xa0", "york "])
+def test_white_space_in_a_vocabulary_is_read_as_its_readers_do(folder: Path, entry: str) -> None:
+    """bert-base-chinese has Unicode's line separator among its words; readers trim entries."""
+    words = [*UNCASED, entry, "dog"]
+    tokenizer = load_folder_tokenizer(_vocabulary(folder, words), "blip")
+    assert tokenizer.encode("dog") == [len(words) - 1]
+
+
+def _unigram(folder: Path, **options: object) -> Path:
+    """A tokenizer.json with a normaliser of its own, as for T5s that were trained from scratch."""
+    backend = Backend(models.Unigram())
+    backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=60, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+    )
+    backend.train_from_iterator(SENTENCES * 20, trainer)
+    backend.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(options))
+    return folder
+
+
+def test_a_normaliser_that_transformers_drops_is_named(tmp_path: Path) -> None:
+    """For T5 it builds a tokenizer of its own, unless told to take tokenizer.json as it stands."""
+    with pytest.raises(UserError, match=r"tokenizer\.json: by it 'What' is \[.*PreTrainedTokenizerFast"):
+        load_folder_tokenizer(_unigram(tmp_path), "vlt5")
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    folder = _unigram(tmp_path, tokenizer_class="PreTrainedTokenizerFast", **names)
+    tokenizer = load_folder_tokenizer(folder, "vlt5")
+    assert tokenizer.encode("What Dog") == tokenizer.encode("what dog")
+
+
+def test_pieces_that_fall_back_to_bytes_are_refused(tmp_path: Path) -> None:
+    """transformers' T5 never uses them: what sentencepiece writes in bytes would be unknown."""
+    sentencepiece.SentencePieceTrainer.train(  # pyright: ignore[reportAttributeAccessIssue]
+        sentence_iterator=iter(SENTENCES * 20),
+        model_prefix=str(tmp_path / "spiece"),
+        vocab_size=320,
+        byte_fallback=True,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(UserError, match=r"spiece\.model: by it .* transformers' tokenizer makes"):
+        load_folder_tokenizer(tmp_path, "vlt5")

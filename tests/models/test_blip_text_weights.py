@@ -71,12 +71,18 @@ def test_bert_becomes_both_text_stacks(saved, model_class):
         torch.testing.assert_close(logits, stock(ids, attention_mask=mask)[0], atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
 def test_bert_for_a_captioner_is_the_decoder_only(saved):
-    folder, _ = saved(BertForMaskedLM, bert_config())
+    folder, stock = saved(BertForMaskedLM, bert_config())
     weights = blip_weights([folder], "captioning", "text")
     assert weights.heads == {"decoder.self": 2}
     assert all(name.startswith("text_decoder.") for name in weights.tensors)
     assert set(weights.tensors) < set(BlipCaptioner(config()).state_dict())
+    positions, types = (
+        getattr(stock.bert.embeddings, f"{table}_embeddings").weight for table in ("position", "token_type")
+    )
+    found = weights.tensors["text_decoder.bert.embeddings.position_embeddings.weight"]
+    assert torch.equal(found, positions + types[0])
 
 
 def test_the_first_bert_names_of_layer_norms_are_known(saved):

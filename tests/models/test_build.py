@@ -7,6 +7,7 @@ from transformers.models.blip.configuration_blip import BlipConfig
 from amad_bench.data.tokenizer import SpecialIds
 from amad_bench.models import build
 from amad_bench.models.build import build_model, build_pretrainer
+from amad_bench.models.settings import settings_of
 from amad_bench.models.weights import own_tensors
 
 SHAPE = {
@@ -112,3 +113,25 @@ def test_the_numbers_of_regions_are_drawn_with_a_tenth_of_the_words_spread():
     assert table[:1_000].std().item() == pytest.approx(1.0, rel=0.05)
     assert table[1_000:].std().item() == pytest.approx(0.1, rel=0.05)
     assert table[999].std().item() > 0.5 > 0.2 > table[1_000].std().item()
+
+
+def test_numbers_that_no_tensor_shows_are_those_of_the_papers():
+    """T5 1.0; BERT in salesforce/BLIP models/med.py, and models/vit.py, where transformers has 1e-5."""
+    assert settings_of(build_model("vlt5", "vqa", SHAPE, GRID, 120, 20, 0, feature_size=4)) == {
+        "dense_act_fn": "relu",
+        "layer_norm_epsilon": 1e-6,
+        "relative_attention_max_distance": 128,
+    }
+    assert settings_of(build_model("blip", "vqa", SHAPE, PIXELS, 120, 20, 0)) == {
+        "text.hidden_act": "gelu",
+        "text.layer_norm_eps": 1e-12,
+        "vision.hidden_act": "gelu",
+        "vision.layer_norm_eps": 1e-6,
+    }
+
+
+def test_a_setting_that_a_family_does_not_have_is_a_bug():
+    with pytest.raises(ValueError, match=r"vision\.layer_norm_eps: no setting of this family"):
+        build_model(
+            "vlt5", "vqa", SHAPE, GRID, 120, 20, 0, feature_size=4, settings={"vision.layer_norm_eps": 1e-5}
+        )

@@ -27,10 +27,11 @@ from amad_bench.models.vlt5_weights import t5_weights
 from amad_bench.models.weights import Weights
 from amad_bench.runtime.errors import UserError
 from tests.models.test_blip_text_weights import bert_config, vit_config
-from tests.models.test_blip_weights import config, edit_config, save
+from tests.models.test_blip_weights import config, edit_config, edit_tensors, save
 from tests.models.test_config_fields import STOCK
 
 T5 = STOCK["t5"].config
+QUERY = "encoder.block.0.layer.0.SelfAttention.q.weight"
 READ: dict[str, tuple[type, Callable[[], Any], Callable[[Path], Weights]]] = {
     "t5": (T5ForConditionalGeneration, T5, t5_weights),
     "bert": (BertModel, bert_config, lambda folder: blip_weights([folder], "vqa", "text")),
@@ -177,7 +178,7 @@ def test_another_kind_of_t5_is_named(saved) -> None:
         (
             ViTForMaskedImageModeling,
             lambda: ViTConfig(**vit_config().to_dict() | {"encoder_stride": 8}),
-            ["decoder.0.bias", "decoder.0.weight", "embeddings.mask_token"],
+            ["decoder.0.bias", "decoder.0.weight", "vit.embeddings.mask_token"],
         ),
     ],
 )
@@ -188,7 +189,8 @@ def test_heads_of_tasks_are_left_out_of_bert_and_vit_alike(saved, model_class, m
     base.from_pretrained(folder, local_files_only=True).save_pretrained(folder.parent / "plain")
     beside = [] if base is BertModel else [saved(BertModel, bert_config())[0]]
     weights = blip_weights([folder, *beside], "vqa", "text")
-    assert sorted(name for name in weights.left_out if "pooler." not in name) == heads
+    left_out = sorted(name.removeprefix(f"{folder.name}: ") for name in weights.left_out)
+    assert [name for name in left_out if "pooler." not in name] == heads
     _equal(weights, blip_weights([folder.parent / "plain", *beside], "vqa", "text"))
 
 
@@ -197,3 +199,56 @@ def _refusal(call: Callable[..., object], *arguments: Any) -> str:
         call(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", ["ViTMSNModel", "ViTMAEForPreTraining", "BertGenerationEncoder"])
+def test_a_class_that_only_begins_alike_is_another_model(saved, architecture: str) -> None:
+    folder, _ = saved(BertModel, bert_config())
+    edit_config(folder, lambda content: content.update(architectures=[architecture], model_type=None))
+    assert f"{folder} ({architecture})" in _refusal(READ["bert"][2], folder)
+
+
+def test_another_t5_is_known_by_its_class(saved) -> None:
+    folder, _ = saved(T5ForConditionalGeneration, T5())
+    edit_config(
+        folder, lambda content: content.update(architectures=["MT5ForConditionalGeneration"], model_type=None)
+    )
+    assert "model_type is MT5ForConditionalGeneration" in _refusal(t5_weights, folder)
+
+
+def test_whole_numbers_are_no_weights(saved) -> None:
+    folder, _ = saved(T5ForConditionalGeneration, T5())
+    edit_tensors(folder, lambda tensors: tensors.update({QUERY: tensors[QUERY].to(torch.int8)}))
+    assert f"{QUERY}: whole numbers, as of quantised weights" in _refusal(t5_weights, folder)
+
+
+def test_a_tensor_under_two_names_is_named(saved) -> None:
+    folder, _ = saved(BertModel, bert_config())
+    name = "embeddings.word_embeddings.weight"
+    edit_tensors(folder, lambda tensors: tensors.update({f"bert.{name}": tensors[name] + 1}))
+    assert f"bert.{name} is there twice, under two names" in _refusal(READ["bert"][2], folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value", "least"),
+    [
+        ("bert", "type_vocab_size", 0, "1"),
+        ("bert", "layer_norm_eps", -1.0, "1e-38"),
+        ("t5", "layer_norm_epsilon", 0.0, "1e-38"),
+        ("t5", "relative_attention_max_distance", 16, "17"),
+    ],
+)
+def test_values_with_which_transformers_would_fail_or_compute_nan(saved, kind, field, value, least) -> None:
+    model_class, make, read = READ[kind]
+    folder, _ = saved(model_class, make())
+    edit_config(folder, lambda content: content.update({field: value}))
+    assert f"config.json: {field} is {value}, expected at least {least}; restore it" in _refusal(read, folder)
+
+
+def test_a_t5_that_was_trained_for_answers_in_a_text_is_a_t5(saved) -> None:
+    folder, _ = saved(T5ForConditionalGeneration, T5())
+    whole = t5_weights(folder)
+    edit_tensors(folder, lambda tensors: tensors.update({"qa_outputs.weight": torch.ones(2, 16)}))
+    weights = t5_weights(folder)
+    _equal(weights, whole)
+    assert weights.left_out == ["qa_outputs.weight"]

@@ -1,6 +1,7 @@
 """A real BERT and a real ViT, read as BLIP's two sides, against transformers' own outputs."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from amad_bench.data.tokenizer import load_folder_tokenizer
 from amad_bench.models.blip import BlipAnswerer
 from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
 from amad_bench.models.build import build_model
-from amad_bench.models.start import load_start, start_facts
+from amad_bench.models.start import load_start
+from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Weights
 from tests.tiny_models import INPUTS
 
@@ -52,10 +54,10 @@ def test_a_real_bert_as_both_text_stacks(bert: Path) -> None:
     ).eval()
     how = {"init": "random", "inherit_heads": None}
     load_start(model, weights, family="blip", task="vqa", pretraining="text", **how)
-    facts = start_facts(weights, model, "text")
+    facts = start_facts(weights, model, "text", INPUTS["blip"])
     assert facts["heads"] == dict.fromkeys(("text.self", "decoder.self"), "12 of 32 channels")
     assert facts["heads_from"] == "minilm-l6-h384/config.json"
-    assert facts["left_out"] == ["pooler.dense.bias", "pooler.dense.weight"]
+    assert facts["left_out"] == [f"{bert.name}: pooler.dense.{name}" for name in ("bias", "weight")]
 
     stock: Any = BertModel.from_pretrained(bert, dtype=torch.float32, local_files_only=True).eval()
     batch: Any = AutoTokenizer.from_pretrained(bert, local_files_only=True)(
@@ -101,6 +103,31 @@ def test_a_real_vit_as_the_vision_side(bert: Path, vit: Path, size: int) -> None
     expected = stock(pixels, interpolate_pos_encoding=size != 518).last_hidden_state
     actual = _vision(weights, size)(pixels).last_hidden_state
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)  # of sd 2
+
+
+@torch.no_grad()
+def test_a_real_vit_through_the_whole_path_of_a_run(bert: Path, vit: Path) -> None:
+    """BLIP's sides are equally deep: of the ViT's twelve layers every second is inherited, all of BERT's."""
+    weights = blip_weights([bert, vit], "vqa", "text")
+    shape = BERT_SHAPE | {"heads": 6, "head_size": 64}
+    inputs = {"kind": "pixels", "size": 112, "patch": 14, "colours": "half"}
+    model: Any = build_model("blip", "vqa", shape, inputs, 30524, 512, 0, settings=weights.settings).eval()
+    # the test is of shapes and numbers: the special ids are those of a vocabulary trained here
+    weights = replace(weights, token_ids={})
+    how = {"init": "inherit", "inherit_heads": "first"}
+    load_start(model, weights, family="blip", task="vqa", pretraining="text", **how)
+    facts = start_facts(weights, model, "text", inputs)
+    assert facts["heads"]["vision.self"] == "6 of 64 channels"
+    assert facts["colours"] == "half, but imagenet by preprocessor_config.json"
+    stock: Any = ViTModel.from_pretrained(
+        vit, dtype=torch.float32, local_files_only=True, add_pooling_layer=False
+    ).eval()
+    layers = stock.layers if hasattr(stock, "layers") else stock.encoder.layer
+    del layers[0:12:2]
+    stock.config.num_hidden_layers = 6
+    pixels = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    expected = stock(pixels, interpolate_pos_encoding=True).last_hidden_state
+    torch.testing.assert_close(model.vision_model(pixels).last_hidden_state, expected, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()

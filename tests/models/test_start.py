@@ -13,7 +13,8 @@ from amad_bench.models.build import build_pretrainer
 from amad_bench.models.checkpoints import save_tensors
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
-from amad_bench.models.start import load_start, read_start, start_facts
+from amad_bench.models.start import load_start, read_start
+from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch
@@ -221,13 +222,14 @@ def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits
         ("blip-captioning", "vl", 64, 50, 50),
         ("vlt5", "vl", 64, 50, 50),
         ("vlt5", "text", 256, 240, 140),
+        ("vlt5", "text", 128, 100, 0),
     ],
 )
 def test_rows_of_padding_are_left(kind, condition, rows, tokens, kept):
     """They are behind all words; what of the model's vocabulary they are not stays fresh."""
     weights, model = _weights(_trained(kind, vocabulary=rows)), shaped_model(kind, vocabulary=tokens)
     fresh = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
-    assert start_facts(weights, model, condition)["padding_rows"] == rows - kept
+    assert start_facts(weights, model, condition, {})["padding_rows"] == rows - kept
     load_start(model, weights, **_parts(kind), pretraining=condition, **DEFAULTS)
     tables = [name for name, tensor in fresh.items() if len(tensor) == tokens]
     assert tables
@@ -237,7 +239,7 @@ def test_rows_of_padding_are_left(kind, condition, rows, tokens, kept):
         assert torch.equal(own[kept:], fresh[name][kept:])
 
 
-@pytest.mark.parametrize(("rows", "tokens"), [(60, 50), (63, 50), (192, 50)])
+@pytest.mark.parametrize(("rows", "tokens"), [(60, 50), (63, 50), (192, 50), (192, 64)])
 def test_rows_that_are_no_padding_are_another_tokenizer(rows, tokens):
     weights = _weights(_trained("blip-vqa", vocabulary=rows))
     model = shaped_model("blip-vqa", vocabulary=tokens)

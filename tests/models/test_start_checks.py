@@ -10,6 +10,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertForPreTraining
+from transformers.models.vit.configuration_vit import ViTConfig
+from transformers.models.vit.modeling_vit import ViTModel
 
 from amad_bench.data.tokenizer import load_folder_tokenizer
 from amad_bench.models.start_checks import examine_weights
@@ -91,12 +93,30 @@ def test_heads_are_said_with_what_they_were_read_from(folder: Path) -> None:
     """No tensor of BERT shows its heads: a wrong number in config.json would load, and is printed."""
     _write("blip", {}, REMAP)
     heads = "heads by bert/config.json: text.self, decoder.self: 12 of 2 channels"
-    pooler = "bert.pooler.dense.bias, bert.pooler.dense.weight"
-    not_taken = f"not taken: {pooler}, cls.seq_relationship.bias and 1 more"
+    pooler = "bert: bert.pooler.dense.bias, bert: bert.pooler.dense.weight"
+    not_taken = f"not taken: {pooler}, bert: cls.seq_relationship.bias and 1 more"
     assert _said() == [f"bert: {heads}; {not_taken}"]
     _write("vlt5", {}, REMAP)
     sites = "encoder.self, decoder.self, decoder.cross"
     assert _said() == [f"vl.pth: heads by the bias tables: {sites}: 12 of 2 channels"]
+
+
+def test_other_settings_and_other_colours_are_no_mistake(folder: Path) -> None:
+    """The first are obeyed, the second are said: BLIP starts from a ViT that saw another scale."""
+    _write("blip", {}, REMAP)
+    file = folder / "bert" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"layer_norm_eps": 0.5, "hidden_act": "relu"}))
+    sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 12}
+    ViTModel(ViTConfig(**sizes, image_size=16, patch_size=8)).save_pretrained(folder / "vit")
+    (folder / "vit" / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]})
+    )
+    raw = yaml.safe_load(Path("config.yaml").read_text())
+    for size in ("teacher", "student"):
+        raw["models"]["blip"][size]["weights"] = {"text": ["bert", "vit"]}
+    Path("config.yaml").write_text(yaml.safe_dump(raw))
+    assert _found() == []
+    assert _said()[0].endswith("; colours: half, but imagenet by preprocessor_config.json")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,35 @@ def test_what_is_not_data_does_not_change_what_a_folder_is(folder: Path) -> None
 @pytest.mark.parametrize("name", ["a.jpg", "a", "vocab.txt", "thumbs.jpg", "a.h5", "~a.jpg", "license.jpg"])
 def test_names_that_data_may_have(name: str) -> None:
     assert not filehash.is_junk(name)
+
+
+def test_a_link_is_known_by_what_it_leads_to(tmp_path: Path) -> None:
+    """As in the cache of a model hub, whose snapshots are links to blobs."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "blobs" / name).write_text(f"content of {name}")
+        (tmp_path / "snapshot" / name).symlink_to(tmp_path / "blobs" / name)
+    assert [file.name for file in filehash.listing(tmp_path / "snapshot")] == [
+        "config.json",
+        "model.safetensors",
+    ]
+    before = filehash.folder_sha256(tmp_path / "snapshot")
+    assert before == filehash.folder_sha256(tmp_path / "blobs")
+    (tmp_path / "blobs" / "config.json").write_text("something else")
+    assert filehash.folder_sha256(tmp_path / "snapshot") != before
+
+
+def test_two_spellings_of_a_name_are_one_identity(tmp_path: Path) -> None:
+    for folder, form in (("linux", "NFC"), ("mac", "NFD")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / unicodedata.normalize(form, "café.jpg")).write_bytes(b"photo")
+    assert filehash.listing_sha256(tmp_path / "linux") == filehash.listing_sha256(tmp_path / "mac")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.jpg:Zone.Identifier", "Thumbs.db:encryptable", "~$a.docx", "a.jpg.part", "a.tmp", "SHA256SUMS"],
+)
+def test_what_stands_beside_data_is_junk(name: str) -> None:
+    assert filehash.is_junk(name)

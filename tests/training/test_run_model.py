@@ -8,11 +8,13 @@ import torch
 from safetensors.torch import load_file
 
 from amad_bench.data.prepare import load_task_data
+from amad_bench.models.checkpoints import checkpoint_weights, save_tensors, save_weights
 from amad_bench.models.fresh import require_fresh
+from amad_bench.models.settings import settings_of
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import train_run
-from amad_bench.training.run_model import fresh_model, positions, started_model
+from amad_bench.training.run_model import fresh_model, positions, started_model, trained_model
 from tests.training.conftest import pick
 
 
@@ -86,3 +88,24 @@ def test_a_teacher_starts_from_its_pretraining_whatever_is_not_in_it_stays_fresh
     assert set(started_from["start_weights"]["heads"]) >= set(started_from["head_map"])
     assert set(started_from["start_weights"]["heads"].values()) == {"4 of 4 channels"}
     assert started_from["start_weights"]["heads_from"] == "its run"
+
+
+@pytest.mark.parametrize("family", ["vlt5", "blip"])
+def test_settings_of_the_weights_are_those_of_every_model_that_loads_them(tiny_plan, family, tmp_path):
+    """The start of a run, and its own weights when they are read back: for a student, or to be scored."""
+    plan = tiny_plan(condition="vl")
+    run = pick(plan, family, "vqa", "teacher")
+    assert train_run(plan.run(run.needs[0]), "cpu") == "done"
+    path = run_dir(run.needs[0]) / "model.safetensors"
+    weights = checkpoint_weights(path)
+    other = {name: 0.25 if "layer_norm" in name else "gelu_new" for name in weights.settings}
+    other |= {"relative_attention_max_distance": 40} if family == "vlt5" else {}
+    save_tensors(weights.tensors, path, weights.heads, other)
+    data = load_task_data(run.config)
+    model, started_from = started_model(run, data)
+    assert settings_of(model) == started_from["start_weights"]["settings"] == other
+    epsilons = [getattr(m, "eps", getattr(m, "variance_epsilon", 0.25)) for m in model.modules()]
+    assert set(epsilons) == {0.25}
+    save_weights(model, tmp_path / "model.safetensors")
+    again = trained_model(run.config, data, tmp_path / "model.safetensors")
+    assert settings_of(again) == other
