@@ -12,7 +12,7 @@ from transformers import ResNetModel, ViTModel
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from amad_bench.data.extract import extract_features
+from amad_bench.data.extract import extract_features, load_extractor
 from amad_bench.data.features import FeatureFiles
 from amad_bench.data.photos import Photos
 from amad_bench.runtime.errors import UserError
@@ -213,3 +213,13 @@ def test_nothing_is_said_of_a_pooler_that_is_not_used(folders, tmp_path, capsys)
     capsys.readouterr()
     extract(folders, tmp_path / "vit", tmp_path / "a.h5")
     assert "pooler" not in capsys.readouterr().err
+
+
+def test_a_shard_that_git_lfs_has_not_fetched_is_named(tmp_path):
+    vit_folder(tmp_path / "vit")
+    (tmp_path / "vit" / "model.safetensors").rename(tmp_path / "vit" / "one.safetensors")
+    index = {"metadata": {"total_size": 1}, "weight_map": {"embeddings.cls_token": "one.safetensors"}}
+    (tmp_path / "vit" / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "vit" / "one.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(UserError, match=r"one\.safetensors: a Git LFS pointer"):
+        load_extractor(tmp_path / "vit", {"size": 32, "rows": 1, "columns": 1}, torch.device("cpu"))
