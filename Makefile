@@ -6,7 +6,7 @@
 CONFIG ?= configs/default.yaml
 CORES ?= all
 # As it was typed: a blank, a quote or a $ in it is none of make's or the shell's business.
-export CONFIG_FILE := $(subst ~/,$(HOME)/,$(value CONFIG))
+export CONFIG_FILE := $(subst <start>,,$(subst <start>~/,$(HOME)/,<start>$(value CONFIG)))
 VENV ?= .venv
 PINS ?= requirements.lock
 PYTHON ?= $(or $(realpath $(VENV)/bin/python),python3)

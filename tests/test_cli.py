@@ -1,5 +1,6 @@
 """The command line: what it prints, and how mistakes end."""
 
+import errno
 import json
 import os
 import re
@@ -445,3 +446,36 @@ def test_run_trains_on_the_device_that_was_asked_for(
     assert run("--device", "cpu") == 0
     assert calls == [(ids[0], "auto"), (ids[0], "cpu")]
     assert capsys.readouterr().out == f"{ids[0]}: diverged\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (errno.EROFS, "results/x: Read-only file system; make it readable and writable"),
+        (errno.ENOSPC, "results/x: No space left on device; free some space, then start again"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    code: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code), "results/x")
+
+    monkeypatch.setattr("amad_bench.plan.schema.read_yaml", refuse)
+    assert says in error(["plan", "--config", str(config)], capsys)
+
+
+def test_an_error_of_the_system_that_is_a_bug_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise FileExistsError(errno.EEXIST, "there", "results/x")
+
+    monkeypatch.setattr("amad_bench.plan.schema.read_yaml", fail)
+    with pytest.raises(FileExistsError):
+        main(["plan", "--config", str(config)])
+
+
+@pytest.mark.parametrize("option", ["--threads=99999999999999999999", "--threads=0"])
+def test_what_cannot_be_measured_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--threads: expected a number from 1 to 1,024, found" in error(["bench", "losses", option], capsys)

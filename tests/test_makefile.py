@@ -12,7 +12,7 @@ PROGRAM = f"""#!{sys.executable}
 import sys
 from pathlib import Path
 with open("called.txt", "a", encoding="utf-8") as file:
-    print(Path(sys.argv[0]).name, *map(ascii, sys.argv[1:]), file=file)
+    print(Path(sys.argv[0]).name, *map(ascii, sys.argv[1:]), sys.flags.utf8_mode, file=file)
 """
 
 
@@ -39,14 +39,18 @@ def test_any_name_of_a_config(name: str, checkout: Path) -> None:
     done = subprocess.run(["make", "run", f"CONFIG={name}", "CORES=1"], cwd=checkout, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert (checkout / "called.txt").read_text(encoding="utf-8").splitlines() == [
-        f"amad-bench 'plan' '--config' {name!a}",
-        f"snakemake '--cores' '1' '--configfile' {name!a}",
+        f"amad-bench 'plan' '--config' {name!a} 1",
+        f"snakemake '--cores' '1' '--configfile' {name!a} 1",
     ]
 
 
-def test_a_config_in_the_home_folder(checkout: Path) -> None:
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("~/c.yaml", "/home/a b/c.yaml"), ("~/x~/c.yaml", "/home/a b/x~/c.yaml"), ("/x~/c.yaml", "/x~/c.yaml")],
+)
+def test_a_config_in_the_home_folder(typed: str, meant: str, checkout: Path) -> None:
     environment = {**os.environ, "HOME": "/home/a b"}
     subprocess.run(
-        ["make", "run", "CONFIG=~/c.yaml"], cwd=checkout, capture_output=True, env=environment, check=True
+        ["make", "run", f"CONFIG={typed}"], cwd=checkout, capture_output=True, env=environment, check=True
     )
-    assert "'/home/a b/c.yaml'" in (checkout / "called.txt").read_text(encoding="utf-8")
+    assert f" '--config' '{meant}' " in (checkout / "called.txt").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """The command `amad-bench`; every rule of the Snakefile is one of its sub-commands."""
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -14,6 +15,15 @@ from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
 from amad_bench.runtime.versions import check_python, check_versions
+
+_WRITABLE = "make it readable and writable, or work in another folder"
+_NOT_OURS = {  # what the machine refuses, and what to do
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+    errno.EROFS: _WRITABLE,
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has gone; nothing is left to say, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _refused([f"{where}{error.strerror}; {_NOT_OURS[error.errno]}, then start again"])
     except KeyboardInterrupt:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from amad_bench.plan.limits import MOST_IMAGES, MOST_PARTS
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import results_dir
 
@@ -18,14 +19,12 @@ def bench(options: argparse.Namespace) -> None:
     facts = provenance("cpu")
     machine = {key: facts[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
     if options.what == "data":
-        if options.records < 1000:
-            raise UserError(f"--records: {options.records} is too few to measure; expected at least 1000")
+        _require("--records", options.records, 1000, MOST_IMAGES)
         from amad_bench.bench.data import bench_data
 
         rows = bench_data(options.records, (folder / "data-files").resolve())
     else:
-        if options.threads < 1:
-            raise UserError(f"--threads: {options.threads} cannot compute; expected at least 1")
+        _require("--threads", options.threads, 1, MOST_PARTS)
         rows = _on_threads(options)
         machine["threads"] = options.threads
     table = pd.DataFrame(rows)
@@ -33,13 +32,17 @@ def bench(options: argparse.Namespace) -> None:
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
 
 
+def _require(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UserError(f"{name}: expected a number from {least:,} to {most:,}, found {value}")
+
+
 def _on_threads(options: argparse.Namespace) -> list[dict[str, Any]]:
     if options.what == "losses":
         from amad_bench.bench.losses import bench_losses
 
         return bench_losses(options.threads)
-    if options.repeat < 1:
-        raise UserError(f"--repeat: {options.repeat} measures nothing; expected at least 1")
+    _require("--repeat", options.repeat, 1, MOST_PARTS)
     from amad_bench.bench.capture import bench_capture
 
     return bench_capture(options.threads, options.repeat)

@@ -8,10 +8,12 @@ import multiprocessing
 import pickle
 import signal
 import socket
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from select import select
 from typing import Any, Self, TypeVar
 
 from amad_bench.runtime.errors import UserError
@@ -19,6 +21,7 @@ from amad_bench.runtime.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+PATIENCE = 60.0  # seconds
 _SECONDS_TO_DIE = 5.0  # after SIGKILL; only a file system that hangs can hold a process for longer
 _CAUSES = {
     signal.SIGKILL: "as when memory runs out; lower workers or training.batch, or allow it more memory",
@@ -66,7 +69,7 @@ class _Worker:
         with ours, theirs:  # this process keeps none of theirs: their death is then an end of file
             self._process = multiprocessing.Process(target=_serve, args=(function, theirs, ours), daemon=True)
             self._process.start()
-            self._file = ours.makefile("rwb")
+            self._socket, self._file = ours, ours.makefile("rwb")  # the second keeps the first open
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +87,14 @@ class _Worker:
             raise self._died() from None
 
     def answer(self) -> Any:
+        """A process that hangs (in a read from a network, say) is waited for, but not in silence."""
+        if not select([self._socket], [], [], PATIENCE)[0]:
+            print(
+                f"amad-bench: no answer from process {self._process.pid}, which loads batches, for "
+                f"{PATIENCE:g} s; waiting on",
+                file=sys.stderr,
+                flush=True,
+            )
         try:
             result, error = pickle.load(self._file)
         except (EOFError, OSError, pickle.UnpicklingError):  # none, or the first part of one
@@ -117,9 +128,19 @@ def _serve(function: Callable[[Any], Any], theirs: socket.socket, ours: socket.s
             except UserError as error:
                 answer = None, error
             except Exception as error:
-                error.add_note(f"In a process that loads batches:\n{traceback.format_exc()}")
-                answer = None, error
+                answer = None, _portable(error)
             _send(answer, file)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error with its traceback as a note, or the traceback alone where it does not survive the way."""
+    text = f"In a process that loads batches:\n{traceback.format_exc()}"
+    try:
+        error.add_note(text)
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(text)
+    return error
 
 
 def _send(value: Any, file: Any) -> None:

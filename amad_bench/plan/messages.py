@@ -49,6 +49,10 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def bound(limit: float) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+
+
 def yaml_number(text: str) -> str | None:
     """How a number that YAML 1.1 takes for text is written (1e-3: 1.0e-3, 09: 9); None if it is none."""
     if re.fullmatch(r"0\d+", text):
@@ -78,11 +82,15 @@ def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
         )
     if kind in ("int_type", "float_type") and isinstance(value, str):
         hint = yaml_number(value)
-        advice = f"; write {hint}, YAML reads {value} as text" if hint else "; write it without quotes"
+        if hint and kind == "int_type":
+            hint = f"{float(hint):.0f}" if float(hint).is_integer() else None
+        advice = f"; write {hint}, YAML reads {value} as text" if hint else ""
+        if re.fullmatch(r"[-+]?\d+\.?\d*", value) and not hint:
+            advice = "; write it without quotes"
         return f"{where}: expected {EXPECTED[kind]}, found the text {shown(value)}{advice}"
     if kind in LIMITS:
         word, limit = LIMITS[kind], next(iter(error["ctx"].values()))
-        return f"{where}: expected {word} {limit:,}, found {shown(value)}"
+        return f"{where}: expected {word} {bound(limit)}, found {shown(value)}"
     if kind == "string_type" and isinstance(value, int | float | date):
         why = ", as YAML reads yes, no, on and off" if isinstance(value, bool) else ""
         return f"{where}: expected text, found {shown(value)}{why}; write it in quotes"

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from amad_bench.plan.limits import (
     LARGEST_LENGTH,
+    LARGEST_NUMBER,
     LARGEST_SEED,
     LARGEST_SIZE,
     LARGEST_VOCABULARY,
@@ -13,8 +14,8 @@ from amad_bench.plan.limits import (
     MOST_RECORDS,
 )
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST_NUMBER)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST_NUMBER)]
 Count = Annotated[int, Field(ge=1, le=MOST_RECORDS)]
 Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 Length = Annotated[int, Field(ge=1, le=LARGEST_LENGTH)]

@@ -20,9 +20,9 @@ def check_pretraining(raw: Mapping[Any, Any]) -> Iterator[str]:
             if isinstance(value, str) and value not in PRETRAINING:
                 yield unknown_name(f"pretraining.{role}[{index}]", "pre-training", value, PRETRAINING)
     yield from _training(raw)
-    for family in dict.fromkeys(cell.get("family") for _, cell in cells_of(raw)):
-        if isinstance(family, str) and family in FAMILIES:
-            yield from _reachable(raw, family)
+    named = [cell.get("family") for _, cell in cells_of(raw)]
+    for family in dict.fromkeys(name for name in named if isinstance(name, str) and name in FAMILIES):
+        yield from _reachable(raw, family)
     for name, entry in entries_at(raw, "models"):
         for _, key, size in sizes(entry):
             yield from _size(f"models.{name}.{key}", key, size)

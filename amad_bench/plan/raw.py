@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 from amad_bench.plan.catalogue import OptionSpec
-from amad_bench.plan.messages import shown, yaml_number
+from amad_bench.plan.messages import bound, shown, yaml_number
 from amad_bench.runtime.errors import did_you_mean
 
 TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", list: "a list"}
@@ -72,7 +72,7 @@ def check_option(where: str, value: Any, spec: OptionSpec) -> Iterator[str]:
     elif spec.minimum is not None and not value >= spec.minimum:
         yield f"{where}: expected at least {spec.minimum:g}, found {shown(value)}"
     elif spec.maximum is not None and not value <= spec.maximum:
-        yield f"{where}: expected at most {spec.maximum:,}, found {shown(value)}"
+        yield f"{where}: expected at most {bound(spec.maximum)}, found {shown(value)}"
 
 
 def check_options(

@@ -1,5 +1,6 @@
 """What a config file may say. Closed: every mistake is reported, all at once, before anything runs."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,6 +53,10 @@ def _below(value: Any) -> Any:
         parts = value.split("/")
         if parts[0] in ("", "~") or not {".", ".."}.isdisjoint(parts) or max(map(len, parts)) > LONGEST_NAME:
             raise ValueError("a path below AMAD_DATA")
+        if not value.isascii() and (encoding := sys.getfilesystemencoding()) != "utf-8":
+            raise ValueError(
+                f"ASCII letters, as Python reads file names as {encoding} here: set PYTHONUTF8=1"
+            )
     return value
 
 
@@ -217,7 +222,7 @@ class Training(Closed):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NotNegative
     clip: Positive
-    evaluations: Count
+    evaluations: Size
     schedule: Literal["linear", "cosine"] = "linear"
 
 

@@ -107,19 +107,22 @@ def _misread(node: yaml.Node, path: str) -> Iterator[str]:
     lines: dict[str, int] = {}
     for index, (where, child) in enumerate(_children(node, path)):
         if keys:
-            yield from _misread_key(keys[index], where, lines)
+            yield from _misread_key(keys[index], child, where, lines)
         yield from _misread(child, where)
 
 
-def _misread_key(key: yaml.Node, where: str, lines: dict[str, int]) -> Iterator[str]:
-    """lines: of the keys before it in its mapping; takes it up."""
+def _misread_key(key: yaml.Node, child: yaml.Node, where: str, lines: dict[str, int]) -> Iterator[str]:
+    """child: its value. lines: of the keys before it in its mapping; takes it up."""
     line = key.start_mark.line + 1
     if not _is_plain(key):
         yield f"line {line}: expected text as key, found a list or a mapping; correct it"
         return
     if key.tag not in (f"{_TAG}str", f"{_TAG}merge"):
         found = f"{key.value!r}, which YAML reads as {key.tag.removeprefix(_TAG)}"
-        yield f"{where}: expected text as key, found {found}; write the key in quotes or correct it"
+        advice = "write the key in quotes or correct it"
+        if key.tag == f"{_TAG}int" and child.tag == f"{_TAG}null":
+            advice = "write a point, not a comma, in the number before it"
+        yield f"{where}: expected text as key, found {found}; {advice}"
     if key.value in lines:
         yield f"{where}: the key stands twice (lines {lines[key.value]} and {line}); keep one"
     lines.setdefault(key.value, line)

@@ -11,6 +11,16 @@ from pathlib import Path
 from amad_bench.runtime.errors import UserError
 
 SILENT = 3.0  # seconds
+_handles: set[int] = set()  # of the locks that this process has
+
+
+def _leave_locks_to_the_parent() -> None:
+    """A forked process would keep them when its parent is dead."""
+    while _handles:
+        os.close(_handles.pop())
+
+
+os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
 
 
 @contextmanager
@@ -20,6 +30,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     Who waits for long says on stderr for whom. UserError where the file system has no locks.
     """
     handle = os.open(folder, os.O_RDONLY)
+    _handles.add(handle)
     try:
         if not _taken(handle, folder, fcntl.LOCK_NB):
             notice = threading.Timer(SILENT, _tell, [folder])
@@ -31,7 +42,9 @@ def exclusive(folder: Path) -> Iterator[None]:
                 notice.cancel()
         yield
     finally:
-        os.close(handle)
+        if handle in _handles:  # not in a process that was forked inside
+            _handles.remove(handle)
+            os.close(handle)
 
 
 def held(folder: Path) -> bool:

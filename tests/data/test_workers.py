@@ -3,6 +3,7 @@
 import faulthandler
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from amad_bench.data import workers
 from amad_bench.data.workers import in_workers
 from amad_bench.runtime.errors import UserError
 
@@ -147,6 +149,7 @@ def test_processes_that_cannot_be_started_are_one_line():
 TWO_LOADERS = """
 import os, sys, time
 import numpy as np
+from amad_bench.data import workers
 from amad_bench.data.workers import in_workers
 def read(item): return np.zeros(5_000_000, np.uint8)
 training = in_workers(read, range(99), 2); next(training)
@@ -180,6 +183,7 @@ def test_no_worker_outlives_a_run_that_was_ended(by):
 SMALL_SHM = """
 import os
 import numpy as np
+from amad_bench.data import workers
 from amad_bench.data.workers import in_workers
 assert os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize == 65536
 def read(item): return np.full(30_000_000, item, np.uint8)
@@ -200,3 +204,43 @@ def test_shared_memory_of_a_container_is_not_needed(tmp_path: Path):
         ["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("0 1 2 3\n", "")
+
+
+class TwoArguments(Exception):
+    """Pickles, and cannot be made again: its arguments are not those of its __init__."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def _raise_what_does_not_travel(item):
+    raise TwoArguments(item, 2)
+
+
+def _raise_what_cannot_be_pickled(item):
+    error = ValueError("with a lambda")
+    error.function = lambda: item  # pyright: ignore[reportAttributeAccessIssue]
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [(_raise_what_does_not_travel, "1 and 2"), (_raise_what_cannot_be_pickled, "with a lambda")],
+)
+def test_an_exception_that_does_not_travel_arrives_as_its_traceback(function, says):
+    with pytest.raises(RuntimeError, match=f"In a process that loads batches:(.|\n)*{says}"):
+        list(in_workers(function, [1], 1))
+
+
+def _sleep(item):
+    time.sleep(item)
+    return item
+
+
+def test_a_process_that_hangs_is_not_waited_for_in_silence(monkeypatch, capsys):
+    monkeypatch.setattr(workers, "PATIENCE", 0.05)
+    assert list(in_workers(_sleep, [0.5], 1)) == [0.5]
+    assert re.fullmatch(
+        r"amad-bench: no answer from process \d+, which loads batches, for 0.05 s; waiting on\n",
+        capsys.readouterr().err,
+    )

@@ -1,5 +1,6 @@
 """Config files: what is read, and one line for each mistake, all at once."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -447,3 +448,61 @@ def test_an_assistant_has_the_students_layers(raw: Raw, errors: Errors, load: An
     load(raw)
     raw["losses"].append({"name": "amad", "label": "via", "assistant": {"heads": 4, "loss": "amad_kl"}})
     assert only(errors(raw)).startswith("layer_map[0]: layer 2 of the teacher does not exist in an assistant")
+
+
+@pytest.mark.parametrize(
+    ("steps", "advice"),
+    [
+        ("1e3", "found the text '1e3'; write 1000, YAML reads 1e3 as text"),
+        ("'12'", "found the text '12'; write it without quotes"),
+        ("10k", "found the text '10k'"),
+        ("1 000", "found the text '1 000'"),
+    ],
+)
+def test_the_advice_for_a_whole_number_is_one(steps, advice, tmp_path, raw):
+    raw["cells"][0]["teacher"]["steps"] = "STEPS"
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(raw).replace("STEPS", steps))
+    with pytest.raises(UserError) as caught:
+        load_config(path)
+    line = next(line for line in str(caught.value).splitlines() if ".teacher.steps: " in line)
+    assert line.endswith(f".teacher.steps: expected a whole number, {advice}")
+
+
+@pytest.mark.parametrize("family", [{"a": 1}, ["vlt5"], 3, None])
+def test_a_family_that_is_no_text_is_a_line(family, tmp_path, raw):
+    raw["cells"][0]["family"] = family
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match=r"cells\[0\]\.family: expected text"):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_paths_need_an_encoding(tmp_path, raw, monkeypatch):
+    """Read in the encoding of a locale, a folder below an umlaut would be missing, and its runs unplanned."""
+    raw["cells"][0] |= {"vocabulary": None, "tokenizer": "mödels/t5"}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(raw, allow_unicode=True), encoding="utf-8")
+    load_config(tmp_path / "c.yaml")
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    with pytest.raises(
+        UserError, match=r"cells\[0\]\.tokenizer: .*file names as iso8859-1 here: set PYTHONUTF8=1"
+    ):
+        load_config(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("learning_rate", 1e300), ("weight_decay", 2e30), ("clip", 10**90), ("warmup", 1e300)]
+)
+def test_numbers_that_need_not_be_whole_have_an_end_too(key, value, tmp_path, raw):
+    raw["cells"][0]["teacher"][key] = value
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match=rf"teacher\.{key}: expected (at most 1e\+30|less than 1), found "):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_a_temperature_whose_square_is_no_number_is_refused(tmp_path, raw):
+    raw["losses"].append({"name": "logit_kd", "label": "hot", "temperature": 1e200})
+    raw["logit_temperature"] = 1e200
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError) as caught:
+        load_config(tmp_path / "c.yaml")
+    assert str(caught.value).count("expected at most 1e+30, found 1e+200") == 2

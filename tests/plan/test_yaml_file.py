@@ -124,3 +124,12 @@ def test_keys_that_are_no_text_are_shown_as_they_stand(tmp_path: Path) -> None:
         f"sites.no: expected text as key, found 'no', which YAML reads as bool; {advice}",
         f"~: expected text as key, found '~', which YAML reads as null; {advice}",
     ]
+
+
+def test_a_decimal_comma_is_named(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("training: {learning_rate: 0,001, steps: 5}\n")
+    with pytest.raises(
+        UserError, match=r"training\.001: expected text as key, .* write a point, not a comma"
+    ):
+        read_yaml(path)

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -87,3 +88,34 @@ def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch, number):
     with pytest.raises(UserError, match="cannot be locked"), atomic_directory(tmp_path / "new"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_was_forked_inside_does_not_keep_the_lock(tmp_path):
+    """As a worker that hangs in a read, when its run was killed."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from amad_bench.runtime.locks import exclusive\n"
+        "with exclusive(Path(sys.argv[1])):\n"
+        "    child = os.fork()\n"
+        "    print(child, flush=True) if child else None\n"
+        "    time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        assert held(tmp_path)
+        process.kill()
+        process.wait()
+        os.kill(child, 0)  # it lives
+        assert not held(tmp_path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+
+
+def test_the_holder_of_another_folder_is_not_blamed(tmp_path, holder):
+    other = tmp_path / "other"
+    other.mkdir()
+    with exclusive(other):
+        assert locks._holder(tmp_path) == f"process {holder.pid}"
+        assert locks._holder(other) == f"process {os.getpid()}"

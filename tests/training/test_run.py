@@ -17,6 +17,7 @@ from amad_bench.data.image_table import Arrays, ImageTable, PatchRegions
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.task_data import Split
 from amad_bench.runtime.errors import RunFailed, UserError
+from amad_bench.runtime.locks import held
 from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import score_run, train_run
 from tests.training.conftest import pick
@@ -304,3 +305,26 @@ def test_the_cost_and_the_origin_of_the_weights_are_facts(tiny_plan):
     status = _status(run)
     assert status["head_map"] == {}
     assert status["flops_per_example"] > 2 * status["parameters"]  # a multiply-add per parameter at least
+
+
+@pytest.mark.parametrize("command", [train_run, score_run])
+def test_a_run_is_locked_as_long_as_it_is_worked_on(tiny_plan, monkeypatch, command):
+    """A killed Snakemake can leave a child behind that still trains it."""
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    train_run(run, "cpu")
+    seen = []
+    monkeypatch.setattr(
+        "amad_bench.training.run.write_json_atomic", lambda path, _: seen.append(held(path.parent))
+    )
+    command(run, "cpu")
+    assert seen
+    assert all(seen)
+
+
+def test_workers_read_for_training_validation_and_prediction(tiny_plan, monkeypatch):
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    calls = []
+    real = loader.in_workers
+    monkeypatch.setattr(loader, "in_workers", lambda *given: calls.append(given[2]) or real(*given))
+    assert train_run(run, "cpu", workers=1) == "done"
+    assert calls == [1] * 5  # the training, two validations, the test split and the blind one

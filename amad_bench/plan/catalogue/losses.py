@@ -6,7 +6,7 @@ from typing import Any
 
 from amad_bench.plan.catalogue.families import ModelShape
 from amad_bench.plan.catalogue.options import OptionSpec, by_name
-from amad_bench.plan.limits import MOST_PARTS
+from amad_bench.plan.limits import LARGEST_NUMBER, MOST_PARTS
 
 Supports = Callable[[ModelShape, ModelShape, Mapping[str, Any]], tuple[bool, str]]
 Clash = Callable[[Mapping[str, Any]], str]
@@ -176,7 +176,13 @@ _MAP_DISTANCE = OptionSpec(str, "kl", ("kl", "mse"))
 
 LOSSES: dict[str, Loss] = by_name(
     Loss("ce", "CrossEntropy", "none", ()),
-    Loss("logit_kd", "LogitKD", "ce", ("logits",), {"temperature": OptionSpec(float, 2.0, above=0.0)}),
+    Loss(
+        "logit_kd",
+        "LogitKD",
+        "ce",
+        ("logits",),
+        {"temperature": OptionSpec(float, 2.0, above=0.0, maximum=LARGEST_NUMBER)},
+    ),
     Loss(
         "one_to_one",
         "OneToOne",
@@ -219,7 +225,7 @@ LOSSES: dict[str, Loss] = by_name(
         ("probs",),
         {
             "variant": _MAP_DISTANCE,
-            "epsilon": OptionSpec(float, 0.05, above=0.0),
+            "epsilon": OptionSpec(float, 0.05, above=0.0, maximum=LARGEST_NUMBER),
             "detach_alignment": OptionSpec(bool, False),
             "head_reduction": _HEAD_REDUCTION,
         },
@@ -249,7 +255,7 @@ LOSSES: dict[str, Loss] = by_name(
         {
             "double_softmax": OptionSpec(bool, True),
             "reduction": OptionSpec(str, "sum", ("sum", "mean")),
-            "decay": OptionSpec(float, 0.9, above=0.0),
+            "decay": OptionSpec(float, 0.9, above=0.0, maximum=LARGEST_NUMBER),
         },
     ),
     Loss(
@@ -269,7 +275,7 @@ LOSSES: dict[str, Loss] = by_name(
         {
             "variant": OptionSpec(str, "kl", ("kl", "mse", "projected", "token")),
             "similarity": OptionSpec(str, "cosine", ("cosine", "l1")),
-            "temperature": OptionSpec(float, 1.0, above=0.0),
+            "temperature": OptionSpec(float, 1.0, above=0.0, maximum=LARGEST_NUMBER),
             "detach_alignment": OptionSpec(bool, False),
             "head_reduction": _HEAD_REDUCTION,
             "row_reduction": OptionSpec(str, "mean", ("mean", "sum")),

@@ -13,7 +13,7 @@ class OptionSpec:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     above: float | None = None
-    maximum: int | None = None
+    maximum: float | None = None
 
 
 def by_name(*records: Any) -> dict[str, Any]:
