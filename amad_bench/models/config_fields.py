@@ -42,14 +42,9 @@ class Fields(NamedTuple):
 _ALL_FREE = (
     *("architectures", "model_type", "_name_or_path", "transformers_version", "dtype", "torch_dtype"),
     *("id2label", "label2id", "problem_type", "return_dict", "output_attentions", "output_hidden_states"),
-    *(
-        "use_cache",
-        "chunk_size_feed_forward",
-        "initializer_range",
-        "initializer_factor",
-        "is_encoder_decoder",
-    ),
-    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "label_smoothing"),
+    *("use_cache", "chunk_size_feed_forward", "is_encoder_decoder"),
+    *("initializer_range", "initializer_factor", "label_smoothing"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
 )
 _ALL_ONLY = {
     "pruned_heads": Only(({}, None), "heads were taken out of some layers"),
@@ -136,15 +131,8 @@ def read_fields(file: Path, raw: Mapping[str, Any], fields: Fields, prefix: str 
     UserError naming the field: a value that is not known here, or an unknown field that is not the default.
     """
     default, only = vars(fields.config()), {**_ALL_ONLY, **fields.only}
-    known = {
-        *_ALL_FREE,
-        *only,
-        *fields.stated,
-        *fields.shown,
-        *fields.free,
-        *fields.obeyed,
-        *fields.token_ids,
-    }
+    known = {*_ALL_FREE, *only, *fields.stated, *fields.shown, *fields.free, *fields.obeyed}
+    known |= set(fields.token_ids)
     for name, value in raw.items():
         if name in default and name not in known and value != default[name]:
             raise UserError(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 import torch
@@ -26,8 +27,8 @@ def bert_folder(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
 
 
-def t5_folder(folder: Path, pieces: int = 60) -> None:
-    """spiece.model with T5's special ids: pad 0, eos 1, unk 2, no bos."""
+def t5_folder(folder: Path, pieces: int = 60, **options: Any) -> None:
+    """spiece.model with T5's special ids: pad 0, eos 1, unk 2, no bos. options: of the trainer."""
     folder.mkdir(parents=True)
     sentencepiece.SentencePieceTrainer.train(  # pyright: ignore[reportAttributeAccessIssue]
         sentence_iterator=iter(SENTENCES * 20),
@@ -38,6 +39,7 @@ def t5_folder(folder: Path, pieces: int = 60) -> None:
         unk_id=2,
         bos_id=-1,
         hard_vocab_limit=False,
+        **options,
         minloglevel=2,
     )
     (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import sentencepiece
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
@@ -188,18 +187,6 @@ def test_a_normaliser_that_transformers_drops_is_named(tmp_path: Path) -> None:
 
 def test_pieces_that_fall_back_to_bytes_are_refused(tmp_path: Path) -> None:
     """transformers' T5 never uses them: what sentencepiece writes in bytes would be unknown."""
-    sentencepiece.SentencePieceTrainer.train(  # pyright: ignore[reportAttributeAccessIssue]
-        sentence_iterator=iter(SENTENCES * 20),
-        model_prefix=str(tmp_path / "spiece"),
-        vocab_size=320,
-        byte_fallback=True,
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    t5_folder(tmp_path / "t5", pieces=320, byte_fallback=True)
     with pytest.raises(UserError, match=r"spiece\.model: by it .* transformers' tokenizer makes"):
-        load_folder_tokenizer(tmp_path, "vlt5")
+        load_folder_tokenizer(tmp_path / "t5", "vlt5")
