@@ -1,16 +1,17 @@
 # make run [CONFIG=configs/smoke.yaml] [CORES=2]   set up .venv and run a config to tables, figures and paper
 # make test | make test-slow | make lint             set up .venv and check
-# make test-lowest | make test-pythons               the fast tests with the oldest packages, with other Pythons
-# PYTHON=python3.12 sets up .venv with that Python, anew if it was another's; later calls keep it.
+# make test-lowest | make test-pythons               the fast tests, and Snakemake's, with the lowest versions of all
+#                                                    packages, and with each other Python that is found
+# PYTHON=python3.12 sets up .venv with that Python, anew if it was another version's; later calls keep it.
 
 CONFIG ?= configs/default.yaml
 CORES ?= all
 # As it was typed: a blank, a quote or a $ in it is none of make's or the shell's business.
 export CONFIG_FILE := $(subst <start>,,$(subst <start>~/,$(HOME)/,<start>$(value CONFIG)))
-VENV ?= .venv
-PINS ?= requirements.lock
+VENV := .venv
+PINS := requirements.lock
 PYTHON ?= $(or $(realpath $(VENV)/bin/python),python3)
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(VERSION)
 
@@ -48,14 +49,14 @@ test-lowest:
 	$(MAKE) test-elsewhere VENV=.venv-lowest PINS=tests/requirements-lowest.txt
 
 test-pythons:
-	for python in $$(.ci/pythons); do $(MAKE) test-elsewhere VENV=.venv-other PYTHON=$$python || exit 1; done
+	for python in $$(.ci/pythons); do $(MAKE) test-elsewhere VENV=.venv-other PYTHON="$$python" || exit 1; done
 
 install: $(INSTALLED)
 
 $(INSTALLED): $(PINS) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else \
+	@"$(PYTHON)" -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else \
 		"Python 3.11, 3.12 or 3.13 is needed, %s is %d.%d; set PYTHON=python3.11" % ("$(PYTHON)", *sys.version_info[:2]))'
-	test -e $(BIN)/python$(VERSION) || $(PYTHON) -m venv --clear $(VENV)
+	test -e $(BIN)/python$(VERSION) || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet -r $(PINS)
 	$(BIN)/python -m pip install --quiet --no-build-isolation -c $(PINS) -e ".[bench,test]"
 	touch $(INSTALLED)

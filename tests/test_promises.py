@@ -126,5 +126,5 @@ def test_an_environment_of_another_python_is_made_anew(repository: Path, tmp_pat
     assert "venv --clear" not in kept
     assert "pip install" not in kept
     anew = make(repository, "-n", "test-fast", f"VENV={environment}", f"PYTHON={other}").stdout
-    assert f"test -e {environment}/bin/python3.13 || {other} -m venv --clear {environment}" in anew
+    assert f'test -e {environment}/bin/python3.13 || "{other}" -m venv --clear {environment}' in anew
     assert "pip install" in anew

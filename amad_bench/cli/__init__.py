@@ -17,17 +17,17 @@ from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
 from amad_bench.runtime.versions import check_python, check_versions
 
 _WRITABLE = "make it readable and writable, or work in another folder"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_OURS = {  # what the machine refuses, and what to do
     errno.EACCES: _WRITABLE,
     errno.EPERM: _WRITABLE,
     errno.EROFS: _WRITABLE,
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
+    **dict.fromkeys(_FULL, "free some space"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 the user's mistake (a line each on stderr), 130 interrupted."""
+    """Exit code: 0 done, 2 a mistake of the user or a refusal of the machine (one line), 130 interrupted."""
     for stream in (sys.stdout, sys.stderr):  # a path or a caption may hold what their encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -47,10 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in _NOT_OURS:
+        if error.errno not in _NOT_OURS or not (error.filename or error.errno in _FULL):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        return _refused([f"{where}{error.strerror}; {_NOT_OURS[error.errno]}, then start again"])
+        reason = os.strerror(error.errno)  # a library may have put more lines into error.strerror
+        return _refused([f"{where}{reason}; {_NOT_OURS[error.errno]}, then start again"])
     except KeyboardInterrupt:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130

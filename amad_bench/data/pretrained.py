@@ -6,7 +6,7 @@ from logging import CRITICAL
 from pathlib import Path
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_json, refuse_lfs_pointer
+from amad_bench.runtime.files import LFS_POINTER, is_lfs_pointer, read_json
 
 
 @contextmanager
@@ -24,8 +24,6 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
         raise
     except Exception as error:  # of transformers, tokenizers or safetensors: broken files raise almost any
         there = [name for name in files if (folder / name).is_file()]
-        for path in sorted(folder.iterdir()):
-            refuse_lfs_pointer(path)
         # reading them says which line is broken
         content = {name: read_json(folder / name) for name in there if name.endswith(".json")}
         absent = [name for name in files if name not in there]
@@ -35,8 +33,14 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
         raise UserError(
             f"{folder}: {what} cannot be loaded from it: {reason}"
             f"found {', '.join(there) or 'no file for it'}, not found {', '.join(absent) or 'nothing'};"
-            " restore what is damaged or add what it needs"
+            f" restore what is damaged or add what it needs{_pointers(folder)}"
         ) from None
+
+
+def _pointers(folder: Path) -> str:
+    """Which files Git LFS has not fetched, whatever failed: a shard among them is named nowhere else."""
+    names = [path.name for path in sorted(folder.iterdir()) if is_lfs_pointer(path)]
+    return f"; {', '.join(names)}: {LFS_POINTER}" if names else ""
 
 
 def _reason(error: Exception) -> str:

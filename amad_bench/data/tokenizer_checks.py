@@ -17,6 +17,7 @@ from amad_bench.runtime.errors import UserError
 
 UNREACHABLE = 1e-3  # share of entries; BERT's and T5's own have none
 FEW_CAPITALS = 0.1  # of the small letters that are known
+_TOKENIZER = "tokenizer.json"
 _CONTINUED = ("##", "▁")  # how WordPiece marks what goes on in a word, and SentencePiece what begins one
 _NO_WORD = re.compile(r"\[.*\]|<.*>")  # [unused7], <extra_id_7>
 _PROBES = (
@@ -78,8 +79,12 @@ def _check_normaliser(folder: Path, backend: Any, words: set[str]) -> None:
         raise UserError(
             f"{folder / 'tokenizer_config.json'}: {len(unreachable)} of {len(words)} entries of the "
             f"vocabulary, such as {example!r}, become {becomes!r} before they are looked up; write "
-            f"{_remedy(_bare(example), becomes)} there"
+            f"{_remedy(_bare(example), becomes)} there{_and_beside(folder)}"
         )
+
+
+def _and_beside(folder: Path) -> str:
+    return f", and into the normalizer of {_TOKENIZER}" if (folder / _TOKENIZER).is_file() else ""
 
 
 def _remedy(word: str, normalised: str) -> str:
@@ -97,7 +102,7 @@ def _check_capitals(folder: Path, backend: Any, unknown: int) -> None:
         raise UserError(
             f"{folder / 'tokenizer_config.json'}: the vocabulary has {len(capital)} capital letters and the "
             'tokenizer keeps them, so that most words with one would be unknown; write "do_lower_case": true '
-            "there"
+            f"there{_and_beside(folder)}"
         )
 
 
@@ -107,19 +112,21 @@ def _check_probes(folder: Path, backend: Any) -> None:
     for name, encode in _own_encoders(folder):
         if differing := [text for text in texts if encode(text) != _ids(backend, text)]:
             text = differing[0]
+            remedy = "such a file cannot be used, take another tokenizer"
+            if name == _TOKENIZER:
+                remedy = 'write "tokenizer_class": "PreTrainedTokenizerFast" into tokenizer_config.json'
             raise UserError(
                 f"{folder / name}: by it {text!r} is {encode(text)}, transformers' tokenizer makes "
-                f"{_ids(backend, text)}; write what it is into tokenizer_config.json (a tokenizer.json as it "
-                'stands: "tokenizer_class": "PreTrainedTokenizerFast"), or take the tokenizer of the weights'
+                f"{_ids(backend, text)}; {remedy}"
             )
 
 
 def _own_encoders(folder: Path) -> Iterator[tuple[str, Any]]:
-    if (folder / "tokenizer.json").is_file():
-        own = Backend.from_file(str(folder / "tokenizer.json"))
+    if (folder / _TOKENIZER).is_file():
+        own = Backend.from_file(str(folder / _TOKENIZER))
         own.no_padding()
         own.no_truncation()
-        yield "tokenizer.json", lambda text: _ids(own, text)
+        yield _TOKENIZER, lambda text: _ids(own, text)
     if (folder / "spiece.model").is_file():
         yield "spiece.model", _sentencepiece(folder / "spiece.model").encode
 

@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from select import select
+from multiprocessing.connection import wait
 from typing import Any, Self, TypeVar
 
 from amad_bench.runtime.errors import UserError
@@ -88,10 +88,10 @@ class _Worker:
 
     def answer(self) -> Any:
         """A process that hangs (in a read from a network, say) is waited for, but not in silence."""
-        if not select([self._socket], [], [], PATIENCE)[0]:
+        if not wait([self._socket], PATIENCE):
             print(
                 f"amad-bench: no answer from process {self._process.pid}, which loads batches, for "
-                f"{PATIENCE:g} s; waiting on",
+                f"{PATIENCE:g} s; waiting on (`kill {self._process.pid}` ends the run)",
                 file=sys.stderr,
                 flush=True,
             )

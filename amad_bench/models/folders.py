@@ -21,10 +21,10 @@ PREPROCESSOR = "preprocessor_config.json"
 _COLOUR_KEYS = ("image_mean", "image_std")
 # By the first letters of a class, for a config.json that says `architectures` but not `model_type`.
 _TYPES = {"Bert": "bert", "ViT": "vit", "T5": "t5", "Blip": "blip"}
-_CLASS = re.compile(r"(Bert|ViT|T5|Blip)(?:Model|For\w+)")
+_CLASS = re.compile(r"(Bert|ViT|T5|Blip)(?:Model|For\w+|LMHeadModel|WithLMHeadModel)")
 # What follows a model: poolers, and heads of the task that it was trained for.
 _TASK_HEADS = re.compile(
-    r"(^|\.)(pooler|classifier|qa_outputs|classification_head)\.|seq_relationship|^decoder\.\d|\.mask_token$"
+    r"(^|\.)(pooler|classifier|qa_outputs)\.|seq_relationship|^decoder\.\d|\.mask_token$"
 )
 
 
@@ -77,7 +77,9 @@ def folder_colours(folder: Path) -> Colours | None:
     if not (folder / PREPROCESSOR).is_file():
         return None
     content = read_json(folder / PREPROCESSOR)
-    mean, spread = (content.get(key) if isinstance(content, dict) else None for key in _COLOUR_KEYS)
+    if not isinstance(content, dict) or content.get("do_normalize") is False:
+        return None
+    mean, spread = (content.get(key) for key in _COLOUR_KEYS)
     return (mean, spread) if _are_colours(mean) and _are_colours(spread) else None
 
 

@@ -123,7 +123,7 @@ def t5_config(folder: Path) -> T5Config:
     raw = folder_config(folder, _T5)
     if model_type(raw) not in ("t5", None):
         raise UserError(
-            f"{folder / CONFIG}: model_type is {model_type(raw)}, VL-T5 starts from t5; take a T5"
+            f"{folder / CONFIG}: a model of type {model_type(raw)}, VL-T5 starts from t5; take a T5"
         )
     with loading(folder, _T5, FILES):
         return cast(T5Config, read_fields(folder / CONFIG, raw, T5))

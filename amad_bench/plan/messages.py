@@ -82,10 +82,12 @@ def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
         )
     if kind in ("int_type", "float_type") and isinstance(value, str):
         hint = yaml_number(value)
-        if hint and kind == "int_type":
-            hint = f"{float(hint):.0f}" if float(hint).is_integer() else None
+        if hint and kind == "int_type" and "e" in hint:
+            number = float(hint)
+            hint = f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else None
         advice = f"; write {hint}, YAML reads {value} as text" if hint else ""
-        if re.fullmatch(r"[-+]?\d+\.?\d*", value) and not hint:
+        quoted = r"[-+]?(0|[1-9]\d*)" if kind == "int_type" else r"[-+]?\d+(\.\d*(e[-+]\d+)?)?"
+        if re.fullmatch(quoted, value):
             advice = "; write it without quotes"
         return f"{where}: expected {EXPECTED[kind]}, found the text {shown(value)}{advice}"
     if kind in LIMITS:

@@ -107,12 +107,14 @@ def _misread(node: yaml.Node, path: str) -> Iterator[str]:
     lines: dict[str, int] = {}
     for index, (where, child) in enumerate(_children(node, path)):
         if keys:
-            yield from _misread_key(keys[index], child, where, lines)
+            in_braces = isinstance(node, yaml.MappingNode) and bool(node.flow_style)
+            comma = in_braces and child.tag == f"{_TAG}null"  # {rate: 0,001}
+            yield from _misread_key(keys[index], where, lines, comma)
         yield from _misread(child, where)
 
 
-def _misread_key(key: yaml.Node, child: yaml.Node, where: str, lines: dict[str, int]) -> Iterator[str]:
-    """child: its value. lines: of the keys before it in its mapping; takes it up."""
+def _misread_key(key: yaml.Node, where: str, lines: dict[str, int], comma: bool) -> Iterator[str]:
+    """lines: of the keys before it in its mapping; takes it up. comma: a number may be the end of another."""
     line = key.start_mark.line + 1
     if not _is_plain(key):
         yield f"line {line}: expected text as key, found a list or a mapping; correct it"
@@ -120,7 +122,7 @@ def _misread_key(key: yaml.Node, child: yaml.Node, where: str, lines: dict[str, 
     if key.tag not in (f"{_TAG}str", f"{_TAG}merge"):
         found = f"{key.value!r}, which YAML reads as {key.tag.removeprefix(_TAG)}"
         advice = "write the key in quotes or correct it"
-        if key.tag == f"{_TAG}int" and child.tag == f"{_TAG}null":
+        if comma and key.tag == f"{_TAG}int":
             advice = "write a point, not a comma, in the number before it"
         yield f"{where}: expected text as key, found {found}; {advice}"
     if key.value in lines:

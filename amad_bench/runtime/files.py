@@ -83,11 +83,17 @@ def lfs_pointer(content: bytes) -> bool:
     return content.startswith(b"version https://git-lfs.github.com/spec/")
 
 
-def refuse_lfs_pointer(path: Path) -> None:
-    """UserError where a Git LFS pointer is in a file's place; nothing where none can be read."""
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a Git LFS pointer is in a file's place; False where none can be read."""
     with suppress(OSError), path.open("rb") as file:
-        if lfs_pointer(file.read(64)):
-            raise UserError(f"{path}: {LFS_POINTER}")
+        return lfs_pointer(file.read(64))
+    return False
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """UserError where a Git LFS pointer is in a file's place."""
+    if is_lfs_pointer(path):
+        raise UserError(f"{path}: {LFS_POINTER}")
 
 
 def read_bytes(path: Path) -> bytes:

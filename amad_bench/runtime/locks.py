@@ -15,7 +15,10 @@ _handles: set[int] = set()  # of the locks that this process has
 
 
 def _leave_locks_to_the_parent() -> None:
-    """A forked process would keep them when its parent is dead."""
+    """A forked process would keep them when its parent is dead.
+
+    One that is forked by another thread, just while a lock is being taken, still does: nothing here does so.
+    """
     while _handles:
         os.close(_handles.pop())
 

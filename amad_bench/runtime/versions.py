@@ -37,7 +37,7 @@ def check_versions(*packages: str) -> None:
 def _outside(packages: tuple[str, ...]) -> Iterator[str]:
     try:
         from packaging.requirements import Requirement
-        from packaging.version import Version
+        from packaging.version import InvalidVersion, Version
 
         lines = metadata.requires("amad-bench") or []
     except ImportError:  # PackageNotFoundError is one
@@ -47,8 +47,12 @@ def _outside(packages: tuple[str, ...]) -> Iterator[str]:
         version = installed_version(requirement.name)
         if not used or version is None or (packages and requirement.name not in packages):
             continue
+        try:
+            base = Version(version).base_version
+        except InvalidVersion:  # of somebody's own build
+            continue
         # Vendors call a build of 2.11 2.11.0a0+x: it counts as 2.11, and 6.0rc1 as 6.0, which is too new.
-        if not requirement.specifier.contains(Version(version).base_version):
+        if not requirement.specifier.contains(base):
             needed = f"{requirement.name}{requirement.specifier}"
             yield (
                 f"{requirement.name} {version} is installed, amad-bench was tested with {needed} only: "

@@ -102,7 +102,7 @@ def test_the_command_writes_the_table(tmp_path, monkeypatch, capsys):
     assert "rounds" in capsys.readouterr().out
     table = pd.read_csv("results/bench/capture.csv")
     assert table[["threads", "rounds"]].to_numpy().tolist() == [[3, 2]]
-    with pytest.raises(UserError, match="--repeat: 0"):
+    with pytest.raises(UserError, match=r"--repeat: .* found 0"):
         bench(argparse.Namespace(what="capture", threads=3, repeat=0))
-    with pytest.raises(UserError, match="--threads: 0"):
+    with pytest.raises(UserError, match=r"--threads: .* found 0"):
         bench(argparse.Namespace(what="capture", threads=0, repeat=1))

@@ -65,4 +65,4 @@ def test_the_command_writes_the_table(tmp_path, monkeypatch, capsys):
     assert table["threads"].tolist() == [3]
     assert {"commit", "torch", "cpu"} <= set(table.columns)
     assert main(["bench", "losses", "--threads", "0"]) == 2
-    assert "--threads: 0" in capsys.readouterr().err
+    assert "--threads: expected a number from 1 to 1,024, found 0" in capsys.readouterr().err

@@ -149,7 +149,6 @@ def test_processes_that_cannot_be_started_are_one_line():
 TWO_LOADERS = """
 import os, sys, time
 import numpy as np
-from amad_bench.data import workers
 from amad_bench.data.workers import in_workers
 def read(item): return np.zeros(5_000_000, np.uint8)
 training = in_workers(read, range(99), 2); next(training)
@@ -183,7 +182,6 @@ def test_no_worker_outlives_a_run_that_was_ended(by):
 SMALL_SHM = """
 import os
 import numpy as np
-from amad_bench.data import workers
 from amad_bench.data.workers import in_workers
 assert os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize == 65536
 def read(item): return np.full(30_000_000, item, np.uint8)
@@ -240,7 +238,5 @@ def _sleep(item):
 def test_a_process_that_hangs_is_not_waited_for_in_silence(monkeypatch, capsys):
     monkeypatch.setattr(workers, "PATIENCE", 0.05)
     assert list(in_workers(_sleep, [0.5], 1)) == [0.5]
-    assert re.fullmatch(
-        r"amad-bench: no answer from process \d+, which loads batches, for 0.05 s; waiting on\n",
-        capsys.readouterr().err,
-    )
+    said = r"amad-bench: no answer from process (\d+), which loads batches, for 0.05 s; waiting on "
+    assert re.fullmatch(said + r"\(`kill \1` ends the run\)\n", capsys.readouterr().err)

@@ -157,6 +157,14 @@ def test_a_config_without_model_type_is_known_by_its_architecture(saved, kind: s
     _equal(read(folder), whole)
 
 
+def test_the_first_t5s_are_known_by_their_class(saved) -> None:
+    """From a time of configs without model_type."""
+    folder, _ = saved(T5ForConditionalGeneration, T5())
+    whole = t5_weights(folder)
+    edit_config(folder, lambda content: content.update(architectures=["T5WithLMHeadModel"], model_type=None))
+    _equal(t5_weights(folder), whole)
+
+
 def test_a_config_that_says_nothing_of_its_kind_is_named(saved) -> None:
     folder, _ = saved(BertModel, bert_config())
     edit_config(folder, lambda content: [content.pop(key) for key in ("model_type", "architectures")])
@@ -166,7 +174,7 @@ def test_a_config_that_says_nothing_of_its_kind_is_named(saved) -> None:
 def test_another_kind_of_t5_is_named(saved) -> None:
     folder, _ = saved(T5ForConditionalGeneration, T5())
     edit_config(folder, lambda content: content.update(model_type="umt5"))
-    assert "config.json: model_type is umt5, VL-T5 starts from t5" in _refusal(t5_weights, folder)
+    assert "config.json: a model of type umt5, VL-T5 starts from t5" in _refusal(t5_weights, folder)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +221,7 @@ def test_another_t5_is_known_by_its_class(saved) -> None:
     edit_config(
         folder, lambda content: content.update(architectures=["MT5ForConditionalGeneration"], model_type=None)
     )
-    assert "model_type is MT5ForConditionalGeneration" in _refusal(t5_weights, folder)
+    assert "a model of type MT5ForConditionalGeneration" in _refusal(t5_weights, folder)
 
 
 def test_whole_numbers_are_no_weights(saved) -> None:
