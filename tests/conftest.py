@@ -14,6 +14,13 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_environment() -> dict[str, str]:
+    """For a `make` that a test calls: without the variables of the `make test` that may run the test."""
+    theirs = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHON", "VENV", "PINS")
+    return {name: value for name, value in os.environ.items() if name not in theirs}
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the real data sets; where it is absent, tests that need it are skipped and say so."""
     folder = Path(os.environ.get("AMAD_DATA", REPOSITORY.parent / "shared" / "data")).resolve()

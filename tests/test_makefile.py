@@ -1,6 +1,5 @@
 """The Makefile hands the config's name on as it was typed; stand-ins for what it calls."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -35,8 +34,9 @@ def checkout(tmp_path: Path, repository: Path) -> Path:
 @pytest.mark.parametrize(
     "name", ["a b.yaml", "two  blanks.yaml", "it's.yaml", 'a"b.yaml', "a$b$(c).yaml", "ä.yaml"]
 )
-def test_any_name_of_a_config(name: str, checkout: Path) -> None:
-    done = subprocess.run(["make", "run", f"CONFIG={name}", "CORES=1"], cwd=checkout, capture_output=True)
+def test_any_name_of_a_config(name: str, checkout: Path, make_environment: dict[str, str]) -> None:
+    command = ["make", "run", f"CONFIG={name}", "CORES=1"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, env=make_environment)
     assert done.returncode == 0, done.stderr
     assert (checkout / "called.txt").read_text(encoding="utf-8").splitlines() == [
         f"amad-bench 'plan' '--config' {name!a} 1",
@@ -48,8 +48,10 @@ def test_any_name_of_a_config(name: str, checkout: Path) -> None:
     ("typed", "meant"),
     [("~/c.yaml", "/home/a b/c.yaml"), ("~/x~/c.yaml", "/home/a b/x~/c.yaml"), ("/x~/c.yaml", "/x~/c.yaml")],
 )
-def test_a_config_in_the_home_folder(typed: str, meant: str, checkout: Path) -> None:
-    environment = {**os.environ, "HOME": "/home/a b"}
+def test_a_config_in_the_home_folder(
+    typed: str, meant: str, checkout: Path, make_environment: dict[str, str]
+) -> None:
+    environment = {**make_environment, "HOME": "/home/a b"}
     subprocess.run(
         ["make", "run", f"CONFIG={typed}"], cwd=checkout, capture_output=True, env=environment, check=True
     )

@@ -1,10 +1,10 @@
 """What pyproject.toml promises is what the other files say and what `make test-lowest` tries."""
 
-import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +98,20 @@ def python_of(path: Path, version: tuple[int, int]) -> Path:
     return path
 
 
-def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Without the variables of a `make test` that runs this test."""
-    theirs = ("MAKEFLAGS", "MFLAGS", "PYTHON", "VENV", "PINS")
-    environment = {name: value for name, value in os.environ.items() if name not in theirs}
-    return subprocess.run(
-        ["make", *arguments], cwd=repository, env=environment, capture_output=True, text=True
-    )
+@pytest.fixture
+def make(repository: Path, make_environment: dict[str, str]) -> Make:
+    """`make` in the repository."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", *arguments]
+        return subprocess.run(command, cwd=repository, env=make_environment, capture_output=True, text=True)
+
+    return run
 
 
-def test_a_python_that_is_not_promised_is_refused_by_make(repository: Path, tmp_path: Path) -> None:
+def test_a_python_that_is_not_promised_is_refused_by_make(make: Make, tmp_path: Path) -> None:
     old, environment = python_of(tmp_path / "old", (3, 9)), tmp_path / "venv"
-    done = make(repository, "install", f"VENV={environment}", f"PYTHON={old}")
+    done = make("install", f"VENV={environment}", f"PYTHON={old}")
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == (
         f"Python 3.11, 3.12 or 3.13 is needed, {old} is 3.9; set PYTHON=python3.11"
@@ -115,16 +119,16 @@ def test_a_python_that_is_not_promised_is_refused_by_make(repository: Path, tmp_
     assert not environment.exists()
 
 
-def test_an_environment_of_another_python_is_made_anew(repository: Path, tmp_path: Path) -> None:
+def test_an_environment_of_another_python_is_made_anew(make: Make, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     (environment / "bin").mkdir(parents=True)
     for name in ("python", "python3.12"):
         python_of(environment / "bin" / name, (3, 12))
     (environment / ".installed-3.12").touch()
     other = python_of(tmp_path / "other", (3, 13))
-    kept = make(repository, "-n", "test-fast", f"VENV={environment}").stdout
+    kept = make("-n", "test-fast", f"VENV={environment}").stdout
     assert "venv --clear" not in kept
     assert "pip install" not in kept
-    anew = make(repository, "-n", "test-fast", f"VENV={environment}", f"PYTHON={other}").stdout
+    anew = make("-n", "test-fast", f"VENV={environment}", f"PYTHON={other}").stdout
     assert f'test -e {environment}/bin/python3.13 || "{other}" -m venv --clear {environment}' in anew
     assert "pip install" in anew
