@@ -1,4 +1,4 @@
-"""A function applied by other processes, without a wait that has no end, whatever becomes of one of them.
+"""A function applied by other processes: one that dies ends the wait for it, one that hangs is spoken of.
 
 Results come through sockets, written by the thread that made them. torch's DataLoader would put them into
 /dev/shm, which is small in a container, by a thread whose errors nobody hears of.

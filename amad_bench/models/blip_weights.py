@@ -31,7 +31,6 @@ from amad_bench.models.config_fields import (
     BLIP,
     BLIP_TEXT,
     BLIP_VISION,
-    SIZES,
     VIT,
     Fields,
     read_fields,
@@ -151,7 +150,7 @@ def _text_weights(configs: Mapping[Path, dict[str, Any]], task: str) -> Weights:
 def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
     """The text side's weights; the LM head goes to the decoder, where the folder has one."""
     config = cast(BertConfig, _checked(folder / CONFIG, raw, BERT))
-    sizes = {name: getattr(config, name) for name in (*SIZES, "vocab_size", "max_position_embeddings")}
+    sizes = {name: getattr(config, name) for name in BERT.stated}
     expected = _shapes(folder, lambda: BlipTextLMHeadModel(BlipTextConfig(**sizes, is_decoder=False)))
     tensors, left_out = without_task_heads(folder_tensors(folder, _WHAT))
     stored: dict[str, Tensor] = {}
@@ -185,7 +184,7 @@ def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
 
 def _vit(folder: Path, raw: dict[str, Any]) -> Weights:
     config = _checked(folder / CONFIG, raw, VIT)
-    sizes = {name: getattr(config, name) for name in (*SIZES, "image_size", "patch_size")}
+    sizes = {name: getattr(config, name) for name in VIT.stated}
     expected = _shapes(folder, lambda: BlipVisionModel(BlipVisionConfig(**sizes)))
     names = {
         r"^vit\.": "",

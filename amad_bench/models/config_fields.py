@@ -52,9 +52,9 @@ _ALL_ONLY = {
     "auto_map": Only(({}, None), "the model has code of its own"),
     "quantization_config": Only((None,), "the tensors are no plain numbers"),
 }
-SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-_TEXT_SIZES = (*SIZES, "vocab_size", "max_position_embeddings")
-_VISION_SIZES = (*SIZES, "image_size", "patch_size")
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_TEXT_SIZES = (*_SIZES, "vocab_size", "max_position_embeddings")
+_VISION_SIZES = (*_SIZES, "image_size", "patch_size")
 
 T5 = Fields(
     T5Config,

@@ -1,8 +1,6 @@
 """Files are complete or absent."""
 
 import gzip
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +17,7 @@ from amad_bench.runtime.files import (
     write_table,
     write_text_atomic,
 )
+from tests.runtime.other_process import other_process
 
 
 def names(folder: Path) -> list[str]:
@@ -172,15 +171,11 @@ def test_what_a_killed_process_leaves_is_known_and_what_a_living_one_fills_is_no
         "import sys, time; from pathlib import Path; from amad_bench.runtime.files import atomic_directory\n"
         "with atomic_directory(Path(sys.argv[1]) / 'data'): print('in', flush=True); time.sleep(60)"
     )
-    filler = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert filler.stdout is not None
-    assert filler.stdout.readline() == "in\n"
-    (tmp_path / "whole").mkdir()
-    assert len(names(tmp_path)) == 2
-    assert abandoned(tmp_path) == []
-    filler.kill()
-    filler.wait()
-    filler.stdout.close()
+    with other_process(code, tmp_path) as (_, line):
+        assert line == "in\n"
+        (tmp_path / "whole").mkdir()
+        assert len(names(tmp_path)) == 2
+        assert abandoned(tmp_path) == []
     (left,) = abandoned(tmp_path)
     assert left.name.startswith(".data.")
     assert abandoned(tmp_path / "absent") == []

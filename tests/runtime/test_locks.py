@@ -4,8 +4,6 @@ import errno
 import fcntl
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ from amad_bench.runtime import locks
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
 from amad_bench.runtime.locks import exclusive, held
+from tests.runtime.other_process import other_process
 
 
 @pytest.fixture
@@ -25,13 +24,9 @@ def holder(tmp_path):
         "import sys, time; from pathlib import Path; from amad_bench.runtime.locks import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "in\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with other_process(code, tmp_path) as (process, line):
+        assert line == "in\n"
+        yield process
 
 
 def enter(folder: Path) -> tuple[threading.Thread, threading.Event]:
@@ -99,21 +94,19 @@ def test_a_process_that_was_forked_inside_does_not_keep_the_lock(tmp_path):
         "    print(child, flush=True) if child else None\n"
         "    time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    try:
-        assert held(tmp_path)
-        process.kill()
-        process.wait()
-        ends = time.monotonic() + 10  # it may not have run yet
-        while held(tmp_path) and time.monotonic() < ends:
-            time.sleep(0.01)
-        os.kill(child, 0)  # it lives
-        assert not held(tmp_path)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        process.stdout.close()
+    with other_process(code, tmp_path) as (process, line):
+        child = int(line)
+        try:
+            assert held(tmp_path)
+            process.kill()
+            process.wait()
+            ends = time.monotonic() + 10  # it may not have run yet
+            while held(tmp_path) and time.monotonic() < ends:
+                time.sleep(0.01)
+            os.kill(child, 0)  # it lives
+            assert not held(tmp_path)
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_the_holder_of_another_folder_is_not_blamed(tmp_path, holder):
