@@ -7,6 +7,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from amad_bench.plan.config.base import Problems
+from amad_bench.plan.config.shown import bound, shown, yaml_number
 from amad_bench.runtime.errors import did_you_mean
 
 LIMITS = {
@@ -15,6 +17,7 @@ LIMITS = {
     "less_than": "less than",
     "less_than_equal": "at most",
 }
+LAYER_MAP_TAGS = ("name", "pairs")
 UNION_TAGS = ("regions", "features", "extracted", "pixels")
 EXPECTED = {
     "int_type": "a whole number",
@@ -42,36 +45,20 @@ def key_path(location: Sequence[str | int]) -> str:
     return path
 
 
-def shown(value: Any) -> str:
-    """A value as it stands in the file, cut when long."""
-    words = {"None": "nothing", "True": "true", "False": "false"}
-    text = value.isoformat() if isinstance(value, date) else words.get(repr(value), repr(value))
-    return text if len(text) <= 60 else text[:57] + "..."
+def explain(error: Mapping[str, Any], root: type[BaseModel]) -> list[str]:
+    """Lines for one entry of ValidationError.errors()."""
+    where = key_path(_without_union_tags(error["loc"]))
+    problem = error.get("ctx", {}).get("error")
+    if isinstance(problem, Problems):
+        return [f"{where}{line}" for line in problem.lines]
+    return [_line(error, where, root)]
 
 
-def bound(limit: float) -> str:
-    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
-
-
-def yaml_number(text: str) -> str | None:
-    """How a number that YAML 1.1 takes for text is written (1e-3: 1.0e-3, 09: 9); None if it is none."""
-    if re.fullmatch(r"0\d+", text):
-        return text.lstrip("0") or "0"
-    match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
-    if not match:
-        return None
-    whole, fraction, sign, exponent = match.groups()
-    return f"{whole}.{fraction or '0'}e{sign or '+'}{exponent}"
-
-
-def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
-    """One line for one entry of ValidationError.errors()."""
+def _line(error: Mapping[str, Any], where: str, root: type[BaseModel]) -> str:
     kind, value = error["type"], error.get("input")
-    location = _without_union_tags(error["loc"])
-    where = key_path(location)
     if kind == "extra_forbidden":
         known = _known_keys(root, error["loc"][:-1])
-        hint = did_you_mean(location[-1], known) or f" Known keys: {', '.join(known)}"
+        hint = did_you_mean(error["loc"][-1], known) or f" Known keys: {', '.join(known)}"
         return f"{where}: unknown key.{hint}"
     if kind == "missing":
         return f"{where}: missing; add this key"
@@ -102,11 +89,12 @@ def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
 
 
 def _without_union_tags(location: Sequence[str | int]) -> list[str | int]:
-    """Pydantic puts the chosen `kind` of `inputs` into the location, where no key stands."""
+    """The location without the kind that pydantic chose, of `inputs` or `layer_map`: no key stands there."""
+    tags = {"inputs": UNION_TAGS, "layer_map": LAYER_MAP_TAGS}
     return [
         part
         for index, part in enumerate(location)
-        if part != "[key]" and not (index and location[index - 1] == "inputs" and part in UNION_TAGS)
+        if part != "[key]" and part not in tags.get(str(location[index - 1]) if index else "", ())
     ]
 
 
