@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from amad_bench.plan.messages import key_path
-from amad_bench.plan.yaml_file import read_yaml
+from amad_bench.plan.config.messages import key_path
+from amad_bench.plan.config.yaml_file import read_yaml
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import MANIFESTS, shipped
 

@@ -185,11 +185,11 @@ def _unsupported(runs: TaskRuns, loss: LossEntry, teacher: Model, size: ModelSiz
         teacher = runs.model(size, loss.assistant.heads)
     inputs, sites = config.inputs_of(entry), config.sites.get(entry.family)
     image_tokens = inputs.tokens if isinstance(inputs, PixelInputs) else None
-    shapes = [
+    taught, student = (
         model_shape(entry.family, entry.task, model, image_tokens, sites)
         for model in (teacher, runs.model(size, heads))
-    ]
-    supported, reason = LOSSES[loss.name].supports(*shapes, loss.options)
+    )
+    supported, reason = LOSSES[loss.name].supports(taught, student, loss.options)
     if supported:
         return ""
     return f"taught by its assistant: {reason}" if loss.assistant else reason

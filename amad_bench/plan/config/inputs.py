@@ -17,8 +17,13 @@ class RegionInputs(Closed):
     )
     crop: Length = Field(description="side that each box is scaled to, in pixels")
     max_regions: Length = Field(description="boxes per image at most; further ones are left out")
-    rows: Few | None = Field(None, description="of `boxes: grid`, needed there and only there")
-    columns: Few | None = Field(None, description="of `boxes: grid`, needed there and only there")
+    rows: Few | None = Field(default=None, description="of `boxes: grid`, needed there and only there")
+    columns: Few | None = Field(default=None, description="of `boxes: grid`, needed there and only there")
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of `boxes: grid`."""
+        return None if self.rows is None or self.columns is None else (self.rows, self.columns)
 
 
 class FeatureInputs(Closed):
@@ -38,6 +43,10 @@ class ExtractedInputs(Closed):
     rows: Few = Field(description="of the grid")
     columns: Few = Field(description="of the grid")
 
+    @property
+    def max_regions(self) -> int:
+        return self.rows * self.columns
+
 
 class PixelInputs(Closed):
     """The image as size x size pixels, cut into patch x patch squares."""
@@ -46,7 +55,7 @@ class PixelInputs(Closed):
     size: Length = Field(description="side that an image is scaled to, in pixels; a multiple of `patch`")
     patch: Length = Field(description="side of a patch, in pixels")
     colours: Literal["half", "clip", "imagenet"] = Field(
-        "half",
+        default="half",
         description="half: 0..255 becomes -1..1; clip, imagenet: by the mean and spread that BLIP's "
         "checkpoints, or many a ViT's, expect",
     )

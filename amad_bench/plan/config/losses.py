@@ -13,9 +13,9 @@ from amad_bench.plan.config.numbers import Few, NotNegative
 class LossWeights(Closed):
     """Factors of the unweighted parts in the sum that is minimised."""
 
-    ce: NotNegative = Field(1.0, description="of cross-entropy")
-    logit_kd: NotNegative = Field(1.0, description="of logit distillation")
-    attention: NotNegative = Field(1.0, description="of an attention loss")
+    ce: NotNegative = Field(default=1.0, description="of cross-entropy")
+    logit_kd: NotNegative = Field(default=1.0, description="of logit distillation")
+    attention: NotNegative = Field(default=1.0, description="of an attention loss")
 
 
 class Assistant(Closed):
@@ -30,12 +30,13 @@ class LossEntry(Open):
 
     name: Annotated[str, known("loss", LOSSES)] = Field(description="of the loss")
     label: Label | None = Field(
-        None, description="what tables call it; needed where two entries share a loss. Left out: by the name"
+        default=None,
+        description="what tables call it; needed where two entries share a loss. Left out: by the name",
     )
     assistant: Assistant | None = Field(
-        None, description="the finished student that teaches; needs a `label`"
+        default=None, description="the finished student that teaches; needs a `label`"
     )
-    loss_weights: dict[str, NotNegative] = Field({}, description="those that differ for this loss")
+    loss_weights: dict[str, NotNegative] = Field(default={}, description="those that differ for this loss")
 
     @model_validator(mode="after")
     def _options_fit(self) -> Self:

@@ -20,23 +20,23 @@ class ModelSize(Closed):
     feed_forward: Size = Field(description="inner width of the feed-forward layers, in numbers")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of activations dropped")
     head_size: Size | None = Field(
-        None, description="numbers per head; needed by, and only for, `heads.keep: head_size`"
+        default=None, description="numbers per head; needed by, and only for, `heads.keep: head_size`"
     )
     heads: HeadCounts | None = Field(
-        None, description="numbers of heads of this size, instead of the config's `heads`"
+        default=None, description="numbers of heads of this size, instead of the config's `heads`"
     )
     checkpoints: dict[Reached, Annotated[list[PathBelow], Field(min_length=1)]] = Field(
-        {},
+        default={},
         description="by pre-training condition (text, vl), what the model starts from: paths below AMAD_DATA",
     )
     cut: Literal["none", "inherit", "remap"] = Field(
-        "none",
+        default="none",
         description="how weights of another shape are cut to this one. none: they have this shape; inherit: "
         "the first channels, layers evenly, heads by `inherit_heads`; remap: the same channels in heads of "
         "another size. Without checkpoints of its own such a student is cut from its teacher's",
     )
     inherit_heads: Literal["first", "spread"] = Field(
-        "first", description="which heads `cut: inherit` takes: the first, or every H/G-th"
+        default="first", description="which heads `cut: inherit` takes: the first, or every H/G-th"
     )
 
 
@@ -49,17 +49,17 @@ class ModelEntry(Closed):
 
     inputs: Inputs = Field(description="what its models see of an image")
     order_embedding: bool | None = Field(
-        None, description="VL-T5 only: regions carry their number, as in the official model"
+        default=None, description="VL-T5 only: regions carry their number, as in the official model"
     )
     box_area: Annotated[Literal["official", "true"], BeforeValidator(_true_as_text)] | None = Field(
-        None,
+        default=None,
         description="VL-T5 only. official: as its checkpoints need it, a quirk; true: the area of a box, "
         "which is what left out means",
     )
     teacher: ModelSize = Field(description="the teachers' size")
-    student: ModelSize | None = Field(None, description="the students' size, where there is one")
+    student: ModelSize | None = Field(default=None, description="the students' size, where there is one")
     students: Annotated[dict[Label, ModelSize], Field(min_length=1)] | None = Field(
-        None, description="the students' sizes by name, where there are several"
+        default=None, description="the students' sizes by name, where there are several"
     )
 
     @property
@@ -83,7 +83,7 @@ class Heads(Closed):
     teacher: HeadCounts = Field(description="numbers of heads of the teachers")
     student: HeadCounts = Field(description="numbers of heads of the students")
     keep: Literal["inner_width", "head_size"] = Field(
-        "inner_width",
+        default="inner_width",
         description="what stays when the number of heads changes: heads x head size (then the width), or the "
         "size of a head (VL-T5 only; each size then says its `head_size`)",
     )

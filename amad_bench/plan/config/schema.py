@@ -30,9 +30,10 @@ class Limit(Closed):
 class DatasetEntry(Open):
     """A data set with its options, which the catalogue knows by its name."""
 
-    limit: Limit | None = Field(None, description="how many examples are used; left out: all")
+    limit: Limit | None = Field(default=None, description="how many examples are used; left out: all")
     features: Annotated[list[PathBelow], Field(min_length=1)] | None = Field(
-        None, description="files below AMAD_DATA with precomputed features of regions (.h5, folders of .npz)"
+        default=None,
+        description="files below AMAD_DATA with precomputed features of regions (.h5, folders of .npz)",
     )
 
     def options(self, name: str) -> dict[str, Any]:
@@ -62,12 +63,12 @@ class TaskEntry(Closed):
     task: TaskName = Field(description="vqa, captioning, translation")
     dataset: DatasetName = Field(description="one of `datasets`")
     vocabulary: Vocabulary | None = Field(
-        None, description="entries of a tokenizer that is trained on the training split, at most"
+        default=None, description="entries of a tokenizer that is trained on the training split, at most"
     )
     tokenizer: PathBelow | None = Field(
-        None, description="folder below AMAD_DATA of a pretrained tokenizer, instead of `vocabulary`"
+        default=None, description="folder below AMAD_DATA of a pretrained tokenizer, instead of `vocabulary`"
     )
-    image_size: Length | None = Field(None, description="in pixels, instead of `inputs.size` of BLIP")
+    image_size: Length | None = Field(default=None, description="in pixels, instead of `inputs.size` of BLIP")
     decoding: Decoding = Field(description="how answers are read off the models")
     teacher: Training = Field(description="how teachers are trained")
     student: Training = Field(description="how students are trained")
@@ -103,29 +104,37 @@ class Config(Closed):
     """A whole config file, checked; see configs/default.yaml for an example."""
 
     name: Name = Field(description="of the config, in reports; no part of any run's identity")
-    seed: Seed = Field(0, description="what all seeds are made from")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
-    workers: Processes = Field(0, description="processes that read images, per run; no number depends on it")
+    seed: Seed = Field(default=0, description="what all seeds are made from")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: a GPU where there is one"
+    )
+    workers: Processes = Field(
+        default=0, description="processes that read images, per run; no number depends on it"
+    )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
     teacher_per: Literal["sweep", "replicate"] = Field(
-        "sweep", description="sweep: one teacher for all replicates; replicate: one each"
+        default="sweep", description="sweep: one teacher for all replicates; replicate: one each"
     )
     datasets: Datasets = Field(description="data sets by name, with their options")
     models: dict[FamilyName, ModelEntry] = Field(description="models by family")
     heads: Heads = Field(description="the numbers of heads that are swept")
-    pretraining: Pretraining = Field(Pretraining(), description="what models know before their task")
+    pretraining: Pretraining = Field(default=Pretraining(), description="what models know before their task")
     losses: Annotated[list[LossEntry], Field(min_length=1)] = Field(description="the losses to compare")
-    loss_weights: LossWeights = Field(LossWeights(), description="factors of the parts of a loss")
+    loss_weights: LossWeights = Field(default=LossWeights(), description="factors of the parts of a loss")
     logit_temperature: Positive = Field(
-        2.0, description="of the logit distillation beside attention losses, for teacher and student"
+        default=2.0, description="of the logit distillation beside attention losses, for teacher and student"
     )
-    sites: dict[FamilyName, Sites] = Field({}, description="by family, the sites whose attention is compared")
+    sites: dict[FamilyName, Sites] = Field(
+        default={}, description="by family, the sites whose attention is compared"
+    )
     layer_map: LayerMap = Field(
-        "last",
+        default="last",
         description="which layers are compared: last with last, uniform, or [[student, teacher], ...], "
         "counted from 0",
     )
-    extra_metrics: ExtraMetrics = Field([], description="metrics made by one job for all runs: METEOR, SPICE")
+    extra_metrics: ExtraMetrics = Field(
+        default=[], description="metrics made by one job for all runs: METEOR, SPICE"
+    )
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
 
     def inputs_of(self, entry: TaskEntry) -> Inputs:

@@ -40,7 +40,7 @@ class Training(Closed):
     weight_decay: NotNegative = Field(description="of AdamW; not of biases and layer norms")
     clip: Positive = Field(description="largest norm of the gradient")
     evaluations: Size = Field(description="validations, evenly spread over the steps; the best one is kept")
-    schedule: Literal["linear", "cosine"] = Field("linear", description="how the learning rate falls")
+    schedule: Literal["linear", "cosine"] = Field(default="linear", description="how the learning rate falls")
 
 
 class PretrainingTraining(Training):
@@ -50,17 +50,18 @@ class PretrainingTraining(Training):
         description="`all`: nothing else is possible"
     )
     momentum_distillation: bool | None = Field(
-        None, description="`vl` of BLIP only: soft targets from a slowly moving copy of the model"
+        default=None, description="`vl` of BLIP only: soft targets from a slowly moving copy of the model"
     )
 
 
 class Pretraining(Closed):
     """Knowledge of models before their task: none (random weights), text (unimodal), vl (with vision)."""
 
-    teacher: Conditions = Field(["none"], description="the teachers' conditions: none, text, vl")
-    student: Conditions = Field(["none"], description="the students' conditions: none, text, vl")
+    teacher: Conditions = Field(default=["none"], description="the teachers' conditions: none, text, vl")
+    student: Conditions = Field(default=["none"], description="the students' conditions: none, text, vl")
     training: dict[FamilyName, dict[Reached, PretrainingTraining]] = Field(
-        {}, description="by family and condition, how it is trained here; for what no `checkpoints` give"
+        default={},
+        description="by family and condition, how it is trained here; for what no `checkpoints` give",
     )
 
     def of(self, role: str) -> list[str]:
@@ -74,7 +75,7 @@ class Decoding(Closed):
     max_length: Length = Field(description="tokens that are written at most")
     beams: Few = Field(description="of beam search; 1 is greedy")
     rank: Size | None = Field(
-        None,
+        default=None,
         description="BLIP's VQA only: instead of writing it chooses among the training answers, the "
         "likeliest of the `rank` with the likeliest first token",
     )

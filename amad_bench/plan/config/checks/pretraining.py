@@ -52,8 +52,8 @@ def _reachable(config: Config, family: str, entry: ModelEntry) -> Iterator[str]:
             if condition in ("none", *trained) or _from_files(entry, role, size, condition):
                 continue
             yield (
-                f"models.{family}.{key}.checkpoints.{condition}: missing; pretraining.{role} asks for it: name "
-                f"the files, or say under pretraining.training.{family}.{condition} how to train them"
+                f"models.{family}.{key}.checkpoints.{condition}: missing; pretraining.{role} asks for it: "
+                f"name the files, or say under pretraining.training.{family}.{condition} how to train them"
             )
 
 
