@@ -88,6 +88,4 @@ def old_runs(plan: Plan) -> dict[str, dict[str, Any]]:
 def old_ids(plan: Plan) -> dict[str, str]:
     """The ids of then by those of now."""
     prefixes = {run.id: run.config.id_prefix for run in plan.runs}
-    return {
-        run_id: f"{prefixes[run_id]}-{short_hash(config)}" for run_id, config in old_runs(plan).items()
-    }
+    return {run_id: f"{prefixes[run_id]}-{short_hash(config)}" for run_id, config in old_runs(plan).items()}

@@ -10,7 +10,16 @@ from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, Problems,
 from amad_bench.plan.config.inputs import Inputs, PixelInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry
-from amad_bench.plan.config.numbers import Count, Few, Length, Positive, Processes, Seed, Vocabulary
+from amad_bench.plan.config.numbers import (
+    Count,
+    Few,
+    LayerIndex,
+    Length,
+    Positive,
+    Processes,
+    Seed,
+    Vocabulary,
+)
 from amad_bench.plan.config.training import Decoding, FamilyName, Pretraining, Training
 
 DatasetName = Annotated[str, known("data set", DATASETS)]
@@ -92,7 +101,9 @@ def _pairs(value: Any) -> Any:
 
 
 LayerPairs = Annotated[
-    list[Annotated[list[int], BeforeValidator(_pair)]], BeforeValidator(_pairs), AfterValidator(distinct)
+    list[Annotated[list[LayerIndex], BeforeValidator(_pair)]],
+    BeforeValidator(_pairs),
+    AfterValidator(distinct),
 ]
 LayerMap = Annotated[
     Annotated[Literal["last", "uniform"], Tag("name")] | Annotated[LayerPairs, Tag("pairs")],
