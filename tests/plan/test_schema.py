@@ -183,7 +183,7 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
         (lambda c: c.update(device="gpu"), "device: expected auto or cpu or cuda", "found 'gpu'"),
         (lambda c: c.update(seed=1.5), "seed: expected a whole number", "1.5"),
         (lambda c: c.update(seed=True), "seed: expected a whole number", "found true"),
-        (lambda c: c.update(cells=[]), "tasks: expected a list with at least one entry", "found []"),
+        (lambda c: c.update(tasks=[]), "tasks: expected a list with at least one entry", "found []"),
         (
             lambda c: c["tasks"][0].update(teacher=None),
             "tasks[0].teacher: expected a mapping",

@@ -15,9 +15,8 @@ from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTr
 
 HEAD = """# The keys of a config
 
-Made by `python -m amad_bench.plan.config.reference`; a test keeps it current. An unknown key, a wrong type, an unknown
-name and an impossible combination are each reported in one line, all of them before anything runs. Paths are below
-`AMAD_DATA`. A key without a default must be given.
+Made by `python -m amad_bench.plan.config.reference`; a test keeps it current. A key without a default must be
+given. Every mistake is reported in one line of its own, before anything runs; paths are below `AMAD_DATA`.
 """
 SECTIONS: dict[str, type[BaseModel]] = {
     "The whole file": Config,
@@ -129,7 +128,7 @@ def _options(where: str, records: Mapping[str, Mapping[str, OptionSpec]]) -> Ite
             kind = " or ".join(f"`{choice}`" for choice in spec.choices) or OPTION_TYPES[spec.type]
             if spec.type is list:
                 kind = f"list of {kind}"
-            yield f"| `{name}` | `{key}` | {kind} | {_shown(spec.default)} | {""} |"
+            yield f"| `{name}` | `{key}` | {kind} | {_shown(spec.default)} | {spec.description} |"
     yield ""
 
 
