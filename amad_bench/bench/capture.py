@@ -1,4 +1,4 @@
-"""What recording attention costs, beside a plain forward pass and beside storing the maps of an eager one.
+"""Costs of recording attention, beside a plain forward pass and beside storing the maps of an eager one.
 
 Axes: B batch, H heads, Q query tokens, K key tokens, L target tokens, T text tokens, R regions, d width.
 """
@@ -14,9 +14,9 @@ from transformers.models.blip.configuration_blip import BlipVisionConfig
 from transformers.models.blip.modeling_blip import BlipVisionModel
 
 from amad_bench.bench.measuring import devices, extra_mib, interleaved_seconds, on_threads, percentiles_ms
+from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.recorder import record
 from amad_bench.models.blip import use_sdpa
-from amad_bench.models.capture import find_stacks
-from amad_bench.models.trace import record
 from amad_bench.models.vlt5 import VLT5, VLT5Config
 
 

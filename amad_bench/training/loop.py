@@ -13,7 +13,8 @@ from amad_bench.data.batches import make_batch, padding_share, training_order
 from amad_bench.data.loader import batches
 from amad_bench.data.task_data import TaskData
 from amad_bench.losses.diagnostics import describe_alignment
-from amad_bench.models.trace import Trace, record
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import Trace
 from amad_bench.runtime.progress import progress
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss

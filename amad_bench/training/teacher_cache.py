@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from amad_bench.data.image_table import ImageTable
 from amad_bench.data.loader import batches
 from amad_bench.data.task_data import Split
-from amad_bench.models.trace import LayerTrace, Trace, record
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import LayerTrace, Trace
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; beyond it the teacher runs again for every batch
 

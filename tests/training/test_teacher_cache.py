@@ -10,7 +10,7 @@ from amad_bench.data.batches import make_batch
 from amad_bench.data.loader import batches
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.task_data import Answers
-from amad_bench.models.trace import record
+from amad_bench.models.attention.recorder import record
 from amad_bench.training import teacher_cache
 from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_cache import TeacherOutputs
