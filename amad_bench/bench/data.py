@@ -1,4 +1,4 @@
-"""How long an epoch of generated questions takes to start and to read, and how much memory it needs."""
+"""Time that an epoch of generated questions takes to start and to read, and memory that it needs."""
 
 import math
 import multiprocessing

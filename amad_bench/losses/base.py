@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.losses.maps import check_shapes
-from amad_bench.models.trace import LayerTrace, Trace
+from amad_bench.models.attention.trace import LayerTrace, Trace
 from amad_bench.runtime.errors import did_you_mean
 
 LayerMap = str | Sequence[Sequence[int]]

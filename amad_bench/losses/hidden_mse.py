@@ -16,7 +16,7 @@ from torch import Tensor
 
 from amad_bench.losses.base import LayerLoss, LayerMap, LazyParameters, common_sites, layer_pairs
 from amad_bench.losses.maps import check_mask, full_precision, without_autocast
-from amad_bench.models.trace import Trace
+from amad_bench.models.attention.trace import Trace
 
 
 def hidden_mse_loss(

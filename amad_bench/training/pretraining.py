@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from amad_bench.data.batch import PretrainingBatch
 from amad_bench.data.pretraining import PretrainingData
 from amad_bench.data.pretraining_batches import pretraining_batches
 from amad_bench.models.build import build_pretrainer
@@ -36,15 +37,11 @@ def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module
     )
 
 
-def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
+def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> PretrainingBatch:
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
     form = (config["family"], config["pretraining"], config["training"]["batch"])
-    batch = next(pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device))
-    if "image_ids" in batch:
-        other = int(batch["image_ids"].ne(batch["image_ids"][0]).int().argmax())
-        order = [0, other, *(row for row in range(1, len(batch["image_ids"])) if row != other)]
-        batch = {name: tensor[order] for name, tensor in batch.items()}
-    return batch
+    loader = pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device)
+    return next(loader).two_images_first()
 
 
 def pretrain(
@@ -74,7 +71,7 @@ def pretrain(
         loader = pretraining_batches(data.train, data, *form, steps, generator, device)
         for step, batch in enumerate(loader, start=1):
             model.train()
-            loss, parts = model(**batch)
+            loss, parts = model(**batch.arguments)
             norm = updates.step(loss)
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
                 log.training(step, updates.rate, loss, norm, parts)
@@ -98,6 +95,6 @@ def validation_loss(
     loader = pretraining_batches(data.validation, data, family, condition, batch, steps, generator, device)
     losses: list[Tensor] = []
     with evaluating(model), torch.no_grad():
-        for tensors in loader:
-            losses.append(model(**tensors)[0])
+        for instances in loader:
+            losses.append(model(**instances.arguments)[0])
     return torch.stack(losses).mean().item()

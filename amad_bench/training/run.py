@@ -82,7 +82,9 @@ def _pretrain(run: Run, folder: Path, where: torch.device, status: RunStatus) ->
     data.tokenizer.save(folder / "tokenizer.json")
     model = fresh_pretrainer(run.config, data).to(where)
     status.facts["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    status.facts["flops_per_example"] = flops_per_example(model, first_batch(data, run.config, where))
+    status.facts["flops_per_example"] = flops_per_example(
+        model, first_batch(data, run.config, where).arguments
+    )
     print(f"{run.id}: pre-training {run.config['pretraining']}", flush=True)
     trained = pretrain(model, data, run.config, where, folder / "steps.jsonl", run.id)
     weights = model.task_weights()  # pyright: ignore[reportCallIssue]
@@ -116,9 +118,9 @@ def _note(trained: Trained, status: RunStatus) -> None:
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
     """Of one example, as long as it is in a batch of the training split; few of its images are read."""
     rows = np.arange(min(batch, len(data.train)))
-    text = {name: tensor[:EXAMPLES] for name, tensor in text_batch(data.train, rows, device).items()}
     images = data.images.batch(data.train.image_rows_N[rows[:EXAMPLES]], device)
-    return flops_per_example(model, text | images)
+    few = text_batch(data.train, rows, device).first(EXAMPLES).with_images(images)
+    return flops_per_example(model, {**few.inputs, "labels": few.labels_BL})
 
 
 def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:

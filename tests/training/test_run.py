@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from amad_bench.data import loader
+from amad_bench.data.batch import Batch
 from amad_bench.data.batches import text_batch
 from amad_bench.data.image_table import Arrays, ImageTable, PatchRegions
 from amad_bench.data.prepare import load_task_data
@@ -207,7 +208,7 @@ def test_no_batch_is_larger_than_that_of_the_training(tiny_plan, monkeypatch, ta
     assert len(set(lengths.values())) == 3
     assert min(lengths.values()) > 5
 
-    def recorded(split: Split, rows: np.ndarray, *options) -> dict[str, torch.Tensor]:
+    def recorded(split: Split, rows: np.ndarray, *options) -> Batch:
         name = next(name for name, length in lengths.items() if length == len(split))
         sizes[name].append(len(rows))
         return text_batch(split, rows, *options)

@@ -1,14 +1,17 @@
 """Why the recorder exists: what METHODS.md ("Domain of an attention map") says of transformers, in turn."""
 
+import inspect
+
 import pytest
 import torch
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
-from amad_bench.models.capture import find_stacks
-from amad_bench.models.trace import AttentionDomainError, record
-from tests.models.plain_models import KINDS, attend_with, plain_model
+from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import AttentionDomainError
+from tests.models.attention.plain_models import KINDS, OLD_CACHE, attend_with, plain_model
 from tests.tiny_models import tiny_model
 
 ATTENTIONS = {
@@ -159,6 +162,23 @@ def test_a_bool_mask_under_eager_attention_would_mask_nothing_and_is_refused():
         pytest.raises(AttentionDomainError, match=r"site encoder\.self, layer 0: eager .* bool mask"),
     ):
         model.encoder.block[0](hidden_BKd, attention_mask=mask_B11K)
+
+
+@pytest.mark.trap("a map outside the domain raises AttentionDomainError with site, layer and what")
+def test_a_step_of_a_generation_is_refused():
+    model = plain_model("t5").eval()
+    batch = KINDS["t5"].batch
+    with torch.no_grad():
+        cache = OLD_CACHE if OLD_CACHE in inspect.signature(model.forward).parameters else "cache"
+        past = model(**batch, use_cache=True)[cache]
+        rest = {**batch, "decoder_input_ids": batch["decoder_input_ids"][:, :1]}
+        del rest["decoder_attention_mask"]
+        for site in ("decoder.self", "decoder.cross"):
+            with (
+                record(model, [site]),
+                pytest.raises(AttentionDomainError, match=r"site decoder.\w+, layer 0: .*whole passes"),
+            ):
+                model(**rest, **{cache: past})
 
 
 def _source(batch):

@@ -1,43 +1,25 @@
-"""Capture of attention without materialised maps: what a distillation loss may look at.
+"""Recording of attention without materialised maps: all that a distillation loss may look at.
 
 A `record`ed model keeps its SDPA forward; hooks keep the projected queries, keys, values, bias and mask.
 Probabilities are computed on demand, in float32 and before dropout: rows sum to 1, masked keys are exactly 0.
 `output_attentions` is not used: under SDPA it returns an empty tuple without an exception.
 
-Axes: B batch, H heads, Q query tokens, K key tokens, D head size, d width, L tokens, V vocabulary.
+Axes: B batch, L tokens, Q query tokens, V vocabulary.
 """
 
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from amad_bench.models.capture import Attention, find_stacks
-from amad_bench.models.layer_trace import AttentionDomainError, LayerTrace
+from amad_bench.models.attention.adapters import Attention, find_stacks
+from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, Trace
 from amad_bench.runtime.versions import check_versions
-
-__all__ = ["AttentionDomainError", "LayerTrace", "Recorder", "Trace", "record"]
-
-
-@dataclass
-class Trace:
-    """A forward pass as a loss sees it: logits and labels aligned (-100 = ignored), attention by site.
-
-    sites: "encoder.self" -> layers in order; hidden: "encoder" -> layer outputs (B, L, d), when asked for.
-    sample_weight_B: what each example's labels count in the cross-entropy; None: all tokens count alike.
-    """
-
-    logits_BLV: Tensor
-    labels_BL: Tensor
-    sites: dict[str, list[LayerTrace]] = field(default_factory=dict)
-    hidden: dict[str, list[Tensor]] = field(default_factory=dict)
-    sample_weight_B: Tensor | None = None
 
 
 class Recorder:

@@ -1,42 +1,15 @@
 """The recorder on plain Hugging Face models, against the same weights under transformers' eager attention."""
 
 import contextlib
-import inspect
 
 import pytest
 import torch
 from torch import nn
 
 from amad_bench.losses import build_loss
-from amad_bench.models.capture import find_stacks
-from amad_bench.models.trace import AttentionDomainError, record
-from tests.models.plain_models import KINDS, SOURCE_MASK, plain_model
-
-# What the recorder knows of each attention module: the names of its parameters, besides `self` and `kwargs`.
-# A transformers upgrade that changes them fails here first: read the new block, then models/capture.py.
-KNOWN_FORWARD = {
-    "T5Attention": {"hidden_states", "mask", "key_value_states", "position_bias", "cache"},
-    "BertSelfAttention": {"hidden_states", "attention_mask", "cache"},
-    "BertCrossAttention": {"hidden_states", "encoder_hidden_states", "attention_mask", "cache"},
-    "ViTAttention": {"hidden_states", "attention_mask"},
-    "BlipAttention": {"hidden_states"},
-    "BlipTextSelfAttention": {
-        "hidden_states",
-        "attention_mask",
-        "encoder_hidden_states",
-        "encoder_attention_mask",
-        "cache",
-    },
-}
-OLD_CACHE = "past_key_values"  # its name before transformers 5.24
-KNOWN_CHILDREN = {
-    "T5Attention": {"q", "k", "v", "o", "relative_attention_bias"},
-    "BertSelfAttention": {"query", "key", "value", "dropout"},
-    "BertCrossAttention": {"query", "key", "value", "dropout"},
-    "ViTAttention": {"q_proj", "k_proj", "v_proj", "o_proj"},
-    "BlipAttention": {"qkv", "projection", "dropout"},
-    "BlipTextSelfAttention": {"query", "key", "value", "dropout"},
-}
+from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.recorder import record
+from tests.models.attention.plain_models import KINDS, SOURCE_MASK, plain_model
 
 
 def traced(kind, train=False, **options):
@@ -279,54 +252,6 @@ def test_two_models_of_different_head_counts_give_a_loss_with_gradients(kind):
     assert teacher_trace.sites[sites[0]][0].query_BHQD.requires_grad is False
 
 
-@pytest.mark.trap("a map outside the domain raises AttentionDomainError with site, layer and what")
-def test_a_step_of_a_generation_is_refused():
-    model = plain_model("t5").eval()
-    batch = KINDS["t5"].batch
-    with torch.no_grad():
-        cache = OLD_CACHE if OLD_CACHE in inspect.signature(model.forward).parameters else "cache"
-        past = model(**batch, use_cache=True)[cache]
-        rest = {**batch, "decoder_input_ids": batch["decoder_input_ids"][:, :1]}
-        del rest["decoder_attention_mask"]
-        for site in ("decoder.self", "decoder.cross"):
-            with (
-                record(model, [site]),
-                pytest.raises(AttentionDomainError, match=r"site decoder.\w+, layer 0: .*whole passes"),
-            ):
-                model(**rest, **{cache: past})
-
-
-def test_two_stacks_of_one_name_are_refused():
-    both = nn.ModuleDict({"left": plain_model("bert"), "right": plain_model("bert")})
-    with pytest.raises(ValueError, match=r"ModuleDict has two stacks called 'encoder'"):
-        record(both).__enter__()
-
-
 def test_a_model_of_another_kind_is_named():
     with pytest.raises(ValueError, match=r"Linear has no attention site 'encoder.self'; it has: none"):
         record(nn.Linear(2, 2)).__enter__()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_canary_the_blocks_of_transformers_are_those_the_recorder_was_written_against(kind):
-    seen = set()
-    for blocks in find_stacks(plain_model(kind)).values():
-        for block in blocks:
-            for attention in block.attention.values():
-                name = type(attention.module).__name__
-                parameters = inspect.signature(attention.module.forward).parameters
-                named = {p for p, spec in parameters.items() if spec.kind is not spec.VAR_KEYWORD}
-                children = {child for child, _ in attention.module.named_children()}
-                seen.add(name)
-                named = {"cache" if p == OLD_CACHE else p for p in named}
-                assert named == KNOWN_FORWARD[name], f"{name}.forward has changed"
-                assert children <= KNOWN_CHILDREN[name], f"{name} has other parts"
-                assert KNOWN_CHILDREN[name] - children <= {"relative_attention_bias"}, f"{name} lacks parts"
-    expected = {
-        "t5": {"T5Attention"},
-        "bert": {"BertSelfAttention"},
-        "bert-decoder": {"BertSelfAttention", "BertCrossAttention"},
-        "vit": {"ViTAttention"},
-        "blip": {"BlipAttention", "BlipTextSelfAttention"},
-    }
-    assert seen == expected[kind]

@@ -1,4 +1,4 @@
-"""How to read each kind of transformer block: where its attention is, and what that attention computes with.
+"""Adapters to each kind of transformer block: where its attention is, and what that computes with.
 
 Written against transformers 5.17-5.24 without importing it: T5 (and VL-T5), BERT, ViT, and BLIP with stock or
 our own attention modules. The stacks are called
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from amad_bench.models.layer_trace import AttentionDomainError, LayerTrace
+from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace
 
 
 class Kind(NamedTuple):
@@ -184,7 +184,7 @@ def _output_weight(linear: nn.Linear, heads: int) -> Tensor:
 def _mask_and_bias(
     module: Any, mask: Any, query_BHQD: Tensor, key_BHKD: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    """A bool or additive mask as (bool mask, what an additive one adds to the cells it leaves open)."""
+    """A bool or additive mask as (bool mask, what an additive one adds to the entries it leaves open)."""
     implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
     if mask is None:
         _check_mask_function(implementation)
@@ -233,5 +233,5 @@ def _query_mask(mask_BHQK: Tensor | None, query_BHQD: Tensor) -> Tensor:
     batch, _, queries, _ = query_BHQD.shape
     if mask_BHQK is None or mask_BHQK.shape[-1] != queries:
         return query_BHQD.new_ones(batch, queries, dtype=torch.bool)
-    cells_BQK = mask_BHQK[:, 0].expand(batch, queries, queries)
-    return cells_BQK.diagonal(dim1=-2, dim2=-1)
+    entries_BQK = mask_BHQK[:, 0].expand(batch, queries, queries)
+    return entries_BQK.diagonal(dim1=-2, dim2=-1)

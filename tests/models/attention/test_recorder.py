@@ -9,7 +9,8 @@ from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.losses import build_loss
-from amad_bench.models.trace import AttentionDomainError, record
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import AttentionDomainError
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import KINDS, SITES, tiny_batch, tiny_model
 
@@ -182,28 +183,6 @@ def test_gradients_reach_the_projections_of_the_student():
     assert model.encoder.block[1].layer[0].SelfAttention.q.weight.grad.abs().sum() > 0
 
 
-def test_a_row_without_a_key_is_zero_with_finite_gradient():
-    layer = _trace("vlt5").sites["decoder.cross"][0]
-    query = layer.query_BHQD.detach().clone().requires_grad_()
-    layer.query_BHQD, layer.mask_BHQK = query, torch.zeros_like(layer.mask_BHQK)
-    probs = layer.probs_BHQK()
-    probs.sum().backward()
-    assert torch.all(probs == 0)
-    assert torch.isfinite(query.grad).all()
-
-
-@pytest.mark.trap("maps are float32, under autocast too")
-def test_maps_are_float32_under_autocast():
-    """The rows of a product in bfloat16 would be off by 1e-3; the projections themselves are in bfloat16."""
-    model = tiny_model("vlt5").eval()
-    batch = tiny_batch("vlt5")
-    with torch.autocast("cpu", dtype=torch.bfloat16), record(model) as recorder, torch.no_grad():
-        layer = recorder.trace(model(**batch), batch["labels"]).sites["encoder.self"][0]
-        inside = layer.probs_BHQK()
-    assert inside.dtype == torch.float32
-    assert torch.equal(inside, layer.probs_BHQK())
-
-
 @pytest.mark.trap("a site that the model lacks is an error")
 def test_unknown_site_names_the_model_and_what_it_has():
     with pytest.raises(
@@ -231,7 +210,7 @@ def test_untested_versions_of_transformers_are_refused(monkeypatch):
         raise UserError(f"{packages} not tested")
 
     model = tiny_model("vlt5")
-    monkeypatch.setattr("amad_bench.models.trace.check_versions", refuse)
+    monkeypatch.setattr("amad_bench.models.attention.recorder.check_versions", refuse)
     with pytest.raises(UserError, match=r"\('transformers',\) not tested"), record(model):
         pass
     monkeypatch.delitem(sys.modules, "transformers")  # a model of one's own

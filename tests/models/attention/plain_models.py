@@ -16,6 +16,7 @@ from transformers.models.vit.modeling_vit import ViTModel
 SOURCE = torch.tensor([[5, 6, 7, 8, 9], [9, 4, 6, 0, 0]])
 SOURCE_MASK = SOURCE.ne(0).long()
 TARGET = torch.tensor([[3, 4, 7, 1], [7, 1, 0, 0]])
+OLD_CACHE = "past_key_values"  # its name before transformers 5.24
 PIXELS = torch.linspace(-1, 1, 2 * 3 * 16 * 16).view(2, 3, 16, 16)
 
 

@@ -6,10 +6,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from amad_bench.models.capture import find_stacks
-from amad_bench.models.trace import record
-from tests.models.plain_models import KINDS as PLAIN_KINDS
-from tests.models.plain_models import plain_model
+from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.recorder import record
+from tests.models.attention.plain_models import KINDS as PLAIN_KINDS
+from tests.models.attention.plain_models import plain_model
 from tests.tiny_models import KINDS, SITES, tiny_batch, tiny_model
 
 UNDER_SDPA = (*KINDS, "t5", "bert", "bert-decoder", "vit")  # plain BLIP is eager only
