@@ -8,13 +8,13 @@ from amad_bench.runtime.errors import UserError
 
 
 def plan(options: argparse.Namespace) -> None:
-    from amad_bench.plan.grid import NothingToTrain, Plan, possible_plan
+    from amad_bench.plan.grid import NothingToTrain, Plan, expand, possible_plan
     from amad_bench.plan.overview import overview
     from amad_bench.plan.schema import load_config
 
-    missing = None
+    config, missing = load_config(options.config), None
     try:
-        found = planned(options)
+        found = expand(config)
     except NothingToTrain as nothing:
         missing, found = nothing, Plan([], nothing.skipped)
     if options.json:
@@ -23,7 +23,7 @@ def plan(options: argparse.Namespace) -> None:
         print(f"{options.config}: {overview(found)}")
     else:
         print(f"{missing}\n")
-        print(f"With its data, {overview(possible_plan(load_config(options.config)))}")
+        print(f"With its data, {overview(possible_plan(config))}")
 
 
 def doctor(options: argparse.Namespace) -> None:
