@@ -49,8 +49,9 @@ SKIPPED = "skipped"  # a combination that cannot be trained
 
 @dataclass(frozen=True)
 class Tables:
-    """runs: a row per planned run; scores: per run, split, metric and example.
+    """Everything that is known of a plan's runs.
 
+    runs: a row per planned run; scores: per run, split, metric and example.
     curves: per validation during the training of a teacher or student.
     examples: per test example and group that it belongs to (a question's answer type, say).
     failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the

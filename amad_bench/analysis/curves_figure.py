@@ -46,7 +46,7 @@ def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame, folder: Path)
 
 
 def _figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
-    """One for each page."""
+    """One figure for each page."""
     without_teacher: Any = runs[runs["loss_name"] == CE]
     compared: Any = comparable(without_teacher)
     points: Any = mean_curves(compared, curves)

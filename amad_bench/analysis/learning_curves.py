@@ -111,7 +111,7 @@ def mean_curves(compared: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def fixed_scores(points: pd.DataFrame) -> dict[int, float]:
-    """By group: the best mean that runs without pre-training reach at any step. points: of `mean_curves`."""
+    """Best mean, by group, that runs without pre-training reach at any step. points: of `mean_curves`."""
     without: Any = points[points["pretraining"] == "none"]
     return without.groupby("group")["mean"].max().to_dict()
 

@@ -51,7 +51,7 @@ class ScoreBook:
         self._pages: dict[tuple[str, str, str], pd.DataFrame] = dict(tuple(pages))
 
     def having(self, run_ids: Sequence[str], metric: str, split: str = "test") -> list[str]:
-        """Those of the runs that have such scores."""
+        """Runs among these that have such scores."""
         return [run_id for run_id in run_ids if (run_id, split, metric) in self._pages]
 
     def matrix(self, run_ids: Sequence[str], metric: str, split: str = "test") -> ScoreMatrix:

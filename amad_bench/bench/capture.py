@@ -1,4 +1,4 @@
-"""What recording attention costs, beside a plain forward pass and beside storing the maps of an eager one.
+"""Cost of recording attention, beside a plain forward pass and beside storing the maps of an eager one.
 
 Axes: B batch, H heads, Q query tokens, K key tokens, L target tokens, T text tokens, R regions, d width.
 """
@@ -259,7 +259,7 @@ def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list
 
 
 def _mib(tensors: Sequence[Tensor]) -> float:
-    """What they occupy together: a fused projection, a bias that all layers share, counts once."""
+    """Memory that they occupy together: a fused projection, a bias that all layers share, counts once."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values()) / 2**20
 

@@ -1,4 +1,4 @@
-"""How long an epoch of generated questions takes to start and to read, and how much memory it needs."""
+"""Time that an epoch of generated questions takes to start and to read, and the memory it needs."""
 
 import math
 import multiprocessing

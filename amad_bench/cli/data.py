@@ -28,7 +28,7 @@ def plan(options: argparse.Namespace) -> None:
 
 def doctor(options: argparse.Namespace) -> None:
     from amad_bench.data.doctor import examine_files, files_report
-    from amad_bench.data.doctor_cells import examine_cells
+    from amad_bench.data.doctor_tasks import examine_tasks
     from amad_bench.models.start_checks import examine_weights
     from amad_bench.plan.schema import load_config
 
@@ -36,7 +36,7 @@ def doctor(options: argparse.Namespace) -> None:
     findings = examine_files(config)
     for line in files_report(findings):
         print(line)
-    checks = [*examine_cells(config), *examine_weights(config)]
+    checks = [*examine_tasks(config), *examine_weights(config)]
     for check in checks:
         print(f"{check.name}: {check.text}")
     problems = []

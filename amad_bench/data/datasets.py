@@ -28,7 +28,7 @@ READERS: dict[str, Reader] = {
 
 
 def dataset_folder(dataset: dict[str, Any]) -> Path:
-    """Where a data set's generated and prepared files are; a generated data set is written when absent."""
+    """Folder of a data set's generated and prepared files; a generated data set is written when absent."""
     folder = data_dir(dataset["name"], dataset["hash"])
     if DATASETS[dataset["name"]].generated and not folder.is_dir():
         with atomic_directory(folder) as temporary:
@@ -37,9 +37,9 @@ def dataset_folder(dataset: dict[str, Any]) -> Path:
 
 
 def prepared_folder(run_config: dict[str, Any]) -> Path:
-    """Where the arrays of a run's (data set, limit, task, family, inputs, tokenizer) are or will be."""
-    dataset, form = run_config["dataset"], prepared_form(run_config)
-    name = f"{run_config['family']}-{run_config['task']}-{short_hash(form)}"
+    """Folder for the arrays of a run's (data set, limit, task, family, inputs, tokenizer), made or not."""
+    dataset, spec = run_config["dataset"], prepared_form(run_config)
+    name = f"{run_config['family']}-{run_config['task']}-{short_hash(spec)}"
     return data_dir(dataset["name"], dataset["hash"]) / "prepared" / name
 
 

@@ -92,7 +92,7 @@ def find_images(
 
 
 def photo_bases(sources: dict[str, SplitSource]) -> list[Path]:
-    """Where the photos of any split are looked for, the first split's places first."""
+    """Places where the photos of any split are looked for, the first split's places first."""
     return list(dict.fromkeys(base for source in sources.values() for base in source.photos))
 
 
@@ -162,7 +162,7 @@ def load_images(folder: Path) -> ImageTable:
 
 
 def what_is_seen(inputs: dict[str, Any]) -> str:
-    """One phrase for tables: the form in which a model sees an image."""
+    """Phrase for tables: as what a model sees an image."""
     match inputs["kind"]:
         case "regions":
             grid = f"a {inputs.get('rows')} x {inputs.get('columns')} grid"

@@ -1,4 +1,4 @@
-"""What models are pre-trained on here: captions, questions and named regions of one data set, by split."""
+"""Data to pre-train models on here: captions, questions and named regions of one data set, by split."""
 
 import hashlib
 import json
@@ -34,7 +34,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class PretrainingData:
-    """facts, for status.json: captions, questions and images by split, `features` and tokenizer_sha256."""
+    """Everything a run of kind "pretrain" trains on.
+
+    facts, for status.json: captions, questions and images by split, `features` and tokenizer_sha256.
+    """
 
     train: PretrainingSplit
     validation: PretrainingSplit
@@ -105,13 +108,13 @@ def _check_dataset(run_config: dict[str, Any]) -> None:
         able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains)
         raise UserError(
             f"pretraining: {condition}: models are pre-trained here on data sets with captions and questions"
-            f" ({able}), {name} is none of them; name local weights in the config, or another data set"
+            f" ({able}), {name} is none of them; name local checkpoints in the config, or another data set"
         )
     if run_config["family"] == "vlt5" and condition == "vl" and not DATASETS[name].has_boxes:
         able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains and dataset.has_boxes)
         raise UserError(
             f"pretraining: vl: {name} does not say what its regions show, which VL-T5's grounding tasks ask;"
-            f" take {able}, or name local weights in the config"
+            f" take {able}, or name local checkpoints in the config"
         )
 
 
@@ -176,7 +179,7 @@ def _write_split(
 
 
 def _captions(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
-    """In validation, too, each caption of an image counts."""
+    """Examples with each of their captions: in validation, too, all captions of an image count."""
     for example in examples:
         for text in example.references:
             yield example, text

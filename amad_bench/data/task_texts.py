@@ -70,7 +70,7 @@ def _train_texts(run_config: dict[str, Any], train: SplitSource) -> Iterator[str
 
 
 def _shared_texts(run_config: dict[str, Any], folder: Path) -> Iterator[str]:
-    """Of all tasks that share a vocabulary, whichever asks for it.
+    """Texts of all tasks that share a vocabulary, whichever asks for it.
 
     VL-T5's pre-training prefixes come as often as its tasks' own, so that they are as short in ids.
     """

@@ -142,7 +142,7 @@ def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
     assert len(marks(ax)) == 6
 
 
-def test_students_of_other_shapes_and_initial_weights_have_panels_of_their_own(drawn):
+def test_students_of_other_shapes_and_cuts_have_panels_of_their_own(drawn):
     plain = drawn.query("family == 'vlt5' and task == 'vqa'")
     sizes = [plain.assign(student_shape=shape) for shape in ("2x48", "6x512")]
     sizes.append(plain.assign(pretraining="vl", cut="inherit first"))

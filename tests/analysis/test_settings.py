@@ -30,7 +30,7 @@ def sized(config, **size):
     return config | {"model": model | {"head_size": model["width"] // model["heads"]}}
 
 
-def test_students_of_other_sizes_and_initial_weights_are_settings_of_their_own(fake, tmp_path):
+def test_students_of_other_sizes_and_cuts_are_settings_of_their_own(fake, tmp_path):
     teacher, *students = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1).runs
     cut = {"init": "inherit", "inherit_heads": "first", "weights": ["models/t5"], "hash": "0123456789"}
     kinds = {
@@ -75,8 +75,8 @@ def test_head_sizes_tell_settings_apart_where_they_are_free(fake, tmp_path):
     assert shapes == ["2x48, head size 24", "2x48, head size 12"]
 
 
-@pytest.mark.parametrize("part", ["dropout", "weights"])
-def test_names_tell_students_apart_that_differ_in_dropout_or_weights_only(fake, tmp_path, part):
+@pytest.mark.parametrize("part", ["dropout", "checkpoint"])
+def test_names_tell_students_apart_that_differ_in_dropout_or_checkpoint_only(fake, tmp_path, part):
     teacher, *students = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl")).runs
     start = {"init": "random", "inherit_heads": None, "weights": ["models/t5"]}
     changes = {
