@@ -153,6 +153,15 @@ def test_tables_of_another_config_are_refused(
     assert f"nothing is collected yet; run `amad-bench collect --config {config}` first" in line
 
 
+def test_comparing_plans_once(config: Path, collected: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = []
+    monkeypatch.setattr(
+        "amad_bench.plan.grid.expand", lambda asked: planned.append(expand(asked)) or planned[0]
+    )
+    assert main(["compare", "--config", str(config)]) == 0
+    assert len(planned) == 1
+
+
 def test_collecting_again_takes_away_what_was_made_from_the_older_tables(
     config: Path, collected: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

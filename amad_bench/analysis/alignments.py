@@ -1,4 +1,4 @@
-"""Which teacher head teaches which student head, over the training of one run."""
+"""Figure of the teacher head that teaches each student head, over the training of one run."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ SNAPSHOTS = 5  # heat maps per layer, from the first to the last logged step
 def draw_alignments(run_folder: Path, figures_folder: Path) -> list[Path]:
     """Write alignment-<run id>.{pdf,png} from the run's step log; the paths written.
 
-    A row per aligned layer: heat maps of the weights (teacher heads down, student heads across) at steps
+    A row per aligned layer: heat maps of its alignment (teacher heads down, student heads across) at steps
     spread over the training, then their entropy over all logged steps. UserError for a run without any.
     """
     steps = _logged(run_folder / "steps.jsonl")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.axes import DATA_FACTS, SIZES, compact, data_facts, run_axes
 from amad_bench.analysis.example_groups import example_groups
 from amad_bench.analysis.learning_curves import Validation, learning_curves, validations
+from amad_bench.analysis.run_columns import DATA_FACTS, SIZES, compact, data_facts, run_columns
 from amad_bench.analysis.score_files import extra_scores, refuse_mixed_signatures, run_scores
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.plan.run import Run
@@ -49,8 +49,9 @@ SKIPPED = "skipped"  # a combination that cannot be trained
 
 @dataclass(frozen=True)
 class Tables:
-    """runs: a row per planned run; scores: per run, split, metric and example.
+    """Everything that is known of a plan's runs.
 
+    runs: a row per planned run; scores: per run, split, metric and example.
     curves: per validation during the training of a teacher or student.
     examples: per test example and group that it belongs to (a question's answer type, say).
     failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the
@@ -74,7 +75,7 @@ def collect(plan: Plan, results: Path) -> Tables:
     for run in plan.runs:
         folder = results / "runs" / run.id
         status, provenance = _outcome(run, folder)
-        rows.append(run_axes(run) | status | provenance)
+        rows.append(run_columns(run) | status | provenance)
         if run.kind == "pretrain" or status["status"] == NOT_RUN:
             continue  # a pre-training answers no test, and is validated on other targets
         validated[run.id] = validations(folder, required=status["status"] in USABLE)
@@ -110,7 +111,7 @@ def collect(plan: Plan, results: Path) -> Tables:
 
 
 def _skipped(skip: Skip) -> dict[str, Any]:
-    """Its row of the table `failures`."""
+    """Row of the table `failures`."""
     axes = {"family": skip.family, "task": skip.task, "dataset": skip.dataset}
     return {"run_id": skip.cell, "status": SKIPPED, "reason": skip.reason} | axes
 

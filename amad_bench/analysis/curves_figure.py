@@ -10,8 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amad_bench.analysis.axes import UNCUT
-from amad_bench.analysis.cells import CE
 from amad_bench.analysis.drawing import (
     GREY,
     STYLE,
@@ -27,6 +25,8 @@ from amad_bench.analysis.drawing import (
     write_figure,
 )
 from amad_bench.analysis.learning_curves import comparable, fixed_scores, mean_curves
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import CE
 from amad_bench.plan import catalogue
 
 FIXED = (6, 2)  # dashes of the fixed score
@@ -46,7 +46,7 @@ def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame, folder: Path)
 
 
 def _figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
-    """One for each page."""
+    """One figure for each page."""
     without_teacher: Any = runs[runs["loss_name"] == CE]
     compared: Any = comparable(without_teacher)
     points: Any = mean_curves(compared, curves)
@@ -93,7 +93,7 @@ def _panel(ax: Axes, points: pd.DataFrame, fixed: float | None, look_of: Mapping
 
 
 def _name(run: Mapping[str, Any]) -> str:
-    return run["pretraining"] if run["init"] in UNCUT else f"{run['pretraining']}, {run['init']}"
+    return run["pretraining"] if run["cut"] in UNCUT else f"{run['pretraining']}, {run['cut']}"
 
 
 def _curve(ax: Axes, line: pd.DataFrame, look: Look) -> None:

@@ -1,4 +1,4 @@
-"""Which groups a test example belongs to (answer type, question type, domain), read from predictions."""
+"""Groups that a test example belongs to (answer type, question type, domain), read from predictions."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.cells import CE
+from amad_bench.analysis.settings import CE
 from amad_bench.runtime.errors import USABLE, UserError
 from amad_bench.runtime.files import read_bytes
 
@@ -27,11 +27,11 @@ GROUP = [  # runs alike in these differ in their pre-training condition and repl
     "teacher_pretraining",
     "heads",
     "shape",
-    "fix",
+    "heads_keep",
     "loss",
-    "model",  # not the student's name: without pre-training, sizes that differ in their weights are one
+    "model",  # not the student's name: without pre-training, sizes that differ in their checkpoints are one
 ]
-CONDITION = ["pretraining", "init", "student"]
+CONDITION = ["pretraining", "cut", "student"]
 SHOWN = [*(axis for axis in GROUP if axis != "model"), *CONDITION]  # the model's shape says enough
 MEASURED = {  # of the table `steps_to_score`, with the type of the column
     "n_runs": "Int64",
@@ -111,7 +111,7 @@ def mean_curves(compared: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def fixed_scores(points: pd.DataFrame) -> dict[int, float]:
-    """By group: the best mean that runs without pre-training reach at any step. points: of `mean_curves`."""
+    """Best mean, by group, that runs without pre-training reach at any step. points: of `mean_curves`."""
     without: Any = points[points["pretraining"] == "none"]
     return without.groupby("group")["mean"].max().to_dict()
 

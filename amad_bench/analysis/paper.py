@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import typst
 
-from amad_bench.analysis.axes import UNCUT
-from amad_bench.analysis.cells import TEACHER, UNKNOWN
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import TEACHER, UNKNOWN
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
@@ -60,7 +60,7 @@ def paper(results: Path, source: Path, output: Path) -> Path:
 
 
 def _pages(figure: Path) -> int:
-    """How many pages a PDF by matplotlib has, which leaves the root of their tree uncompressed."""
+    """Number of pages in a PDF by matplotlib, which leaves the root of their tree uncompressed."""
     counts = re.findall(rb"/Type /Pages\b[^>]*/Count (\d+)", figure.read_bytes())
     if len(counts) != 1:
         raise UserError(f"{figure}: no PDF that `amad-bench figures` has written; run that again")
@@ -68,7 +68,7 @@ def _pages(figure: Path) -> int:
 
 
 def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
-    """What the text says in numbers and names."""
+    """Numbers and names that the text says."""
     students = runs[runs["kind"] == "student"]
     records = (("family", catalogue.FAMILIES), ("dataset", catalogue.DATASETS), ("metric", catalogue.METRICS))
     labels = {axis: {name: record.label for name, record in known.items()} for axis, known in records}
@@ -95,7 +95,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
 
 
 def _signatures(runs: pd.DataFrame) -> list[str]:
-    """How sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
+    """Ways in which sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
     scored = runs[runs["kind"] != "pretrain"]
     found = set()
     for task, dataset, signatures in zip(

@@ -1,4 +1,4 @@
-"""How long losses of attention maps take, forward and backward, and how much memory they need."""
+"""Time that losses of attention maps take, forward and backward, and the memory they need."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,7 +35,7 @@ SHAPES = (
     Shape(128, 8, 2, 20, 20),  # a small run, where what counts is overhead
 )
 ROUNDS = 9  # for large maps; small ones get five times as many
-LARGE = 2**22  # cells
+LARGE = 2**22  # entries
 DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16, torch.float16)}
 PROVIDERS: Sequence[tuple[str, str, MapFunction]] = (
     *(

@@ -33,7 +33,7 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_extra(plan: "Plan") -> None:
-    from amad_bench.analysis.cells import EXTRA_METRICS_TASK
+    from amad_bench.analysis.settings import EXTRA_METRICS_TASK
     from amad_bench.runtime.errors import USABLE
     from amad_bench.runtime.locks import exclusive
     from amad_bench.runtime.status_file import read_status

@@ -12,6 +12,8 @@ from amad_bench.runtime.paths import figures_dir, results_dir, run_dir, tables_d
 if TYPE_CHECKING:
     import pandas as pd
 
+    from amad_bench.plan.grid import Plan
+
 
 def collect(options: argparse.Namespace) -> None:
     from amad_bench.analysis.collect import collect as collect_runs
@@ -40,7 +42,7 @@ def _collected_plan() -> Path:
 
 
 def _forget_older_tables() -> None:
-    """What was made from the tables that are replaced must not pass for made from the new ones."""
+    """Remove what was made from the tables that are replaced: it must not pass for made from the new ones."""
     _collected_plan().unlink(missing_ok=True)
     for name in ("results", "headroom", "comparisons", "steps_to_score"):
         for suffix in ("parquet", "csv"):
@@ -50,15 +52,17 @@ def _forget_older_tables() -> None:
             (figures_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
-def _refuse_other_tables(options: argparse.Namespace) -> None:
-    """UserError unless the tables were collected for this plan."""
+def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
+    """UserError unless the tables were collected for the plan of `--config`, which is returned."""
     from amad_bench.runtime.files import read_json
 
     path, what_to_do = _collected_plan(), f"run `amad-bench collect --config {options.config}` first"
     if not path.exists():
         raise UserError(f"{path}: no such file, nothing is collected yet; {what_to_do}")
-    if read_json(path).get("hash") != planned(options).hash:
+    plan = planned(options)
+    if read_json(path).get("hash") != plan.hash:
         raise UserError(f"{path}: the tables were collected for another config (or version); {what_to_do}")
+    return plan
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -67,15 +71,15 @@ def compare(options: argparse.Namespace) -> None:
     from amad_bench.analysis.tables import comparisons_table, headroom_table
     from amad_bench.runtime.files import write_table
 
-    _refuse_other_tables(options)
+    plan = _refuse_other_tables(options)
     runs, scores = _table("runs"), _table("scores")
-    results = results_table(runs, scores, _table("examples"), planned(options).extra_metrics)
+    results = results_table(runs, scores, _table("examples"), plan.extra_metrics)
     write_table(results, tables_dir() / "results")
     write_table(headroom_table(runs, scores), tables_dir() / "headroom")
     write_table(comparisons_table(runs, scores), tables_dir() / "comparisons")
     write_table(steps_to_score(runs, _table("learning_curves")), tables_dir() / "steps_to_score")
     axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
-    further = ["student", "student_shape", "teacher_pretraining", "pretraining", "init"]
+    further = ["student", "student_shape", "teacher_pretraining", "pretraining", "cut"]
     axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide
     shown = results.loc[results["primary"], [*axes, "loss", "metric", "mean", "ci_low", "ci_high"]]
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))

@@ -28,7 +28,7 @@ READERS: dict[str, Reader] = {
 
 
 def dataset_folder(dataset: UsedDataset) -> Path:
-    """Where a data set's generated and prepared files are; a generated data set is written when absent."""
+    """Folder of a data set's generated and prepared files; a generated data set is written when absent."""
     folder = data_dir(dataset)
     if DATASETS[dataset.name].generated and not folder.is_dir():
         with atomic_directory(folder) as temporary:

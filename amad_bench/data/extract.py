@@ -85,7 +85,7 @@ def load_extractor(
         normalise = _Normalise(processor, folder / "preprocessor_config.json")
     absent = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if absent:
-        raise UserError(f"{folder}: weights lack {', '.join(absent[:3])}; restore the model's files")
+        raise UserError(f"{folder}: the checkpoint lacks {', '.join(absent[:3])}; restore the model's files")
     for name, stored, expected in sorted(report["mismatched_keys"]):
         raise UserError(
             f"{folder}: weight {name} has the shape {tuple(stored)}, config.json says {tuple(expected)};"

@@ -109,7 +109,7 @@ def _facts(inputs: Inputs, sources: dict[str, SplitSource], tokenizer: Path) -> 
 
 
 def _features(inputs: Inputs, examples: dict[str, int], with_image: dict[str, int]) -> str:
-    """What a model sees of an image, and of how many test examples where it is not of all."""
+    """Phrase for what a model sees of an image, and of how many test examples where it is not of all."""
     if not any(with_image.values()):
         return "no image"
     tests = [split for split in examples if split not in ("train", "validation")]
@@ -128,18 +128,18 @@ def _write_splits(
     tokenizer: Tokenizer,
     row_of: dict[str, int],
 ) -> None:
-    """For each split <split>.arrow with ids, references and groups, and three .npy arrays; see AnswerArrays.
+    """Writes for each split <split>.arrow (ids, references, groups) and three .npy arrays; see AnswerArrays.
 
     Lengths are the longest of all splits: outputs of a teacher can then be kept per example and put into any
     batch.
     """
-    what = data.family, data.task
+    pair = data.family, data.task
     read = {
-        split: Encoded(tokenizer, source_texts(data, split, source), what != PROMPT, what == ENCODED)
+        split: Encoded(tokenizer, source_texts(data, split, source), pair != PROMPT, pair == ENCODED)
         for split, source in sources.items()
     }
     written = {split: Encoded(tokenizer, target_texts(split, source)) for split, source in sources.items()}
-    drawn = sources["train"].examples if what == _DRAWN else ()
+    drawn = sources["train"].examples if pair == _DRAWN else ()
     answers = AnswerArrays(tokenizer, (example.answer_scores for example in drawn))
     length = max(answers.longest, *(ids.longest for ids in written.values()))
     answers.save(folder, "train", length)

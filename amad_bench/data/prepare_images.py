@@ -99,7 +99,7 @@ def find_images(
 
 
 def photo_bases(sources: dict[str, SplitSource]) -> list[Path]:
-    """Where the photos of any split are looked for, the first split's places first."""
+    """Places where the photos of any split are looked for, the first split's places first."""
     return list(dict.fromkeys(base for source in sources.values() for base in source.photos))
 
 
@@ -170,7 +170,7 @@ def load_images(folder: Path) -> ImageTable:
 
 
 def what_is_seen(inputs: Inputs) -> str:
-    """One phrase for tables: how a model sees an image."""
+    """Phrase for tables: how a model sees an image."""
     match inputs:
         case RegionInputs():
             places = f"a {inputs.rows} x {inputs.columns} grid" if inputs.grid else "given boxes"

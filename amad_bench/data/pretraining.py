@@ -1,4 +1,4 @@
-"""What models are pre-trained on here: captions, questions and named regions of one data set, by split."""
+"""Data to pre-train models on here: captions, questions and named regions of one data set, by split."""
 
 import hashlib
 import json
@@ -34,7 +34,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class PretrainingData:
-    """facts, for status.json: captions, questions and images by split, `features` and tokenizer_sha256."""
+    """Everything a run of kind "pretrain" trains on.
+
+    facts, for status.json: captions, questions and images by split, `features` and tokenizer_sha256.
+    """
 
     train: PretrainingSplit
     validation: PretrainingSplit
@@ -177,7 +180,7 @@ def _write_split(
 
 
 def _captions(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
-    """In validation, too, each caption of an image counts."""
+    """Examples with each of their captions: in validation, too, all captions of an image count."""
     for example in examples:
         for text in example.references:
             yield example, text

@@ -72,7 +72,7 @@ def _train_texts(data: DataSpec, train: SplitSource) -> Iterator[str]:
 
 
 def _shared_texts(data: DataSpec, tasks: Sequence[str], folder: Path) -> Iterator[str]:
-    """Of all tasks that share a vocabulary, whichever asks for it.
+    """Texts of all tasks that share a vocabulary, whichever asks for it.
 
     VL-T5's pre-training prefixes come as often as its tasks' own, so that they are as short in ids.
     """

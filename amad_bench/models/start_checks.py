@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from amad_bench.data.doctor_cells import Check
+from amad_bench.data.doctor_tasks import Check
 from amad_bench.data.tokenizer import Tokenizer, load_folder_tokenizer
 from amad_bench.models.weights import Settings, listed
 from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, Inputs

@@ -25,8 +25,9 @@ Reasons = dict[str, str]  # run id -> why it has no scores
 
 @dataclass(frozen=True)
 class ExtraScores:
-    """`frame`: per-example scores (SCORE_COLUMNS). `unavailable`: metric -> run id -> why it has none.
+    """Extra scores of captioning runs.
 
+    `frame`: per-example scores (SCORE_COLUMNS). `unavailable`: metric -> run id -> why it has none.
     `signatures`: metric -> program and settings. `sources`: metric -> run id -> sha256 of the
     predictions.jsonl that its rows, or the reason why it has none, were made from.
     """
@@ -39,7 +40,7 @@ class ExtraScores:
 
 @dataclass(frozen=True)
 class _OfMetric:
-    """By run id: rows of the frame, reasons why others have none, and what both were made from."""
+    """Rows of the frame by run id, reasons why others have none, and what both were made from."""
 
     rows: dict[str, pd.DataFrame] = field(default_factory=dict)
     reasons: Reasons = field(default_factory=dict)
@@ -111,7 +112,7 @@ def write_extra(results: Path, scores: ExtraScores) -> None:
 
 
 def read_extra(results: Path) -> ExtraScores | None:
-    """What `write_extra` wrote there, None when it never did. UserError for a broken file."""
+    """The scores that `write_extra` wrote there, None when it never did. UserError for a broken file."""
     table, facts = _paths(results)
     if not facts.is_file() or not table.is_file():
         return None
@@ -140,7 +141,7 @@ def _signature(metric: str) -> str:
 
 
 def _kept(metric: str, previous: ExtraScores, runs: Path) -> _OfMetric:
-    """What still holds of `previous`."""
+    """Part of `previous` that still holds."""
     if previous.signatures.get(metric) != _signature(metric):
         return _OfMetric()
     old, reasons = previous.sources.get(metric, {}), previous.unavailable.get(metric, {})

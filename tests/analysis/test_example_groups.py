@@ -8,12 +8,12 @@ import pytest
 from amad_bench.analysis.example_groups import EXAMPLE_COLUMNS, example_groups
 from amad_bench.runtime.errors import UserError
 
-CELLS = (("vlt5", "vqa"), ("blip", "vqa"), ("vlt5", "translation"))
+TASKS = (("vlt5", "vqa"), ("blip", "vqa"), ("vlt5", "translation"))
 
 
 @pytest.fixture
 def finished(fake, tmp_path):
-    return [(run, fake.write(tmp_path, run)) for run in fake.plan(cells=CELLS, losses=("ce",), seeds=1).runs]
+    return [(run, fake.write(tmp_path, run)) for run in fake.plan(tasks=TASKS, losses=("ce",), seeds=1).runs]
 
 
 def change(folder, line, text):

@@ -37,11 +37,11 @@ def test_photos_that_are_not_there_are_counted(folder: Path, capsys: pytest.Capt
     assert err == "amad-bench: error: config.yaml: 1 error in what they hold\n"
 
 
-def _with_vlt5(inputs: dict[str, Any], **cell: Any) -> None:
-    """The config for VL-T5, which sees `inputs`, and with other keys in its cell."""
+def _with_vlt5(inputs: dict[str, Any], **entry: Any) -> None:
+    """The config for VL-T5, which sees `inputs`, and with other keys in its task entry."""
     raw = {**CONFIG, "models": {"vlt5": {"inputs": inputs, "teacher": SIZE, "student": SIZE}}}
     raw["datasets"] = {"daquar": {"features": ["obj36.h5"]}}
-    raw["cells"] = [{**CONFIG["cells"][0], "family": "vlt5", **cell}]
+    raw["cells"] = [{**CONFIG["cells"][0], "family": "vlt5", **entry}]
     Path("config.yaml").write_text(yaml.safe_dump(raw))
 
 

@@ -1,4 +1,4 @@
-"""What a run's config says about it: columns of the table `runs`, with phrases for what people compare."""
+"""Columns of the table `runs`: those that a run's config fixes, with phrases for what people compare."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from amad_bench.plan.run import Run
 SHORT_HASH = 8  # digits of a hash that tables show
 RANDOM = "random"
 AS_IS = "as is"
-UNCUT = (RANDOM, AS_IS)  # of the column `init`: nothing was taken out of a model of another shape
+UNCUT = (RANDOM, AS_IS)  # of the column `cut`: nothing was taken out of a model of another shape
 SIZES = ("heads", "layers", "width", "feed_forward", "head_size")  # of the run's own model
 DATA_FACTS = (  # of status.json["data"]
     "features",
@@ -24,7 +24,7 @@ DATA_FACTS = (  # of status.json["data"]
 )
 
 
-def run_axes(run: Run) -> dict[str, Any]:
+def run_columns(run: Run) -> dict[str, Any]:
     """The columns that are known before a run starts.
 
     A pre-training has no teacher_heads and no student_heads: it serves teachers and students.
@@ -49,12 +49,12 @@ def run_axes(run: Run) -> dict[str, Any]:
         "student": run.student_name if is_student else None,
         "student_shape": shape if is_student else None,
         "assistant": _assistant(taught.get("assistant")),
-        "fix": config["fix"],
+        "heads_keep": config["fix"],
         **{size: model[size] for size in SIZES},
         "shape": shape,
         "teacher_pretraining": config["teacher_pretraining"],
         "pretraining": config["pretraining"],
-        "init": describe_init(config["start"]),
+        "cut": describe_cut(config["start"]),
         "start": describe_start(config["start"]),
         "loss": config["loss"]["label"],
         "loss_name": config["loss"]["name"],
@@ -86,23 +86,23 @@ def data_facts(data: Mapping[str, Any]) -> dict[str, str | int | None]:
     }
 
 
-def describe_shape(model: Mapping[str, Any], fix: str) -> str:
-    """Layers x width, e.g. "6x512". With the heads and `fix` beside it, it tells any two sizes apart.
+def describe_shape(model: Mapping[str, Any], heads_keep: str) -> str:
+    """Layers x width, e.g. "6x512". With the heads and `heads_keep` beside it, it tells any two sizes apart.
 
-    The feed-forward size is named where it is not four times the width, the head size where it is what `fix`
-    keeps: else it is the width over the heads.
+    The feed-forward size is named where it is not four times the width, the head size where it is what
+    `heads_keep` names: else it is the width over the heads.
     """
     parts = [f"{model['layers']}x{model['width']}"]
     if model["feed_forward"] != 4 * model["width"]:
         parts.append(f"feed-forward {model['feed_forward']}")
-    if fix == "head_size":
+    if heads_keep == "head_size":
         parts.append(f"head size {model['head_size']}")
     return ", ".join(parts)
 
 
-def describe_init(start: Mapping[str, Any] | None) -> str:
-    """How first weights are made: "random", or from others "as is" (those of a model of this very shape), by
-    "inherit first", "inherit spread" or "remap".
+def describe_cut(start: Mapping[str, Any] | None) -> str:
+    """Way from a checkpoint to first parameters: "as is" where its model has this very shape, else "inherit
+    first", "inherit spread" or "remap"; "random" without a checkpoint.
     """
     if start is None:
         return RANDOM
@@ -112,7 +112,7 @@ def describe_init(start: Mapping[str, Any] | None) -> str:
 
 
 def describe_start(start: Mapping[str, Any] | None) -> str:
-    """What a model starts from: "random", "pretrain run <id>", or the weights' paths and a short hash."""
+    """Source of the first parameters: "random", "pretrain run <id>", or checkpoints and their short hash."""
     if start is None:
         return RANDOM
     if "run_id" in start:
@@ -121,7 +121,7 @@ def describe_start(start: Mapping[str, Any] | None) -> str:
 
 
 def describe_limit(dataset: Mapping[str, Any]) -> str:
-    """How much of the data set exists for the runs; their training may use less (`examples`)."""
+    """Part of the data set that exists for the runs; their training may use less (`examples`)."""
     parts = ["a part of the official files"] if dataset["options"].get("subset") else []
     if dataset["limit"] is not None:
         counts = ", ".join(f"{split} {count}" for split, count in dataset["limit"].items())
@@ -130,9 +130,9 @@ def describe_limit(dataset: Mapping[str, Any]) -> str:
 
 
 def describe_inputs(inputs: Mapping[str, Any]) -> str:
-    """What the config says that the model sees of an image, e.g. "pixels: size 48, patch 8".
+    """Phrase for what the model sees of an image by its config, e.g. "pixels: size 48, patch 8".
 
-    Of a vision model's folder only the name is shown, and eight digits of its hash.
+    A vision model's folder is shown by its name and eight digits of its hash.
     """
     shown = {key: value for key, value in inputs.items() if key != "kind"}
     if "model" in shown:
@@ -147,5 +147,5 @@ def compact(value: Any) -> str:
 
 
 def _assistant(assistant: Mapping[str, Any] | None) -> str | None:
-    """What stood between teacher and student, e.g. "amad_kl with 4 heads"."""
+    """Phrase for what stood between teacher and student, e.g. "amad_kl with 4 heads"."""
     return f"{assistant['loss']} with {assistant['heads']} heads" if assistant else None

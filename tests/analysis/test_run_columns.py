@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from amad_bench.analysis.axes import (
-    describe_init,
+from amad_bench.analysis.run_columns import (
+    describe_cut,
     describe_inputs,
     describe_limit,
     describe_shape,
     describe_start,
-    run_axes,
+    run_columns,
 )
 
 
@@ -35,7 +35,7 @@ def model(layers, width, feed_forward, head_size):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "fix", "expected"),
+    ("sizes", "heads_keep", "expected"),
     [
         ((6, 512, 2048, 64), "inner_width", "6x512"),  # t5-small
         ((12, 768, 3072, 96), "inner_width", "12x768"),  # t5-base with 8 heads
@@ -44,12 +44,12 @@ def model(layers, width, feed_forward, head_size):
         ((2, 64, 128, 16), "head_size", "2x64, feed-forward 128, head size 16"),
     ],
 )
-def test_shapes(sizes, fix, expected):
-    assert describe_shape(model(*sizes), fix) == expected
+def test_shapes(sizes, heads_keep, expected):
+    assert describe_shape(model(*sizes), heads_keep) == expected
 
 
 @pytest.mark.parametrize(
-    ("start", "init", "source"),
+    ("start", "cut", "source"),
     [
         (None, "random", "random"),
         ({"init": "random", "inherit_heads": None, "run_id": "a-run"}, "as is", "pretrain run a-run"),
@@ -62,22 +62,22 @@ def test_shapes(sizes, fix, expected):
         ),
     ],
 )
-def test_what_a_model_starts_from(start, init, source):
-    assert describe_init(start) == init
+def test_what_a_model_starts_from(start, cut, source):
+    assert describe_cut(start) == cut
     assert describe_start(start) == source
 
 
 def test_a_pre_training_has_a_model_but_no_teacher_and_no_student(fake):
-    row = run_axes(fake.pretrain("vlt5", "vl", heads=4))
+    row = run_columns(fake.pretrain("vlt5", "vl", heads=4))
     expected = {"kind": "pretrain", "task": "pretraining", "heads": 4, "head_size": 12, "shape": "2x48"}
-    expected |= {"loss": "pretrain", "pretraining": "vl", "init": "random", "start": "random"}
+    expected |= {"loss": "pretrain", "pretraining": "vl", "cut": "random", "start": "random"}
     nothing = ("teacher_id", "teacher_heads", "student_heads", "student", "student_shape")
     expected |= dict.fromkeys((*nothing, "teacher_pretraining", "assistant"))
     assert {column: row[column] for column in expected} == expected
 
 
 def test_only_students_have_the_name_of_their_size(fake):
-    teacher, student = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs
-    assert run_axes(replace(student, student_name="small"))["student"] == "small"
-    assert run_axes(student)["student"] == ""
-    assert run_axes(teacher)["student"] is None
+    teacher, student = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs
+    assert run_columns(replace(student, student_name="small"))["student"] == "small"
+    assert run_columns(student)["student"] == ""
+    assert run_columns(teacher)["student"] is None

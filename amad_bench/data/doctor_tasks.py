@@ -1,4 +1,4 @@
-"""What the files of a config's cells hold: what `amad-bench data` would refuse, as far as that is quick."""
+"""Content of the files of a config's tasks: quick checks for what `amad-bench data` would refuse."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,43 +22,46 @@ from amad_bench.runtime.paths import amad_data
 
 @dataclass(frozen=True)
 class Check:
-    """name: "dataset task", or "family task dataset" of the one cell concerned; text: an error, unless ok."""
+    """Finding about the content of files.
+
+    name: "dataset task", or "family task dataset" of the one task entry concerned. text: an error, unless ok.
+    """
 
     name: str
     text: str
     ok: bool
 
 
-def examine_cells(config: Config) -> list[Check]:
-    """The examples of each task of a data set, counted, and every error; of cells whose files are all there.
+def examine_tasks(config: Config) -> list[Check]:
+    """The examples of each task of a data set, counted, and every error; for entries with all their files.
 
     Examples are read as for preparing, all images are looked up, features of one image per file are read,
     tokenizers and vision models are loaded and tried.
     """
     groups: dict[tuple[str, str], list[Cell]] = {}
-    for cell in config.cells:
-        if (needs := data_needs(config, cell)) and not missing(needs):
-            groups.setdefault((cell.dataset, cell.task), []).append(cell)
-    return [check for cells in groups.values() for check in _examine(config, cells)]
+    for entry in config.cells:
+        if (needs := data_needs(config, entry)) and not missing(needs):
+            groups.setdefault((entry.dataset, entry.task), []).append(entry)
+    return [check for entries in groups.values() for check in _examine(config, entries)]
 
 
-def _examine(config: Config, cells: Sequence[Cell]) -> Iterator[Check]:
-    """cells: of one task of one data set."""
-    dataset, task = cells[0].dataset, cells[0].task
+def _examine(config: Config, entries: Sequence[Cell]) -> Iterator[Check]:
+    """Checks of the entries for one task of one data set."""
+    dataset, task = entries[0].dataset, entries[0].task
     sources = None
     if not DATASETS[dataset].generated:
         try:
-            sources = read_examples(cell_form(config, cells[0])["dataset"], task, Path())
+            sources = read_examples(cell_form(config, entries[0])["dataset"], task, Path())
         except UserError as error:
             yield Check(f"{dataset} {task}", str(error), ok=False)
         else:
             yield Check(f"{dataset} {task}", _counts(sources), ok=True)
-    for cell in cells:
-        for step in _steps(config, cell, sources):
+    for entry in entries:
+        for step in _steps(config, entry, sources):
             try:
                 step()
             except UserError as error:
-                yield Check(f"{cell.family} {task} {dataset}", str(error), ok=False)
+                yield Check(f"{entry.family} {task} {dataset}", str(error), ok=False)
 
 
 def _counts(sources: dict[str, SplitSource]) -> str:
@@ -67,16 +70,16 @@ def _counts(sources: dict[str, SplitSource]) -> str:
 
 
 def _steps(
-    config: Config, cell: Cell, sources: dict[str, SplitSource] | None
+    config: Config, entry: Cell, sources: dict[str, SplitSource] | None
 ) -> Iterator[Callable[[], object]]:
     """Each raises UserError for what cannot be used. sources: None when there are none to look at."""
-    form, root = cell_form(config, cell), amad_data()
-    inputs, tokenizer = form["inputs"], cell.tokenizer
+    spec, root = cell_form(config, entry), amad_data()
+    inputs, tokenizer = spec["inputs"], entry.tokenizer
 
     def images() -> None:
         if sources is not None:
             with Photos(photo_bases(sources)) as photos:
-                find_images(form["dataset"], inputs, sources, photos)
+                find_images(spec["dataset"], inputs, sources, photos)
 
     def vision_model() -> None:
         from amad_bench.data.extract import load_extractor  # transformers: slow to import
@@ -87,4 +90,4 @@ def _steps(
     if inputs["kind"] == "extracted":
         yield vision_model
     if tokenizer is not None:
-        yield lambda: load_folder_tokenizer(root / tokenizer, cell.family)
+        yield lambda: load_folder_tokenizer(root / tokenizer, entry.family)
