@@ -113,7 +113,7 @@ def collect(plan: Plan, results: Path) -> Tables:
 def _skipped(skip: Skip) -> dict[str, Any]:
     """Row of the table `failures`."""
     axes = {"family": skip.family, "task": skip.task, "dataset": skip.dataset}
-    return {"run_id": skip.cell, "status": SKIPPED, "reason": skip.reason} | axes
+    return {"run_id": skip.setting, "status": SKIPPED, "reason": skip.reason} | axes
 
 
 def _outcome(run: Run, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -22,7 +22,7 @@ def example_groups(finished: Iterable[tuple[Run, Path]]) -> pd.DataFrame:
     """
     known: dict[tuple[str, str], _Groups] = {}
     for run, folder in finished:
-        seen = known.setdefault((run.config["dataset"]["name"], run.config["task"]), {})
+        seen = known.setdefault((run.config.dataset.name, run.config.task), {})
         for (split, example), groups in _groups(folder).items():
             if seen.setdefault((split, example), groups) != groups:
                 raise UserError(

@@ -42,7 +42,7 @@ def _score_extra(plan: "Plan") -> None:
     finished = [
         run.id
         for run in plan.runs
-        if run.config["task"] == EXTRA_METRICS_TASK
+        if run.config.task == EXTRA_METRICS_TASK
         and (run_dir(run.id) / "status.json").is_file()
         and read_status(run_dir(run.id))["status"] in USABLE
     ]

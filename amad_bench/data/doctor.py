@@ -65,7 +65,7 @@ def examine_files(config: Config) -> list[Finding]:
     users: dict[str, _Users] = {}  # a folder can hold a tokenizer and a checkpoint
     for entry in config.cells:
         runs = possible_runs(config, entry)
-        pretrained = {run.id for run in runs if run.config["pretraining"] != "none"}
+        pretrained = {run.id for run in runs if run.config.pretraining != "none"}
         concerned = {
             **dict.fromkeys(pretraining_needs(config, entry), pretrained),
             **{need: {run.id for run in runs} for need in data_needs(config, entry)},
@@ -91,7 +91,7 @@ def examine_files(config: Config) -> list[Finding]:
 
 
 def _starts_from(run: Run, path: str) -> bool:
-    return path in (run.config["start"] or {}).get("weights", ())
+    return path in (run.config.start or {}).get("weights", ())
 
 
 def _published(config: Config, need: Need, entries: Sequence[Cell]) -> FileFacts:

@@ -47,36 +47,39 @@ def prepare(config: RunConfig) -> Path:
 
     Two processes may call it at once. UserError: whatever is wrong with the data set's files.
     """
-    if config.kind == "pretrain":
-        return prepare_pretraining(config)
-    dataset = config.dataset
-    prepared = prepared_folder(config)
+    return prepare_pretraining(config) if config.kind == "pretrain" else prepare_task(config)
+
+
+def prepare_task(data: DataSpec) -> Path:
+    """The prepared folder of a task's data; made when absent. Safe and strict as `prepare`."""
+    dataset = data.dataset
+    prepared = prepared_folder(data)
     if prepared.is_dir():
         return prepared
     folder = dataset_folder(dataset)
-    sources = read_examples(dataset, config.task, folder)
-    images = prepare_images(folder, config, sources)
+    sources = read_examples(dataset, data.task, folder)
+    images = prepare_images(folder, data, sources)
     row_of = {name: row for row, name in enumerate(load_images(images).ids)}
     with atomic_directory(prepared) as temporary:
-        tokenizer = make_tokenizer(config, folder, sources["train"])
+        tokenizer = make_tokenizer(data, folder, sources["train"])
         tokenizer.save(temporary / "tokenizer.json")
-        _write_splits(temporary, config, sources, tokenizer, row_of)
+        _write_splits(temporary, data, sources, tokenizer, row_of)
         meta = {
             "images": images.name,
             "special_ids": asdict(tokenizer.special),
-            "facts": _facts(config.inputs, sources, temporary / "tokenizer.json"),
-            "config": config.prepared,
+            "facts": _facts(data.inputs, sources, temporary / "tokenizer.json"),
+            "config": data.prepared,
         }
         (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     return prepared
 
 
-def load_task_data(config: RunConfig) -> TaskData:
+def load_task_data(data: DataSpec) -> TaskData:
     """Arrays, tokenizer and images of a run (prepared first when they are not there yet).
 
     What grows with the data set is memory-mapped, or read from its files batch by batch.
     """
-    folder = prepare(config)
+    folder = prepare_task(data)
     meta = read_json(folder / "meta.json")
     special = SpecialIds(**meta["special_ids"])
     splits = {split: _load_split(folder, split, special.pad) for split in meta["facts"]["examples"]}

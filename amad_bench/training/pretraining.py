@@ -24,22 +24,22 @@ def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module
     """The model of a pre-training run's config, with its objectives and random weights."""
     longest = max(data.train.longest, data.validation.longest) + 1
     return build_pretrainer(
-        config["pretraining"],
-        config["family"],
-        config["model"],
-        config["inputs"],
+        config.pretraining,
+        config.family,
+        config.model,
+        config.inputs,
         vocabulary=data.tokenizer.size,
         positions=positions(config, longest),
-        init_seed=config["seeds"]["init"],
+        init_seed=config.seeds.init,
         special=data.tokenizer.special,
         feature_size=data.images.feature_size,
-        momentum_distillation=config["training"].get("momentum_distillation", False),
+        momentum_distillation=config.training.get("momentum_distillation", False),
     )
 
 
 def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> PretrainingBatch:
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
-    form = (config["family"], config["pretraining"], config["training"]["batch"])
+    form = (config.family, config.pretraining, config.training.batch)
     loader = pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device)
     return next(loader).two_images_first()
 
@@ -59,13 +59,13 @@ def pretrain(
     on a tie. Raises RunFailed("diverged") when a loss is not finite.
     """
     started = time.perf_counter()
-    options, seeds = config["training"], config["seeds"]
+    options, seeds = config.training, config.seeds
     steps = options["steps"]
     updates = Updates([model], options)
     evaluate_at = evaluation_steps(options)
     torch.manual_seed(seeds["dropout"])
     generator = np.random.default_rng(seeds["data_order"])
-    form = (config["family"], config["pretraining"], options["batch"])
+    form = (config.family, config.pretraining, options["batch"])
     best = BestWeights([model])
     with StepLog(log_path) as log, progress(steps, description) as bar:
         loader = pretraining_batches(data.train, data, *form, steps, generator, device)
@@ -89,9 +89,9 @@ def validation_loss(
     model: nn.Module, data: PretrainingData, config: dict[str, Any], device: torch.device
 ) -> float:
     """The mean loss over validation batches that are the same at every call; no random state is changed."""
-    family, condition, batch = config["family"], config["pretraining"], config["training"]["batch"]
+    family, condition, batch = config.family, config.pretraining, config.training.batch
     steps = ceil(data.validation.instances(family, condition) / batch)
-    generator = np.random.default_rng([config["seeds"]["data_order"], 1])
+    generator = np.random.default_rng([config.seeds.data_order, 1])
     loader = pretraining_batches(data.validation, data, family, condition, batch, steps, generator, device)
     losses: list[Tensor] = []
     with evaluating(model), torch.no_grad():

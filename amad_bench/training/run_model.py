@@ -27,7 +27,7 @@ BERT_POSITIONS, POSITIONS = 512, 64
 
 def positions(config: dict[str, Any], longest: int) -> int:
     """The number of text positions of a model whose longest text sequence has `longest` tokens."""
-    return max(BERT_POSITIONS if "folder" in config["tokenizer"] else POSITIONS, longest)
+    return max(BERT_POSITIONS if "folder" in config.tokenizer else POSITIONS, longest)
 
 
 def fresh_model(
@@ -35,15 +35,15 @@ def fresh_model(
 ) -> nn.Module:
     """The model of a teacher's or student's config with random weights; settings: of those it will load."""
     source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
-    longest = source + max(target, config["decoding"]["max_length"]) + 1
+    longest = source + max(target, config.decoding.max_length) + 1
     return build_model(
-        config["family"],
-        config["task"],
-        config["model"],
-        config["inputs"],
+        config.family,
+        config.task,
+        config.model,
+        config.inputs,
         vocabulary=data.tokenizer.size,
         positions=positions(config, longest),
-        init_seed=config["seeds"]["init"],
+        init_seed=config.seeds.init,
         special=data.tokenizer.special,
         feature_size=data.images.feature_size,
         settings=settings,
@@ -66,7 +66,7 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
     UserError where that run was not trained, and for a run without pre-training that names weights.
     """
     config = run.config
-    start, condition = config["start"], config["pretraining"]
+    start, condition = config.start, config.pretraining
     if condition == "none":
         model = fresh_model(config, data)
         if start is not None:
@@ -83,18 +83,18 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
         finished_run(run.id, start["run_id"], "pre-training", "pretraining_failed")
     elif weights_hash(start["weights"]) != start["hash"]:
         raise UserError(f"{', '.join(start['weights'])}: changed since {run.id} was planned; plan again")
-    where = {"family": config["family"], "task": config["task"], "pretraining": condition}
+    where = {"family": config.family, "task": config.task, "pretraining": condition}
     weights = read_start(start, **where)
     how = {key: start[key] for key in ("init", "inherit_heads")}
     model = fresh_model(config, data, weights.settings)
     head_map = load_start(model, weights, **where, **how)
-    facts = start_facts(weights, model, condition, config["inputs"])
+    facts = start_facts(weights, model, condition, config.inputs)
     return model, {"head_map": head_map, "start_weights": facts}
 
 
 def finished_teacher(run: Run, data: TaskData) -> nn.Module:
     """The trained teacher of a run, frozen; RunFailed("teacher_failed") when it did not end well."""
-    teacher = run.config["teacher"]
+    teacher = run.config.teacher
     if not teacher or teacher["run_id"] is None:
         raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
     folder = finished_run(run.id, teacher["run_id"], "teacher", "teacher_failed")
