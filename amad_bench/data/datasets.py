@@ -13,7 +13,8 @@ from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.run import prepared_form, short_hash
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
-from amad_bench.runtime.paths import amad_data, data_dir
+from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.results import RESULTS
 
 READERS: dict[str, Reader] = {
     "scenes": readers.scenes,
@@ -29,7 +30,7 @@ READERS: dict[str, Reader] = {
 
 def dataset_folder(dataset: dict[str, Any]) -> Path:
     """Where a data set's generated and prepared files are; a generated data set is written when absent."""
-    folder = data_dir(dataset["name"], dataset["hash"])
+    folder = RESULTS.dataset(dataset["name"], dataset["hash"])
     if DATASETS[dataset["name"]].generated and not folder.is_dir():
         with atomic_directory(folder) as temporary:
             write_scenes(temporary, dataset["options"])
@@ -40,7 +41,7 @@ def prepared_folder(run_config: dict[str, Any]) -> Path:
     """Where the arrays of a run's (data set, limit, task, family, inputs, tokenizer) are or will be."""
     dataset, form = run_config["dataset"], prepared_form(run_config)
     name = f"{run_config['family']}-{run_config['task']}-{short_hash(form)}"
-    return data_dir(dataset["name"], dataset["hash"]) / "prepared" / name
+    return RESULTS.dataset(dataset["name"], dataset["hash"]) / "prepared" / name
 
 
 def read_examples(dataset: dict[str, Any], task: str, folder: Path) -> dict[str, SplitSource]:

@@ -17,7 +17,8 @@ from amad_bench.models.vlt5 import VLT5
 from amad_bench.models.vlt5_weights import official_weights, t5_weights
 from amad_bench.models.weights import Weights, first_names, listed, own_tensors
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import amad_data, run_dir
+from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.results import RESULTS
 
 # What text pre-training does not have, each as a whole or not at all: a side that sees, and BERT's LM head.
 _MAY_BE_FRESH = {
@@ -35,7 +36,7 @@ def read_start(start: Mapping[str, Any], *, family: str, task: str, pretraining:
     Raises UserError where they are absent, broken, not finite or not of the family.
     """
     if "run_id" in start:
-        return checkpoint_weights(run_dir(start["run_id"]) / "model.safetensors")
+        return checkpoint_weights(RESULTS.run(start["run_id"]).checkpoint)
     paths = [amad_data() / path for path in start["weights"]]
     if family == "blip":
         return blip_weights(paths, task, pretraining)

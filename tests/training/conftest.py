@@ -113,3 +113,7 @@ def pick(plan: Plan, family: str, task: str, label: str, replicate: int = 0):
     ]
     assert len(found) == 1
     return found[0]
+
+
+def run_dir(run_id: str) -> Path:
+    return Path("results/runs") / run_id
