@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from amad_bench.plan.schema import load_config
 
 from amad_bench.cli import main
 from amad_bench.plan.grid import expand
-from amad_bench.plan.schema import load_config
 from amad_bench.runtime.versions import check_versions
 
 COMMANDS = ("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean")

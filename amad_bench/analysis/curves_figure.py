@@ -28,6 +28,7 @@ from amad_bench.analysis.learning_curves import comparable, fixed_scores, mean_c
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import CE
 from amad_bench.plan import catalogue
+from amad_bench.runtime.results import FigureName
 
 FIXED = (6, 2)  # dashes of the fixed score
 HEIGHT = 2.9  # inches of a panel
@@ -42,7 +43,7 @@ def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame, folder: Path)
     several, by family and task.
     """
     with matplotlib.rc_context(STYLE):
-        return write_figure(_figures(runs, curves), folder / "learning_curves")
+        return write_figure(_figures(runs, curves), folder / FigureName.LEARNING_CURVES)
 
 
 def _figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:

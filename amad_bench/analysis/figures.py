@@ -31,6 +31,7 @@ from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import SETTING, TEACHER, grouped, seen_images
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
+from amad_bench.runtime.results import FigureName
 
 HEADS = ["teacher_heads", "student_heads"]
 WITHOUT_HEADS = [axis for axis in SETTING if axis not in HEADS]
@@ -49,8 +50,8 @@ def figures(results: pd.DataFrame, folder: Path) -> list[Path]:
     by_gap = _pages(drawn, WITHOUT_HEADS, HEAD_GAP_HEIGHT)
     with matplotlib.rc_context(STYLE):
         return [
-            *write_figure([_losses_figure(page, look) for page in by_loss], folder / "losses"),
-            *write_figure([_head_gap_figure(page, look) for page in by_gap], folder / "head_gap"),
+            *write_figure([_losses_figure(page, look) for page in by_loss], folder / FigureName.LOSSES),
+            *write_figure([_head_gap_figure(page, look) for page in by_gap], folder / FigureName.HEAD_GAP),
         ]
 
 

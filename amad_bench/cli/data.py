@@ -52,7 +52,7 @@ def doctor(options: argparse.Namespace) -> None:
 def data(options: argparse.Namespace) -> None:
     from amad_bench.data.prepare import prepare
     from amad_bench.runtime.files import write_json_atomic
-    from amad_bench.runtime.paths import prepared_marker
+    from amad_bench.runtime.results import RESULTS
 
     asked = planned(options)
     by_key = {run.data_key: run for run in asked.runs}
@@ -64,6 +64,7 @@ def data(options: argparse.Namespace) -> None:
         keys = [options.key] if options.key else list(by_key)
     for key in keys:
         folder = prepare(by_key[key].config)
-        if not prepared_marker(key).exists():  # a newer one would make Snakemake redo what depends on it
-            write_json_atomic(prepared_marker(key), {"prepared": str(folder)})
+        marker = RESULTS.prepared(key)
+        if not marker.exists():  # a newer one would make Snakemake redo what depends on it
+            write_json_atomic(marker, {"prepared": str(folder)})
         print(f"{key}: {folder}")

@@ -10,10 +10,10 @@ from amad_bench.data.records import Example, Reader, SplitSource
 from amad_bench.data.scenes_files import write_scenes
 from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.run_config import DataSpec, UsedDataset, short_hash
-from amad_bench.runtime import paths
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
 from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.results import RESULTS
 
 READERS: dict[str, Reader] = {
     "scenes": readers.scenes,
@@ -46,7 +46,7 @@ def data_dir(dataset: UsedDataset) -> Path:
     """The folder of a data set's generated and prepared files; ValueError where its hash is not known."""
     if dataset.hash is None:
         raise ValueError(f"{dataset.name}: a planned data set without a hash has no folder")
-    return paths.data_dir(dataset.name, dataset.hash)
+    return RESULTS.dataset(dataset.name, dataset.hash)
 
 
 def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, SplitSource]:

@@ -17,7 +17,8 @@ from amad_bench.models.vlt5_weights import official_weights, t5_weights
 from amad_bench.models.weights import Weights, first_names, listed, own_tensors
 from amad_bench.plan.run_config import Start
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import amad_data, run_dir
+from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.results import RESULTS
 
 # What text pre-training does not have, each as a whole or not at all: a side that sees, and BERT's LM head.
 _MAY_BE_FRESH = {
@@ -35,7 +36,7 @@ def read_start(start: Start, *, family: str, task: str, pretraining: str) -> Wei
     Raises UserError where they are absent, broken, not finite or not of the family.
     """
     if start.run_id is not None:
-        return checkpoint_weights(run_dir(start.run_id) / "model.safetensors")
+        return checkpoint_weights(RESULTS.run(start.run_id).checkpoint)
     paths = [amad_data() / path for path in start.checkpoints or ()]
     if family == "blip":
         return blip_weights(paths, task, pretraining)

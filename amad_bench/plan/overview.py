@@ -8,8 +8,8 @@ from typing import Any
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import STATUSES
-from amad_bench.runtime.paths import run_dir
-from amad_bench.runtime.status_file import read_status
+from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.run_folder.status import Status
 
 
 def overview(plan: Plan) -> str:
@@ -71,10 +71,9 @@ def progress_report(plan: Plan) -> str:
     seconds: dict[str, float] = {}
     outcomes: dict[str, str] = {}
     for run in plan.runs:
-        if (run_dir(run.id) / "status.json").is_file():
-            status = read_status(run_dir(run.id))
-            outcomes[run.id] = status["status"]
-            seconds[run.id] = status["wall_seconds"]
+        if (folder := RESULTS.run(run.id)).finished:
+            status = Status.read(folder.status)
+            outcomes[run.id], seconds[run.id] = status.status, status.wall_seconds
     counts = Counter(outcomes.values())
     failed = {name: counts[name] for name in STATUSES[1:] if counts[name]}
     details = f" ({', '.join(f'{name} {count}' for name, count in failed.items())})" if failed else ""

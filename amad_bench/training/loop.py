@@ -17,11 +17,11 @@ from amad_bench.losses.diagnostics import describe_alignment
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import Trace
 from amad_bench.runtime.progress import progress
+from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
 from amad_bench.training.distill import Objective
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
-from amad_bench.training.step_log import LOG_EVERY, StepLog
 
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]
 
@@ -75,7 +75,7 @@ def train(
             total, parts = objective(teacher, student, epoch)
             norm = updates.step(total)
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
-                more = {"padding_share": batch.padding_share}
+                more: dict[str, Any] = {"padding_share": batch.padding_share}
                 more |= describe_alignment(objective.alignment, alignment)
                 alignment = dict(objective.alignment)
                 log.training(step, updates.rate, total, norm, parts, **more)

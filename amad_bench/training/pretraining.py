@@ -14,10 +14,10 @@ from amad_bench.data.pretraining import PretrainingData
 from amad_bench.data.pretraining_batches import pretraining_batches
 from amad_bench.models.build import build_pretrainer
 from amad_bench.runtime.progress import progress
+from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 from amad_bench.training.run_model import positions
-from amad_bench.training.step_log import LOG_EVERY, StepLog
 
 
 def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module:

@@ -15,10 +15,11 @@ from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Settings
 from amad_bench.plan.cell_data import weights_hash
 from amad_bench.plan.run import Run
-from amad_bench.runtime.errors import USABLE, RunFailed, UserError
-from amad_bench.runtime.files import read_json
-from amad_bench.runtime.paths import run_dir
-from amad_bench.runtime.status_file import read_status
+from amad_bench.runtime.errors import RunFailed, UserError
+from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.run_folder.folder import RunFolder
+from amad_bench.runtime.run_folder.run_record import RunRecord
+from amad_bench.runtime.run_folder.status import Status
 
 # BLIP learns a vector per position, so that models that share weights need equally many: BERT's number where
 # the tokenizer is BERT's, which is where published weights can be loaded; else enough for most tasks.
@@ -98,21 +99,21 @@ def finished_teacher(run: Run, data: TaskData) -> nn.Module:
     if not teacher or teacher["run_id"] is None:
         raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
     folder = finished_run(run.id, teacher["run_id"], "teacher", "teacher_failed")
-    config = read_json(folder / "run.json")["config"]
-    return trained_model(config, data, folder / "model.safetensors").eval().requires_grad_(False)
+    config = RunRecord.read(folder.record).config
+    return trained_model(config, data, folder.checkpoint).eval().requires_grad_(False)
 
 
-def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> Path:
+def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> RunFolder:
     """The folder of a run whose weights can be used.
 
     RunFailed(failure) where it did not end well, UserError where it has not been trained.
     """
-    folder = run_dir(run_id)
-    if not (folder / "status.json").is_file():
+    folder = RESULTS.run(run_id)
+    if not folder.finished:
         raise UserError(
-            f"{folder}: the {role} of {needed_by} is not trained; run `amad-bench run --run {run_id}`"
+            f"{folder.path}: the {role} of {needed_by} is not trained; run `amad-bench run --run {run_id}`"
         )
-    status = read_status(folder)
-    if status["status"] not in USABLE:
-        raise RunFailed(failure, f"{role} {run_id}: {status['status']}: {status['reason']}")
+    status = Status.read(folder.status)
+    if not status.usable:
+        raise RunFailed(failure, f"{role} {run_id}: {status.status}: {status.reason}")
     return folder

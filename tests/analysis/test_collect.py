@@ -10,7 +10,7 @@ from amad_bench.analysis.collect import collect
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
-from amad_bench.scoring.score_run import SCORE_COLUMNS
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 
 VQA = (("vlt5", "vqa"),)
 

@@ -9,7 +9,7 @@ import pytest
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.score_files import refuse_mixed_signatures
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.score_run import SCORE_COLUMNS
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 
 EXTRA = ("METEOR", "SPICE")
 

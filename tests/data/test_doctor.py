@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from amad_bench.plan.schema import load_config
 
 from amad_bench.cli import main
 from amad_bench.data.doctor import NAMED, _measured, _records, examine_files
@@ -13,7 +14,6 @@ from amad_bench.data.doctor_tasks import examine_tasks
 from amad_bench.data.manifests import FileFacts
 from amad_bench.plan.catalogue import DATASETS, MULTI30K_TESTS
 from amad_bench.plan.datafiles import Need, needs
-from amad_bench.plan.schema import load_config
 from tests.data.doctored import RUNS, doctor, doctored_config, write_doctored
 from tests.runtime.test_filehash import add_junk
 

@@ -6,7 +6,12 @@ import json
 import pytest
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.predictions_file import predictions_sha256, read_predictions
+from amad_bench.runtime.run_folder.predictions import (
+    Prediction,
+    predictions_sha256,
+    read_predictions,
+    write_predictions,
+)
 
 
 def record(**changes) -> dict:
@@ -16,25 +21,33 @@ def record(**changes) -> dict:
 
 @pytest.fixture
 def write(tmp_path):
-    """write(records or lines) -> the folder of the run `a-run`."""
+    """write(records or lines) -> the file of the run `a-run`."""
 
     def run(*records):
         folder = tmp_path / "a-run"
         folder.mkdir(exist_ok=True)
         lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in records]
-        (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return folder
+        path = folder / "predictions.jsonl"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
 
     return run
 
 
 def test_rows_by_split_in_their_order(write):
     rows = [record(split="test"), record(split="b"), record(example_id="0")]
-    folder = write(*rows)
-    assert read_predictions(folder) == {"test": [rows[0], rows[2]], "b": [rows[1]]}
-    assert (
-        predictions_sha256(folder) == hashlib.sha256((folder / "predictions.jsonl").read_bytes()).hexdigest()
-    )
+    path = write(*rows)
+    first, second, third = (Prediction(**row) for row in rows)
+    assert read_predictions(path) == {"test": [first, third], "b": [second]}
+    assert predictions_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_is_written_is_a_line_of_json_for_each_record(write, tmp_path):
+    rows = [record(), record(example_id="0", prediction="")]
+    path = tmp_path / "predictions.jsonl"
+    write_predictions(path, [Prediction(**row) for row in rows])
+    assert path.read_bytes() == write(*rows).read_bytes()
+    assert read_predictions(path) == {"test": [Prediction(**row) for row in rows]}
 
 
 def without(key: str) -> dict:
@@ -63,21 +76,20 @@ def without(key: str) -> dict:
     ],
 )
 def test_damage_is_named(write, damaged, said):
-    folder = write(record(example_id="0"), damaged)
+    path = write(record(example_id="0"), damaged)
     with pytest.raises(UserError, match=rf"a-run/predictions\.jsonl: {said}") as caught:
-        read_predictions(folder)
+        read_predictions(path)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_no_text_and_no_file(write):
-    folder = write()
+    path = write()
     with pytest.raises(UserError, match=r"line 1 is no JSON record.*run `amad-bench score --run a-run`"):
-        read_predictions(folder)
-    path = folder / "predictions.jsonl"
+        read_predictions(path)
     path.write_bytes(b'{"split": "\xff"}\n')
     with pytest.raises(UserError, match="line 1 is no JSON record"):
-        read_predictions(folder)
+        read_predictions(path)
     path.unlink()
     for read in (read_predictions, predictions_sha256):
         with pytest.raises(UserError, match=r"predictions\.jsonl: this file of a finished run is missing"):
-            read(folder)
+            read(path)

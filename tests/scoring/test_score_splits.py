@@ -1,6 +1,7 @@
 """Rows of predictions.jsonl become rows of scores.parquet."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,26 +11,21 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.run_folder.predictions import Prediction
 from amad_bench.scoring import ptb
 from amad_bench.scoring.captions import score_captions
 from amad_bench.scoring.corpus import corpus_score
-from amad_bench.scoring.score_run import COLUMNS, Scored, score_splits
+from amad_bench.scoring.score_splits import COLUMNS, Scored, score_splits
 
 
-def rows(*triples: tuple[str, str, list[str]], split: str = "test") -> list[dict]:
+def rows(*triples: tuple[str, str, list[str]], split: str = "test") -> list[Prediction]:
     return [
-        {
-            "split": split,
-            "example_id": example,
-            "cluster_id": f"image-{example[0]}",
-            "prediction": prediction,
-            "references": references,
-        }
+        Prediction(split, example, f"image-{example[0]}", prediction, references, groups={})
         for example, prediction, references in triples
     ]
 
 
-def score_one(task: str, vqa_metric: str, records: list[dict]) -> Scored:
+def score_one(task: str, vqa_metric: str, records: list[Prediction]) -> Scored:
     return score_splits(task, vqa_metric, {"test": records})["test"]
 
 
@@ -72,8 +68,8 @@ CAPTIONS = rows(
 def test_captioning():
     scored = score_one("captioning", "vqa_accuracy", CAPTIONS)
     expected = score_captions(
-        {row["example_id"]: row["references"] for row in CAPTIONS},
-        {row["example_id"]: row["prediction"] for row in CAPTIONS},
+        {row.example_id: row.references for row in CAPTIONS},
+        {row.example_id: row.prediction for row in CAPTIONS},
     )
     assert scored.unavailable == {}
     assert set(scored.frame["metric"]) == set(expected.corpus)
@@ -93,7 +89,7 @@ def test_all_splits_of_a_run_start_java_once(monkeypatch):
     monkeypatch.setattr(
         ptb, "run_java", lambda *args, **kwargs: starts.append(1) or original(*args, **kwargs)
     )
-    blind = [{**row, "split": "test_blind", "prediction": "a dog"} for row in CAPTIONS]
+    blind = [replace(row, split="test_blind", prediction="a dog") for row in CAPTIONS]
     scored = score_splits("captioning", "vqa_accuracy", {"test": CAPTIONS, "test_blind": blind})
     assert len(starts) == 1
     assert list(scored) == ["test", "test_blind"]

@@ -1,21 +1,20 @@
-"""The scores of a run's predictions, split by split, as rows of `scores.parquet`."""
+"""The scores of a run's predictions, split by split, as rows of scores.parquet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.run_folder.predictions import Prediction, check_split
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 from amad_bench.scoring.captions import CaptionScores, Texts, score_caption_corpora
 from amad_bench.scoring.translation import score_translations
 from amad_bench.scoring.vqa import exact_match, vqa_accuracy
 
-COLUMNS = ("metric", "example_id", "cluster_id", "value", "statistics")
-SCORE_COLUMNS = ["run_id", "split", *COLUMNS]  # of scores.parquet
-CONTROLS = ("_blind", "_majority")  # endings of the splits that hold a control's predictions
+COLUMNS = tuple(column for column in SCORE_COLUMNS if column not in ("run_id", "split"))
 
-Rows = list[dict[str, Any]]  # records of predictions.jsonl, of one split
+Rows = Sequence[Prediction]  # of one split
 # metric -> values and sufficient statistics (None for a metric that is a mean), in the predictions' order
 Scores = dict[str, tuple[list[float], list[list[float]] | None]]
 
@@ -40,7 +39,7 @@ def score_splits(task: str, vqa_metric: str, rows_by_split: Mapping[str, Rows]) 
     UserError for no rows, repeated ids, rows of another split or a wrong number of references.
     """
     for split, rows in rows_by_split.items():
-        check_rows(split, rows)
+        check_split(split, rows)
     if task == "vqa":
         return {
             split: Scored(score_frame(rows, _score_vqa(vqa_metric, rows)), {}, {})
@@ -61,13 +60,13 @@ def _score_vqa(vqa_metric: str, rows: Rows) -> Scores:
     if vqa_metric == "exact_match":
         answers = _only_references(rows, "exact match")
         pairs = zip(rows, answers, strict=True)
-        return {"exact_match": ([exact_match(row["prediction"], answer) for row, answer in pairs], None)}
+        return {"exact_match": ([exact_match(row.prediction, answer) for row, answer in pairs], None)}
     if vqa_metric != "vqa_accuracy":
         raise ValueError(f"VQA metric {vqa_metric!r}: expected vqa_accuracy or exact_match")
     return {
-        "vqa_accuracy": ([vqa_accuracy(row["prediction"], row["references"], "2017") for row in rows], None),
+        "vqa_accuracy": ([vqa_accuracy(row.prediction, row.references, "2017") for row in rows], None),
         "vqa_accuracy_2021": (
-            [vqa_accuracy(row["prediction"], row["references"], "2021") for row in rows],
+            [vqa_accuracy(row.prediction, row.references, "2021") for row in rows],
             None,
         ),
     }
@@ -76,8 +75,8 @@ def _score_vqa(vqa_metric: str, rows: Rows) -> Scores:
 def texts_of(rows: Rows) -> tuple[Texts, dict[str, str]]:
     """References and predictions by example id."""
     return (
-        {row["example_id"]: row["references"] for row in rows},
-        {row["example_id"]: row["prediction"] for row in rows},
+        {row.example_id: row.references for row in rows},
+        {row.example_id: row.prediction for row in rows},
     )
 
 
@@ -91,7 +90,7 @@ def caption_scores(scored: CaptionScores) -> Scores:
 
 def _score_translation(rows: Rows) -> Scored:
     references = _only_references(rows, "translation")
-    hypotheses = [row["prediction"] for row in rows]
+    hypotheses = [row.prediction for row in rows]
     cased = score_translations(references, hypotheses)
     lower = score_translations(references, hypotheses, lowercase=True, metrics=("BLEU",))
     scores: Scores = {
@@ -114,8 +113,8 @@ def score_frame(rows: Rows, scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "metric": pd.Series([metric for metric in scores for _ in rows], dtype="str"),
-            "example_id": repeated(row["example_id"] for row in rows),
-            "cluster_id": repeated(row["cluster_id"] for row in rows),
+            "example_id": repeated(row.example_id for row in rows),
+            "cluster_id": repeated(row.cluster_id for row in rows),
             "value": pd.Series([value for values, _ in scores.values() for value in values], dtype="float64"),
             "statistics": pd.Series(statistics, dtype=object),
         }
@@ -124,26 +123,8 @@ def score_frame(rows: Rows, scores: Scores) -> pd.DataFrame:
 
 def _only_references(rows: Rows, what: str) -> list[str]:
     for row in rows:
-        if len(row["references"]) != 1:
+        if len(row.references) != 1:
             raise UserError(
-                f"{what}: example {row['example_id']!r} has {len(row['references'])} references; expected one"
+                f"{what}: example {row.example_id!r} has {len(row.references)} references; expected one"
             )
-    return [row["references"][0] for row in rows]
-
-
-def check_rows(split: str, rows: Rows) -> None:
-    """UserError for no rows, rows of another split or repeated ids."""
-    if not rows:
-        raise UserError(f"split {split!r}: no predictions to score; decode the split first")
-    seen: set[str] = set()
-    for row in rows:
-        if row["split"] != split:
-            raise UserError(
-                f"split {split!r}: example {row['example_id']!r} is of the split {row['split']!r}; "
-                "score each split with its own predictions"
-            )
-        if row["example_id"] in seen:
-            raise UserError(
-                f"example {row['example_id']!r} was predicted twice in split {split!r}; decode it again"
-            )
-        seen.add(row["example_id"])
+    return [row.references[0] for row in rows]
