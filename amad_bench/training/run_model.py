@@ -81,7 +81,7 @@ def started_model(run: Run, data: TaskData) -> Started:
     if condition == "none":
         model = fresh_model(config, data)
         if start is not None:
-            named = start.run_id or ", ".joinstart.checkpoints
+            named = start.run_id or ", ".join(start.checkpoints)
             raise UserError(
                 f"{run.id}: a `none` run starts from random weights, but its start names {named}; set start"
                 " to null, or pretraining to the condition of these weights"
@@ -92,8 +92,8 @@ def started_model(run: Run, data: TaskData) -> Started:
         raise ValueError(f"{run.id}: pre-training {condition!r} without weights to start from")
     if start.run_id is not None:
         finished_run(run.id, start.run_id, "pre-training", "pretraining_failed")
-    elif checkpoints_hashstart.checkpoints != start.hash:
-        raise UserError(f"{', '.joinstart.checkpoints}: changed since {run.id} was planned; plan again")
+    elif checkpoints_hash(start.checkpoints) != start.hash:
+        raise UserError(f"{', '.join(start.checkpoints)}: changed since {run.id} was planned; plan again")
     where = {"family": config.family, "task": config.task, "pretraining": condition}
     weights = read_start(start, **where)
     model = fresh_model(config, data, weights.settings)
