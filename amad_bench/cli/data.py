@@ -8,9 +8,10 @@ from amad_bench.runtime.errors import UserError
 
 
 def plan(options: argparse.Namespace) -> None:
-    from amad_bench.plan.grid import NothingToTrain, Plan, expand, possible_plan
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.grid import expand, possible_plan
     from amad_bench.plan.overview import overview
-    from amad_bench.plan.schema import load_config
+    from amad_bench.plan.plan import NothingToTrain, Plan
 
     config, missing = load_config(options.config), None
     try:
@@ -30,7 +31,7 @@ def doctor(options: argparse.Namespace) -> None:
     from amad_bench.data.doctor import examine_files, files_report
     from amad_bench.data.doctor_tasks import examine_tasks
     from amad_bench.models.start_checks import examine_weights
-    from amad_bench.plan.schema import load_config
+    from amad_bench.plan.config.load import load_config
 
     config = load_config(options.config)
     findings = examine_files(config)

@@ -11,7 +11,7 @@ from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.paths import preparing_dirs, results_dir, run_dir, runs_dir
 
 if TYPE_CHECKING:
-    from amad_bench.plan.grid import Plan
+    from amad_bench.plan.plan import Plan
     from amad_bench.plan.run import Run
 
 
@@ -60,8 +60,8 @@ def _score_extra(plan: "Plan") -> None:
 
 def _run_and_machine(options: argparse.Namespace) -> "tuple[Run, str, int]":
     """The run, the device and the number of processes that load its batches."""
+    from amad_bench.plan.config.load import load_config
     from amad_bench.plan.grid import expand
-    from amad_bench.plan.schema import load_config
 
     config = load_config(options.config)
     return expand(config).run(options.run), options.device or config.device, config.workers

@@ -14,12 +14,12 @@ from typing import Any
 from amad_bench.data.features import H5_SUFFIXES, FeatureFiles
 from amad_bench.data.manifests import FileFacts, read_manifest
 from amad_bench.data.photos import Photos
-from amad_bench.plan.cell_data import data_needs, pretraining_needs, weight_needs
-from amad_bench.plan.datafiles import Need
+from amad_bench.plan.config.schema import Config, TaskEntry
+from amad_bench.plan.datafiles import Source
 from amad_bench.plan.grid import possible_runs
 from amad_bench.plan.overview import aligned
 from amad_bench.plan.run import Run
-from amad_bench.plan.schema import Cell, Config
+from amad_bench.plan.task_data import checkpoint_sources, data_sources, pretraining_sources
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import listing, read_sha256
 from amad_bench.runtime.files import read_bytes, read_json, refuse_lfs_pointer
@@ -52,8 +52,8 @@ class Finding:
 
 @dataclass
 class _Users:
-    need: Need
-    tasks: dict[str, Cell] = field(default_factory=dict)
+    need: Source
+    tasks: dict[str, TaskEntry] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
 
 
@@ -63,15 +63,15 @@ def examine_files(config: Config) -> list[Finding]:
     UserError: a file in configs/data that is broken.
     """
     users: dict[str, _Users] = {}  # a folder can hold a tokenizer and a checkpoint
-    for entry in config.cells:
+    for entry in config.tasks:
         runs = possible_runs(config, entry)
-        pretrained = {run.id for run in runs if run.config["pretraining"] != "none"}
+        pretrained = {run.id for run in runs if run.config.pretraining != "none"}
         concerned = {
-            **dict.fromkeys(pretraining_needs(config, entry), pretrained),
-            **{need: {run.id for run in runs} for need in data_needs(config, entry)},
+            **dict.fromkeys(pretraining_sources(config, entry), pretrained),
+            **{need: {run.id for run in runs} for need in data_sources(config, entry)},
             **{
                 need: {run.id for run in runs if _starts_from(run, need.path)}
-                for need in weight_needs(config, entry)
+                for need in checkpoint_sources(config, entry)
             },
         }
         for need, blocked in concerned.items():
@@ -91,19 +91,20 @@ def examine_files(config: Config) -> list[Finding]:
 
 
 def _starts_from(run: Run, path: str) -> bool:
-    return path in (run.config["start"] or {}).get("weights", ())
+    start = run.config.start
+    return start is not None and path in (start.checkpoints or ())
 
 
-def _published(config: Config, need: Need, entries: Sequence[Cell]) -> FileFacts:
+def _published(config: Config, need: Source, entries: Sequence[TaskEntry]) -> FileFacts:
     """Facts known of a file; a part of a data set (`subset`) is not compared with the published whole."""
-    if need.kind in ("features", "folder", "weights"):
+    if need.kind in ("features", "folder", "checkpoint"):
         return read_manifest(NAMED).files.get(need.path, FileFacts(publisher=FROM_CONFIG))
     whole = [e for e in entries if not config.datasets[e.dataset].options(e.dataset).get("subset", False)]
     facts = read_manifest((whole or entries)[0].dataset).facts(need.path)
     return facts if whole else FileFacts(publisher=facts.publisher)
 
 
-def _measured(need: Need, published: FileFacts) -> dict[str, Any]:
+def _measured(need: Source, published: FileFacts) -> dict[str, Any]:
     """The measured fields of its Finding."""
     try:
         root = amad_data()
@@ -134,7 +135,7 @@ def _not_found(path: Path) -> dict[str, Any]:
     return {"state": "missing"}
 
 
-def _measure(need: Need, path: Path, published: FileFacts) -> dict[str, Any]:
+def _measure(need: Source, path: Path, published: FileFacts) -> dict[str, Any]:
     """Size and number of records, of a folder the number of its files alone; a known SHA-256 is compared."""
     if path.is_dir() and need.kind != "photos":
         if path.suffix in H5_SUFFIXES:
@@ -150,9 +151,9 @@ def _measure(need: Need, path: Path, published: FileFacts) -> dict[str, Any]:
     return {"bytes": os.path.getsize(path), "sha256": digest, "records": records}
 
 
-def _records(need: Need, path: Path) -> int | None:
+def _records(need: Source, path: Path) -> int | None:
     """Photos, records of a JSON file, lines of a text (of a table without its header); not of other files."""
-    if need.kind == "weights":
+    if need.kind == "checkpoint":
         refuse_lfs_pointer(path)
         return None
     if need.kind == "photos":
