@@ -80,9 +80,8 @@ def find_data(config: Config, key: str) -> RunConfig:
     for entry in config.tasks:
         try:
             data = present_data(config, entry)
-            pretraining = (
-                [pretraining_data(config, entry, data)] if pretrains_here(config, entry.family) else []
-            )
+            trained_here = pretrains_here(config, entry.family)
+            pretraining = [pretraining_data(config, entry, data)] if trained_here else []
         except DataMissing:
             continue
         keys = dict.fromkeys(spec.data_key for spec in (data, *pretraining))

@@ -16,6 +16,7 @@ from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Settings
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig
+from amad_bench.plan.task_data import checkpoints_hash
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
