@@ -1,4 +1,4 @@
-"""How long losses of attention maps take, forward and backward, and how much memory they need."""
+"""Time of losses of attention maps, forward and backward, and the memory that they need."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,7 +35,7 @@ SHAPES = (
     Shape(128, 8, 2, 20, 20),  # a small run, where what counts is overhead
 )
 ROUNDS = 9  # for large maps; small ones get five times as many
-LARGE = 2**22  # cells
+LARGE = 2**22  # entries
 DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16, torch.float16)}
 PROVIDERS: Sequence[tuple[str, str, MapFunction]] = (
     *(
@@ -44,8 +44,8 @@ PROVIDERS: Sequence[tuple[str, str, MapFunction]] = (
         for provider, function in (("naive", naive_amad), ("ours", amad_loss))
     ),
     *(
-        (f"student_mean {variant}", provider, partial(function, variant=variant))
-        for variant in ("mse", "kl")
+        (f"student_mean {distance}", provider, partial(function, distance=distance))
+        for distance in ("mse", "kl")
         for provider, function in (("naive", naive_student_mean), ("ours", student_mean_loss))
     ),
     ("random_alignment kl", "ours", lambda t, s: random_alignment_loss(t, s, _uniform_weights(t, s))),

@@ -158,7 +158,7 @@ class CellRuns:
             "model": self.model(size, heads),
             "start": self.start(size, heads, pretraining, teacher_heads),
             "teacher": {
-                "run_id": source.id if loss.needs else None,  # a `ce` student is not redone with its teacher
+                "run_id": source.id if loss.reads else None,  # a `ce` student is not redone with its teacher
                 "heads": teacher_heads,
                 "assistant": entry.assistant.model_dump() if entry.assistant else None,
             },
@@ -167,7 +167,7 @@ class CellRuns:
             "loss": self._loss(entry),
             "training": self.cell.student.model_dump(),
             "replicate": replicate,
-            "controls": not loss.needs,
+            "controls": not loss.reads,
             "seeds": self._seeds("student", heads, replicate),
             "versions": self._versions(entry.name),
         }

@@ -61,7 +61,7 @@ def _loss_weights(where: str, loss: Loss, weights: Mapping[Any, Any]) -> Iterato
 def _assistant(
     raw: Mapping[Any, Any], where: str, name: str, entry: Mapping[Any, Any], assistant: Mapping[Any, Any]
 ) -> Iterator[str]:
-    if not LOSSES[name].needs:
+    if not LOSSES[name].reads:
         yield f"{where}.assistant: {name} has no teacher, hence no assistant; remove it"
     if "label" not in entry:
         yield f"{where}.label: missing; a loss taught by an assistant needs a label of its own"
