@@ -15,7 +15,10 @@ from snakemake.utils import min_version
 
 from amad_bench.plan.run import canonical_json
 from amad_bench.plan.workflow import planned
+from amad_bench.runtime import paths
 from amad_bench.runtime.device import uses_gpu
+from amad_bench.runtime.results import PAPER, RESULTS
+from amad_bench.runtime.results import TableName as Table
 
 min_version("9.0")
 
@@ -32,11 +35,11 @@ if not config:  # an unconditional configfile would be merged under --configfile
 
 
 GPU = int(uses_gpu(SETTINGS.device))
-STATUS = "results/runs/{run_id}/status.json"
-TEMPLATE = os.path.relpath(Path(workflow.basedir, "paper/main.typ"))
-COLLECTED = "results/plan.json"
-EXTRA_SCORES = ["results/extra_scores.parquet", "results/extra_scores.json"]
-FIGURES = ["losses", "head_gap", "learning_curves"]
+TEMPLATE = os.path.relpath(Path(workflow.basedir, paths.TEMPLATE))
+RUN = RESULTS.run("{run_id}")
+PREPARED = RESULTS.prepared("{data_key}")
+tables = RESULTS.table_files
+EXTRA_SCORES = [RESULTS.extra_scores, RESULTS.extra_facts]
 FORMS = {run.data_key: run for run in PLAN.runs}
 
 
@@ -49,7 +52,7 @@ def science(wildcards):
 
 
 def prepared_data(wildcards):
-    return f"results/data/prepared/{PLAN.by_id[wildcards.run_id].data_key}.json"
+    return RESULTS.prepared(PLAN.by_id[wildcards.run_id].data_key)
 
 
 def extractor_gpu(wildcards):
@@ -59,26 +62,27 @@ def extractor_gpu(wildcards):
 
 def needed_runs(wildcards):
     """The pre-training that a run starts from, the teacher that it learns from."""
-    return [STATUS.format(run_id=needed) for needed in PLAN.by_id[wildcards.run_id].needs]
+    return [RESULTS.run(needed).status for needed in PLAN.by_id[wildcards.run_id].needs]
 
 
-def tables(*names):
-    return [f"results/tables/{name}.{suffix}" for name in names for suffix in ("parquet", "csv")]
+def every_status():
+    return [RESULTS.run(run_id).status for run_id in PLAN.by_id]
 
 
 rule all:
     input:
-        "paper/main.pdf",
-        tables("runs", "scores", "failures", "results", "headroom", "comparisons", "steps_to_score"),
+        PAPER,
+        tables(Table.RUNS, Table.SCORES, Table.FAILURES),
+        tables(Table.RESULTS, Table.HEADROOM, Table.COMPARISONS, Table.STEPS_TO_SCORE),
 
 
 rule prepare:
     output:
-        "results/data/prepared/{data_key}.json",
+        PREPARED,
     log:
-        "results/data/prepared/{data_key}.log",
+        PREPARED.with_suffix(".log"),
     benchmark:
-        "results/benchmarks/prepare-{data_key}.tsv"
+        RESULTS.benchmark("prepare-{data_key}")
     threads: 1
     priority: 20
     resources:
@@ -91,13 +95,13 @@ rule pretrain:
     input:
         ancient(prepared_data),
     output:
-        STATUS,
+        RUN.status,
     params:
         science=science,
     log:
-        "results/runs/{run_id}/log.txt",
+        RUN.log,
     benchmark:
-        "results/runs/{run_id}/benchmark.tsv"
+        RUN.benchmark
     wildcard_constraints:
         run_id=ids("pretrain"),
     threads: 1
@@ -128,66 +132,66 @@ use rule pretrain as student with:
 
 rule extra_scores:
     input:
-        expand(STATUS, run_id=PLAN.by_id),
+        every_status(),
     output:
         update(EXTRA_SCORES),  # rows of other configs' runs stay
     params:
         plan=PLAN.hash,
     log:
-        "results/logs/extra_scores.txt",
+        RESULTS.log("extra_scores"),
     benchmark:
-        "results/benchmarks/extra_scores.tsv"
+        RESULTS.benchmark("extra_scores")
     shell:
         "amad-bench score --config {CONFIG:q} > {log:q} 2>&1"
 
 
 rule collect:
     input:
-        expand(STATUS, run_id=PLAN.by_id),
+        every_status(),
         EXTRA_SCORES if PLAN.extra_metrics else [],
     output:
-        tables("runs", "scores", "examples", "failures", "learning_curves"),
-        COLLECTED,
+        tables(Table.RUNS, Table.SCORES, Table.EXAMPLES, Table.FAILURES, Table.LEARNING_CURVES),
+        RESULTS.plan,
     params:
         plan=PLAN.hash,
     log:
-        "results/logs/collect.txt",
+        RESULTS.log("collect"),
     benchmark:
-        "results/benchmarks/collect.tsv"
+        RESULTS.benchmark("collect")
     shell:
         "amad-bench collect --config {CONFIG:q} > {log:q} 2>&1"
 
 
 rule compare:
     input:
-        tables("runs", "scores", "examples", "learning_curves"),
-        COLLECTED,
+        tables(Table.RUNS, Table.SCORES, Table.EXAMPLES, Table.LEARNING_CURVES),
+        RESULTS.plan,
     output:
-        tables("results", "headroom", "comparisons", "steps_to_score"),
+        tables(Table.RESULTS, Table.HEADROOM, Table.COMPARISONS, Table.STEPS_TO_SCORE),
     params:
         plan=PLAN.hash,
     log:
-        "results/logs/compare.txt",
+        RESULTS.log("compare"),
     benchmark:
-        "results/benchmarks/compare.tsv"
+        RESULTS.benchmark("compare")
     shell:
         "amad-bench compare --config {CONFIG:q} > {log:q} 2>&1"
 
 
 rule figures:
     input:
-        "results/tables/results.parquet",
-        "results/tables/runs.parquet",
-        "results/tables/learning_curves.parquet",
-        COLLECTED,
+        RESULTS.table(Table.RESULTS),
+        RESULTS.table(Table.RUNS),
+        RESULTS.table(Table.LEARNING_CURVES),
+        RESULTS.plan,
     output:
-        expand("results/figures/{name}.{suffix}", name=FIGURES, suffix=["pdf", "png"]),
+        RESULTS.figure_files(),
     params:
         plan=PLAN.hash,
     log:
-        "results/logs/figures.txt",
+        RESULTS.log("figures"),
     benchmark:
-        "results/benchmarks/figures.tsv"
+        RESULTS.benchmark("figures")
     shell:
         "amad-bench figures --config {CONFIG:q} > {log:q} 2>&1"
 
@@ -195,16 +199,16 @@ rule figures:
 rule paper:
     input:
         TEMPLATE,
-        tables("runs", "results", "comparisons", "failures", "steps_to_score"),
-        COLLECTED,
+        tables(Table.RUNS, Table.RESULTS, Table.COMPARISONS, Table.FAILURES, Table.STEPS_TO_SCORE),
+        RESULTS.plan,
         rules.figures.output,
     output:
-        "paper/main.pdf",
+        PAPER,
     params:
         plan=PLAN.hash,
     log:
-        "results/logs/paper.txt",
+        RESULTS.log("paper"),
     benchmark:
-        "results/benchmarks/paper.tsv"
+        RESULTS.benchmark("paper")
     shell:
         "amad-bench paper --config {CONFIG:q} --template {TEMPLATE:q} > {log:q} 2>&1"

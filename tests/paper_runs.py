@@ -30,11 +30,11 @@ def check_columns(runs: list[dict[str, Any]]) -> None:
         else:
             assert run["start"].startswith("models/")
             assert {len(heads) for heads in sites.values()} == {run["heads"]}
-        if run["init"] == "remap" and run["heads"] == 8:  # a head is made of one and a half
+        if run["cut"] == "remap" and run["heads"] == 8:  # a head is made of one and a half
             assert sites["decoder.self"] == SHARED
-        if run["init"] == "inherit spread" and run["pretraining"] == "vl":
+        if run["cut"] == "inherit spread" and run["pretraining"] == "vl":
             assert sites["decoder.cross"] == [[head] for head in SPREAD]
-    assert {run["init"] for run in runs} == {"random", "as is", "remap", "inherit spread"}
+    assert {run["cut"] for run in runs} == {"random", "as is", "remap", "inherit spread"}
 
 
 def check_ranked_answers(runs: list[dict[str, Any]]) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from amad_bench.plan.schema import load_config
 
 from amad_bench.cli import main
 from amad_bench.plan.grid import expand
-from amad_bench.plan.schema import load_config
 from amad_bench.runtime.versions import check_versions
 
 COMMANDS = ("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean")
@@ -151,6 +151,15 @@ def test_tables_of_another_config_are_refused(
     Path("results/plan.json").unlink()
     line = error([command, "--config", str(config)], capsys)
     assert f"nothing is collected yet; run `amad-bench collect --config {config}` first" in line
+
+
+def test_comparing_plans_once(config: Path, collected: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = []
+    monkeypatch.setattr(
+        "amad_bench.plan.grid.expand", lambda asked: planned.append(expand(asked)) or planned[0]
+    )
+    assert main(["compare", "--config", str(config)]) == 0
+    assert len(planned) == 1
 
 
 def test_collecting_again_takes_away_what_was_made_from_the_older_tables(

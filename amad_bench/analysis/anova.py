@@ -46,12 +46,12 @@ def crossed_effects(values_SC: Floats) -> Effects:
     error_df = (seeds - 1) * (clusters - 1)
     ms_seed = clusters * np.square(by_seed).sum(axis=(-2, -1)) / (seeds - 1)
     ms_error = np.square(residual).sum(axis=(-2, -1)) / error_df
-    cells = seeds * clusters
-    variance = np.maximum(ms_seed + ms_cluster - ms_error, ms_error) / cells
+    count = seeds * clusters
+    variance = np.maximum(ms_seed + ms_cluster - ms_error, ms_error) / count
     spread = (
-        np.square(ms_seed / cells) / (seeds - 1)
-        + np.square(ms_cluster / cells) / (clusters - 1)
-        + np.square(ms_error / cells) / error_df
+        np.square(ms_seed / count) / (seeds - 1)
+        + np.square(ms_cluster / count) / (clusters - 1)
+        + np.square(ms_error / count) / error_df
     )
     df = np.divide(np.square(variance), spread, out=np.full_like(variance, np.nan), where=spread > 0)
     # Satterthwaite's df are too generous on few seeds: up to .078 rejections at .05, simulated at S = 3.

@@ -8,16 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.axes import DATA_FACTS, SIZES, compact, data_facts, run_axes
 from amad_bench.analysis.example_groups import example_groups
-from amad_bench.analysis.learning_curves import Validation, learning_curves, validations
-from amad_bench.analysis.score_files import extra_scores, refuse_mixed_signatures, run_scores
+from amad_bench.analysis.learning_curves import learning_curves
+from amad_bench.analysis.run_columns import DATA_FACTS, SIZES, compact, data_facts, run_columns
+from amad_bench.analysis.score_files import extra_scores, refuse_mixed_signatures
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, UserError
-from amad_bench.runtime.files import read_json
-from amad_bench.runtime.status_file import read_status
-from amad_bench.scoring.score_run import SCORE_COLUMNS
+from amad_bench.runtime.results import ResultsFolder
+from amad_bench.runtime.run_folder.folder import RunFolder
+from amad_bench.runtime.run_folder.run_record import RunRecord
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, read_scores
+from amad_bench.runtime.run_folder.status import Status
+from amad_bench.runtime.run_folder.steps import Validation, read_validations
 
 FAILURE_COLUMNS = [
     "run_id",
@@ -49,8 +52,9 @@ SKIPPED = "skipped"  # a combination that cannot be trained
 
 @dataclass(frozen=True)
 class Tables:
-    """runs: a row per planned run; scores: per run, split, metric and example.
+    """Everything that is known of a plan's runs.
 
+    runs: a row per planned run; scores: per run, split, metric and example.
     curves: per validation during the training of a teacher or student.
     examples: per test example and group that it belongs to (a question's answer type, say).
     failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the
@@ -69,19 +73,20 @@ def collect(plan: Plan, results: Path) -> Tables:
 
     UserError when a run there is broken or was made from another config, method version or data than planned.
     """
+    source = ResultsFolder(results)
     rows, frames, usable = [], [], []
     validated: dict[str, list[Validation]] = {}
     for run in plan.runs:
-        folder = results / "runs" / run.id
+        folder = source.run(run.id)
         status, provenance = _outcome(run, folder)
-        rows.append(run_axes(run) | status | provenance)
+        rows.append(run_columns(run) | status | provenance)
         if run.kind == "pretrain" or status["status"] == NOT_RUN:
             continue  # a pre-training answers no test, and is validated on other targets
-        validated[run.id] = validations(folder, required=status["status"] in USABLE)
+        validated[run.id] = read_validations(folder.steps, required=status["status"] in USABLE)
         if status["status"] in USABLE:
-            frames.append(run_scores(run.id, folder, may_be_empty=status["status"] != "done"))
+            frames.append(read_scores(folder.scores, run.id, may_be_empty=status["status"] != "done"))
             usable.append((run, folder))
-    extra, unscored = extra_scores(plan, results, [run.id for run, _ in usable])
+    extra, unscored = extra_scores(plan, source, [run.id for run, _ in usable])
     refuse_mixed_signatures({row["run_id"]: json.loads(row["signatures"]) for row in rows})
 
     runs = pd.DataFrame(rows)
@@ -110,25 +115,26 @@ def collect(plan: Plan, results: Path) -> Tables:
 
 
 def _skipped(skip: Skip) -> dict[str, Any]:
-    """Its row of the table `failures`."""
+    """Row of the table `failures`."""
     axes = {"family": skip.family, "task": skip.task, "dataset": skip.dataset}
-    return {"run_id": skip.cell, "status": SKIPPED, "reason": skip.reason} | axes
+    return {"run_id": skip.setting, "status": SKIPPED, "reason": skip.reason} | axes
 
 
-def _outcome(run: Run, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _outcome(run: Run, folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     """Columns from status.json and the provenance from run.json."""
-    if not (folder / "run.json").exists():
+    if not folder.record.exists():
         return _not_run("never started"), {}
-    written = read_json(folder / "run.json")
-    _refuse_mixing(run, folder, written)
-    if not (folder / "status.json").exists():
-        return _not_run("started, never finished"), dict(written["provenance"])
-    status = read_status(folder)
-    known = {key: status.get(key) for key in ("status", "reason", *MEASURED)}
-    known["signatures"] = compact(status.get("signatures", {}))
-    known |= {key: compact(status[key]) if key in status else None for key in STARTED}
-    known |= data_facts(status.get("data", {}))  # empty when the run failed before it had its data
-    return known | {"log_tail": "\n".join(status.get("log_tail", []))}, dict(written["provenance"])
+    written = RunRecord.read(folder.record)
+    _refuse_mixing(run, folder, written.config)
+    if not folder.finished:
+        return _not_run("started, never finished"), written.provenance
+    status = Status.read(folder.status)
+    known = {key: getattr(status, key) for key in ("status", "reason", *MEASURED)}
+    known["signatures"] = compact(status.signatures)
+    started = {key: getattr(status, key) for key in STARTED}
+    known |= {key: None if value is None else compact(value) for key, value in started.items()}
+    known |= data_facts(status.data or {})  # None when the run failed before it had its data
+    return known | {"log_tail": "\n".join(status.log_tail)}, written.provenance
 
 
 def _not_run(reason: str) -> dict[str, Any]:
@@ -136,12 +142,12 @@ def _not_run(reason: str) -> dict[str, Any]:
     return {"status": NOT_RUN, "reason": reason, **unknown, "signatures": "{}", "log_tail": ""}
 
 
-def _refuse_mixing(run: Run, folder: Path, written: Mapping[str, Any]) -> None:
+def _refuse_mixing(run: Run, folder: RunFolder, written: Mapping[str, Any]) -> None:
     planned = json.loads(json.dumps(run.config))
-    difference = _first_difference(planned, written.get("config"), "")
+    difference = _first_difference(planned, written, "")
     if difference:
         raise UserError(
-            f"run {run.id}: {folder / 'run.json'} does not belong to this plan ({difference}); "
+            f"run {run.id}: {folder.record} does not belong to this plan ({difference}); "
             "delete that folder and run again, so that no table mixes versions"
         )
 

@@ -1,4 +1,4 @@
-"""Would A beat B again, with other seeds and other test examples? One comparison, and Holm for many.
+"""Test of whether A would beat B again, with other seeds and other test examples; Holm for several tests.
 
 Axes: S seeds, C clusters, N examples, K sufficient statistics.
 """
@@ -214,7 +214,7 @@ def _test(center: float, influence_SC: Floats, tolerance: float) -> tuple[float,
 
 
 def _quantile(level: float, df: float) -> float:
-    """Of |t|: exceeded with probability `level`."""
+    """Quantile of |t| that is exceeded with probability `level`."""
     return float(stats.t.ppf(1 - level / 2, df))
 
 

@@ -10,8 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amad_bench.analysis.axes import UNCUT
-from amad_bench.analysis.cells import CE
 from amad_bench.analysis.drawing import (
     GREY,
     STYLE,
@@ -27,7 +25,10 @@ from amad_bench.analysis.drawing import (
     write_figure,
 )
 from amad_bench.analysis.learning_curves import comparable, fixed_scores, mean_curves
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import CE
 from amad_bench.plan import catalogue
+from amad_bench.runtime.results import FigureName
 
 FIXED = (6, 2)  # dashes of the fixed score
 HEIGHT = 2.9  # inches of a panel
@@ -42,11 +43,11 @@ def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame, folder: Path)
     several, by family and task.
     """
     with matplotlib.rc_context(STYLE):
-        return write_figure(_figures(runs, curves), folder / "learning_curves")
+        return write_figure(_figures(runs, curves), folder / FigureName.LEARNING_CURVES)
 
 
 def _figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
-    """One for each page."""
+    """One figure for each page."""
     without_teacher: Any = runs[runs["loss_name"] == CE]
     compared: Any = comparable(without_teacher)
     points: Any = mean_curves(compared, curves)
@@ -93,7 +94,7 @@ def _panel(ax: Axes, points: pd.DataFrame, fixed: float | None, look_of: Mapping
 
 
 def _name(run: Mapping[str, Any]) -> str:
-    return run["pretraining"] if run["init"] in UNCUT else f"{run['pretraining']}, {run['init']}"
+    return run["pretraining"] if run["cut"] in UNCUT else f"{run['pretraining']}, {run['cut']}"
 
 
 def _curve(ax: Axes, line: pd.DataFrame, look: Look) -> None:

@@ -1,4 +1,4 @@
-"""How all figures look, and how they are written."""
+"""Look of all figures, and the writing of them."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from io import BytesIO

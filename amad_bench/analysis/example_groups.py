@@ -1,20 +1,19 @@
-"""Which groups a test example belongs to (answer type, question type, domain), read from predictions."""
+"""Groups that a test example belongs to (answer type, question type, domain), read from predictions."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.predictions_file import NAME, read_predictions
-from amad_bench.scoring.score_run import CONTROLS
+from amad_bench.runtime.run_folder.folder import RunFolder
+from amad_bench.runtime.run_folder.predictions import CONTROLS, read_predictions
 
 EXAMPLE_COLUMNS = ["dataset", "task", "split", "example_id", "group", "value"]
 _Groups = dict[tuple[str, str], dict[str, str]]  # (split, example id) -> group -> value
 
 
-def example_groups(finished: Iterable[tuple[Run, Path]]) -> pd.DataFrame:
+def example_groups(finished: Iterable[tuple[Run, RunFolder]]) -> pd.DataFrame:
     """One row per data set, task, example of its test splits and group; sorted.
 
     finished: runs and their folders. UserError when two runs of a data set and task put one example into
@@ -22,11 +21,11 @@ def example_groups(finished: Iterable[tuple[Run, Path]]) -> pd.DataFrame:
     """
     known: dict[tuple[str, str], _Groups] = {}
     for run, folder in finished:
-        seen = known.setdefault((run.config["dataset"]["name"], run.config["task"]), {})
+        seen = known.setdefault((run.config.dataset.name, run.config.task), {})
         for (split, example), groups in _groups(folder).items():
             if seen.setdefault((split, example), groups) != groups:
                 raise UserError(
-                    f"{folder / NAME}: example {example!r} of the split {split} belongs to {groups}, "
+                    f"{folder.predictions}: example {example!r} of the split {split} belongs to {groups}, "
                     f"in another run to {seen[split, example]}; delete the wrong run's folder and run again"
                 )
     rows = [
@@ -38,10 +37,10 @@ def example_groups(finished: Iterable[tuple[Run, Path]]) -> pd.DataFrame:
     return pd.DataFrame(sorted(rows), columns=EXAMPLE_COLUMNS, dtype="str")
 
 
-def _groups(folder: Path) -> _Groups:
+def _groups(folder: RunFolder) -> _Groups:
     return {
-        (split, row["example_id"]): row["groups"]
-        for split, rows in read_predictions(folder).items()
+        (split, row.example_id): row.groups
+        for split, rows in read_predictions(folder.predictions).items()
         if not split.endswith(CONTROLS)
         for row in rows
     }

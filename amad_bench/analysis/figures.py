@@ -14,8 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amad_bench.analysis.axes import UNCUT
-from amad_bench.analysis.cells import CELL, TEACHER, grouped, seen_images
 from amad_bench.analysis.drawing import (
     GREY,
     STYLE,
@@ -29,11 +27,14 @@ from amad_bench.analysis.drawing import (
     wrapped,
     write_figure,
 )
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import SETTING, TEACHER, grouped, seen_images
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
+from amad_bench.runtime.results import FigureName
 
 HEADS = ["teacher_heads", "student_heads"]
-WITHOUT_HEADS = [axis for axis in CELL if axis not in HEADS]
+WITHOUT_HEADS = [axis for axis in SETTING if axis not in HEADS]
 HEAD_GAP_HEIGHT = 2.9  # inches of a panel
 
 
@@ -45,12 +46,12 @@ def figures(results: pd.DataFrame, folder: Path) -> list[Path]:
     """
     drawn: Any = results[results["primary"] & results["mean"].notna()]
     look = looks([loss for loss in dict.fromkeys(drawn["loss"]) if loss != TEACHER])
-    by_loss = _pages(drawn, CELL, _losses_height(drawn))
+    by_loss = _pages(drawn, SETTING, _losses_height(drawn))
     by_gap = _pages(drawn, WITHOUT_HEADS, HEAD_GAP_HEIGHT)
     with matplotlib.rc_context(STYLE):
         return [
-            *write_figure([_losses_figure(page, look) for page in by_loss], folder / "losses"),
-            *write_figure([_head_gap_figure(page, look) for page in by_gap], folder / "head_gap"),
+            *write_figure([_losses_figure(page, look) for page in by_loss], folder / FigureName.LOSSES),
+            *write_figure([_head_gap_figure(page, look) for page in by_gap], folder / FigureName.HEAD_GAP),
         ]
 
 
@@ -64,14 +65,14 @@ def _pages(drawn: pd.DataFrame, panel: list[str], height: float) -> list[pd.Data
 
 def _losses_height(drawn: pd.DataFrame) -> float:
     """Inches of a panel: all its losses in a column."""
-    return 1.4 + 0.22 * max((len(rows) for _, rows in grouped(drawn, CELL)), default=1)
+    return 1.4 + 0.22 * max((len(rows) for _, rows in grouped(drawn, SETTING)), default=1)
 
 
 def _losses_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
-    """A panel per cell: a row per loss, dashed lines for the teacher and the plain student."""
-    panels = grouped(drawn, CELL)
+    """A panel per setting: a row per loss, dashed lines for the teacher and the plain student."""
+    panels = grouped(drawn, SETTING)
     figure, axes = grid(len(panels), _losses_height(drawn))
-    for (cell, rows), ax in zip(panels, axes, strict=True):
+    for (setting, rows), ax in zip(panels, axes, strict=True):
         by_loss = rows.set_index("loss")
         losses = [loss for loss in look if loss in by_loss.index]
         for name, dashes in ((TEACHER, (6, 2)), ("ce", (2, 2))):
@@ -85,13 +86,13 @@ def _losses_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
         ax.set_xlim(*_limits(rows))
         ax.grid(axis="y", visible=False)
         ax.set_xlabel(_axis_label(rows["metric"].iloc[0]))
-        ax.set_title(_title(rows, f"{_gap(cell)} heads"))
+        ax.set_title(_title(rows, f"{_gap(setting)} heads"))
     lines = [dashed("teacher", (6, 2)), dashed("ce (no distillation)", (2, 2)), _interval()]
     return finish(figure, lines)
 
 
 def _head_gap_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
-    """A panel per cell without its head counts: these are on the x axis, the smallest gap first."""
+    """A panel for settings alike but for head counts, which are on the x axis, the smallest gap first."""
     panels = grouped(drawn, WITHOUT_HEADS)
     figure, axes = grid(len(panels), HEAD_GAP_HEIGHT)
     for (_, rows), ax in zip(panels, axes, strict=True):
@@ -162,8 +163,8 @@ def _axis_label(metric: str) -> str:
     return f"{catalogue.METRICS[metric].label} (points, {span})"
 
 
-def _gap(cell: Mapping[str, Any]) -> str:
-    return f"{cell['teacher_heads']} → {cell['student_heads']}"
+def _gap(setting: Mapping[str, Any]) -> str:
+    return f"{setting['teacher_heads']} → {setting['student_heads']}"
 
 
 def _gap_order(gap: tuple[int, int]) -> tuple[float, int, int]:
@@ -172,20 +173,20 @@ def _gap_order(gap: tuple[int, int]) -> tuple[float, int, int]:
 
 
 def _title(rows: pd.DataFrame, *heads: str) -> str:
-    """What is shown; then, on lines of their own, how much data, what was seen of an image, and flaws."""
-    cell = rows.iloc[0]
+    """Names of what is shown; then, on lines of their own, amount of data, view of an image, and flaws."""
+    first = rows.iloc[0]
     labels = (
-        catalogue.FAMILIES[cell["family"]].label,
-        catalogue.TASKS[cell["task"]].label,
-        catalogue.DATASETS[cell["dataset"]].label,
+        catalogue.FAMILIES[first["family"]].label,
+        catalogue.TASKS[first["task"]].label,
+        catalogue.DATASETS[first["dataset"]].label,
     )
-    pretraining = (cell["teacher_pretraining"], cell["pretraining"])
+    pretraining = (first["teacher_pretraining"], first["pretraining"])
     conditions = [] if pretraining == ("none", "none") else ["pre-training " + " → ".join(pretraining)]
-    conditions += [] if cell["init"] in UNCUT else [f"weights cut: {cell['init']}"]
-    conditions += [f"{cell['examples']} training examples", cell["limit"]]
-    labels = (*labels, *heads, f"{named_student(cell)} {cell['student_shape']}")
-    lines = [", ".join(labels), "; ".join(conditions), seen_images(cell)]
-    if cell["image_overlap"] != NO_OVERLAP:
-        lines.append(f"images in two splits: {cell['image_overlap']}")
+    conditions += [] if first["cut"] in UNCUT else [f"cut: {first['cut']}"]
+    conditions += [f"{first['examples']} training examples", first["limit"]]
+    labels = (*labels, *heads, f"{named_student(first)} {first['student_shape']}")
+    lines = [", ".join(labels), "; ".join(conditions), seen_images(first)]
+    if first["image_overlap"] != NO_OVERLAP:
+        lines.append(f"images in two splits: {first['image_overlap']}")
     lines += [text for text in dict.fromkeys(rows["warning"]) if text]
     return wrapped(lines)

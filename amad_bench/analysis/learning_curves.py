@@ -1,19 +1,15 @@
 """Validation scores over training steps, and how soon each pre-training condition reaches a fixed one."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.cells import CE
-from amad_bench.runtime.errors import USABLE, UserError
-from amad_bench.runtime.files import read_bytes
+from amad_bench.analysis.settings import CE
+from amad_bench.runtime.errors import USABLE
+from amad_bench.runtime.run_folder.steps import Validation
 
-SCORE = "validation_token_accuracy"
-LOSS = "validation_loss"
-Validation = tuple[int, float, float]  # step, SCORE, LOSS
+_, SCORE, LOSS = Validation._fields  # columns that are named as in the step log
 _OF_RUN = ["run_id", "kind", "family", "task", "dataset", "heads", "loss", "pretraining", "replicate"]
 GROUP = [  # runs alike in these differ in their pre-training condition and replicate only
     "family",
@@ -27,11 +23,11 @@ GROUP = [  # runs alike in these differ in their pre-training condition and repl
     "teacher_pretraining",
     "heads",
     "shape",
-    "fix",
+    "heads_keep",
     "loss",
-    "model",  # not the student's name: without pre-training, sizes that differ in their weights are one
+    "model",  # not the student's name: without pre-training, sizes that differ in their checkpoints are one
 ]
-CONDITION = ["pretraining", "init", "student"]
+CONDITION = ["pretraining", "cut", "student"]
 SHOWN = [*(axis for axis in GROUP if axis != "model"), *CONDITION]  # the model's shape says enough
 MEASURED = {  # of the table `steps_to_score`, with the type of the column
     "n_runs": "Int64",
@@ -42,29 +38,6 @@ MEASURED = {  # of the table `steps_to_score`, with the type of the column
     "best_score": "float64",
     "best_step": "Int64",
 }
-
-
-def validations(run_folder: Path, required: bool) -> list[Validation]:
-    """The validations in a run's step log, in order; none where there is no log and none is required.
-
-    UserError for a log that is missing or damaged.
-    """
-    path, what_to_do = run_folder / "steps.jsonl", "delete the run's folder and run again"
-    if not path.exists():
-        if required:
-            raise UserError(f"{path}: the run is done but its step log is missing; {what_to_do}")
-        return []
-    found = []
-    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
-        if SCORE.encode() not in line:  # most lines are others, some of them long
-            continue
-        try:
-            row = json.loads(line)
-            found.append((int(row["step"]), float(row[SCORE]), float(row[LOSS])))
-        except (ValueError, KeyError, TypeError):
-            expected = f"step, {SCORE} and {LOSS} were expected"
-            raise UserError(f"{path}: line {number}: {expected}; {what_to_do}") from None
-    return found
 
 
 def learning_curves(runs: pd.DataFrame, found: Mapping[str, Sequence[Validation]]) -> pd.DataFrame:
@@ -111,7 +84,7 @@ def mean_curves(compared: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def fixed_scores(points: pd.DataFrame) -> dict[int, float]:
-    """By group: the best mean that runs without pre-training reach at any step. points: of `mean_curves`."""
+    """Best mean, by group, that runs without pre-training reach at any step. points: of `mean_curves`."""
     without: Any = points[points["pretraining"] == "none"]
     return without.groupby("group")["mean"].max().to_dict()
 

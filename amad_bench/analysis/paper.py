@@ -9,41 +9,37 @@ from typing import Any
 import pandas as pd
 import typst
 
-from amad_bench.analysis.axes import UNCUT
-from amad_bench.analysis.cells import TEACHER, UNKNOWN
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import TEACHER, UNKNOWN
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_bytes_atomic
+from amad_bench.runtime.results import FigureName, ResultsFolder, TableName
 
-FIGURES = ("losses", "head_gap", "learning_curves")
-INPUTS = (
-    "tables/runs.parquet",
-    "tables/results.csv",
-    "tables/comparisons.csv",
-    "tables/steps_to_score.csv",
-    "tables/failures.csv",
-    "tables/failures.parquet",
-    *(f"figures/{name}.pdf" for name in FIGURES),
-)
+_READ_HERE = (TableName.RUNS, TableName.FAILURES)
+_READ_BY_TYPST = (TableName.RESULTS, TableName.COMPARISONS, TableName.STEPS_TO_SCORE, TableName.FAILURES)
 TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in catalogue.TASKS.items()}
 
 
 def paper(results: Path, source: Path, output: Path) -> Path:
     """Compile `source` into `output`; the same tables and figures give the same bytes.
 
-    UserError when `source` is missing, or one of INPUTS in `results`. Uses the fonts of the typst wheel only.
+    UserError when `source` is missing, or in `results` a table or figure. Uses the fonts of the typst wheel
+    only.
     """
     if not source.is_file():
         raise UserError(f"{source}: no such file; give the repository's paper/main.typ with --template")
-    for path in (results / name for name in INPUTS):
+    made = ResultsFolder(results)
+    tables = [made.table(name) for name in _READ_HERE]
+    figures = {name: made.figure(name) for name in FigureName}
+    for path in (*tables, *(made.table(name, "csv") for name in _READ_BY_TYPST), *figures.values()):
         if not path.is_file():
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
-    facts = {"pages": {name: _pages(results / f"figures/{name}.pdf") for name in FIGURES}}
-    tables = [results / f"tables/{name}.parquet" for name in ("runs", "failures")]
+    facts = {"pages": {name: _pages(figure) for name, figure in figures.items()}}
     facts |= _facts(*(pd.read_parquet(table, engine="pyarrow") for table in tables))
     pdf = typst.compile(
         source.resolve(),
@@ -60,7 +56,7 @@ def paper(results: Path, source: Path, output: Path) -> Path:
 
 
 def _pages(figure: Path) -> int:
-    """How many pages a PDF by matplotlib has, which leaves the root of their tree uncompressed."""
+    """Number of pages in a PDF by matplotlib, which leaves the root of their tree uncompressed."""
     counts = re.findall(rb"/Type /Pages\b[^>]*/Count (\d+)", figure.read_bytes())
     if len(counts) != 1:
         raise UserError(f"{figure}: no PDF that `amad-bench figures` has written; run that again")
@@ -68,7 +64,7 @@ def _pages(figure: Path) -> int:
 
 
 def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
-    """What the text says in numbers and names."""
+    """Numbers and names that the text says."""
     students = runs[runs["kind"] == "student"]
     records = (("family", catalogue.FAMILIES), ("dataset", catalogue.DATASETS), ("metric", catalogue.METRICS))
     labels = {axis: {name: record.label for name, record in known.items()} for axis, known in records}
@@ -95,7 +91,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
 
 
 def _signatures(runs: pd.DataFrame) -> list[str]:
-    """How sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
+    """Ways in which sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
     scored = runs[runs["kind"] != "pretrain"]
     found = set()
     for task, dataset, signatures in zip(

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.cells import CELL, DATA, EXTRA_METRICS_TASK, Cell, ScoreBook, cells, grouped
 from amad_bench.analysis.comparisons import NAN, estimate
+from amad_bench.analysis.scores import ScoreBook
+from amad_bench.analysis.settings import DATA, EXTRA_METRICS_TASK, SETTING, Setting, grouped, settings
 from amad_bench.plan import catalogue
 from amad_bench.scoring.corpus import warning
 
@@ -24,49 +25,49 @@ _Parts = dict[str, pd.Index | None]  # name in the column `subset` -> ids of its
 def results_table(
     runs: pd.DataFrame, scores: pd.DataFrame, examples: pd.DataFrame, extra_metrics: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """One row per cell, loss (the teacher's first), test set, subset and metric: mean over seeds and its 95 %
-    interval.
+    """One row per setting, loss (the teacher's first), test set, subset and metric.
 
-    split: the test set's own name, or "test" where it has none. subset: "all", and of the first test set its
-    parts by SUBSET_GROUPS. primary: the first test set, whole, on the primary metric. extra_metrics: those
-    asked for. n_failed counts planned runs without that score; where all are, the row stays, with NaN.
+    mean, ci_low, ci_high: over seeds, with the 95 % interval. split: the test set's own name, or "test" where
+    it has none. subset: "all", and of the first test set its parts by SUBSET_GROUPS. primary: the first test
+    set, whole, on the primary metric. extra_metrics: those asked for. n_failed counts planned runs without
+    that score; where all are, the row stays, with NaN.
     """
     book = ScoreBook(scores)
     rows = []
-    for cell in cells(runs):
-        shared = cell.axes | cell.data
-        metrics, test_sets = _metrics(cell, extra_metrics), _test_sets(cell)
-        for loss, planned in cell.by_loss().items():
+    for setting in settings(runs):
+        shared = setting.axes | setting.data
+        metrics, test_sets = _metrics(setting, extra_metrics), _test_sets(setting)
+        for loss, planned in setting.by_loss().items():
             run_ids = planned["run_id"].tolist()
             for split, name in test_sets.items():
                 first = split == "test"
-                parts: _Parts = {ALL: None, **(_subsets(cell, examples) if first else {})}
+                parts: _Parts = {ALL: None, **(_subsets(setting, examples) if first else {})}
                 for row in _scores_of(book, run_ids, split, parts, metrics):
-                    primary = first and row["metric"] == cell.primary_metric and row["subset"] == ALL
+                    primary = first and row["metric"] == setting.primary_metric and row["subset"] == ALL
                     rows.append(shared | {"loss": loss, "split": name, "primary": primary} | row)
     what = ["loss", "metric", "split", "subset", "primary"]
     measured = ["n_seeds", "n_failed", "n_examples", "mean", "ci_low", "ci_high", "warning"]
-    return pd.DataFrame(rows, columns=[*CELL, *DATA, *what, *measured])
+    return pd.DataFrame(rows, columns=[*SETTING, *DATA, *what, *measured])
 
 
-def _metrics(cell: Cell, asked: Sequence[str]) -> list[str]:
+def _metrics(setting: Setting, asked: Sequence[str]) -> list[str]:
     """The metrics that every run has, then the extra ones that are asked for."""
-    extra = asked if cell.axes["task"] == EXTRA_METRICS_TASK else ()
-    return [*catalogue.metrics_of(cell.axes["task"], cell.axes["dataset"]), *extra]
+    extra = asked if setting.axes["task"] == EXTRA_METRICS_TASK else ()
+    return [*catalogue.metrics_of(setting.axes["task"], setting.axes["dataset"]), *extra]
 
 
-def _test_sets(cell: Cell) -> dict[str, str]:
-    """Their names by their splits in the table `scores`; the first one is the split `test`."""
-    options = json.loads(cell.students["dataset_options"].iloc[0])
+def _test_sets(setting: Setting) -> dict[str, str]:
+    """Names of the test sets by their splits in the table `scores`; the first one is the split `test`."""
+    options = json.loads(setting.students["dataset_options"].iloc[0])
     first, *further = options.get("tests", ["test"])
     return {"test": first, **{name: name for name in further}}
 
 
-def _subsets(cell: Cell, examples: pd.DataFrame) -> _Parts:
+def _subsets(setting: Setting, examples: pd.DataFrame) -> _Parts:
     """The parts of the split `test`, in the table's order."""
     of_test = examples.loc[
-        (examples["dataset"] == cell.axes["dataset"])
-        & (examples["task"] == cell.axes["task"])
+        (examples["dataset"] == setting.axes["dataset"])
+        & (examples["task"] == setting.axes["task"])
         & (examples["split"] == "test")
         & examples["group"].isin(SUBSET_GROUPS)
     ]

@@ -1,17 +1,16 @@
-"""The files with scores, checked: each run's own, and those of the extra metrics of all runs."""
+"""The scores of the extra metrics of all runs, and signatures, checked."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.cells import EXTRA_METRICS_TASK
+from amad_bench.analysis.settings import EXTRA_METRICS_TASK
 from amad_bench.plan.grid import Plan
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.results import ResultsFolder
+from amad_bench.runtime.run_folder.predictions import predictions_sha256
 from amad_bench.scoring.extra import by_reason, no_scores, read_extra
-from amad_bench.scoring.predictions_file import predictions_sha256
-from amad_bench.scoring.score_run import SCORE_COLUMNS
 
 METEOR = "METEOR"
 _NO_TRANSLATIONS = (
@@ -20,27 +19,8 @@ _NO_TRANSLATIONS = (
 )
 
 
-def run_scores(run_id: str, folder: Path, may_be_empty: bool) -> pd.DataFrame:
-    """scores.parquet of a finished run; UserError when it is missing, broken or another run's."""
-    path = folder / "scores.parquet"
-    what_to_do = "delete the run's folder and run again"
-    if not path.exists():
-        raise UserError(f"{path}: the run is done but its scores are missing; {what_to_do}")
-    try:
-        scores = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no readable parquet file ({error}); {what_to_do}") from None
-    expected = {run_id} if not (may_be_empty and scores.empty) else set()
-    if list(scores.columns) != SCORE_COLUMNS or set(scores["run_id"]) != expected:
-        raise UserError(
-            f"{path}: rows of run {run_id} with {', '.join(SCORE_COLUMNS)} were expected; {what_to_do}"
-        )
-    lists = [None if value is None else [float(item) for item in value] for value in scores["statistics"]]
-    return scores.assign(statistics=pd.Series(lists, dtype=object, index=scores.index))
-
-
 def extra_scores(
-    plan: Plan, results: Path, finished: Collection[str]
+    plan: Plan, results: ResultsFolder, finished: Collection[str]
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """The extra scores that a plan asks for, and rows of the table `failures` for what is missing of them.
 
@@ -59,7 +39,7 @@ def extra_scores(
         current = {
             run_id
             for run_id in captioning
-            if run_id in sources and predictions_sha256(results / "runs" / run_id) == sources[run_id]
+            if run_id in sources and predictions_sha256(results.run(run_id).predictions) == sources[run_id]
         }
         frames.append(of_metric.loc[of_metric["run_id"].isin(current)])
         failed = {run_id: reasons[run_id] for run_id in captioning if run_id in current & reasons.keys()}

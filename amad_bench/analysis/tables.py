@@ -1,4 +1,4 @@
-"""Tables for people: headroom of each cell, and comparisons of AMAD with the rest; on the primary metric.
+"""Tables for people: headroom of each setting, and comparisons of AMAD with the rest; on the primary metric.
 
 All scores and differences are in points: metric value times the scale in the catalogue. Every row says what
 the models saw of an image (features), which splits share images (image_overlap) and what is wrong with its
@@ -12,7 +12,6 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.cells import CE, CELL, DATA, TEACHER, Cell, ScoreBook, ScoreMatrix, cells
 from amad_bench.analysis.comparisons import (
     NAN,
     Comparison,
@@ -22,6 +21,8 @@ from amad_bench.analysis.comparisons import (
     holm_level,
     not_testable,
 )
+from amad_bench.analysis.scores import ScoreBook, ScoreMatrix
+from amad_bench.analysis.settings import CE, DATA, SETTING, TEACHER, Setting, settings
 from amad_bench.plan import catalogue
 from amad_bench.scoring.corpus import warning
 
@@ -30,7 +31,7 @@ MIN_FOUR_GRAMS = 20  # matches, below which BLEU's logarithm makes a comparison 
 
 
 def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell: is there room for a distillation loss between the plain student and the teacher?
+    """One row per setting: is there room for a distillation loss between the plain student and the teacher?
 
     Scores of the primary metric in per cent of its maximum. blind: the same model with the images shuffled;
     majority: the most frequent output of the training split. Flags are empty where one of their scores is
@@ -38,11 +39,11 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """
     book = ScoreBook(scores)
     rows = []
-    for cell in cells(runs):
-        task, losses = cell.axes["task"], cell.by_loss()
-        metric = cell.primary_metric
+    for setting in settings(runs):
+        task, losses = setting.axes["task"], setting.by_loss()
+        metric = setting.primary_metric
         ce_runs = losses[CE]["run_id"].tolist() if CE in losses else []
-        teacher_runs = cell.teachers["run_id"].tolist()
+        teacher_runs = setting.teachers["run_id"].tolist()
         scored = {
             "teacher": _scored(book, teacher_runs, metric, "test"),
             "ce": _scored(book, ce_runs, metric, "test"),
@@ -54,8 +55,8 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         above_ce, above_majority = score["teacher"] - score["ce"], score["ce"] - score["majority"]
         above_blind = score["teacher"] - score["teacher_blind"]
         rows.append(
-            cell.axes
-            | cell.data
+            setting.axes
+            | setting.data
             | score
             | {
                 "metric": metric,
@@ -70,7 +71,7 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         )
     scores_of = ["metric", "teacher", "ce", "difference", "majority", "teacher_blind", "ce_blind"]
     flags = ["teacher_above_ce", "ce_below_ceiling", "ce_above_majority", "majority_low", "images_matter"]
-    table = pd.DataFrame(rows, columns=[*CELL, *DATA, *scores_of, *flags, "warning"])
+    table = pd.DataFrame(rows, columns=[*SETTING, *DATA, *scores_of, *flags, "warning"])
     return table.astype(dict.fromkeys(flags, "boolean"))
 
 
@@ -85,7 +86,7 @@ def _scored(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) ->
 
 
 def _warning(metric: str, counts: Sequence[int]) -> str:
-    """What the fewest examples that any score is of call for; "" without a score."""
+    """Warning that the fewest examples of any score call for; "" without a score."""
     fewest = min((count for count in counts if count), default=None)
     return "" if fewest is None else warning(metric, fewest)
 
@@ -97,35 +98,35 @@ def _holds(margin: float, strictly: bool = False) -> bool | None:
 
 
 def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Each AMAD variant against each other loss, per cell, on the cell's primary metric; and each loss
+    """Each AMAD variant against each other loss, per setting, on its primary metric; and each loss
     taught by an assistant against the same loss without one.
 
     Replicates are paired; those without a score in either loss are left out (n_missing). The contrasts of one
-    cell are one family: `p_holm` is adjusted within it and decides the statement. None was registered.
+    setting are one family: `p_holm` is adjusted within it and decides the statement. None was registered.
     """
     book = ScoreBook(scores)
     rows = []
-    for cell in cells(runs):
-        losses = {label: group for label, group in cell.by_loss().items() if label != TEACHER}
+    for setting in settings(runs):
+        losses = {label: group for label, group in setting.by_loss().items() if label != TEACHER}
         pairs = _pairs(losses)
-        contrasts = [_contrast(cell, book, losses[a], losses[b]) for a, b in pairs]
+        contrasts = [_contrast(setting, book, losses[a], losses[b]) for a, b in pairs]
         adjusted = holm([comparison.p_value for comparison, _ in contrasts])
         for (a, b), (comparison, missing), p_holm in zip(pairs, contrasts, adjusted, strict=True):
             decided = decide(comparison, p_holm, holm_level(adjusted))
             rows.append(
-                cell.axes
-                | cell.data
-                | {"metric": cell.primary_metric, "loss_a": a, "loss_b": b, "registered": False}
+                setting.axes
+                | setting.data
+                | {"metric": setting.primary_metric, "loss_a": a, "loss_b": b, "registered": False}
                 | {"assistant_a": losses[a]["assistant"].iloc[0]}
                 | asdict(decided)
                 | {"p_holm": p_holm, "n_missing": missing}
-                | {"warning": _warning(cell.primary_metric, [decided.n_examples])}
+                | {"warning": _warning(setting.primary_metric, [decided.n_examples])}
             )
     measured = list(Comparison.__dataclass_fields__)
     measured.insert(measured.index("p_value") + 1, "p_holm")
     measured.insert(measured.index("n_seeds") + 1, "n_missing")
     contrast = ["metric", "loss_a", "loss_b", "assistant_a", "registered"]
-    return pd.DataFrame(rows, columns=[*CELL, *DATA, *contrast, *measured, "warning"])
+    return pd.DataFrame(rows, columns=[*SETTING, *DATA, *contrast, *measured, "warning"])
 
 
 def _pairs(losses: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
@@ -137,9 +138,9 @@ def _pairs(losses: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
     return rivals + [(a, b) for a in taught for b in direct if name[a] == name[b]]
 
 
-def _contrast(cell: Cell, book: ScoreBook, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Comparison, int]:
+def _contrast(setting: Setting, book: ScoreBook, a: pd.DataFrame, b: pd.DataFrame) -> tuple[Comparison, int]:
     """The comparison of two losses' runs, and how many planned pairs of replicates are missing from it."""
-    metric = cell.primary_metric
+    metric = setting.primary_metric
     both = a.merge(b, on="replicate", suffixes=("_a", "_b"), validate="one_to_one").sort_values("replicate")
     planned = list(zip(both["run_id_a"], both["run_id_b"], both["teacher_id_a"], strict=True))
     paired = [ids for ids in planned if len(book.having(ids[:2], metric)) == 2]
@@ -163,7 +164,7 @@ def _contrast(cell: Cell, book: ScoreBook, a: pd.DataFrame, b: pd.DataFrame) -> 
 
 
 def _fewest_four_grams(matrix: ScoreMatrix) -> float:
-    """Of any run; BLEU's statistics are two lengths, four counts of matches and four of n-grams."""
+    """Fewest four-gram matches of a run; BLEU sums two lengths, four counts of matches, four of n-grams."""
     return float(matrix.values.sum(axis=1)[:, 5].min())
 
 

@@ -1,4 +1,4 @@
-"""What recording attention costs, beside a plain forward pass and beside storing the maps of an eager one.
+"""Costs of recording attention, beside a plain forward pass and beside storing the maps of an eager one.
 
 Axes: B batch, H heads, Q query tokens, K key tokens, L target tokens, T text tokens, R regions, d width.
 """
@@ -14,9 +14,9 @@ from transformers.models.blip.configuration_blip import BlipVisionConfig
 from transformers.models.blip.modeling_blip import BlipVisionModel
 
 from amad_bench.bench.measuring import devices, extra_mib, interleaved_seconds, on_threads, percentiles_ms
+from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.recorder import record
 from amad_bench.models.blip import use_sdpa
-from amad_bench.models.capture import find_stacks
-from amad_bench.models.trace import record
 from amad_bench.models.vlt5 import VLT5, VLT5Config
 
 
@@ -46,12 +46,12 @@ class VisionSize(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A model under SDPA and the same eager, a batch, and which passes are short enough to be measured."""
+    """A model under SDPA and the same eager, their arguments, and the passes short enough to be measured."""
 
     name: str
     sdpa: nn.Module
     eager: nn.Module
-    batch: dict[str, Tensor]
+    arguments: dict[str, Tensor]
     sites: tuple[str, ...]
     passes: tuple[str, ...]
     sizes: dict[str, int]
@@ -151,17 +151,17 @@ def _blip_vision(size: VisionSize) -> Subject:
 def _moved(subject: Subject, device: str) -> Subject:
     subject.sdpa.to(device)
     subject.eager.to(device)
-    return subject._replace(batch={name: tensor.to(device) for name, tensor in subject.batch.items()})
+    return subject._replace(arguments={name: tensor.to(device) for name, tensor in subject.arguments.items()})
 
 
 def _plain(subject: Subject) -> Seen:
-    return Seen(subject.sdpa(**subject.batch))
+    return Seen(subject.sdpa(**subject.arguments))
 
 
 def _record(subject: Subject, last_maps: bool) -> Seen:
     with record(subject.sdpa, subject.sites) as recorder:
-        output = subject.sdpa(**subject.batch)
-        sites = recorder.trace(output, subject.batch.get("labels")).sites
+        output = subject.sdpa(**subject.arguments)
+        sites = recorder.trace(output, subject.arguments.get("labels")).sites
     layers = [layer for site in sites.values() for layer in site]
     held = [tensor for one in layers for tensor in (one.query_BHQD, one.key_BHKD, one.value_BHKD)]
     held += [tensor for one in layers for tensor in (one.bias_BHQK, one.mask_BHQK) if tensor is not None]
@@ -179,7 +179,7 @@ def _eager(subject: Subject) -> Seen:
         for name, attention in block.attention.items()
     ]
     try:
-        output = subject.eager(**subject.batch)
+        output = subject.eager(**subject.arguments)
     finally:
         for handle in handles:
             handle.remove()
@@ -237,7 +237,7 @@ def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list
     one_pass = PASSES[name]
     for model in (subject.sdpa, subject.eager):
         model.train(name == "training")
-    example = subject._replace(batch={key: value[:1] for key, value in subject.batch.items()})
+    example = subject._replace(arguments={key: value[:1] for key, value in subject.arguments.items()})
     for _, method in METHODS:
         one_pass(example, method)  # a first call sets things up
     steps = [partial(one_pass, subject, method) for _, method in METHODS]
@@ -259,7 +259,7 @@ def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list
 
 
 def _mib(tensors: Sequence[Tensor]) -> float:
-    """What they occupy together: a fused projection, a bias that all layers share, counts once."""
+    """Memory that they occupy together: a fused projection, a bias that all layers share, counts once."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values()) / 2**20
 

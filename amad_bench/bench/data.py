@@ -1,4 +1,4 @@
-"""How long an epoch of generated questions takes to start and to read, and how much memory it needs."""
+"""Time that an epoch of generated questions takes to start and to read, and memory that it needs."""
 
 import math
 import multiprocessing
@@ -15,8 +15,11 @@ import numpy as np
 
 from amad_bench.data.batches import training_order
 from amad_bench.data.loader import batches
-from amad_bench.data.prepare import load_task_data, prepare
-from amad_bench.plan.run import short_hash
+from amad_bench.data.prepare import load_task_data, prepare_task
+from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.config.inputs import RegionInputs
+from amad_bench.plan.datafiles import dataset_hash
+from amad_bench.plan.run_config import DataSpec, UsedDataset, UsedTokenizer
 
 BATCH = 80  # VL-T5's, for VQA
 _PER_IMAGE = 4  # questions that `scenes` asks of an image
@@ -44,27 +47,34 @@ def _in_fresh_process(work: Callable[[int, Path], dict[str, Any]], size: int, fo
         return pool.submit(work, size, folder).result()
 
 
-def _config(records: int) -> dict[str, Any]:
+def _data(records: int) -> DataSpec:
     options = {
         "train_images": math.ceil(records / _PER_IMAGE),
         "validation_images": 50,
         "test_images": 50,
         "seed": 0,
     }
-    dataset = {"name": "scenes", "options": options, "limit": None, "features": None, "version": 1}
-    return {
-        "family": "vlt5",
-        "task": "vqa",
-        "dataset": {**dataset, "hash": short_hash(dataset, 16)},
-        "inputs": {"kind": "regions", "boxes": "file", "crop": 8, "max_regions": 8},
-        "tokenizer": {"vocabulary": 300},
-    }
+    return DataSpec(
+        family="vlt5",
+        task="vqa",
+        dataset=UsedDataset(
+            name="scenes",
+            options=options,
+            limit=None,
+            features=None,
+            version=DATASETS["scenes"].version,
+            hash=dataset_hash("scenes", options, []),
+        ),
+        inputs=RegionInputs(kind="regions", boxes="file", crop=8, max_regions=8),
+        inputs_hash=None,
+        tokenizer=UsedTokenizer(vocabulary=300),
+    )
 
 
 def _prepare(records: int, folder: Path) -> dict[str, Any]:
     os.chdir(folder)
     started = time.perf_counter()
-    prepare(_config(records))
+    prepare_task(_data(records))
     return {"prepare_seconds": time.perf_counter() - started}
 
 
@@ -72,7 +82,7 @@ def _measure(records: int, folder: Path) -> dict[str, Any]:
     os.chdir(folder)
     imports = _peak_mib()
     started = time.perf_counter()
-    data = load_task_data(_config(records))
+    data = load_task_data(_data(records))
     steps = math.ceil(len(data.train) / BATCH)
     order = training_order(data.train, BATCH, steps, np.random.default_rng(0))
     loader = batches(data.train, data.images, order, "cpu")

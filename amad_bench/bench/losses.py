@@ -1,4 +1,4 @@
-"""Time of losses of attention maps, forward and backward, and the memory that they need."""
+"""Time that losses of attention maps take, forward and backward, and the memory they need."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -31,7 +31,7 @@ def devices() -> tuple[str, ...]:
 def interleaved_seconds(
     steps: Sequence[Callable[[], Any]], rounds: int, device: str
 ) -> tuple[list[list[float]], float]:
-    """Of each step one duration a round, and GiB that copying reads and writes in a second.
+    """Durations of each step, one a round, and GiB that copying reads and writes in a second.
 
     Every step is called once a round, one after the other, so that whatever else the machine does meets them
     alike. Copying is timed before and after; its median counts.

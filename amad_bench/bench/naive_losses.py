@@ -38,7 +38,7 @@ def naive_student_mean(
 def _masked(
     teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Both maps in float32, 0 in masked entries; and how many rows have a valid cell."""
+    """Teacher and student in float32, 0 in masked entries; and the number of rows with a valid entry."""
     teacher_BHQK, student_BGQK = teacher_BHQK.float(), student_BGQK.float()
     batch, _, queries, keys = teacher_BHQK.shape
     if mask_B1QK is None:
@@ -61,7 +61,7 @@ def _mixture_distance(
 
 
 def _kl(teacher: Tensor, mixture: Tensor, rows_B: Tensor) -> Tensor:
-    """KL, summed over all but the batch, then the mean over rows and over samples with a valid cell."""
+    """Sum over all but the batch, then the mean over rows and over samples with a valid entry."""
     tiny = torch.finfo(teacher.dtype).tiny
     entries = teacher * (teacher.clamp_min(tiny).log() - mixture.clamp_min(FLOOR).log())
     return (entries.flatten(1).sum(1) / rows_B.clamp_min(1)).sum() / (rows_B > 0).sum().clamp_min(1)

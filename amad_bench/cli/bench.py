@@ -5,7 +5,7 @@ from typing import Any
 
 from amad_bench.plan.limits import MOST_IMAGES, MOST_PARTS
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import results_dir
+from amad_bench.runtime.results import RESULTS
 
 
 def bench(options: argparse.Namespace) -> None:
@@ -15,20 +15,19 @@ def bench(options: argparse.Namespace) -> None:
     from amad_bench.runtime.files import write_table
     from amad_bench.runtime.provenance import provenance
 
-    folder = results_dir() / "bench"
     facts = provenance("cpu")
     machine = {key: facts[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
     if options.what == "data":
         _require("--records", options.records, 1000, MOST_IMAGES)
         from amad_bench.bench.data import bench_data
 
-        rows = bench_data(options.records, (folder / "data-files").resolve())
+        rows = bench_data(options.records, (RESULTS.bench / "data-files").resolve())
     else:
         _require("--threads", options.threads, 1, MOST_PARTS)
         rows = _on_threads(options)
         machine["threads"] = options.threads
     table = pd.DataFrame(rows)
-    write_table(table.assign(**machine), folder / options.what)
+    write_table(table.assign(**machine), RESULTS.bench / options.what)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
 
 

@@ -1,4 +1,4 @@
-"""What several commands need."""
+"""Helpers of several commands."""
 
 import argparse
 from typing import TYPE_CHECKING

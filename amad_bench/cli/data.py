@@ -8,13 +8,13 @@ from amad_bench.runtime.errors import UserError
 
 
 def plan(options: argparse.Namespace) -> None:
-    from amad_bench.plan.grid import NothingToTrain, Plan, possible_plan
+    from amad_bench.plan.grid import NothingToTrain, Plan, expand, possible_plan
     from amad_bench.plan.overview import overview
     from amad_bench.plan.schema import load_config
 
-    missing = None
+    config, missing = load_config(options.config), None
     try:
-        found = planned(options)
+        found = expand(config)
     except NothingToTrain as nothing:
         missing, found = nothing, Plan([], nothing.skipped)
     if options.json:
@@ -23,12 +23,12 @@ def plan(options: argparse.Namespace) -> None:
         print(f"{options.config}: {overview(found)}")
     else:
         print(f"{missing}\n")
-        print(f"With its data, {overview(possible_plan(load_config(options.config)))}")
+        print(f"With its data, {overview(possible_plan(config))}")
 
 
 def doctor(options: argparse.Namespace) -> None:
     from amad_bench.data.doctor import examine_files, files_report
-    from amad_bench.data.doctor_cells import examine_cells
+    from amad_bench.data.doctor_tasks import examine_tasks
     from amad_bench.models.start_checks import examine_weights
     from amad_bench.plan.schema import load_config
 
@@ -36,7 +36,7 @@ def doctor(options: argparse.Namespace) -> None:
     findings = examine_files(config)
     for line in files_report(findings):
         print(line)
-    checks = [*examine_cells(config), *examine_weights(config)]
+    checks = [*examine_tasks(config), *examine_weights(config)]
     for check in checks:
         print(f"{check.name}: {check.text}")
     problems = []
@@ -52,7 +52,7 @@ def doctor(options: argparse.Namespace) -> None:
 def data(options: argparse.Namespace) -> None:
     from amad_bench.data.prepare import prepare
     from amad_bench.runtime.files import write_json_atomic
-    from amad_bench.runtime.paths import prepared_marker
+    from amad_bench.runtime.results import RESULTS
 
     asked = planned(options)
     by_key = {run.data_key: run for run in asked.runs}
@@ -64,6 +64,7 @@ def data(options: argparse.Namespace) -> None:
         keys = [options.key] if options.key else list(by_key)
     for key in keys:
         folder = prepare(by_key[key].config)
-        if not prepared_marker(key).exists():  # a newer one would make Snakemake redo what depends on it
-            write_json_atomic(prepared_marker(key), {"prepared": str(folder)})
+        marker = RESULTS.prepared(key)
+        if not marker.exists():  # a newer one would make Snakemake redo what depends on it
+            write_json_atomic(marker, {"prepared": str(folder)})
         print(f"{key}: {folder}")

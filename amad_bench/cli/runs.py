@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import abandoned
-from amad_bench.runtime.paths import preparing_dirs, results_dir, run_dir, runs_dir
+from amad_bench.runtime.results import RESULTS
 
 if TYPE_CHECKING:
     from amad_bench.plan.grid import Plan
@@ -33,23 +33,22 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_extra(plan: "Plan") -> None:
-    from amad_bench.analysis.cells import EXTRA_METRICS_TASK
-    from amad_bench.runtime.errors import USABLE
+    from amad_bench.analysis.settings import EXTRA_METRICS_TASK
     from amad_bench.runtime.locks import exclusive
-    from amad_bench.runtime.status_file import read_status
+    from amad_bench.runtime.run_folder.status import Status
     from amad_bench.scoring.extra import by_reason, read_extra, score_extra, write_extra
 
     finished = [
         run.id
         for run in plan.runs
-        if run.config["task"] == EXTRA_METRICS_TASK
-        and (run_dir(run.id) / "status.json").is_file()
-        and read_status(run_dir(run.id))["status"] in USABLE
+        if run.config.task == EXTRA_METRICS_TASK
+        and (folder := RESULTS.run(run.id)).finished
+        and Status.read(folder.status).usable
     ]
-    results_dir().mkdir(parents=True, exist_ok=True)
-    with exclusive(results_dir()):  # another config's `score` adds to the same file
-        scores = score_extra(plan.extra_metrics, finished, runs_dir(), read_extra(results_dir()))
-        write_extra(results_dir(), scores)
+    RESULTS.path.mkdir(parents=True, exist_ok=True)
+    with exclusive(RESULTS.path):  # another config's `score` adds to the same file
+        scores = score_extra(plan.extra_metrics, finished, RESULTS, read_extra(RESULTS))
+        write_extra(RESULTS, scores)
     own = scores.frame["run_id"].isin(finished) & scores.frame["metric"].isin(plan.extra_metrics)
     print(f"{', '.join(plan.extra_metrics) or 'no extra metrics'}: {own.sum()} scores")
     for metric in plan.extra_metrics:
@@ -80,10 +79,10 @@ def clean(options: argparse.Namespace) -> None:
             f"{options.config}: {absent.cell} is not planned only for want of data ({absent.reason}), and "
             "its finished runs would be removed: make the data available, or delete by hand"
         )
-    kept = {run_dir(identifier) for identifier in plan.by_id}
-    folders = sorted(runs_dir().iterdir()) if runs_dir().is_dir() else []
+    kept = {RESULTS.run(identifier).path for identifier in plan.by_id}
+    folders = sorted(RESULTS.runs.iterdir()) if RESULTS.runs.is_dir() else []
     others = [folder for folder in folders if folder.is_dir() and folder not in kept]
-    unfinished = [left for folder in preparing_dirs() for left in abandoned(folder)]
+    unfinished = [left for folder in RESULTS.preparing() for left in abandoned(folder)]
     for folder in [*others, *unfinished]:
         print(folder)
         if options.yes:

@@ -2,15 +2,16 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import figures_dir, results_dir, run_dir, tables_dir
+from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, TableName
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from amad_bench.plan.grid import Plan
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -18,13 +19,15 @@ def collect(options: argparse.Namespace) -> None:
     from amad_bench.runtime.files import write_json_atomic, write_table
 
     plan = planned(options)
-    tables = collect_runs(plan, results_dir())
+    tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
-    for name in ("runs", "scores", "examples", "failures"):
-        write_table(getattr(tables, name), tables_dir() / name)
-    write_table(tables.curves, tables_dir() / "learning_curves")
+    write_table(tables.runs, RESULTS.tables / TableName.RUNS)
+    write_table(tables.scores, RESULTS.tables / TableName.SCORES)
+    write_table(tables.examples, RESULTS.tables / TableName.EXAMPLES)
+    write_table(tables.failures, RESULTS.tables / TableName.FAILURES)
+    write_table(tables.curves, RESULTS.tables / TableName.LEARNING_CURVES)
     stamp = {"name": plan.name, "hash": plan.hash}
-    write_json_atomic(_collected_plan(), stamp | plan.as_dict())  # last: now the tables are this plan's
+    write_json_atomic(RESULTS.plan, stamp | plan.as_dict())  # last: now the tables are this plan's
     failed = (tables.runs["status"] != "done").sum()
     print(
         f"{len(tables.runs)} runs, {failed} without result, {len(tables.scores)} scores; "
@@ -35,30 +38,23 @@ def collect(options: argparse.Namespace) -> None:
         print(f"{run}{failure['status']}: {failure['reason']}", file=sys.stderr)
 
 
-def _collected_plan() -> Path:
-    return results_dir() / "plan.json"
-
-
 def _forget_older_tables() -> None:
-    """What was made from the tables that are replaced must not pass for made from the new ones."""
-    _collected_plan().unlink(missing_ok=True)
-    for name in ("results", "headroom", "comparisons", "steps_to_score"):
-        for suffix in ("parquet", "csv"):
-            (tables_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
-    for name in ("losses", "head_gap", "learning_curves"):
-        for suffix in ("pdf", "png"):
-            (figures_dir() / f"{name}.{suffix}").unlink(missing_ok=True)
+    """Remove what was made from the tables that are replaced: it must not pass for made from the new ones."""
+    for path in (RESULTS.plan, *RESULTS.table_files(*COMPARED), *RESULTS.figure_files()):
+        path.unlink(missing_ok=True)
 
 
-def _refuse_other_tables(options: argparse.Namespace) -> None:
-    """UserError unless the tables were collected for this plan."""
+def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
+    """UserError unless the tables were collected for the plan of `--config`, which is returned."""
     from amad_bench.runtime.files import read_json
 
-    path, what_to_do = _collected_plan(), f"run `amad-bench collect --config {options.config}` first"
+    path, what_to_do = RESULTS.plan, f"run `amad-bench collect --config {options.config}` first"
     if not path.exists():
         raise UserError(f"{path}: no such file, nothing is collected yet; {what_to_do}")
-    if read_json(path).get("hash") != planned(options).hash:
+    plan = planned(options)
+    if read_json(path).get("hash") != plan.hash:
         raise UserError(f"{path}: the tables were collected for another config (or version); {what_to_do}")
+    return plan
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -67,15 +63,16 @@ def compare(options: argparse.Namespace) -> None:
     from amad_bench.analysis.tables import comparisons_table, headroom_table
     from amad_bench.runtime.files import write_table
 
-    _refuse_other_tables(options)
-    runs, scores = _table("runs"), _table("scores")
-    results = results_table(runs, scores, _table("examples"), planned(options).extra_metrics)
-    write_table(results, tables_dir() / "results")
-    write_table(headroom_table(runs, scores), tables_dir() / "headroom")
-    write_table(comparisons_table(runs, scores), tables_dir() / "comparisons")
-    write_table(steps_to_score(runs, _table("learning_curves")), tables_dir() / "steps_to_score")
+    plan = _refuse_other_tables(options)
+    runs, scores = _table(TableName.RUNS), _table(TableName.SCORES)
+    results = results_table(runs, scores, _table(TableName.EXAMPLES), plan.extra_metrics)
+    write_table(results, RESULTS.tables / TableName.RESULTS)
+    write_table(headroom_table(runs, scores), RESULTS.tables / TableName.HEADROOM)
+    write_table(comparisons_table(runs, scores), RESULTS.tables / TableName.COMPARISONS)
+    reached = steps_to_score(runs, _table(TableName.LEARNING_CURVES))
+    write_table(reached, RESULTS.tables / TableName.STEPS_TO_SCORE)
     axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
-    further = ["student", "student_shape", "teacher_pretraining", "pretraining", "init"]
+    further = ["student", "student_shape", "teacher_pretraining", "pretraining", "cut"]
     axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide
     shown = results.loc[results["primary"], [*axes, "loss", "metric", "mean", "ci_low", "ci_high"]]
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
@@ -86,15 +83,16 @@ def figures(options: argparse.Namespace) -> None:
         from amad_bench.analysis.alignments import draw_alignments
 
         run = planned(options).run(options.run)
-        for path in draw_alignments(run_dir(run.id), figures_dir()):
+        for path in draw_alignments(RESULTS.run(run.id), RESULTS.figures):
             print(path)
         return
     from amad_bench.analysis.curves_figure import draw_learning_curves
     from amad_bench.analysis.figures import figures as draw
 
     _refuse_other_tables(options)
-    paths = draw(_table("results"), figures_dir())
-    paths += draw_learning_curves(_table("runs"), _table("learning_curves"), figures_dir())
+    paths = draw(_table(TableName.RESULTS), RESULTS.figures)
+    runs, curves = _table(TableName.RUNS), _table(TableName.LEARNING_CURVES)
+    paths += draw_learning_curves(runs, curves, RESULTS.figures)
     for path in paths:
         print(path)
 
@@ -103,17 +101,17 @@ def paper(options: argparse.Namespace) -> None:
     from amad_bench.analysis.paper import paper as compile_paper
 
     _refuse_other_tables(options)
-    print(compile_paper(results_dir(), options.template, Path("paper/main.pdf")))
+    print(compile_paper(RESULTS.path, options.template, PAPER))
 
 
-def _table(name: str) -> "pd.DataFrame":
+def _table(name: TableName) -> "pd.DataFrame":
     import pandas as pd
 
-    path = tables_dir() / f"{name}.parquet"
+    path = RESULTS.table(name)
     try:
         return pd.read_parquet(path, engine="pyarrow")
     except FileNotFoundError:
-        before = "collect" if name in ("runs", "scores", "examples", "learning_curves") else "compare"
+        before = "collect" if name in COLLECTED else "compare"
         raise UserError(f"{path}: no such table; run `amad-bench {before}` first") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: no readable parquet file ({error}); delete it and collect again") from None

@@ -15,7 +15,7 @@ _NAMES = ("ids", "offsets", "indices", "scores")
 
 
 class AnswerArrays:
-    """What `load_answers` reads, of each question's answer -> score."""
+    """Writer of what `load_answers` reads, from each question's answer -> score."""
 
     def __init__(self, tokenizer: Tokenizer, scores: Iterable[Mapping[str, float]]) -> None:
         numbers: dict[str, int] = {}
@@ -33,7 +33,7 @@ class AnswerArrays:
         return self._encoded.longest
 
     def save(self, folder: Path, split: str, length: int) -> None:
-        """Nothing where no question has scores."""
+        """Writes the arrays; nothing where no question has scores."""
         if not self.longest:
             return
         self._encoded.save(_path(folder, split, "ids"), length)
@@ -43,7 +43,7 @@ class AnswerArrays:
 
 
 def load_answers(folder: Path, split: str) -> Answers | None:
-    """Memory-mapped; None where the split has none."""
+    """The answers of a split, memory-mapped; None where it has none."""
     if not _path(folder, split, "ids").is_file():
         return None
     return Answers(*(mapped(_path(folder, split, name)) for name in _NAMES))

@@ -64,7 +64,7 @@ def normalise(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without line ends, tabs and blanks at the ends: the evaluator's first step."""
+    """Text without line ends, tabs and blanks at the ends: the evaluator's first step."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 

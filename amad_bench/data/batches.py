@@ -5,21 +5,18 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from amad_bench.data.batch import IGNORED, Batch
 from amad_bench.data.image_table import ImageTable
 from amad_bench.data.task_data import Split
 
-IGNORED = -100
 WINDOW = 50  # batches; within a window, examples are sorted by length
 
 
-def make_batch(
-    split: Split, images: ImageTable, rows: np.ndarray, device: str | torch.device
-) -> dict[str, Tensor]:
-    """Tensors of the examples `rows` (B,) of a split: `text_batch` and what the image table gives."""
+def make_batch(split: Split, images: ImageTable, rows: np.ndarray, device: str | torch.device) -> Batch:
+    """The examples `rows` (B,) of a split: `text_batch` and what the image table gives."""
     image_rows_B = np.asarray(split.image_rows_N[rows])
-    return text_batch(split, rows, device) | images.batch(image_rows_B, device)
+    return text_batch(split, rows, device).with_images(images.batch(image_rows_B, device))
 
 
 def text_batch(
@@ -27,28 +24,27 @@ def text_batch(
     rows: np.ndarray,
     device: str | torch.device,
     answer_generator: np.random.Generator | None = None,
-) -> dict[str, Tensor]:
-    """input_ids, attention_mask (B, L) int64; labels (B, T) int64, -100 = padding.
+) -> Batch:
+    """The examples `rows` (B,) of a split without their images.
 
     Lengths are the split's; of a split that is mostly padding, those of the batch's longest example. With an
-    `answer_generator` the labels are those of `draw_targets`, and there is sample_weight (B,) float32, too.
+    `answer_generator` the labels are those of `draw_targets`, and there are sample weights, too.
     """
-    source_ids_BL, weights = split.source_ids_NL[rows], {}
+    source_ids_BL, sample_weight_B = split.source_ids_NL[rows], None
     if answer_generator is None:
         target_ids_BT = split.target_ids_NL[rows]
     else:
         target_ids_BT, weight_B = draw_targets(split, rows, answer_generator)
-        weights = {"sample_weight": torch.from_numpy(weight_B).to(device)}
+        sample_weight_B = torch.from_numpy(weight_B).to(device)
     if split.mostly_padding:
         source_ids_BL, target_ids_BT = (_trimmed(ids, split.pad) for ids in (source_ids_BL, target_ids_BT))
     input_ids_BL = torch.from_numpy(source_ids_BL.astype(np.int64)).to(device)
     labels_BT = torch.from_numpy(target_ids_BT.astype(np.int64)).to(device)
-    return {
-        "input_ids": input_ids_BL,
-        "attention_mask": (input_ids_BL != split.pad).long(),
-        "labels": labels_BT.masked_fill(labels_BT == split.pad, IGNORED),
-        **weights,
-    }
+    return Batch(
+        {"input_ids": input_ids_BL, "attention_mask": (input_ids_BL != split.pad).long()},
+        labels_BT.masked_fill(labels_BT == split.pad, IGNORED),
+        sample_weight_B,
+    )
 
 
 def _trimmed(ids_BL: np.ndarray, pad: int) -> np.ndarray:
@@ -76,12 +72,6 @@ def draw_targets(
         drawn = first + generator.choice(last - first, p=scores / scores.sum())
         target_ids_BT[b], weight_B[b] = answers.ids_AL[answers.indices[drawn]], answers.scores[drawn]
     return target_ids_BT, weight_B
-
-
-def padding_share(batch: dict[str, Tensor]) -> float:
-    """The share of a batch's ids, input and target, that are padding."""
-    kept = batch["attention_mask"].sum() + (batch["labels"] != IGNORED).sum()
-    return 1 - kept.item() / (batch["attention_mask"].numel() + batch["labels"].numel())
 
 
 def training_order(

@@ -17,7 +17,7 @@ NUMBER_OF = pa.map_(pa.string(), pa.float64())
 
 
 def write_columns(path: Path, types: Mapping[str, pa.DataType], rows: Iterable[tuple[Any, ...]]) -> None:
-    """One row after the other into an Arrow IPC file; dicts go into map columns."""
+    """Writes one row after the other into an Arrow IPC file; dicts go into map columns."""
     schema = pa.schema(list(types.items()))
     rows = iter(rows)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:

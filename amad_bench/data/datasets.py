@@ -4,16 +4,16 @@ import hashlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from amad_bench.data import official, readers
 from amad_bench.data.records import Example, Reader, SplitSource
 from amad_bench.data.scenes_files import write_scenes
 from amad_bench.plan.catalogue import DATASETS
-from amad_bench.plan.run import prepared_form, short_hash
+from amad_bench.plan.run_config import DataSpec, UsedDataset, short_hash
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
-from amad_bench.runtime.paths import amad_data, data_dir
+from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.results import RESULTS
 
 READERS: dict[str, Reader] = {
     "scenes": readers.scenes,
@@ -27,23 +27,29 @@ READERS: dict[str, Reader] = {
 }
 
 
-def dataset_folder(dataset: dict[str, Any]) -> Path:
-    """Where a data set's generated and prepared files are; a generated data set is written when absent."""
-    folder = data_dir(dataset["name"], dataset["hash"])
-    if DATASETS[dataset["name"]].generated and not folder.is_dir():
+def dataset_folder(dataset: UsedDataset) -> Path:
+    """Folder of a data set's generated and prepared files; a generated data set is written when absent."""
+    folder = data_dir(dataset)
+    if DATASETS[dataset.name].generated and not folder.is_dir():
         with atomic_directory(folder) as temporary:
-            write_scenes(temporary, dataset["options"])
+            write_scenes(temporary, dataset.options)
     return folder
 
 
-def prepared_folder(run_config: dict[str, Any]) -> Path:
-    """Where the arrays of a run's (data set, limit, task, family, inputs, tokenizer) are or will be."""
-    dataset, form = run_config["dataset"], prepared_form(run_config)
-    name = f"{run_config['family']}-{run_config['task']}-{short_hash(form)}"
-    return data_dir(dataset["name"], dataset["hash"]) / "prepared" / name
+def prepared_folder(data: DataSpec) -> Path:
+    """The folder in which prepared arrays are or will be."""
+    name = f"{data.family}-{data.task}-{short_hash(data.prepared)}"
+    return data_dir(data.dataset) / "prepared" / name
 
 
-def read_examples(dataset: dict[str, Any], task: str, folder: Path) -> dict[str, SplitSource]:
+def data_dir(dataset: UsedDataset) -> Path:
+    """The folder of a data set's generated and prepared files; ValueError where its hash is not known."""
+    if dataset.hash is None:
+        raise ValueError(f"{dataset.name}: a planned data set without a hash has no folder")
+    return RESULTS.dataset(dataset.name, dataset.hash)
+
+
+def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, SplitSource]:
     """split -> examples, in a fixed hashed order, cut to the data set's `limit`.
 
     limit.test is for every test; one of several that has fewer examples is used whole.
@@ -51,9 +57,9 @@ def read_examples(dataset: dict[str, Any], task: str, folder: Path) -> dict[str,
     dataset: the canonical config's record; folder: the generated files (unused for real data sets).
     UserError: an empty split, a limit above a split's examples, and whatever the files' readers find.
     """
-    name = dataset["name"]
-    sources = READERS[name](folder if name == "scenes" else amad_data(), task, dataset["options"])
-    limit = dataset.get("limit")
+    name = dataset.name
+    sources = READERS[name](folder if name == "scenes" else amad_data(), task, dataset.options)
+    limit = dict(dataset.limit) if dataset.limit else {}
     chosen = {}
     for split, source in sources.items():
         if not source.examples:

@@ -57,7 +57,7 @@ def _loaded(content: bytes, where: str) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8; 1, upright, where no viewer could read it either. A TIFF is turned when it is loaded."""
+    """Orientation 1 to 8; 1, upright, where no viewer could read it either. A TIFF turns when loaded."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # of damaged EXIF data in a whole photo

@@ -1,4 +1,4 @@
-"""What a config needs below AMAD_DATA: is it there, is it the published content, and what does it block.
+"""Check of what a config needs below AMAD_DATA: is it there, as published, and what does it block if not.
 
 Not checked, since it takes as long as preparing the data, which does it (`amad-bench data`): features beyond
 those of one image per file, whether each photo can be decoded, whether a vocabulary is large enough.
@@ -35,12 +35,12 @@ class Finding:
     """One thing that the config needs.
 
     state: "ok", "missing", "unreadable" or "differs" (from what its owner publishes). source: who publishes
-    it. cells: "family task dataset" of those that need it, `runs` in all. compared: which facts were compared
-    with configs/data, "" where none is known.
+    it. tasks: "family task dataset" of the entries that need it, with `runs` in all. compared: facts
+    that were compared with configs/data, "" where none is known.
     """
 
     path: str
-    cells: tuple[str, ...]
+    tasks: tuple[str, ...]
     runs: int
     source: str
     state: str
@@ -53,37 +53,37 @@ class Finding:
 @dataclass
 class _Users:
     need: Need
-    cells: dict[str, Cell] = field(default_factory=dict)
+    tasks: dict[str, Cell] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
 
 
 def examine_files(config: Config) -> list[Finding]:
-    """A finding per file, folder or archive, in the order of the cells; every file is read again.
+    """A finding per file, folder or archive, in the order of the tasks; every file is read again.
 
     UserError: a file in configs/data that is broken.
     """
-    users: dict[str, _Users] = {}  # a folder can hold a tokenizer and weights
-    for cell in config.cells:
-        runs = possible_runs(config, cell)
-        pretrained = {run.id for run in runs if run.config["pretraining"] != "none"}
+    users: dict[str, _Users] = {}  # a folder can hold a tokenizer and a checkpoint
+    for entry in config.cells:
+        runs = possible_runs(config, entry)
+        pretrained = {run.id for run in runs if run.config.pretraining != "none"}
         concerned = {
-            **dict.fromkeys(pretraining_needs(config, cell), pretrained),
-            **{need: {run.id for run in runs} for need in data_needs(config, cell)},
+            **dict.fromkeys(pretraining_needs(config, entry), pretrained),
+            **{need: {run.id for run in runs} for need in data_needs(config, entry)},
             **{
                 need: {run.id for run in runs if _starts_from(run, need.path)}
-                for need in weight_needs(config, cell)
+                for need in weight_needs(config, entry)
             },
         }
         for need, blocked in concerned.items():
             of_path = users.setdefault(need.path, _Users(need))
-            of_path.cells[f"{cell.family} {cell.task} {cell.dataset}"] = cell
+            of_path.tasks[f"{entry.family} {entry.task} {entry.dataset}"] = entry
             of_path.runs |= blocked
     return [
         Finding(
             path=path,
-            cells=tuple(of_path.cells),
+            tasks=tuple(of_path.tasks),
             runs=len(of_path.runs),
-            source=(published := _published(config, of_path.need, [*of_path.cells.values()])).publisher,
+            source=(published := _published(config, of_path.need, [*of_path.tasks.values()])).publisher,
             **_measured(of_path.need, published),
         )
         for path, of_path in users.items()
@@ -91,15 +91,15 @@ def examine_files(config: Config) -> list[Finding]:
 
 
 def _starts_from(run: Run, path: str) -> bool:
-    return path in (run.config["start"] or {}).get("weights", ())
+    return path in (run.config.start or {}).get("weights", ())
 
 
-def _published(config: Config, need: Need, cells: Sequence[Cell]) -> FileFacts:
-    """What is known of a file; a part of a data set (`subset`) is not compared with the published whole."""
+def _published(config: Config, need: Need, entries: Sequence[Cell]) -> FileFacts:
+    """Facts known of a file; a part of a data set (`subset`) is not compared with the published whole."""
     if need.kind in ("features", "folder", "weights"):
         return read_manifest(NAMED).files.get(need.path, FileFacts(publisher=FROM_CONFIG))
-    whole = [c for c in cells if not config.datasets[c.dataset].options(c.dataset).get("subset", False)]
-    facts = read_manifest((whole or cells)[0].dataset).facts(need.path)
+    whole = [e for e in entries if not config.datasets[e.dataset].options(e.dataset).get("subset", False)]
+    facts = read_manifest((whole or entries)[0].dataset).facts(need.path)
     return facts if whole else FileFacts(publisher=facts.publisher)
 
 
@@ -178,7 +178,7 @@ def _json_records(path: Path) -> int:
 
 
 def files_report(findings: Sequence[Finding]) -> list[str]:
-    """The findings as lines for people; of what is not as needed which cells it blocks, and its source."""
+    """The findings as lines for people; of what is not as needed, which tasks it blocks, and its source."""
     if not findings:
         return ["no file is needed below AMAD_DATA: all data of this config are generated"]
     header = ["file", "state", "MiB", "records", "compared", "runs"]
@@ -201,8 +201,8 @@ def files_report(findings: Sequence[Finding]) -> list[str]:
             note = f" ({finding.note})" if finding.note else ""
             blocks = "may block" if finding.state == "differs" else "blocks"
             source = f"; source: {finding.source}" if finding.source else ""
-            cells = ", ".join(finding.cells)
+            tasks = ", ".join(finding.tasks)
             lines.append(
-                f"{finding.path}: {finding.state}{note}, {blocks} {finding.runs} runs: {cells}{source}"
+                f"{finding.path}: {finding.state}{note}, {blocks} {finding.runs} runs: {tasks}{source}"
             )
     return lines

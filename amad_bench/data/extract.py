@@ -15,6 +15,7 @@ from amad_bench.data.features import feature_key
 from amad_bench.data.photos import Photos
 from amad_bench.data.pretrained import loading
 from amad_bench.data.regions import grid_boxes
+from amad_bench.plan.config.inputs import ExtractedInputs
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
 from amad_bench.runtime.progress import progress
@@ -26,7 +27,7 @@ _FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "pytor
 def extract_features(
     path: Path,
     model_folder: Path,
-    inputs: dict[str, Any],
+    inputs: ExtractedInputs,
     photos: Photos,
     names: Sequence[str],
     device: torch.device,
@@ -40,7 +41,7 @@ def extract_features(
     it cannot read, a photo that is no image.
     """
     model, normalise, feature_size = load_extractor(model_folder, inputs, device)
-    rows, columns, size = inputs["rows"], inputs["columns"], inputs["size"]
+    rows, columns, size = inputs.rows, inputs.columns, inputs.size
     with (
         atomic_file(path) as temporary,
         h5py.File(temporary, "w") as file,
@@ -61,7 +62,7 @@ def extract_features(
 
 
 def load_extractor(
-    folder: Path, inputs: dict[str, Any], device: torch.device
+    folder: Path, inputs: ExtractedInputs, device: torch.device
 ) -> tuple[nn.Module, "_Normalise", int]:
     """The vision model, what its image processor does, and the size of a feature, known from an empty image.
 
@@ -84,7 +85,7 @@ def load_extractor(
         normalise = _Normalise(processor, folder / "preprocessor_config.json")
     absent = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if absent:
-        raise UserError(f"{folder}: weights lack {', '.join(absent[:3])}; restore the model's files")
+        raise UserError(f"{folder}: the checkpoint lacks {', '.join(absent[:3])}; restore the model's files")
     for name, stored, expected in sorted(report["mismatched_keys"]):
         raise UserError(
             f"{folder}: weight {name} has the shape {tuple(stored)}, config.json says {tuple(expected)};"
@@ -92,8 +93,8 @@ def load_extractor(
         )
     vision: nn.Module = getattr(model, "vision_model", model)  # of CLIP, SigLIP, BLIP
     vision = vision.to(device).eval()
-    empty_13SS = torch.zeros(1, 3, inputs["size"], inputs["size"], device=device)
-    feature_size = _grid(vision, empty_13SS, inputs["rows"], inputs["columns"], folder).shape[2]
+    empty_13SS = torch.zeros(1, 3, inputs.size, inputs.size, device=device)
+    feature_size = _grid(vision, empty_13SS, inputs.rows, inputs.columns, folder).shape[2]
     return vision, normalise, feature_size
 
 

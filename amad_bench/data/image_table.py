@@ -42,7 +42,7 @@ class ImageTable(ABC):
         return len(self.ids)
 
     def batch(self, rows_B: np.ndarray, device: str | torch.device) -> dict[str, Tensor]:
-        """What a model sees of the images `rows_B`; row -1, no image, is all zeros behind an empty mask."""
+        """A model's view of the images `rows_B`; row -1, no image, is all zeros behind an empty mask."""
         return self.to_tensors(self.read(np.asarray(rows_B)), device)
 
     @abstractmethod

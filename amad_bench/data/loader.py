@@ -5,14 +5,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from amad_bench.data.batch import Batch
 from amad_bench.data.batches import text_batch
 from amad_bench.data.image_table import Arrays, ImageTable
 from amad_bench.data.task_data import Split
 from amad_bench.data.workers import in_workers
-
-Batches = Iterator[tuple[np.ndarray, dict[str, Tensor]]]
 
 
 def batches(
@@ -22,8 +20,8 @@ def batches(
     device: str | torch.device,
     workers: int = 0,
     answer_generator: np.random.Generator | None = None,
-) -> Batches:
-    """(rows, batch) for each array of rows in `order`; the same whatever `workers` is.
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """Pairs (rows, batch), one for each array of rows in `order`; the same whatever `workers` is.
 
     Each worker reads the images of a batch ahead; answers are drawn in this process (see `text_batch`). No
     global random state is used or changed. UserError: whatever reading an image finds, or a dead worker.
@@ -32,7 +30,7 @@ def batches(
     read = partial(_read, images)
     for rows, arrays in in_workers(read, items, workers) if workers else map(read, items):
         text = text_batch(split, rows, device, answer_generator)
-        yield rows, text | images.to_tensors(arrays, device)
+        yield rows, text.with_images(images.to_tensors(arrays, device))
 
 
 def _read(images: ImageTable, item: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, Arrays]:

@@ -2,14 +2,17 @@
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from amad_bench.plan.messages import key_path
-from amad_bench.plan.yaml_file import read_yaml
+from amad_bench.plan.config.messages import key_path
+from amad_bench.plan.config.yaml_file import read_yaml
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import MANIFESTS, shipped
 
 
 class FileFacts(BaseModel):
-    """publisher: where it is published, or why it is not; records: see `doctor`."""
+    """Facts known of a published file.
+
+    publisher: where it is published, or why it is not; records: see `doctor`.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -20,7 +23,10 @@ class FileFacts(BaseModel):
 
 
 class Manifest(BaseModel):
-    """publisher: of every file that names none itself; files: by path below AMAD_DATA."""
+    """The files of a data set.
+
+    publisher: of every file that names none itself; files: by path below AMAD_DATA.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -28,7 +34,7 @@ class Manifest(BaseModel):
     files: dict[str, FileFacts] = {}
 
     def facts(self, path: str) -> FileFacts:
-        """Of a file, or of a folder or archive (`path` + ".tar") of photos."""
+        """Facts about a file, or about a folder or archive (`path` + ".tar") of photos."""
         stem = path.removesuffix(".tar")
         known = next((self.files[name] for name in (path, stem, f"{stem}.tar") if name in self.files), None)
         facts = known or FileFacts()
@@ -36,7 +42,7 @@ class Manifest(BaseModel):
 
 
 def read_manifest(dataset: str) -> Manifest:
-    """Empty where the folder of manifests is not there; UserError for a file that is no manifest."""
+    """The manifest of a data set, empty without a folder of manifests; UserError for a file that is none."""
     path = shipped(MANIFESTS) / f"{dataset}.yaml"
     if not path.is_file():
         return Manifest()

@@ -56,7 +56,7 @@ class Photos:
         return decode_photo(self._content(place), where)
 
     def _index(self) -> dict[str, _Place]:
-        """Where each photo is; of two with the same name in different bases the first base's counts."""
+        """Place of each photo; of two with the same name in different bases the first base's counts."""
         if self._places is None:
             places: dict[str, _Place] = {}
             for base in self.bases:

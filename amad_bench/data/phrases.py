@@ -1,4 +1,4 @@
-"""What the regions of a generated scene show, as a phrase for each."""
+"""Phrases for what the regions of a generated scene show."""
 
 import numpy as np
 

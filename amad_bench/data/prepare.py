@@ -28,7 +28,8 @@ from amad_bench.data.task_texts import (
 )
 from amad_bench.data.text_arrays import Encoded
 from amad_bench.data.tokenizer import SpecialIds, Tokenizer, load_tokenizer
-from amad_bench.plan.run import prepared_form
+from amad_bench.plan.config.inputs import Inputs
+from amad_bench.plan.run_config import DataSpec, RunConfig
 from amad_bench.runtime.files import atomic_directory, read_json
 
 _DRAWN = ("vlt5", "vqa")  # is taught one of a question's answers, drawn each time by its score
@@ -41,41 +42,44 @@ _COLUMNS = {
 }
 
 
-def prepare(run_config: dict[str, Any]) -> Path:
-    """The prepared folder of a run's (data set, limit, task, family, inputs, tokenizer); made when absent.
+def prepare(config: RunConfig) -> Path:
+    """The prepared folder of a run's data; made when absent.
 
     Two processes may call it at once. UserError: whatever is wrong with the data set's files.
     """
-    if run_config["task"] == "pretraining":
-        return prepare_pretraining(run_config)
-    dataset = run_config["dataset"]
-    prepared = prepared_folder(run_config)
+    return prepare_pretraining(config) if config.kind == "pretrain" else prepare_task(config)
+
+
+def prepare_task(data: DataSpec) -> Path:
+    """The prepared folder of a task's data; made when absent. Safe and strict as `prepare`."""
+    dataset = data.dataset
+    prepared = prepared_folder(data)
     if prepared.is_dir():
         return prepared
     folder = dataset_folder(dataset)
-    sources = read_examples(dataset, run_config["task"], folder)
-    images = prepare_images(folder, dataset, run_config["inputs"], sources)
+    sources = read_examples(dataset, data.task, folder)
+    images = prepare_images(folder, data, sources)
     row_of = {name: row for row, name in enumerate(load_images(images).ids)}
     with atomic_directory(prepared) as temporary:
-        tokenizer = make_tokenizer(run_config, folder, sources["train"])
+        tokenizer = make_tokenizer(data, folder, sources["train"])
         tokenizer.save(temporary / "tokenizer.json")
-        _write_splits(temporary, run_config, sources, tokenizer, row_of)
+        _write_splits(temporary, data, sources, tokenizer, row_of)
         meta = {
             "images": images.name,
             "special_ids": asdict(tokenizer.special),
-            "facts": _facts(run_config, sources, temporary / "tokenizer.json"),
-            "config": prepared_form(run_config),
+            "facts": _facts(data.inputs, sources, temporary / "tokenizer.json"),
+            "config": data.prepared,
         }
         (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     return prepared
 
 
-def load_task_data(run_config: dict[str, Any]) -> TaskData:
+def load_task_data(data: DataSpec) -> TaskData:
     """Arrays, tokenizer and images of a run (prepared first when they are not there yet).
 
     What grows with the data set is memory-mapped, or read from its files batch by batch.
     """
-    folder = prepare(run_config)
+    folder = prepare_task(data)
     meta = read_json(folder / "meta.json")
     special = SpecialIds(**meta["special_ids"])
     splits = {split: _load_split(folder, split, special.pad) for split in meta["facts"]["examples"]}
@@ -88,7 +92,7 @@ def load_task_data(run_config: dict[str, Any]) -> TaskData:
     )
 
 
-def _facts(run_config: dict[str, Any], sources: dict[str, SplitSource], tokenizer: Path) -> dict[str, Any]:
+def _facts(inputs: Inputs, sources: dict[str, SplitSource], tokenizer: Path) -> dict[str, Any]:
     photos = {split: {example.image for example in source.examples} for split, source in sources.items()}
     examples = {split: sum(1 for _ in task_examples(split, source)) for split, source in sources.items()}
     with_image = {
@@ -102,13 +106,13 @@ def _facts(run_config: dict[str, Any], sources: dict[str, SplitSource], tokenize
         "left_out": sources["train"].left_out,
         "answers": sources["train"].answers,
         "image_overlap": image_overlap(sources),
-        "features": _features(run_config["inputs"], examples, with_image),
+        "features": _features(inputs, examples, with_image),
         "tokenizer_sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
     }
 
 
-def _features(inputs: dict[str, Any], examples: dict[str, int], with_image: dict[str, int]) -> str:
-    """What a model sees of an image, and of how many test examples where it is not of all."""
+def _features(inputs: Inputs, examples: dict[str, int], with_image: dict[str, int]) -> str:
+    """Phrase for what a model sees of an image, and of how many test examples where it is not of all."""
     if not any(with_image.values()):
         return "no image"
     tests = [split for split in examples if split not in ("train", "validation")]
@@ -122,23 +126,23 @@ def _features(inputs: dict[str, Any], examples: dict[str, int], with_image: dict
 
 def _write_splits(
     folder: Path,
-    run_config: dict[str, Any],
+    data: DataSpec,
     sources: dict[str, SplitSource],
     tokenizer: Tokenizer,
     row_of: dict[str, int],
 ) -> None:
-    """For each split <split>.arrow with ids, references and groups, and three .npy arrays; see AnswerArrays.
+    """Writes for each split <split>.arrow (ids, references, groups) and three .npy arrays; see AnswerArrays.
 
     Lengths are the longest of all splits: outputs of a teacher can then be kept per example and put into any
     batch.
     """
-    form = run_config["family"], run_config["task"]
+    pair = data.family, data.task
     read = {
-        split: Encoded(tokenizer, source_texts(run_config, split, source), form != PROMPT, form == ENCODED)
+        split: Encoded(tokenizer, source_texts(data, split, source), pair != PROMPT, pair == ENCODED)
         for split, source in sources.items()
     }
     written = {split: Encoded(tokenizer, target_texts(split, source)) for split, source in sources.items()}
-    drawn = sources["train"].examples if form == _DRAWN else ()
+    drawn = sources["train"].examples if pair == _DRAWN else ()
     answers = AnswerArrays(tokenizer, (example.answer_scores for example in drawn))
     length = max(answers.longest, *(ids.longest for ids in written.values()))
     answers.save(folder, "train", length)

@@ -27,7 +27,14 @@ from amad_bench.data.records import SplitSource
 from amad_bench.data.regions import Box, crop_regions, grid_boxes, read_boxes, square_pixels
 from amad_bench.data.scenes_files import image_name
 from amad_bench.plan.catalogue import PREPARED_VERSION
-from amad_bench.plan.run import short_hash
+from amad_bench.plan.config.inputs import (
+    ExtractedInputs,
+    FeatureInputs,
+    Inputs,
+    PixelInputs,
+    RegionInputs,
+)
+from amad_bench.plan.run_config import DataSpec, UsedDataset, short_hash
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory, read_json
 from amad_bench.runtime.locks import exclusive
@@ -41,26 +48,26 @@ STORED_PIXELS = 4 * 2**30  # bytes; pixels beyond it are decoded from the photos
 class _Job:
     folder: Path
     data_folder: Path
-    inputs: dict[str, Any]
+    inputs: Inputs
     feature_paths: list[Path]
     photos: Photos
     names: list[str]
 
 
-def prepare_images(
-    data_folder: Path, dataset: dict[str, Any], inputs: dict[str, Any], sources: dict[str, SplitSource]
-) -> Path:
-    """Makes what `load_images` reads; the folder depends on the images' names, `inputs` and the data's hash.
+def prepare_images(data_folder: Path, data: DataSpec, sources: dict[str, SplitSource]) -> Path:
+    """Makes what `load_images` reads; the folder depends on the images' names, inputs and the data's hash.
 
     UserError: an example's image that is not there, cannot be decoded, has no boxes, or has features that are
     not finite numbers of the right shape.
     """
-    feature_paths = _feature_paths(dataset)
+    feature_paths, inputs = _feature_paths(data.dataset), data.inputs
     with Photos(photo_bases(sources)) as photos:
-        names = find_images(dataset, inputs, sources, photos)
+        names = find_images(data.dataset, inputs, sources, photos)
         prepared = data_folder / "prepared"
         prepared.mkdir(parents=True, exist_ok=True)
-        identity = short_hash([PREPARED_VERSION, inputs, dataset.get("features"), names])
+        identity = short_hash(
+            [PREPARED_VERSION, inputs.model_dump(), data.inputs_hash, data.dataset.features, names]
+        )
         folder = prepared / f"images-{identity}"
         if folder.is_dir():
             return folder
@@ -73,17 +80,17 @@ def prepare_images(
 
 
 def find_images(
-    dataset: dict[str, Any], inputs: dict[str, Any], sources: dict[str, SplitSource], photos: Photos
+    dataset: UsedDataset, inputs: Inputs, sources: dict[str, SplitSource], photos: Photos
 ) -> list[str]:
     """The names of all images of the examples, sorted; what is known without reading every one is checked.
 
     UserError: an example's image that is not there; features that do not open or, those of the first image in
     each file, do not fit `inputs`.
     """
-    if inputs["kind"] != "features":
+    if not isinstance(inputs, FeatureInputs):
         return _image_names(sources, photos.__contains__, None)
     paths = _feature_paths(dataset)
-    with closing(FeatureFiles(paths, inputs["size"], inputs["max_regions"])) as files:
+    with closing(FeatureFiles(paths, inputs.size, inputs.max_regions)) as files:
         names = _image_names(sources, lambda name: feature_key(name) in files, paths)
         first_of_file = {files.path_of(feature_key(name)): name for name in reversed(names)}
         for name in first_of_file.values():
@@ -92,12 +99,12 @@ def find_images(
 
 
 def photo_bases(sources: dict[str, SplitSource]) -> list[Path]:
-    """Where the photos of any split are looked for, the first split's places first."""
+    """Places where the photos of any split are looked for, the first split's places first."""
     return list(dict.fromkeys(base for source in sources.values() for base in source.photos))
 
 
-def _feature_paths(dataset: dict[str, Any]) -> list[Path]:
-    return [amad_data() / path for path in dataset.get("features") or ()]
+def _feature_paths(dataset: UsedDataset) -> list[Path]:
+    return [amad_data() / path for path in dataset.features or ()]
 
 
 def _image_names(
@@ -119,23 +126,24 @@ def _image_names(
 
 
 def _write(job: _Job) -> None:
-    kind = job.inputs["kind"]
-    content: dict[str, Any] = {"kind": kind}
-    if kind == "regions":
-        _write_patches(job)
-    elif kind == "features":
-        _check_features(job, job.feature_paths, job.inputs["size"], job.inputs["max_regions"])
-        content |= {key: job.inputs[key] for key in ("size", "max_regions")}
-        content["features"] = [_portable(path, job) for path in job.feature_paths]
-    elif kind == "extracted":
-        content |= {"size": _extract(job), "max_regions": job.inputs["rows"] * job.inputs["columns"]}
-    elif 3 * job.inputs["size"] ** 2 * len(job.names) <= STORED_PIXELS:
-        _write_pixels(job)
-        content["colours"] = job.inputs["colours"]
-    else:
-        _check_photos(job)
-        content |= {"kind": "decoded", "size": job.inputs["size"], "colours": job.inputs["colours"]}
-        content["photos"] = [_portable(base, job) for base in job.photos.bases]
+    inputs = job.inputs
+    content: dict[str, Any] = {"kind": inputs.kind}
+    match inputs:
+        case RegionInputs():
+            _write_patches(job, inputs)
+        case FeatureInputs():
+            _check_features(job, job.feature_paths, inputs.size, inputs.max_regions)
+            content |= {"size": inputs.size, "max_regions": inputs.max_regions}
+            content["features"] = [_portable(path, job) for path in job.feature_paths]
+        case ExtractedInputs():
+            content |= {"size": _extract(job, inputs), "max_regions": inputs.max_regions}
+        case PixelInputs() if 3 * inputs.size**2 * len(job.names) <= STORED_PIXELS:
+            _write_pixels(job, inputs.size)
+            content["colours"] = inputs.colours
+        case PixelInputs():
+            _check_photos(job)
+            content |= {"kind": "decoded", "size": inputs.size, "colours": inputs.colours}
+            content["photos"] = [_portable(base, job) for base in job.photos.bases]
     write_columns(job.folder / "images.arrow", {"id": TEXT}, ((name,) for name in job.names))
     (job.folder / "images.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -161,20 +169,19 @@ def load_images(folder: Path) -> ImageTable:
     return FeatureRegions(ids, FeatureFiles(paths, content["size"], content["max_regions"]))
 
 
-def what_is_seen(inputs: dict[str, Any]) -> str:
-    """One phrase for tables: the form in which a model sees an image."""
-    match inputs["kind"]:
-        case "regions":
-            grid = f"a {inputs.get('rows')} x {inputs.get('columns')} grid"
-            places = "given boxes" if inputs["boxes"] == "file" else grid
-            return f"raw {inputs['crop']} x {inputs['crop']} px patches of {places}"
-        case "pixels":
-            return f"raw {inputs['size']} x {inputs['size']} px in {inputs['patch']} px patches"
-        case "features":
-            return f"precomputed features of {inputs['max_regions']} regions x {inputs['size']}"
-        case _:
-            grid = f"{inputs['rows']} x {inputs['columns']} grid"
-            return f"extracted {grid} features ({Path(inputs['model']).name} at {inputs['size']} px)"
+def what_is_seen(inputs: Inputs) -> str:
+    """Phrase for tables: how a model sees an image."""
+    match inputs:
+        case RegionInputs():
+            places = f"a {inputs.rows} x {inputs.columns} grid" if inputs.grid else "given boxes"
+            return f"raw {inputs.crop} x {inputs.crop} px patches of {places}"
+        case PixelInputs():
+            return f"raw {inputs.size} x {inputs.size} px in {inputs.patch} px patches"
+        case FeatureInputs():
+            return f"precomputed features of {inputs.max_regions} regions x {inputs.size}"
+        case ExtractedInputs():
+            grid = f"{inputs.rows} x {inputs.columns} grid"
+            return f"extracted {grid} features ({Path(inputs.model).name} at {inputs.size} px)"
 
 
 def _portable(path: Path, job: _Job) -> str:
@@ -189,8 +196,7 @@ def _resolved(path: str, data_folder: Path) -> Path:
     return data_folder / path[2:] if path.startswith("./") else amad_data() / path
 
 
-def _write_pixels(job: _Job) -> None:
-    size = job.inputs["size"]
+def _write_pixels(job: _Job, size: int) -> None:
     pixels_M3SS = _new_array(job, "pixels", np.uint8, 3, size, size)
     for row, name in enumerate(job.names):
         pixels_M3SS[row] = square_pixels(job.photos.open_image(name), size)
@@ -204,12 +210,12 @@ def _check_photos(job: _Job) -> None:
             bar.update()
 
 
-def _write_patches(job: _Job) -> None:
-    crop, regions = job.inputs["crop"], job.inputs["max_regions"]
+def _write_patches(job: _Job, inputs: RegionInputs) -> None:
+    crop, regions = inputs.crop, inputs.max_regions
     features_MRF = _new_array(job, "features", np.uint8, regions, crop * crop * 3)
     boxes_MR4 = _new_array(job, "boxes", np.float32, regions, 4)
     mask_MR = _new_array(job, "region_mask", np.bool_, regions)
-    boxes_of = _boxes_from_file(job) if job.inputs["boxes"] == "file" else _grid_of(job)
+    boxes_of = _boxes_of_grid(*inputs.grid) if inputs.grid else _boxes_from_file(job, regions)
     for row, name in enumerate(job.names):
         image = job.photos.open_image(name)
         cropped = crop_regions(image, boxes_of(name, image), crop, regions)
@@ -228,17 +234,13 @@ def _new_array(job: _Job, name: str, kind: type, *shape: int) -> np.ndarray:
 BoxesOf = Callable[[str, Image.Image], list[Box]]
 
 
-def _grid_of(job: _Job) -> BoxesOf:
-    rows, columns = job.inputs["rows"], job.inputs["columns"]
+def _boxes_of_grid(rows: int, columns: int) -> BoxesOf:
     return lambda _, image: grid_boxes(image.width, image.height, rows, columns)
 
 
-def _boxes_from_file(job: _Job) -> BoxesOf:
+def _boxes_from_file(job: _Job, max_regions: int) -> BoxesOf:
     path = job.data_folder / "boxes.json"
-    by_name = {
-        image_name(int(image_id)): boxes
-        for image_id, boxes in read_boxes(path, job.inputs["max_regions"]).items()
-    }
+    by_name = {image_name(int(image_id)): boxes for image_id, boxes in read_boxes(path, max_regions).items()}
 
     def boxes_of(name: str, image: Image.Image) -> list[Box]:
         if name not in by_name:
@@ -268,13 +270,13 @@ def _check_features(job: _Job, paths: list[Path], size: int, max_regions: int) -
             bar.update()
 
 
-def _extract(job: _Job) -> int:
+def _extract(job: _Job, inputs: ExtractedInputs) -> int:
     """Makes features.h5 in the folder; the size of a feature."""
     from amad_bench.data.extract import extract_features  # transformers: slow to import, and few runs need it
 
     path = job.folder / "features.h5"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = amad_data() / job.inputs["model"]
-    size = extract_features(path, model, job.inputs, job.photos, job.names, device)
-    _check_features(job, [path], size, job.inputs["rows"] * job.inputs["columns"])
+    model = amad_data() / inputs.model
+    size = extract_features(path, model, inputs, job.photos, job.names, device)
+    _check_features(job, [path], size, inputs.max_regions)
     return size

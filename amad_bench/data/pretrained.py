@@ -38,20 +38,20 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
 
 
 def _pointers(folder: Path) -> str:
-    """Which files Git LFS has not fetched, whatever failed: a shard among them is named nowhere else."""
+    """Files that Git LFS has not fetched, whatever failed: a shard among them is named nowhere else."""
     names = [path.name for path in sorted(folder.iterdir()) if is_lfs_pointer(path)]
     return f"; {', '.join(names)}: {LFS_POINTER}" if names else ""
 
 
 def _reason(error: Exception) -> str:
-    """Of a SentencePiece file that it cannot read, transformers says only that tiktoken is not installed."""
+    """The error's words, unless they ask for tiktoken, as after a SentencePiece file that is not readable."""
     text = " ".join(str(error).split())[:160]
     return "" if not text or isinstance(error.__context__, ImportError) else f"{text.rstrip('.:; ')}; "
 
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Without its loading report, which calls an unused pooler a loss, and its bars."""
+    """Silences its loading report, which calls an unused pooler a loss, and its bars."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

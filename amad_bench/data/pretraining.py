@@ -1,11 +1,11 @@
-"""What models are pre-trained on here: captions, questions and named regions of one data set, by split."""
+"""Data to pre-train models on here: captions, questions and named regions of one data set, by split."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from amad_bench.data.task_texts import make_tokenizer
 from amad_bench.data.text_arrays import Encoded
 from amad_bench.data.tokenizer import SpecialIds, Tokenizer, load_tokenizer
 from amad_bench.plan.catalogue import DATASETS
-from amad_bench.plan.run import prepared_form
+from amad_bench.plan.run_config import DataSpec, RunConfig
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory, read_json
 
@@ -34,7 +34,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class PretrainingData:
-    """facts, for status.json: captions, questions and images by split, `features` and tokenizer_sha256."""
+    """Everything a run of kind "pretrain" trains on.
+
+    facts, for status.json: captions, questions and images by split, `features` and tokenizer_sha256.
+    """
 
     train: PretrainingSplit
     validation: PretrainingSplit
@@ -43,26 +46,26 @@ class PretrainingData:
     facts: dict[str, Any]
 
 
-def prepare_pretraining(run_config: dict[str, Any]) -> Path:
+def prepare_pretraining(config: RunConfig) -> Path:
     """The prepared folder of a run of kind "pretrain"; made when absent. Its conditions share it.
 
     Two processes may call it at once. UserError: a data set without what the condition needs, and whatever is
     wrong with its files.
     """
-    dataset = run_config["dataset"]
-    _check_dataset(run_config)
-    prepared = prepared_folder(run_config)
+    dataset = config.dataset
+    _check_dataset(config)
+    prepared = prepared_folder(config)
     if prepared.is_dir():
         return prepared
     folder = dataset_folder(dataset)
     captions, questions = (read_examples(dataset, task, folder) for task in ("captioning", "vqa"))
-    images = prepare_images(folder, dataset, run_config["inputs"], _joined(captions, questions))
-    tokenizer = make_tokenizer(run_config, folder)
-    _check_tokenizer(run_config, tokenizer)
+    images = prepare_images(folder, config, _joined(captions, questions))
+    tokenizer = make_tokenizer(config, folder)
+    _check_tokenizer(config, tokenizer)
     with atomic_directory(prepared) as temporary:
         tokenizer.save(temporary / "tokenizer.json")
         splits = [
-            _write_split(temporary, run_config, captions, questions, split, load_images(images), tokenizer)
+            _write_split(temporary, config, captions, questions, split, load_images(images), tokenizer)
             for split in _SPLITS
         ]
         facts = {name: dict(zip(_SPLITS, (by[name] for by in splits), strict=True)) for name in splits[0]}
@@ -72,18 +75,18 @@ def prepare_pretraining(run_config: dict[str, Any]) -> Path:
             "longest": facts.pop("longest"),
             "facts": {
                 **facts,
-                "features": what_is_seen(run_config["inputs"]),
+                "features": what_is_seen(config.inputs),
                 "tokenizer_sha256": hashlib.sha256((temporary / "tokenizer.json").read_bytes()).hexdigest(),
             },
-            "config": prepared_form(run_config),
+            "config": config.prepared,
         }
         (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     return prepared
 
 
-def load_pretraining(run_config: dict[str, Any]) -> PretrainingData:
+def load_pretraining(config: RunConfig) -> PretrainingData:
     """Texts, images and tokenizer of a run of kind "pretrain" (prepared first when absent)."""
-    folder = prepare_pretraining(run_config)
+    folder = prepare_pretraining(config)
     meta = read_json(folder / "meta.json")
     train, validation = (_load_split(folder, split, meta["longest"][split]) for split in _SPLITS)
     return PretrainingData(
@@ -99,31 +102,32 @@ def _names(wanted: Iterable[str]) -> str:
     return ", ".join(sorted(wanted))
 
 
-def _check_dataset(run_config: dict[str, Any]) -> None:
-    name, condition = run_config["dataset"]["name"], run_config["pretraining"]
+def _check_dataset(config: RunConfig) -> None:
+    name, condition = config.dataset.name, config.pretraining
     if not DATASETS[name].pretrains:
         able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains)
         raise UserError(
             f"pretraining: {condition}: models are pre-trained here on data sets with captions and questions"
-            f" ({able}), {name} is none of them; name local weights in the config, or another data set"
+            f" ({able}), {name} is none of them; name local checkpoints in the config, or another data set"
         )
-    if run_config["family"] == "vlt5" and condition == "vl" and not DATASETS[name].has_boxes:
+    if config.family == "vlt5" and condition == "vl" and not DATASETS[name].has_boxes:
         able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains and dataset.has_boxes)
         raise UserError(
             f"pretraining: vl: {name} does not say what its regions show, which VL-T5's grounding tasks ask;"
-            f" take {able}, or name local weights in the config"
+            f" take {able}, or name local checkpoints in the config"
         )
 
 
-def _check_tokenizer(run_config: dict[str, Any], tokenizer: Tokenizer) -> None:
+def _check_tokenizer(data: DataSpec, tokenizer: Tokenizer) -> None:
     """vlt5 needs T5's sentinels; a folder for blip has its mask, or was refused when it was read."""
-    if run_config["family"] != "vlt5":
+    if data.family != "vlt5":
         return
     try:
         tokenizer.sentinel(0)
     except ValueError as error:
-        folder = run_config["tokenizer"]["folder"]
-        raise UserError(f"{folder}: {error}, which stands for masked words; take T5's tokenizer") from None
+        raise UserError(
+            f"{data.tokenizer.folder}: {error}, which stands for masked words; take T5's tokenizer"
+        ) from None
 
 
 def _joined(*tasks: dict[str, SplitSource]) -> dict[str, SplitSource]:
@@ -139,7 +143,7 @@ def _joined(*tasks: dict[str, SplitSource]) -> dict[str, SplitSource]:
 
 def _write_split(
     folder: Path,
-    run_config: dict[str, Any],
+    data: DataSpec,
     captioned: dict[str, SplitSource],
     asked: dict[str, SplitSource],
     split: str,
@@ -155,7 +159,7 @@ def _write_split(
         "questions": [_row(example, row_of) for example in questions],
     }
     shown = sorted({*rows["captions"], *rows["questions"]} - {-1})
-    named = _phrases(run_config, images, shown)
+    named = _phrases(data, images, shown)
     rows["phrases"] = list(named)
     content: dict[str, Iterable[tuple[Any, ...]]] = {
         "captions": ((text,) for _, text in captions),
@@ -166,7 +170,7 @@ def _write_split(
         write_columns(folder / f"{split}_{part}.arrow", types, content[part])
         np.save(folder / f"{split}_{part}_rows.npy", np.array(rows[part], np.int32))
     texts = [*(text for _, text in captions), *(example.source for example in questions)]
-    longest = Encoded(tokenizer, texts, with_start=run_config["family"] == "blip").longest
+    longest = Encoded(tokenizer, texts, with_start=data.family == "blip").longest
     return {
         "captions": len(captions),
         "questions": len(questions),
@@ -176,7 +180,7 @@ def _write_split(
 
 
 def _captions(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
-    """In validation, too, each caption of an image counts."""
+    """Examples with each of their captions: in validation, too, all captions of an image count."""
     for example in examples:
         for text in example.references:
             yield example, text
@@ -186,16 +190,15 @@ def _row(example: Example, row_of: dict[str, int]) -> int:
     return -1 if example.image is None else row_of[example.image]
 
 
-def _phrases(run_config: dict[str, Any], images: ImageTable, rows: list[int]) -> dict[int, list[str]]:
+def _phrases(data: DataSpec, images: ImageTable, rows: list[int]) -> dict[int, list[str]]:
     """Row of the image table -> a phrase or "" for each of its regions; only images with a phrase."""
-    dataset = run_config["dataset"]
-    if run_config["family"] != "vlt5" or not DATASETS[dataset["name"]].has_boxes:
+    if data.family != "vlt5" or not DATASETS[data.dataset.name].has_boxes:
         return {}
     found = {}
     for row in rows:
         arrays = images.read(np.array([row]))
         boxes_R4 = arrays["boxes"][0][arrays["vis_attention_mask"][0]]
-        found[row] = scene_phrases(images.ids[row], dataset["options"]["seed"], boxes_R4)
+        found[row] = scene_phrases(images.ids[row], cast("int", data.dataset.options["seed"]), boxes_R4)
     return {row: phrases for row, phrases in found.items() if any(phrases)}
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amad_bench.data.batches import IGNORED, batch_order
+from amad_bench.data.batch import IGNORED, PretrainingBatch
+from amad_bench.data.batches import batch_order
 from amad_bench.data.pretraining import PretrainingData
 from amad_bench.data.pretraining_split import PretrainingSplit
 from amad_bench.data.pretraining_text import (
@@ -41,20 +42,21 @@ def pretraining_batches(
     steps: int,
     generator: np.random.Generator,
     device: str | torch.device,
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[PretrainingBatch]:
     """`steps` batches of exactly `batch` instances: every one comes once, with the others of all tasks in one
     shuffled order, before any comes again.
 
-    vlt5: tasks_B (numbers of PRETRAIN_TASKS), input_ids, attention_mask (B, L), labels (B, T), -100 =
-    padding, and what the image table gives. blip: input_ids, attention_mask (B, L), and for `text`, masked
-    words, labels (B, L), for `vl` pixel_values and image_ids (B). Lengths are those of the batch's longest
-    text. Equal generators give equal batches. ValueError: no instance, or captions of one image alone, which
-    cannot be mismatched.
+    Arguments of vlt5: tasks_B (numbers of PRETRAIN_TASKS), input_ids, attention_mask (B, L), labels (B, T),
+    -100 = padding, and what the image table gives; of blip: input_ids, attention_mask (B, L), and for `text`,
+    masked words, labels (B, L), for `vl` pixel_values and image_ids (B). Lengths are those of the batch's
+    longest text. Equal generators give equal batches. ValueError: no instance, or captions of one image
+    alone, which cannot be mismatched.
     """
     words = _Words(data.tokenizer)
     make = _Vlt5(split, data, condition, words) if family == "vlt5" else _Blip(split, data, condition, words)
     for numbers_B in batch_order(split.instances(family, condition), batch, steps, generator):
-        yield {name: tensor.to(device) for name, tensor in make(numbers_B, generator, device).items()}
+        made = make(numbers_B, generator, device)
+        yield PretrainingBatch({name: tensor.to(device) for name, tensor in made.items()})
 
 
 class _Words:
@@ -133,7 +135,7 @@ class _Vlt5:
         return self._prefixed("qa", source, target, self.split.question_rows_Q[row])
 
     def itm(self, row: int, generator: np.random.Generator) -> Instance:
-        """Half the time with a caption of another image."""
+        """A caption with its image, half the time one of another image."""
         rows_C = self.split.caption_rows_C
         shown, matched = row, generator.random() >= 0.5
         while not matched and rows_C[shown] == rows_C[row]:
@@ -211,7 +213,7 @@ def _texts(ids_BL: np.ndarray, pad: int) -> dict[str, Tensor]:
 
 
 def _padded(texts: Sequence[Ids], pad: int) -> np.ndarray:
-    """(B, length of the longest) int64."""
+    """One array (B, length of the longest) int64."""
     padded_BL = np.full((len(texts), max(map(len, texts))), pad, np.int64)
     for row, ids in enumerate(texts):
         padded_BL[row, : len(ids)] = ids

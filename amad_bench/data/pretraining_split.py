@@ -24,7 +24,7 @@ class PretrainingSplit:
     longest: int
 
     def parts(self, family: str, condition: str) -> dict[str, int]:
-        """How many instances of each kind one epoch has, in the order of their numbers.
+        """Number of instances of each kind in one epoch, in the order of their numbers.
 
         `vl` of vlt5 by task, as in the official data set: each caption once for `lm` and once for `itm`, each
         question for `qa`, each image with named regions for `ground_caption` and `refer`. `text`: captions
@@ -38,5 +38,5 @@ class PretrainingSplit:
         return {"lm": captions, "qa": questions, "itm": captions, "ground_caption": images, "refer": images}
 
     def instances(self, family: str, condition: str) -> int:
-        """Of one epoch."""
+        """Number of instances in one epoch."""
         return sum(self.parts(family, condition).values())

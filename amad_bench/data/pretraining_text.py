@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from amad_bench.data.batches import IGNORED
+from amad_bench.data.batch import IGNORED
 
 T = TypeVar("T")
 

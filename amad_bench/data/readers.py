@@ -1,4 +1,4 @@
-"""Which files hold the examples of each data set but the large official ones, and how they are split."""
+"""Files that hold the examples of each data set but the large official ones, and their splits."""
 
 import hashlib
 from functools import partial
@@ -83,7 +83,7 @@ def vqa_v2_subset(root: Path, task: str, options: dict[str, Any]) -> dict[str, S
 
 
 def coco_mini(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
-    """It has no splits: 60 % of the images train, 10 % validate, 30 % test, by a hash of the image id."""
+    """Splits made here: 60 % of the images train, 10 % validate, 30 % test, by a hash of the image id."""
     folder = root / "coco-mini"
     if task == "vqa":
         examples = read_vqa(

@@ -17,7 +17,7 @@ RESTORE = "restore the file (`amad-bench doctor` says where it is published) or 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a loader returns for each record.
+    """Example of any task, as a loader returns it for each record.
 
     `cluster_id`: examples on the same photo share it. `image`: the photo's name, None without a photo.
     `source`: question or English sentence, "" for captioning. `target`: what training teaches;

@@ -1,4 +1,4 @@
-"""What a model sees of an image: crops of regions with their boxes (VL-T5) or a square of pixels (BLIP)."""
+"""A model's view of an image: crops of regions with their boxes (VL-T5) or a square of pixels (BLIP)."""
 
 from pathlib import Path
 from typing import Any

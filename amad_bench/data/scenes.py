@@ -11,8 +11,8 @@ COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 SIZES = ("small", "large")
 
 IMAGE_SIZE = 48  # pixels
-GRID = 3  # cells a side
-CELL = IMAGE_SIZE // GRID
+GRID = 3  # tiles a side
+TILE = IMAGE_SIZE // GRID
 REGIONS = 8
 
 _RGB = {
@@ -24,7 +24,7 @@ _RGB = {
     "black": (22, 22, 22),
 }
 _RADIUS = {"small": 4.0, "large": 6.6}  # pixels
-_CENTRE_JITTER = {"small": 2.5, "large": 0.9}  # pixels: an object never leaves its cell
+_CENTRE_JITTER = {"small": 2.5, "large": 0.9}  # pixels: an object never leaves its tile
 _STAR_INNER = 0.42  # inner over outer radius
 _COVERED_AT_MOST = 0.3  # a distractor box holds at most this share of any object
 
@@ -77,14 +77,14 @@ def scene_objects(seed: int, split: str, index: int) -> tuple[SceneObject, ...]:
 
 def _place(rng: np.random.Generator) -> tuple[SceneObject, ...]:
     count = int(rng.integers(2, 4))
-    cells = sorted(int(cell) for cell in rng.choice(GRID * GRID, count, replace=False))
+    tiles = sorted(int(tile) for tile in rng.choice(GRID * GRID, count, replace=False))
     kinds = rng.choice(len(SHAPES) * len(COLOURS), count, replace=False)
     sizes = rng.integers(0, len(SIZES), count)
     shifts = rng.uniform(-1, 1, (count, 3))
     objects = []
-    for cell, kind, size_number, (dx, dy, dr) in zip(cells, kinds, sizes, shifts.tolist(), strict=True):
+    for tile, kind, size_number, (dx, dy, dr) in zip(tiles, kinds, sizes, shifts.tolist(), strict=True):
         size = SIZES[size_number]
-        row, column = divmod(cell, GRID)
+        row, column = divmod(tile, GRID)
         jitter = _CENTRE_JITTER[size]
         objects.append(
             SceneObject(
@@ -93,8 +93,8 @@ def _place(rng: np.random.Generator) -> tuple[SceneObject, ...]:
                 size=size,
                 row=row,
                 column=column,
-                x=(column + 0.5) * CELL + jitter * dx,
-                y=(row + 0.5) * CELL + jitter * dy,
+                x=(column + 0.5) * TILE + jitter * dx,
+                y=(row + 0.5) * TILE + jitter * dy,
                 radius=_RADIUS[size] + 0.4 * dr,
             )
         )
@@ -124,13 +124,13 @@ def _draw(objects: tuple[SceneObject, ...], rng: np.random.Generator) -> np.ndar
     slope = np.linspace(-1, 1, IMAGE_SIZE) * rng.uniform(-12, 12)
     image = (base + tint)[None, None, :] + slope[:, None, None] + np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3))
     for item in objects:
-        left, top = item.column * CELL, item.row * CELL
-        dx = np.arange(left, left + CELL) + 0.5 - item.x
-        dy = (np.arange(top, top + CELL) + 0.5 - item.y)[:, None]
+        left, top = item.column * TILE, item.row * TILE
+        dx = np.arange(left, left + TILE) + 0.5 - item.x
+        dy = (np.arange(top, top + TILE) + 0.5 - item.y)[:, None]
         outline = item.radius * _boundary(item.shape, np.arctan2(dy, dx))
         cover = np.clip(outline - np.hypot(dx, dy) + 0.5, 0, 1)[..., None]
         colour = np.array(_RGB[item.colour]) + rng.uniform(-14, 14, 3)
-        patch = image[top : top + CELL, left : left + CELL]
+        patch = image[top : top + TILE, left : left + TILE]
         patch += cover * (colour - patch)
     image += rng.normal(0, 4, image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -87,7 +87,7 @@ def make_sentences(objects: Objects, rng: np.random.Generator) -> list[Pair]:
 
 
 def place_between(item: SceneObject, other: SceneObject) -> str:
-    """Where `item` lies seen from `other`: by columns, or by rows in the same column."""
+    """Place of `item` seen from `other`: by columns, or by rows in the same column."""
     if item.column != other.column:
         return "left of" if item.column < other.column else "right of"
     return "above" if item.row < other.row else "below"
@@ -103,7 +103,7 @@ def _two(objects: Objects, rng: np.random.Generator) -> tuple[SceneObject, Scene
 
 
 def _alone(item: SceneObject, objects: Objects, *parts: str) -> bool:
-    """Does no other object have the same values of these attributes?"""
+    """Whether no other object has the same values of these attributes."""
     return all(
         other is item or any(getattr(other, part) != getattr(item, part) for part in parts)
         for other in objects

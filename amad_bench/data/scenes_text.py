@@ -24,7 +24,7 @@ Objects = tuple[SceneObject, ...]
 
 @dataclass(frozen=True)
 class SceneQuestion:
-    """`kind` is attribute, counting, existence or relation."""
+    """Question about a scene; `kind` is attribute, counting, existence or relation."""
 
     kind: str
     question: str
@@ -87,7 +87,7 @@ def _existence(objects: Objects, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _relation(objects: Objects, rng: np.random.Generator) -> tuple[str, str] | None:
-    """Asked only where one object lies on that side and no other shares the reference's row or column."""
+    """Question about a side where one object lies, and none in the reference's row or column; else None."""
     side = _pick(rng, list(_SIDES))
     axis, sign = _SIDES[side]
     reference = _pick(rng, objects)

@@ -15,7 +15,7 @@ _CHUNK = 2**16  # rows of a memory-mapped array that are looked at together
 
 @dataclass(frozen=True)
 class Answers:
-    """What each of N questions may be taught, for drawing one answer in proportion to its score.
+    """Answers that each of N questions may be taught; one is drawn in proportion to its score.
 
     ids_AL: the A different answers of all questions, with EOS, padded to the targets' length. Question n's
     are the rows indices[offsets_N1[n] : offsets_N1[n + 1]] of ids_AL, each with its score (.3, .6, .9 or 1);
@@ -28,7 +28,7 @@ class Answers:
     scores: np.ndarray
 
     def first(self, n: int) -> "Answers":
-        """Of the first n questions."""
+        """The answers of the first n questions."""
         offsets_N1 = self.offsets_N1[: n + 1]
         return replace(
             self,

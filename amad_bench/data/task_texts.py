@@ -1,14 +1,14 @@
 """The texts of each task as a family's model reads and writes them, and the vocabulary for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from amad_bench.data.datasets import read_examples
 from amad_bench.data.pretraining_text import MATCHED, MISMATCHED, PREFIXES
 from amad_bench.data.records import Example, SplitSource
 from amad_bench.data.tokenizer import Tokenizer, load_folder_tokenizer, train_tokenizer
+from amad_bench.plan.run_config import DataSpec
 from amad_bench.runtime.paths import amad_data
 
 # VL-T5's official prefixes; BLIP gets the bare question, and its caption follows a prompt.
@@ -38,9 +38,9 @@ def task_examples(split: str, source: SplitSource) -> Iterator[Example]:
                 )
 
 
-def source_texts(run_config: dict[str, Any], split: str, source: SplitSource) -> Iterator[str]:
-    template = _SOURCES[run_config["family"], run_config["task"]]
-    language = _LANGUAGES[run_config["dataset"]["options"].get("language", "de")]
+def source_texts(data: DataSpec, split: str, source: SplitSource) -> Iterator[str]:
+    template = _SOURCES[data.family, data.task]
+    language = _LANGUAGES[str(data.dataset.options.get("language", "de"))]
     return (template.format(example.source, language=language) for example in task_examples(split, source))
 
 
@@ -48,35 +48,37 @@ def target_texts(split: str, source: SplitSource) -> Iterator[str]:
     return (example.target for example in task_examples(split, source))
 
 
-def make_tokenizer(run_config: dict[str, Any], folder: Path, train: SplitSource | None = None) -> Tokenizer:
+def make_tokenizer(data: DataSpec, folder: Path, train: SplitSource | None = None) -> Tokenizer:
     """A given one, or one that learns from training splits alone: of the run's own task, or of several.
 
     folder: the data set's generated files. train: the training split of the run's own task, when it has one.
     """
-    wanted, family = run_config["tokenizer"], run_config["family"]
-    if "folder" in wanted:
-        return load_folder_tokenizer(amad_data() / wanted["folder"], family)
-    if "tasks" in wanted:
-        texts = _shared_texts(run_config, folder)
-        return train_tokenizer(texts, wanted["vocabulary"], family, pretraining=True)
+    wanted, family = data.tokenizer, data.family
+    if wanted.folder is not None:
+        return load_folder_tokenizer(amad_data() / wanted.folder, family)
+    if wanted.vocabulary is None:
+        raise ValueError("a tokenizer is read from a folder or has the size of its vocabulary")
+    if wanted.tasks is not None:
+        texts = _shared_texts(data, wanted.tasks, folder)
+        return train_tokenizer(texts, wanted.vocabulary, family, pretraining=True)
     if train is None:
         raise ValueError("a tokenizer of a single task needs its training split")
-    return train_tokenizer(_train_texts(run_config, train), wanted["vocabulary"], family)
+    return train_tokenizer(_train_texts(data, train), wanted.vocabulary, family)
 
 
-def _train_texts(run_config: dict[str, Any], train: SplitSource) -> Iterator[str]:
-    yield from source_texts(run_config, "train", train)
+def _train_texts(data: DataSpec, train: SplitSource) -> Iterator[str]:
+    yield from source_texts(data, "train", train)
     yield from target_texts("train", train)
 
 
-def _shared_texts(run_config: dict[str, Any], folder: Path) -> Iterator[str]:
-    """Of all tasks that share a vocabulary, whichever asks for it.
+def _shared_texts(data: DataSpec, tasks: Sequence[str], folder: Path) -> Iterator[str]:
+    """Texts of all tasks that share a vocabulary, whichever asks for it.
 
     VL-T5's pre-training prefixes come as often as its tasks' own, so that they are as short in ids.
     """
-    for task in run_config["tokenizer"]["tasks"]:
-        train = read_examples(run_config["dataset"], task, folder)["train"]
-        yield from _train_texts({**run_config, "task": task}, train)
-        if run_config["family"] == "vlt5" and task == "captioning":
+    for task in tasks:
+        train = read_examples(data.dataset, task, folder)["train"]
+        yield from _train_texts(data.model_copy(update={"task": task}), train)
+        if data.family == "vlt5" and task == "captioning":
             for _ in task_examples("train", train):
                 yield from (*PREFIXES.values(), MATCHED, MISMATCHED)

@@ -41,7 +41,7 @@ class SpecialIds:
 
     @property
     def given(self) -> list[int]:
-        """All of them that there are."""
+        """Ids of those that there are."""
         return sorted({token for token in astuple(self) if token is not None})
 
 
@@ -72,14 +72,14 @@ class Tokenizer:
         return [self._as_text(encoding.ids) for encoding in encodings]
 
     def _as_text(self, ids: list[int]) -> list[int]:
-        """To `tokenizers`, T5's special tokens are pieces like others, which the text "</s>" would find."""
+        """Ids, unknown for special ones: a text that says "</s>" has them, T5's are pieces like others."""
         if self._reserved.isdisjoint(ids):
             return ids
         return [self.unknown if token in self._reserved else token for token in ids]
 
     @property
     def start(self) -> int:
-        """What begins a text that BLIP's encoder reads; ValueError where there is none."""
+        """The id that begins a text for BLIP's encoder; ValueError where there is none."""
         if self.special.start is None:
             raise ValueError("the tokenizer has no start token: it is not one for blip")
         return self.special.start
@@ -99,7 +99,7 @@ class Tokenizer:
         return token
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Without special tokens and surrounding white space."""
+        """Text without special tokens and surrounding white space."""
         return self._backend.decode([int(token) for token in ids], skip_special_tokens=True).strip()
 
     def save(self, path: Path) -> None:
@@ -129,7 +129,7 @@ def train_tokenizer(
     if backend.get_vocab_size() > vocabulary:
         raise UserError(
             f"vocabulary: {vocabulary} is too small, the training texts alone have {backend.get_vocab_size()}"
-            " different characters and special tokens; raise it in the cell"
+            " different characters and special tokens; raise it in the task entry"
         )
     if pretraining and family == "vlt5":
         backend.add_special_tokens([*_SENTINELS, *_VISUAL])

@@ -1,4 +1,4 @@
-"""Whether a folder's tokenizer is the one its vocabulary was made for.
+"""Checks that a folder's tokenizer is the one its vocabulary was made for.
 
 transformers lower-cases what BERT reads unless tokenizer_config.json says otherwise, builds T5's tokenizer
 by rules of its own, and reads one of the folder's files where it has several: a cased vocabulary, another
@@ -46,7 +46,7 @@ def check_tokenizer(folder: Path, loaded: Any) -> None:
 
 
 def _check_files(folder: Path, entry_of: Mapping[int, str]) -> None:
-    """What stands beside tokenizer.json must say the same."""
+    """Files beside tokenizer.json must say the same."""
     for name, entries in (("vocab.txt", _wordpieces), ("spiece.model", _sentencepieces)):
         if not (folder / name).is_file():
             continue

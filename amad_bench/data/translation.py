@@ -58,17 +58,17 @@ def read_flickr8k_join(path: Path, images_path: Path, splits: tuple[str, ...]) -
         raise UserError(f"{path}: line 1: expected the header {_JOIN_HEADER!r}; {RESTORE}")
     photos: dict[int, str] = {}
     for number, line in enumerate(rows, start=2):
-        cells = line.split("\t")
-        if len(cells) != 4 or not cells[0].isdigit():
+        fields = line.split("\t")
+        if len(fields) != 4 or not fields[0].isdigit():
             raise UserError(
                 f"{path}: line {number}: expected line, Multi30K image, Flickr8k image and split; {RESTORE}"
             )
-        row = int(cells[0])
-        if images[row : row + 1] != [cells[1]]:
+        row = int(fields[0])
+        if images[row : row + 1] != [fields[1]]:
             raise UserError(
-                f"{path}: line {number}: {cells[1]} is not the image in line {row + 1} of {images_path};"
+                f"{path}: line {number}: {fields[1]} is not the image in line {row + 1} of {images_path};"
                 f" {RESTORE}"
             )
-        if cells[3] in splits:
-            photos[row] = cells[2]
+        if fields[3] in splits:
+            photos[row] = fields[2]
     return photos

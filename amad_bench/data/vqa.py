@@ -57,7 +57,7 @@ def read_annotations(path: Path, annotators: int = ANNOTATORS) -> dict[int, Anno
 
 
 def _answers(record: dict[str, Any], annotators: int, where: str) -> tuple[str, ...]:
-    """Interned: VQA v2 has millions of answers, but few different ones.
+    """Answers of the annotators, interned: VQA v2 has millions of them, but few different ones.
 
     One of several annotators may have written nothing: so it is in questions that came from VQA v1.
     """

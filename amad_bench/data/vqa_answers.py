@@ -1,4 +1,4 @@
-"""Which answers of VQA v2 a classifier could give, and what each answer to a question earns.
+"""Answers of VQA v2 that a classifier could give, and the score that each earns at a question.
 
 The conventions are those of the bottom-up-attention code (hengyuan-hu/bottom-up-attention-vqa,
 tools/compute_softscore.py), which LXMERT and VL-T5 inherited.

@@ -39,7 +39,7 @@ from amad_bench.losses.maps import (
     valid_entries,
     without_autocast,
 )
-from amad_bench.models.trace import LayerTrace, Trace
+from amad_bench.models.attention.trace import LayerTrace, Trace
 
 
 def a2d_loss(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from amad_bench.losses.aligned import Aligned, with_alignment
 from amad_bench.losses.maps import check_mask, check_shapes
-from amad_bench.models.trace import LayerTrace, Trace
+from amad_bench.models.attention.trace import LayerTrace, Trace
 from amad_bench.runtime.errors import did_you_mean
 
 LayerMap = str | Sequence[Sequence[int]]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from amad_bench.losses.base import Outcome, TraceLoss
 from amad_bench.losses.maps import full_precision
-from amad_bench.models.trace import Trace
+from amad_bench.models.attention.trace import Trace
 
 IGNORED = -100
 

@@ -24,7 +24,7 @@ from amad_bench.losses.base import (
     naming,
 )
 from amad_bench.losses.maps import check_mask, full_precision, without_autocast
-from amad_bench.models.trace import Trace
+from amad_bench.models.attention.trace import Trace
 
 
 def hidden_mse_loss(

@@ -13,7 +13,7 @@ from torch import Tensor
 from amad_bench.losses.base import Outcome, TraceLoss, given_teacher
 from amad_bench.losses.ce import target_tokens
 from amad_bench.losses.maps import full_precision
-from amad_bench.models.trace import Trace
+from amad_bench.models.attention.trace import Trace
 
 
 def logit_kd_loss(

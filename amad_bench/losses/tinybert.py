@@ -17,7 +17,7 @@ from torch import Tensor
 from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, Outcome, traced_entries
 from amad_bench.losses.hidden_mse import HiddenMse
 from amad_bench.losses.maps import check_equal_heads, prepare, valid_entries
-from amad_bench.models.trace import Trace
+from amad_bench.models.attention.trace import Trace
 
 
 def tinybert_attention_loss(

@@ -15,6 +15,8 @@ from amad_bench.models.settings import BLIP_SETTINGS, VLT5_SETTINGS, with_settin
 from amad_bench.models.vlt5 import VLT5, VLT5Config
 from amad_bench.models.vlt5_pretraining import Vlt5Pretrainer
 from amad_bench.models.weights import Settings
+from amad_bench.plan.config.inputs import Inputs, PixelInputs, RegionInputs
+from amad_bench.plan.run_config import Model
 
 # Drawn with T5's spread of 1, the numbers of regions (the text table read backwards) drown the features of a
 # model that is trained here. VQA on scenes after 1,500 steps: 80.4 % without numbers, 71.8 % with spread 1,
@@ -25,8 +27,8 @@ VISUAL_TOKEN_SPREAD = 0.1
 def build_model(
     family: str,
     task: str,
-    model: dict[str, Any],
-    inputs: dict[str, Any],
+    model: Model,
+    inputs: Inputs,
     vocabulary: int,
     positions: int,
     init_seed: int,
@@ -49,14 +51,14 @@ def build_model(
             built = (BlipCaptioner if task == "captioning" else BlipAnswerer)(
                 _blip_config(model, inputs, vocabulary, positions, special, settings)
             )
-    return _with_heads(built, model["heads"])
+    return _with_heads(built, model.heads)
 
 
 def build_pretrainer(
     condition: str,
     family: str,
-    model: dict[str, Any],
-    inputs: dict[str, Any],
+    model: Model,
+    inputs: Inputs,
     vocabulary: int,
     positions: int,
     init_seed: int,
@@ -79,7 +81,7 @@ def build_pretrainer(
         else:
             blip_config = _blip_config(model, inputs, vocabulary, positions, special)
             built = BlipVisionLanguage(blip_config, momentum_distillation)
-    return _with_heads(built, model["heads"])
+    return _with_heads(built, model.heads)
 
 
 def blip_spread(width: int) -> float:
@@ -99,27 +101,31 @@ def _with_heads(built: nn.Module, heads: int) -> nn.Module:
 
 
 def _fresh_vlt5(
-    model: dict[str, Any],
-    inputs: dict[str, Any],
+    model: Model,
+    inputs: Inputs,
     vocabulary: int,
     special: SpecialIds,
     feature_size: int | None,
     settings: Settings = MappingProxyType({}),
 ) -> VLT5:
+    if isinstance(inputs, PixelInputs):
+        raise TypeError("VL-T5 sees regions of an image, no pixels of the whole")
+    if feature_size is None and isinstance(inputs, RegionInputs):
+        feature_size = 3 * inputs.crop**2
     of: dict[str, Any] = with_settings(VLT5_SETTINGS, settings)
     config = VLT5Config(
         vocab_size=vocabulary,
-        d_model=model["width"],
-        d_kv=model["head_size"],
-        d_ff=model["feed_forward"],
-        num_layers=model["layers"],
-        num_decoder_layers=model["layers"],
-        num_heads=model["heads"],
-        dropout_rate=model["dropout"],
-        feat_dim=3 * inputs["crop"] ** 2 if feature_size is None else feature_size,
-        max_n_boxes=inputs["max_regions"] if "max_regions" in inputs else inputs["rows"] * inputs["columns"],
-        use_vis_order_embedding=model["order_embedding"],
-        box_area=model["box_area"],
+        d_model=model.width,
+        d_kv=model.head_size,
+        d_ff=model.feed_forward,
+        num_layers=model.layers,
+        num_decoder_layers=model.layers,
+        num_heads=model.heads,
+        dropout_rate=model.dropout,
+        feat_dim=feature_size,
+        max_n_boxes=inputs.max_regions,
+        use_vis_order_embedding=model.order_embedding,
+        box_area=model.box_area,
         pad_token_id=special.pad,
         eos_token_id=special.eos,
         decoder_start_token_id=special.pad,  # pyright: ignore[reportCallIssue]
@@ -135,22 +141,24 @@ def _fresh_vlt5(
 
 
 def _blip_config(
-    model: dict[str, Any],
-    inputs: dict[str, Any],
+    model: Model,
+    inputs: Inputs,
     vocabulary: int,
     positions: int,
     special: SpecialIds,
     settings: Settings = MappingProxyType({}),
 ) -> BlipConfig:
-    if model["heads"] * model["head_size"] != model["width"]:
+    if not isinstance(inputs, PixelInputs):
+        raise TypeError("BLIP sees the pixels of a whole image")
+    if model.heads * model.head_size != model.width:
         raise ValueError(f"BLIP's heads share its width, which {model} does not say")
     # Every value is given: the defaults have 8 text heads, and a vision initializer_range of 1e-10.
-    spread = blip_spread(model["width"])
+    spread = blip_spread(model.width)
     shared = {
-        "hidden_size": model["width"],
-        "intermediate_size": model["feed_forward"],
-        "num_hidden_layers": model["layers"],
-        "num_attention_heads": model["heads"],
+        "hidden_size": model.width,
+        "intermediate_size": model.feed_forward,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
         "initializer_range": spread,
     }
     of = with_settings(BLIP_SETTINGS, settings)
@@ -158,19 +166,19 @@ def _blip_config(
         **shared,
         "hidden_act": of["vision.hidden_act"],
         "layer_norm_eps": of["vision.layer_norm_eps"],
-        "image_size": inputs["size"],
-        "patch_size": inputs["patch"],
-        "attention_dropout": model["dropout"],
+        "image_size": inputs.size,
+        "patch_size": inputs.patch,
+        "attention_dropout": model.dropout,
     }
     text = {
         **shared,
         "hidden_act": of["text.hidden_act"],
         "layer_norm_eps": of["text.layer_norm_eps"],
         "vocab_size": vocabulary,
-        "encoder_hidden_size": model["width"],
+        "encoder_hidden_size": model.width,
         "max_position_embeddings": positions,
-        "hidden_dropout_prob": model["dropout"],
-        "attention_probs_dropout_prob": model["dropout"],
+        "hidden_dropout_prob": model.dropout,
+        "attention_probs_dropout_prob": model.dropout,
         "pad_token_id": special.pad,
         "eos_token_id": special.eos,
         "sep_token_id": special.eos,

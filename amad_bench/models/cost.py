@@ -1,4 +1,4 @@
-"""What a model costs to run: floating-point operations of its matrix products."""
+"""Costs of running a model: floating-point operations of its matrix products."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,14 @@ from torch.utils.flop_counter import FlopCounterMode
 EXAMPLES = 2  # that are run: a contrastive loss needs another image
 
 
-def flops_per_example(model: nn.Module, batch: Mapping[str, Tensor]) -> int:
-    """Of one forward pass of one example, padded as in the batch: 2 for each multiply-add.
+def flops_per_example(model: nn.Module, arguments: Mapping[str, Tensor]) -> int:
+    """Operations of one forward pass of one example, padded as in a batch: 2 for each multiply-add.
 
-    Matrix products, convolutions and attention count, masked cells too; norms, activations, softmax and
-    look-ups do not. Training mode and random state stay as they are.
+    arguments: all of the forward pass, labels too, by name. Matrix products, convolutions and attention
+    count, masked entries too; norms, activations, softmax and look-ups do not. Training mode and random
+    state stay as they are.
     """
-    few = {name: tensor[:EXAMPLES] for name, tensor in batch.items()}
+    few = {name: tensor[:EXAMPLES] for name, tensor in arguments.items()}
     examples = len(next(iter(few.values())))
     training = {module: module.training for module in model.modules()}
     model.eval()

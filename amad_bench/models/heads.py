@@ -37,9 +37,9 @@ _DIVIDED = {
 }
 _BIAS_TABLE = "relative_attention_bias.weight"
 _WAYS_OUT = {
-    "random": "use `init: inherit` or `init: remap`",
+    "none": "use `cut: inherit` or `cut: remap`",
     "inherit": "a model can inherit from a larger one only",
-    "remap": "use `init: inherit`",
+    "remap": "use `cut: inherit`",
 }
 _LAYER = re.compile(r"^(?P<stack>.*?\.(?:block|layers|layer))\.(?P<layer>\d+)\.(?P<rest>.*)$")
 # Tables whose rows are numbered things, tokens and positions: row i is the same thing in any model.
@@ -119,13 +119,13 @@ def student_shape(
     return shape
 
 
-def head_map(old: int, new: int, *, init: str, inherit_heads: str = "first") -> list[list[int]]:
+def head_map(old: int, new: int, *, cut: str, inherit_heads: str = "first") -> list[list[int]]:
     """The old heads that make up each new head.
 
     inherit: one each, the first of them or (spread) floor(g * H / G). remap: those it shares channels with.
     Raises ValueError for another `inherit_heads` than "first" and "spread", and when there are too few heads.
     """
-    if init == "remap":
+    if cut == "remap":
         shares_HG = _shared_channels(old, new)
         return [shares_HG[:, g].nonzero().flatten().tolist() for g in range(new)]
     if new > old or inherit_heads not in ("first", "spread"):
@@ -133,30 +133,30 @@ def head_map(old: int, new: int, *, init: str, inherit_heads: str = "first") -> 
     return [[g * old // new if inherit_heads == "spread" else g] for g in range(new)]
 
 
-def cut(
-    weights: Weights, model: nn.Module, *, init: str, inherit_heads: str = "first"
+def cut_to_shape(
+    weights: Weights, model: nn.Module, *, cut: str, inherit_heads: str = "first"
 ) -> dict[str, list[list[int]]]:
     """Fills the model's parameters from weights of another shape, which stay as they are.
 
     Returns the head map of each site whose heads come from there.
-    init "inherit": heads by `head_map`; model layer s from layer round((s + 1) T / S) - 1, halves rounded up,
+    cut "inherit": heads by `head_map`; model layer s from layer round((s + 1) T / S) - 1, halves rounded up,
     T5's bias table from the first; else leading channels. Further channels of larger heads stay fresh.
-    init "remap": all channels stay where they are and are divided into other heads; width and inner width
+    cut "remap": all channels stay where they are and are divided into other heads; width and inner width
     must be equal, layers may be fewer. A head's column of T5's bias table is the mean of the old heads'
     columns by shared channels. Queries and keys are not rescaled, although BERT and ViT divide by the root
     of the head size: with other heads the maps are others anyway.
-    init "random": everything must have exactly the model's shape.
+    cut "none": everything must have exactly the model's shape.
     Vocabulary and positions: leading rows, further ones of the model stay fresh. A parameter that the weights
     lack stays fresh; `start.load_start` decides whether it may. On the meta device nothing is copied.
     Raises UserError naming the weights, the parameter and both shapes where that is impossible.
     """
-    if init not in _WAYS_OUT:
-        raise ValueError(f"init {init!r} is none of {', '.join(_WAYS_OUT)}")
+    if cut not in _WAYS_OUT:
+        raise ValueError(f"cut {cut!r} is none of {', '.join(_WAYS_OUT)}")
     own = own_tensors(model)
     heads, depth, old_depth = head_partition(model), _depths(own), _depths(weights.tensors)
     maps: dict[str, list[list[int]]] = {}
     for name, target in own.items():
-        source_name = _source_name(name, depth, old_depth, init, weights.where)
+        source_name = _source_name(name, depth, old_depth, cut, weights.where)
         if source_name not in weights.tensors:
             continue
         source, channels = weights.tensors[source_name], {}
@@ -164,27 +164,27 @@ def cut(
         if rest in _DIVIDED and source.dim() == target.dim():
             site = sites[0]
             old, new = weights.heads[site], heads[site]
-            if init == "random" and old != new:
+            if cut == "none" and old != new:
                 raise UserError(
-                    f"{weights.where}: {old} heads at {site}, {new} in the model; {_WAYS_OUT[init]}"
+                    f"{weights.where}: {old} heads at {site}, {new} in the model; {_WAYS_OUT[cut]}"
                 )
-            if init == "inherit" and old < new:
+            if cut == "inherit" and old < new:
                 raise UserError(
                     f"{weights.where}: {site} of the model cannot inherit {new} heads from {old}; "
-                    "use `init: remap`"
+                    "use `cut: remap`"
                 )
-            maps[site] = head_map(old, new, init=init, inherit_heads=inherit_heads)
+            maps[site] = head_map(old, new, cut=cut, inherit_heads=inherit_heads)
             axis, parts = _DIVIDED[rest]
-            if init == "inherit":
+            if cut == "inherit":
                 channels[axis] = _head_channels(
                     maps[site], old, source.shape[axis], target.shape[axis], parts
                 )
             elif rest == _BIAS_TABLE:
                 source = source @ _shared_channels(old, new).to(source)
-        if not _fits(name, source, target, channels, init):
+        if not _fits(name, source, target, channels, cut):
             raise UserError(
                 f"{weights.where}: {name} is {tuple(source.shape)} there, {tuple(target.shape)} in the "
-                f"model; {_WAYS_OUT[init]}"
+                f"model; {_WAYS_OUT[cut]}"
             )
         if not target.is_meta:
             _copy(source, target, channels)
@@ -227,14 +227,14 @@ def _depths(names: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def _source_name(
-    name: str, depth: Mapping[str, int], old_depth: Mapping[str, int], init: str, where: str
+    name: str, depth: Mapping[str, int], old_depth: Mapping[str, int], cut: str, where: str
 ) -> str:
     match = _LAYER.match(name)
     if not match or match["stack"] not in old_depth:
         return name
     new, old = depth[match["stack"]], old_depth[match["stack"]]
-    if new > old or (init == "random" and new != old):
-        hint = "take fewer layers" if new > old else _WAYS_OUT[init]
+    if new > old or (cut == "none" and new != old):
+        hint = "take fewer layers" if new > old else _WAYS_OUT[cut]
         raise UserError(f"{where}: {match['stack']} has {old} layers there, {new} in the model; {hint}")
     layer = (2 * (int(match["layer"]) + 1) * old + new) // (2 * new) - 1
     if match["rest"].endswith(_BIAS_TABLE):
@@ -268,14 +268,14 @@ def _head_channels(
 
 
 def _fits(
-    name: str, source: Tensor, target: Tensor, channels: Mapping[int, tuple[Tensor, Tensor]], init: str
+    name: str, source: Tensor, target: Tensor, channels: Mapping[int, tuple[Tensor, Tensor]], cut: str
 ) -> bool:
     if source.dim() != target.dim():
         return False
     fixed = next((axes for end, axes in _INPUT_AXES.items() if name.endswith(end)), ())
     rows = VOCABULARY_ROWS.search(name) or POSITION_ROWS.search(name)
     for axis, (old, new) in enumerate(zip(source.shape, target.shape, strict=True)):
-        leading = (rows and axis == 0) or (init == "inherit" and axis not in fixed and new < old)
+        leading = (rows and axis == 0) or (cut == "inherit" and axis not in fixed and new < old)
         if old != new and not leading and axis not in channels:
             return False
     return True

@@ -1,7 +1,6 @@
 """What a pre-trained model starts from: weights, read and placed."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +10,15 @@ from torch import Tensor, nn
 from amad_bench.data.tokenizer import BLIP_STARTS, VISUAL_TOKENS
 from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
 from amad_bench.models.checkpoints import checkpoint_weights
-from amad_bench.models.heads import VOCABULARY_ROWS, cut, names_at_depth_of
+from amad_bench.models.heads import VOCABULARY_ROWS, cut_to_shape, names_at_depth_of
 from amad_bench.models.settings import settings_of
 from amad_bench.models.vlt5 import VLT5
 from amad_bench.models.vlt5_weights import official_weights, t5_weights
 from amad_bench.models.weights import Weights, first_names, listed, own_tensors
+from amad_bench.plan.run_config import Start
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.paths import amad_data, run_dir
+from amad_bench.runtime.paths import amad_data
+from amad_bench.runtime.results import RESULTS
 
 # What text pre-training does not have, each as a whole or not at all: a side that sees, and BERT's LM head.
 _MAY_BE_FRESH = {
@@ -29,14 +30,14 @@ _FULL = (64, 128)  # to multiples of these, tables of tokens are filled up, for 
 _MAY_BE_LEFT = {"vlt5": (), "blip": ("text_encoder",)}
 
 
-def read_start(start: Mapping[str, Any], *, family: str, task: str, pretraining: str) -> Weights:
+def read_start(start: Start, *, family: str, task: str, pretraining: str) -> Weights:
     """The weights that `start` of a canonical run config names: of a run, or of files below AMAD_DATA.
 
     Raises UserError where they are absent, broken, not finite or not of the family.
     """
-    if "run_id" in start:
-        return checkpoint_weights(run_dir(start["run_id"]) / "model.safetensors")
-    paths = [amad_data() / path for path in start["weights"]]
+    if start.run_id is not None:
+        return checkpoint_weights(RESULTS.run(start.run_id).checkpoint)
+    paths = [amad_data() / path for path in start.checkpoints or ()]
     if family == "blip":
         return blip_weights(paths, task, pretraining)
     if len(paths) != 1:
@@ -51,10 +52,10 @@ def load_start(
     family: str,
     task: str,
     pretraining: str,
-    init: str,
+    cut: str,
     inherit_heads: str | None,
 ) -> dict[str, list[list[int]]]:
-    """Fills a fresh model from the weights of a condition as `heads.cut` says, and returns that head map.
+    """Fills a fresh model from a condition's weights as `heads.cut_to_shape` says, and returns its head map.
 
     Only what the condition cannot have stays fresh: new tokens and everything visual (text pre-training), a
     BERT's missing LM head, and text positions that the weights' texts never reached. ViT's positions are
@@ -69,7 +70,7 @@ def load_start(
     _check_names(weights, model, family, task, pretraining)
     _check_token_ids(weights, model)
     weights = _with_vocabulary(weights, model, pretraining)
-    return cut(weights, model, init=init, inherit_heads=inherit_heads or "first")
+    return cut_to_shape(weights, model, cut=cut, inherit_heads=inherit_heads or "first")
 
 
 def under_own_names(weights: Weights, model: nn.Module) -> Weights:

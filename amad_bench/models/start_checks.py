@@ -1,6 +1,5 @@
 """Whether models can start from the weights that a config names: what `doctor` says of them."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,18 +8,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from amad_bench.data.doctor_cells import Check
+from amad_bench.data.doctor_tasks import Check
 from amad_bench.data.tokenizer import Tokenizer, load_folder_tokenizer
 from amad_bench.models.weights import Settings, listed
-from amad_bench.plan.datafiles import Need, missing
+from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, Inputs
+from amad_bench.plan.config.schema import Config
+from amad_bench.plan.datafiles import Source, missing
 from amad_bench.plan.grid import possible_runs
-from amad_bench.plan.schema import Config
+from amad_bench.plan.run_config import RunConfig, Start, canonical_json
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import amad_data
 
 # of a run's config: all that its weights must fit
-FORM = ("family", "task", "pretraining", "model", "inputs", "tokenizer", "start")
-
+_FITTING = {"family", "task", "pretraining", "model", "inputs", "inputs_hash", "tokenizer", "start"}
 Sizes = tuple[Tokenizer, int | None]
 
 
@@ -35,10 +35,10 @@ class _Checkpoint(NamedTuple):
 
 @dataclass
 class _Model:
-    """What starts from a checkpoint. form: its part of the runs' config; cells: an ordered set."""
+    """A model that starts from a checkpoint. config: of one of its runs; entries: an ordered set of names."""
 
-    form: dict[str, Any]
-    cells: dict[str, None] = field(default_factory=dict)
+    config: RunConfig
+    entries: dict[str, None] = field(default_factory=dict)
 
 
 def examine_weights(config: Config) -> list[Check]:
@@ -51,52 +51,53 @@ def examine_weights(config: Config) -> list[Check]:
     sizes_of = cache(_sizes)
     for checkpoint, models in _checkpoints(config).items():
         for text, ok, model in _examined(checkpoint, models, sizes_of):
-            found.setdefault((text, ok), {}).update(model.cells)
-    return [Check(", ".join(cells), text, ok) for (text, ok), cells in found.items()]
+            found.setdefault((text, ok), {}).update(model.entries)
+    return [Check(", ".join(entries), text, ok) for (text, ok), entries in found.items()]
 
 
 def _checkpoints(config: Config) -> dict[_Checkpoint, list[_Model]]:
     """Those that are there, each with the models that start from it."""
     found: dict[_Checkpoint, dict[str, _Model]] = {}
-    for cell in config.cells:
-        for run in possible_runs(config, cell):
-            form = {key: run.config[key] for key in FORM}
-            paths = tuple((form["start"] or {}).get("weights", ()))
-            if not paths or missing([Need(path, "weights") for path in paths]):
+    for entry in config.tasks:
+        for run in possible_runs(config, entry):
+            start = run.config.start
+            paths = tuple(start.checkpoints or ()) if start else ()
+            if not paths or missing([Source(path, "checkpoint") for path in paths]):
                 continue
-            task = cell.task if cell.family == "blip" else None
-            checkpoint = _Checkpoint(paths, cell.family, form["pretraining"], task)
-            alike = json.dumps(form | {"task": task}, sort_keys=True)
-            model = found.setdefault(checkpoint, {}).setdefault(alike, _Model(form))
-            model.cells[f"{cell.family} {cell.task} {cell.dataset}"] = None
+            task = entry.task if entry.family == "blip" else None
+            checkpoint = _Checkpoint(paths, entry.family, run.config.pretraining, task)
+            alike = canonical_json([run.config.model_dump(include=_FITTING), task])
+            model = found.setdefault(checkpoint, {}).setdefault(alike, _Model(run.config))
+            model.entries[" ".join(entry.axes)] = None
     return {checkpoint: list(models.values()) for checkpoint, models in found.items()}
 
 
 def _examined(
-    checkpoint: _Checkpoint, models: list[_Model], sizes_of: Callable[[str, str, str], Sizes]
+    checkpoint: _Checkpoint, models: list[_Model], sizes_of: Callable[..., Sizes]
 ) -> Iterator[tuple[str, bool, _Model]]:
     """A line for each model that starts from the checkpoint, and whether it can."""
     from amad_bench.models.start import load_start, read_start  # transformers: slow to import
     from amad_bench.models.start_facts import start_facts
 
-    where = {key: models[0].form[key] for key in ("family", "task", "pretraining")}
+    first = models[0].config
+    where = {"family": first.family, "task": first.task, "pretraining": first.pretraining}
     try:
-        weights = read_start({"weights": checkpoint.paths}, **where)
+        weights = read_start(_start(first), **where)
     except UserError as error:
         yield from ((str(error), False, model) for model in models)
         return
     for model in models:
-        start = model.form["start"]
+        start = _start(model.config)
         try:
-            built = _without_memory(model.form, sizes_of, weights.settings)
+            built = _without_memory(model.config, sizes_of, weights.settings)
         except UserError:
             continue  # no tokenizer or vision model to go by: said of the files, or by `examine_cells`
         try:
-            load_start(built, weights, **where, init=start["init"], inherit_heads=start["inherit_heads"])
+            load_start(built, weights, **where, cut=start.cut, inherit_heads=start.inherit_heads)
         except UserError as error:
             yield str(error), False, model
         else:
-            facts = start_facts(weights, built, checkpoint.condition, model.form["inputs"])
+            facts = start_facts(weights, built, checkpoint.condition, model.config.inputs)
             yield _described(checkpoint, facts), True, model
 
 
@@ -115,20 +116,17 @@ def _described(checkpoint: _Checkpoint, facts: dict[str, Any]) -> str:
     return f"{', '.join(checkpoint.paths)}: {'; '.join(parts)}"
 
 
-def _without_memory(
-    form: dict[str, Any], sizes_of: Callable[[str, str, str], Sizes], settings: Settings
-) -> nn.Module:
+def _without_memory(config: RunConfig, sizes_of: Callable[..., Sizes], settings: Settings) -> nn.Module:
     """The model of a run on the meta device; UserError where its tokenizer or vision model cannot be read."""
     from amad_bench.models.build import build_model  # transformers: slow to import
 
-    family, inputs = form["family"], form["inputs"]
-    tokenizer, feature_size = sizes_of(family, form["tokenizer"]["folder"], json.dumps(inputs))
+    tokenizer, feature_size = sizes_of(config.family, config.tokenizer.folder, config.inputs)
     with torch.device("meta"):
         return build_model(
-            family,
-            form["task"],
-            form["model"],
-            inputs,
+            config.family,
+            config.task,
+            config.model,
+            config.inputs,
             vocabulary=tokenizer.size,
             positions=1,  # any number fits
             init_seed=0,
@@ -138,13 +136,19 @@ def _without_memory(
         )
 
 
-def _sizes(family: str, tokenizer: str, inputs_json: str) -> Sizes:
+def _start(config: RunConfig) -> Start:
+    if config.start is None:
+        raise ValueError("a run from random weights has no checkpoint")
+    return config.start
+
+
+def _sizes(family: str, tokenizer: str | None, inputs: Inputs) -> Sizes:
     """The tokenizer, and the numbers per region where `inputs` have features."""
-    inputs, feature_size = json.loads(inputs_json), None
-    if inputs["kind"] == "features":
-        feature_size = inputs["size"]
-    if inputs["kind"] == "extracted":
+    if tokenizer is None:
+        raise ValueError("weights from files need a tokenizer from a folder")
+    feature_size = inputs.size if isinstance(inputs, FeatureInputs) else None
+    if isinstance(inputs, ExtractedInputs):
         from amad_bench.data.extract import load_extractor  # transformers: slow to import
 
-        feature_size = load_extractor(amad_data() / inputs["model"], inputs, torch.device("cpu"))[2]
+        feature_size = load_extractor(amad_data() / inputs.model, inputs, torch.device("cpu"))[2]
     return load_folder_tokenizer(amad_data() / tokenizer, family), feature_size

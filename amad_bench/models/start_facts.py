@@ -1,6 +1,5 @@
 """What the weights that a model starts from say of themselves, for the run's row and for `doctor`."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -10,11 +9,10 @@ from amad_bench.models.folders import PREPROCESSOR
 from amad_bench.models.heads import head_sizes
 from amad_bench.models.start import kept_rows, under_own_names
 from amad_bench.models.weights import Colours, Weights
+from amad_bench.plan.config.inputs import Inputs
 
 
-def start_facts(
-    weights: Weights, model: nn.Module, pretraining: str, inputs: Mapping[str, Any]
-) -> dict[str, Any]:
+def start_facts(weights: Weights, model: nn.Module, pretraining: str, inputs: Inputs) -> dict[str, Any]:
     """Of weights that `load_start` has put into the model; shapes cannot show it all.
 
     heads: by site, e.g. "12 of 32 channels"; heads_from: what says so; left_out: tensors that the model has
@@ -26,7 +24,7 @@ def start_facts(
         "heads_from": weights.heads_from,
         "settings": dict(weights.settings),
         "left_out": list(weights.left_out),
-        "colours": _colours(weights, inputs.get("colours", "half")),
+        "colours": _colours(weights, getattr(inputs, "colours", "half")),
         "padding_rows": max(
             len(weights.tensors[name]) - kept
             for name, kept in kept_rows(under_own_names(weights, model), model, pretraining).items()

@@ -30,13 +30,13 @@ class Vlt5Pretrainer(nn.Module):
             for name, parameter in vlt5.named_parameters():
                 parameter.requires_grad_(not name.startswith(VISUAL))
 
-    def forward(self, tasks_B: Tensor, **batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, tasks_B: Tensor, labels: Tensor, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over samples of each one's token mean, and that mean by task for the tasks that occur.
 
-        tasks_B: index into PRETRAIN_TASKS; batch: what VLT5 takes, with labels (B, L). Those by task are
+        tasks_B: index into PRETRAIN_TASKS; labels (B, L); inputs: what else VLT5 takes. Those by task are
         without gradient.
         """
-        loss_B = sample_losses(self.vlt5(**batch).logits, batch["labels"])
+        loss_B = sample_losses(self.vlt5(**inputs, labels=labels).logits, labels)
         by_task = {
             task: loss_B[tasks_B == index].detach().mean()
             for index, task in enumerate(PRETRAIN_TASKS)

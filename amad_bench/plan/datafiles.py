@@ -1,4 +1,4 @@
-"""The files that a cell's data come from: whether they are there, and the hash that identifies them."""
+"""The files that a task entry's data come from: whether they are there, and the hash that identifies them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from amad_bench.plan.catalogue import DATASETS
-from amad_bench.plan.run import short_hash
+from amad_bench.plan.run_config import short_hash
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import file_sha256, folder_sha256, listing_sha256
 from amad_bench.runtime.paths import amad_data
 
 DIGITS = 16
-features_sha256 = cache(folder_sha256)  # a process lists what its cells share once
+features_sha256 = cache(folder_sha256)  # a process lists what its task entries share once
 
 
 @dataclass(frozen=True)
-class Need:
+class Source:
     """Something below AMAD_DATA.
 
     kind: "text", "photos" (a folder, or path + ".tar"), "features" (an HDF5 file or a folder of .npz),
-    "folder" (of a pretrained model or tokenizer), "weights" (a checkpoint: a file or a folder).
+    "folder" (of a pretrained model or tokenizer), "checkpoint" (a file or a folder).
     """
 
     path: str
@@ -47,24 +47,24 @@ class Need:
             return file_sha256(path)
         if self.kind == "photos":
             return listing_sha256(path)
-        return folder_sha256(path) if self.kind in ("folder", "weights") else features_sha256(path)
+        return folder_sha256(path) if self.kind in ("folder", "checkpoint") else features_sha256(path)
 
 
-def needs(
+def sources(
     dataset: str, task: str, options: Mapping[str, Any], inputs: str, features: Sequence[str] | None
-) -> list[Need]:
+) -> list[Source]:
     """What a task's examples, and what the model sees of their images (`inputs`: the kind), are read from."""
     record = DATASETS[dataset]
     texts = record.texts(task, options) if record.texts else ()
-    wanted = [Need(path, "text") for path in texts]
+    wanted = [Source(path, "text") for path in texts]
     if inputs == "features":
-        wanted += [Need(path, "features") for path in features or ()]
+        wanted += [Source(path, "features") for path in features or ()]
     else:
-        wanted += [Need(path, "photos") for path in record.photos(options)]
+        wanted += [Source(path, "photos") for path in record.photos(options)]
     return wanted
 
 
-def missing(wanted: Sequence[Need]) -> str:
+def missing(wanted: Sequence[Source]) -> str:
     """Why they cannot be read, in one sentence; "" when all are there."""
     if not wanted:
         return ""
@@ -72,7 +72,7 @@ def missing(wanted: Sequence[Need]) -> str:
         root = amad_data()
     except UserError as error:
         return str(error)
-    absent = [need.path for need in wanted if need.found(root) is None]
+    absent = [source.path for source in wanted if source.found(root) is None]
     if not absent:
         return ""
     others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
@@ -81,22 +81,22 @@ def missing(wanted: Sequence[Need]) -> str:
     )
 
 
-def content_hash(wanted: Sequence[Need], digits: int = DIGITS) -> str:
+def content_hash(wanted: Sequence[Source], digits: int = DIGITS) -> str:
     """Of the content of all these, which must be there; the place of AMAD_DATA does not count."""
     root = amad_data().resolve()
     digests = {}
-    for need in wanted:
-        path = need.found(root)
+    for source in wanted:
+        path = source.found(root)
         if path is None:
-            raise UserError(f"{root / need.path}: no such file; restore it")
+            raise UserError(f"{root / source.path}: no such file; restore it")
         try:
-            digests[need.path] = need.sha256(path)
+            digests[source.path] = source.sha256(path)
         except OSError as error:
             raise UserError(f"{path}: {error.strerror or error}; make it readable or restore it") from None
     return short_hash(digests, digits)
 
 
-def dataset_hash(name: str, options: Mapping[str, Any], wanted: Sequence[Need]) -> str:
+def dataset_hash(name: str, options: Mapping[str, Any], wanted: Sequence[Source]) -> str:
     """16 hex digits. Generated: of options and generator version. Real: of what it is read from."""
     dataset = DATASETS[name]
     if dataset.generated:

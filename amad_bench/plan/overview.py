@@ -5,63 +5,61 @@ from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import Any
 
-from amad_bench.plan.grid import Plan
+from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import STATUSES
-from amad_bench.runtime.paths import run_dir
-from amad_bench.runtime.status_file import read_status
+from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.run_folder.status import Status
 
 
 def overview(plan: Plan) -> str:
-    """Counts of runs per cell and loss, limits of the data, and what is skipped with its reason."""
+    """Counts of runs per setting and loss, limits of the data, and what is skipped with its reason."""
     kinds = Counter(run.kind for run in plan.runs)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for run in plan.runs:
-        counts[_cell(run)][run.config["loss"]["label"] if run.kind == "student" else run.kind] += 1
+        counts[_setting(run)][run.config.loss.label if run.kind == "student" else run.kind] += 1
     columns = list(dict.fromkeys(label for row in counts.values() for label in row))
-    rows = [[cell, *(row[column] or "-" for column in columns)] for cell, row in counts.items()]
-    datasets = {run.config["dataset"]["name"]: run.config["dataset"] for run in plan.runs}
+    rows = [[setting, *(row[column] or "-" for column in columns)] for setting, row in counts.items()]
+    datasets = {run.config.dataset.name: run.config.dataset for run in plan.runs}
     by_kind = f"{kinds['teacher']} teachers, {kinds['student']} students"
     if kinds["pretrain"]:
         by_kind = f"{kinds['pretrain']} pre-trainings, {by_kind}"
     lines = [f"{plan.name}: {len(plan.runs)} runs ({by_kind})", ""]
-    lines += aligned([["cell", *columns], *rows])
+    lines += aligned([["setting", *columns], *rows])
     for name, dataset in datasets.items():
-        if dataset["options"].get("subset"):
+        if dataset.options.get("subset"):
             lines.append(f"{name}: its files may be a part of the official ones (subset: true)")
-        if dataset["limit"]:
-            counted = ", ".join(f"{split} {count}" for split, count in dataset["limit"].items())
+        if dataset.limit is not None:
+            counted = ", ".join(f"{split} {count}" for split, count in dataset.limit)
             lines.append(f"only a part of {name} is used: {counted}")
     if plan.skipped:
         lines += ["", f"{len(plan.skipped)} combinations skipped:"]
-        lines += [f"  {skip.cell}: {skip.reason}" for skip in plan.skipped]
+        lines += [f"  {skip.setting}: {skip.reason}" for skip in plan.skipped]
     return "\n".join(lines)
 
 
-def _cell(run: Run) -> str:
+def _setting(run: Run) -> str:
     config = run.config
-    name = f"{config['family']} {config['task']} {config['dataset']['name']}"
-    heads = config["model"]["heads"]
+    name, heads = f"{config.family} {config.task} {config.dataset.name}", config.model.heads
     if run.kind == "pretrain":
-        return f"{name} {heads} heads, {config['pretraining']}"
-    if run.kind == "teacher":
-        pretraining = "" if config["pretraining"] == "none" else f", {config['pretraining']}"
-        return f"{name} {heads} heads{pretraining}"
-    name = f"{name} {config['teacher']['heads']} -> {heads} heads"
+        return f"{name} {heads} heads, {config.pretraining}"
+    if config.teacher is None:
+        return f"{name} {heads} heads" + ("" if config.pretraining == "none" else f", {config.pretraining}")
+    name = f"{name} {config.teacher.heads} -> {heads} heads"
     if run.student_name:
         name += f" ({run.student_name})"
-    pretraining = (config["teacher_pretraining"], config["pretraining"])
-    return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(pretraining)}"
+    pretraining = (config.teacher_pretraining, config.pretraining)
+    return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(map(str, pretraining))}"
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
     """The first column to the left, the others to the right."""
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+    widths = [max(len(str(value)) for value in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
             [
                 str(row[0]).ljust(widths[0]),
-                *(str(c).rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+                *(str(value).rjust(width) for value, width in zip(row[1:], widths[1:], strict=True)),
             ]
         )
         for row in rows
@@ -73,10 +71,9 @@ def progress_report(plan: Plan) -> str:
     seconds: dict[str, float] = {}
     outcomes: dict[str, str] = {}
     for run in plan.runs:
-        if (run_dir(run.id) / "status.json").is_file():
-            status = read_status(run_dir(run.id))
-            outcomes[run.id] = status["status"]
-            seconds[run.id] = status["wall_seconds"]
+        if (folder := RESULTS.run(run.id)).finished:
+            status = Status.read(folder.status)
+            outcomes[run.id], seconds[run.id] = status.status, status.wall_seconds
     counts = Counter(outcomes.values())
     failed = {name: counts[name] for name in STATUSES[1:] if counts[name]}
     details = f" ({', '.join(f'{name} {count}' for name, count in failed.items())})" if failed else ""
@@ -96,7 +93,8 @@ def _expected_seconds(run: Run, done: Iterable[Run], seconds: dict[str, float]) 
     """The mean of finished runs that are like this one in kind, family and task; if there is none, of all."""
 
     def likeness(other: Run) -> tuple[bool, ...]:
-        return (other.kind == run.kind, *(other.config[key] == run.config[key] for key in ("family", "task")))
+        theirs, own = other.config, run.config
+        return (other.kind == run.kind, theirs.family == own.family, theirs.task == own.task)
 
     groups: dict[tuple[bool, ...], list[float]] = defaultdict(list)
     for other in done:

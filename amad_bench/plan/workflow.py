@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from amad_bench.plan.grid import Plan, expand
-from amad_bench.plan.schema import Config, load_config
-from amad_bench.plan.yaml_file import read_yaml
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.config.schema import Config
+from amad_bench.plan.config.yaml_file import read_yaml
+from amad_bench.plan.grid import expand
+from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import DEFAULT_CONFIG
 

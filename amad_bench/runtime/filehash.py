@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amad_bench.runtime.files import write_json_atomic
-from amad_bench.runtime.paths import results_dir
+from amad_bench.runtime.results import RESULTS
 
 LARGE = 64 * 2**20  # bytes; what is smaller is read again each time
 _JUNK = {
@@ -38,7 +38,7 @@ def _sha256(path: Path, size: int, modified_ns: int, changed_ns: int, inode: int
 
 
 def _recalled(path: Path, size: int, identity: Any, modified_ns: int, read: Callable[[], str]) -> str:
-    """What `read` gives, from memory where something large has kept its identity."""
+    """The result of `read`, from memory where something large has kept its identity."""
     if size < LARGE:
         return read()
     known = _remembered()
@@ -48,7 +48,8 @@ def _recalled(path: Path, size: int, identity: Any, modified_ns: int, read: Call
     started = time.time()
     digest = read()
     if started - modified_ns / 1e9 > SETTLED:
-        write_json_atomic(_memory(), {**_remembered(), str(path): {"identity": identity, "sha256": digest}})
+        now = {str(path): {"identity": identity, "sha256": digest}}
+        write_json_atomic(RESULTS.file_hashes, _remembered() | now)
     return digest
 
 
@@ -75,7 +76,7 @@ def is_junk(name: str) -> bool:
 
 
 def data_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """What is directly in a folder of photos, features or a model, but junk and folders: none is read below.
+    """Entries directly in a folder of photos, features or a model, but junk and folders: none is read below.
 
     A link is there, wherever it leads.
     """
@@ -94,18 +95,18 @@ def listing(folder: Path) -> list[ListedFile]:
 
 @cache
 def listing_sha256(folder: Path) -> str:
-    """Of the names and sizes of a folder's files: photos by the hundred thousand are not read to be known.
+    """The SHA-256 of a folder's names and sizes: photos by the hundred thousand are not read to be known.
 
     A Mac may write an accent as a character of its own: the name is the same.
 
-    A process lists a folder once: many cells share their photos.
+    A process lists a folder once: many tasks share their photos.
     """
     facts = sorted((unicodedata.normalize("NFC", file.name), file.size) for file in listing(folder))
     return _json_sha256([list(fact) for fact in facts])
 
 
 def folder_sha256(folder: Path) -> str:
-    """Of the content of the files in a folder (of a model, a tokenizer, features).
+    """The SHA-256 of the content of the files in a folder (of a model, a tokenizer, features).
 
     That of a large folder is remembered, as long as names, sizes, times of change and inodes stay the same.
     """
@@ -123,12 +124,8 @@ def _json_sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _memory() -> Path:
-    return results_dir() / "data" / "file_hashes.json"
-
-
 def _remembered() -> dict[str, dict]:
     try:
-        return json.loads(_memory().read_text(encoding="utf-8"))
+        return json.loads(RESULTS.file_hashes.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # absent or broken: read the files again
         return {}

@@ -69,7 +69,7 @@ def write_bytes_atomic(path: Path, content: bytes) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """As UTF-8; half a character (of a file name that is no UTF-8) as the escape that JSON has for it."""
+    """Write UTF-8; half a character (of a file name that is no UTF-8) as the escape that JSON has for it."""
     write_bytes_atomic(path, text.encode("utf-8", errors="backslashreplace"))
 
 
@@ -157,7 +157,7 @@ def _shortened(value: Any, characters: int = 60) -> str:
 
 
 def write_parquet_atomic(path: Path, frame: "pd.DataFrame") -> None:
-    """Without the index: equal frames give equal bytes."""
+    """Write without the index: equal frames give equal bytes."""
     with atomic_file(path) as temporary:
         frame.to_parquet(temporary, index=False, engine="pyarrow")
 

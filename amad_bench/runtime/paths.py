@@ -1,4 +1,4 @@
-"""Where everything is written and read; all results stand below `results/` in the working directory."""
+"""Files that are read: those that the repository ships, and the folder of the real data sets."""
 
 import os
 from pathlib import Path
@@ -21,37 +21,6 @@ def shipped(path: Path) -> Path:
     return source if source.exists() and not path.exists() else path
 
 
-def results_dir() -> Path:
-    return Path("results")
-
-
-def runs_dir() -> Path:
-    return results_dir() / "runs"
-
-
-def run_dir(run_id: str) -> Path:
-    return runs_dir() / run_id
-
-
-def tables_dir() -> Path:
-    return results_dir() / "tables"
-
-
-def figures_dir() -> Path:
-    return results_dir() / "figures"
-
-
-def data_dir(name: str, data_hash: str) -> Path:
-    """Folder of one data set's generated and prepared files; the first eight digits of its hash name it."""
-    return results_dir() / "data" / f"{name}-{data_hash[:8]}"
-
-
-def preparing_dirs() -> list[Path]:
-    """The folders in which data are generated and prepared, under a temporary name first."""
-    root = results_dir() / "data"
-    return [root, *sorted(root.glob("*/prepared"))]
-
-
 def amad_data() -> Path:
     """The folder with the real data sets, named by AMAD_DATA; UserError when that is unset or absent."""
     value = os.environ.get("AMAD_DATA", "")
@@ -63,8 +32,3 @@ def amad_data() -> Path:
     if not folder.is_dir():
         raise UserError(f"AMAD_DATA={value}: no such folder; set it to the folder that holds the data sets")
     return folder
-
-
-def prepared_marker(data_key: str) -> Path:
-    """Says that the prepared form of a data set is there; what Snakemake watches."""
-    return results_dir() / "data" / "prepared" / f"{data_key}.json"

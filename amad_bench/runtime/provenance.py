@@ -1,4 +1,4 @@
-"""What a result was made with: commit, versions, machine. Stored beside a run, no part of its identity."""
+"""The origin of a result: commit, versions, machine. Stored beside a run, no part of its identity."""
 
 import os
 import platform

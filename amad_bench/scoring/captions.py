@@ -26,8 +26,9 @@ Texts = dict[str, list[str]]  # example id -> captions
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """`corpus`: metric -> score. `per_example`: example_id and a column per metric that could be computed.
+    """Scores of one corpus.
 
+    `corpus`: metric -> score. `per_example`: example_id and a column per metric that could be computed.
     `unavailable`: metric -> reason. `statistics`: metric -> a row per example, whose sum gives the corpus
     score (`scoring.corpus`); Bleu_n and METEOR have them, the others are means of their column.
     """
@@ -141,7 +142,7 @@ def _score_bleu(corpus: _Corpus, wanted: list[str]) -> None:
 
 
 def _score_meteor(corpora: list[_Corpus]) -> None:
-    """What kills the program costs its own corpus only: those behind it get a fresh start of the program."""
+    """Scores all; a corpus that kills the program costs itself only: those behind it get a fresh start."""
     waiting = iter(corpora)
     while rest := list(waiting):
         waiting = iter(rest)

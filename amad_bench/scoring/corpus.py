@@ -107,7 +107,7 @@ _SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def warning(metric: str, examples: int) -> str:
-    """What a reader of this metric on so few examples must know, or ""."""
+    """Sentence that a reader of this metric on so few examples must know, or ""."""
     if metric == "CIDEr" and examples < CIDER_IMAGES:
         return (
             f"CIDEr on {examples} images: it weighs words by how rare they are among the test references, "

@@ -48,14 +48,13 @@ def decode(
     order = evaluation_order(split, max(1, batch // decoding["beams"]))
     texts = [""] * len(split)
     with evaluating(model), torch.no_grad():
-        for rows, tensors in batches(split, images, order, device, workers):
-            inputs: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if name != "labels"}
+        for rows, examples in batches(split, images, order, device, workers):
             if rank:
-                best_B = model.rank(**inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
+                best_B = model.rank(**examples.inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
                 found = [candidates[best] for best in best_B.tolist()]
             else:
                 ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
-                    **inputs,
+                    **examples.inputs,
                     max_new_tokens=decoding["max_length"],
                     num_beams=decoding["beams"],
                     do_sample=False,

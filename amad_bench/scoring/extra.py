@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
 import pandas as pd
 
 from amad_bench.plan.catalogue import EXTRA_METRICS, METRICS
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, write_json_atomic, write_parquet_atomic
+from amad_bench.runtime.results import ResultsFolder
+from amad_bench.runtime.run_folder.predictions import CONTROLS, predictions_sha256, read_predictions
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 from amad_bench.scoring.captions import score_caption_corpora
-from amad_bench.scoring.predictions_file import NAME, predictions_sha256, read_predictions
-from amad_bench.scoring.score_run import CONTROLS, SCORE_COLUMNS, caption_scores, score_frame, texts_of
+from amad_bench.scoring.score_splits import caption_scores, score_frame, texts_of
 
 _SETTINGS = {
     "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb",
@@ -25,8 +26,9 @@ Reasons = dict[str, str]  # run id -> why it has no scores
 
 @dataclass(frozen=True)
 class ExtraScores:
-    """`frame`: per-example scores (SCORE_COLUMNS). `unavailable`: metric -> run id -> why it has none.
+    """Extra scores of captioning runs.
 
+    `frame`: per-example scores (SCORE_COLUMNS). `unavailable`: metric -> run id -> why it has none.
     `signatures`: metric -> program and settings. `sources`: metric -> run id -> sha256 of the
     predictions.jsonl that its rows, or the reason why it has none, were made from.
     """
@@ -39,7 +41,7 @@ class ExtraScores:
 
 @dataclass(frozen=True)
 class _OfMetric:
-    """By run id: rows of the frame, reasons why others have none, and what both were made from."""
+    """Rows of the frame by run id, reasons why others have none, and what both were made from."""
 
     rows: dict[str, pd.DataFrame] = field(default_factory=dict)
     reasons: Reasons = field(default_factory=dict)
@@ -51,29 +53,31 @@ def no_scores() -> ExtraScores:
 
 
 def score_extra(
-    metrics: Sequence[str], run_ids: Sequence[str], runs: Path, previous: ExtraScores | None = None
+    metrics: Sequence[str],
+    run_ids: Sequence[str],
+    results: ResultsFolder,
+    previous: ExtraScores | None = None,
 ) -> ExtraScores:
     """METEOR and SPICE of finished captioning runs, controls left out; each metric starts its Java once.
 
-    `runs`: the folder of the runs' folders. What is in `previous` is kept, also of other metrics and runs, as
-    long as the predictions are there unchanged and the metric is computed in the same way; only runs that
-    lack a score are scored. The frame is ordered by metric, run and split, so it does not matter in how many
-    steps it was made. UserError for an unknown metric or damaged predictions.
+    What is in `previous` is kept, also of other metrics and runs, as long as the predictions are there
+    unchanged and the metric is computed in the same way; only runs that lack a score are scored. The frame is
+    ordered by metric, run and split, so it does not matter in how many steps it was made. UserError for an
+    unknown metric or damaged predictions.
     """
     for metric in metrics:
         if metric not in _SETTINGS:
             raise UserError(f"extra metric {metric!r} is unknown; expected some of {', '.join(_SETTINGS)}")
     previous = previous or no_scores()
     # Before anything is read: what changes meanwhile is scored again the next time.
-    sources = {run_id: predictions_sha256(runs / run_id) for run_id in sorted(run_ids)}
+    sources = {run_id: predictions_sha256(results.run(run_id).predictions) for run_id in sorted(run_ids)}
     scores = no_scores()
     parts: list[pd.DataFrame] = []
     for metric in EXTRA_METRICS:
-        part = _kept(metric, previous, runs)
+        part = _kept(metric, previous, results)
         if metric in metrics:
-            _add(
-                part, metric, {run_id: sources[run_id] for run_id in sources if run_id not in part.rows}, runs
-            )
+            lacking = {run_id: source for run_id, source in sources.items() if run_id not in part.rows}
+            _add(part, metric, lacking, results)
         elif not part.sources:
             continue
         parts.extend(part.rows[run_id] for run_id in sorted(part.rows))
@@ -95,9 +99,9 @@ def by_reason(reasons: Reasons) -> list[str]:
     return lines
 
 
-def write_extra(results: Path, scores: ExtraScores) -> None:
-    """extra_scores.parquet (the frame) and extra_scores.json (the rest) in `results`."""
-    table, facts = _paths(results)
+def write_extra(results: ResultsFolder, scores: ExtraScores) -> None:
+    """Write extra_scores.parquet (the frame) and extra_scores.json (the rest)."""
+    table, facts = results.extra_scores, results.extra_facts
     facts.unlink(missing_ok=True)  # it must never describe another table
     write_parquet_atomic(table, scores.frame)
     write_json_atomic(
@@ -110,9 +114,9 @@ def write_extra(results: Path, scores: ExtraScores) -> None:
     )
 
 
-def read_extra(results: Path) -> ExtraScores | None:
-    """What `write_extra` wrote there, None when it never did. UserError for a broken file."""
-    table, facts = _paths(results)
+def read_extra(results: ResultsFolder) -> ExtraScores | None:
+    """The scores that `write_extra` wrote, None when it never did. UserError for a broken file."""
+    table, facts = results.extra_scores, results.extra_facts
     if not facts.is_file() or not table.is_file():
         return None
     try:
@@ -130,36 +134,33 @@ def read_extra(results: Path) -> ExtraScores | None:
         ) from None
 
 
-def _paths(results: Path) -> tuple[Path, Path]:
-    return results / "extra_scores.parquet", results / "extra_scores.json"
-
-
 def _signature(metric: str) -> str:
     own = METRICS[metric].version
     return f"{_SETTINGS[metric]}|version:{own}|pycocoevalcap:{version('pycocoevalcap')}"
 
 
-def _kept(metric: str, previous: ExtraScores, runs: Path) -> _OfMetric:
-    """What still holds of `previous`."""
+def _kept(metric: str, previous: ExtraScores, results: ResultsFolder) -> _OfMetric:
+    """Part of `previous` that still holds."""
     if previous.signatures.get(metric) != _signature(metric):
         return _OfMetric()
     old, reasons = previous.sources.get(metric, {}), previous.unavailable.get(metric, {})
+    files = {run_id: results.run(run_id).predictions for run_id in old}
     sources = {
         run_id: source
         for run_id, source in old.items()
-        if (runs / run_id / NAME).is_file() and predictions_sha256(runs / run_id) == source
+        if files[run_id].is_file() and predictions_sha256(files[run_id]) == source
     }
     frame = previous.frame.loc[previous.frame["metric"] == metric]
     rows = {str(run_id): part for run_id, part in frame.groupby("run_id") if run_id in sources}
     return _OfMetric(rows, {run_id: reasons[run_id] for run_id in reasons if run_id in sources}, sources)
 
 
-def _add(part: _OfMetric, metric: str, sources: Mapping[str, str], runs: Path) -> None:
+def _add(part: _OfMetric, metric: str, sources: Mapping[str, str], results: ResultsFolder) -> None:
     """The scores of more runs, or why they have none."""
     corpora = {
         (run_id, split): rows
         for run_id in sources
-        for split, rows in read_predictions(runs / run_id).items()
+        for split, rows in read_predictions(results.run(run_id).predictions).items()
         if not split.endswith(CONTROLS)
     }
     if not corpora:

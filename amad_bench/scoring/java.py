@@ -38,7 +38,7 @@ def find_java() -> str | None:
 
 
 def run_java(arguments: list[str], folder: Path, timeout: float) -> str:
-    """What `java <arguments>`, run in `folder`, writes; JavaFailed unless it ends with 0 in `timeout` s."""
+    """Output of `java <arguments>`, run in `folder`; JavaFailed unless it ends with 0 in `timeout` s."""
     command = [_java(), *arguments]
     # Files, not pipes: whoever else holds the end of a pipe would be waited for.
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
@@ -118,7 +118,7 @@ class JavaDialogue:
 
 
 def _start(command: list[str], **options: Any) -> _Process:
-    """In a process group of its own, so that a script named java cannot outlive its Java, or the reverse."""
+    """Starts a process group of its own: no script named java can outlive its Java, or the reverse."""
     try:
         return _Process(command, env=_environment(), start_new_session=True, **options)
     except OSError as error:
@@ -126,7 +126,7 @@ def _start(command: list[str], **options: Any) -> _Process:
 
 
 def _environment() -> dict[str, str]:
-    """The user's, but that nothing Java reads or writes depends on the locale.
+    """The user's environment, but that nothing Java reads or writes depends on the locale.
 
     By the locale Java decodes its class path too. Of all options, those in _JAVA_OPTIONS are read last: the
     user's (a heap that fits the machine, say) stay, ours win.
@@ -136,7 +136,7 @@ def _environment() -> dict[str, str]:
 
 
 def _kill(process: _Process) -> None:
-    """Its whole group, unless it was waited for: then the number can be another's."""
+    """Kills its whole group, unless it was waited for: then the number can be another's."""
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -159,7 +159,7 @@ def _java() -> str:
 
 
 def _reason(stderr: bytes) -> str:
-    """What Java says went wrong: the innermost exception of a stack trace, else the last line."""
+    """Reason that Java gives: the innermost exception of a stack trace, else the last line."""
     lines = stderr.decode("utf-8", errors="replace").strip().splitlines()
     lines = [line for line in lines if not line.startswith(("Picked up ", "NOTE: Picked up "))]
     exceptions = [line for line in lines if line.startswith(("Exception in thread", "Caused by:"))]

@@ -17,8 +17,9 @@ _NOT_IN_SIGNATURE = {"BLEU": "|max_ngram_order:4", "chrF2": "|beta:2", "TER": ""
 
 @dataclass(frozen=True)
 class TranslationScores:
-    """`corpus`: metric -> score (0..100, TER may exceed it).
+    """Scores of one corpus.
 
+    `corpus`: metric -> score (0..100, TER may exceed it).
     `signatures`: metric -> sacreBLEU's signature and the parameters that it leaves out.
 
     `per_sentence`: a column of sufficient statistics (lists) per metric, in the sentences' order; their sum

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from amad_bench.data.batches import IGNORED, evaluation_order
+from amad_bench.data.batches import evaluation_order
 from amad_bench.data.image_table import ImageTable
 from amad_bench.data.loader import batches
 from amad_bench.data.task_data import Split
@@ -27,15 +27,13 @@ def token_accuracy_and_loss(
     """
     right, loss, tokens = 0, 0.0, 0
     with evaluating(model), torch.no_grad():
-        for _, inputs in batches(split, images, evaluation_order(split, batch), device, workers):
-            labels_BL = inputs["labels"]
-            logits_BLV = model(**inputs).logits
-            counted_BL = labels_BL != IGNORED
-            right += int((logits_BLV.argmax(-1) == labels_BL)[counted_BL].sum())
-            loss += float(
-                cross_entropy(logits_BLV[counted_BL].float(), labels_BL[counted_BL], reduction="sum")
-            )
-            tokens += int(counted_BL.sum())
+        for _, examples in batches(split, images, evaluation_order(split, batch), device, workers):
+            logits_BLV = model(**examples.inputs, labels=examples.labels_BL).logits
+            target_BL = examples.target_BL
+            logits_NV, labels_N = logits_BLV[target_BL], examples.labels_BL[target_BL]
+            right += int((logits_NV.argmax(-1) == labels_N).sum())
+            loss += float(cross_entropy(logits_NV.float(), labels_N, reduction="sum"))
+            tokens += examples.target_tokens
     if tokens == 0:
         raise UserError("the validation split has no target token; give it examples with answers or captions")
     return right / tokens, loss / tokens

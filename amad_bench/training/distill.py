@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from amad_bench.losses import build_loss
 from amad_bench.losses.base import TraceLoss
-from amad_bench.models.trace import Trace
+from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.runtime.errors import UserError
 

@@ -9,19 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from amad_bench.data.batches import make_batch, padding_share, training_order
+from amad_bench.data.batch import Batch
+from amad_bench.data.batches import make_batch, training_order
 from amad_bench.data.loader import batches
 from amad_bench.data.task_data import TaskData
 from amad_bench.losses.diagnostics import describe_alignment
-from amad_bench.models.trace import Trace, record
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import Trace
 from amad_bench.runtime.progress import progress
+from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
-from amad_bench.training.step_log import LOG_EVERY, StepLog
 
-TeacherTrace = Callable[[np.ndarray, dict[str, Tensor]], Trace]
+TeacherTrace = Callable[[np.ndarray, Batch], Trace]
 
 
 def train(
@@ -65,16 +67,15 @@ def train(
         progress(steps, description) as bar,
     ):
         for step, (rows, batch) in enumerate(loader, start=1):
-            sample_weight_B = batch.pop("sample_weight", None)
             model.train()
-            student = recorder.trace(model(**batch), labels=batch["labels"])
-            student.sample_weight_B = sample_weight_B
+            student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
+            student.sample_weight_B = batch.sample_weight_B
             teacher = teacher_trace(rows, batch) if teacher_trace else None
             epoch = 1 + (step - 1) * options["batch"] // len(data.train)
             value: ObjectiveValue = objective(teacher, student, epoch)
             norm = updates.step(value.total)
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
-                more = {"padding_share": padding_share(batch)}
+                more: dict[str, Any] = {"padding_share": batch.padding_share}
                 more |= describe_alignment(value.alignment, alignment)
                 alignment = value.alignment
                 log.training(step, updates.rate, value.total, norm, value.parts, **more)
@@ -104,5 +105,5 @@ def _materialise(
     batch = make_batch(data.train, data.images, rows, device)
     with evaluating(model), torch.no_grad():
         with record(model, objective.sites, objective.needs_hidden) as recorder:
-            student = recorder.trace(model(**batch), labels=batch["labels"])
+            student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
         objective.materialise(teacher_trace(rows, batch), student)

@@ -1,11 +1,8 @@
 """The test splits, read once at the end of a run: predictions, those of the controls, and their scores."""
 
-import json
 from collections import Counter
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -13,10 +10,11 @@ from amad_bench.data.task_data import Split, TaskData
 from amad_bench.plan.catalogue import primary_metric
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
-from amad_bench.runtime.files import write_parquet_atomic, write_text_atomic
-from amad_bench.runtime.paths import run_dir
+from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.run_folder.predictions import Prediction, write_predictions
+from amad_bench.runtime.run_folder.scores import write_scores
 from amad_bench.scoring.decode import decode
-from amad_bench.scoring.score_run import SCORE_COLUMNS, score_splits
+from amad_bench.scoring.score_splits import score_splits
 
 
 def predict_and_score(
@@ -29,7 +27,7 @@ def predict_and_score(
     answers are ranked, the candidates are the targets of the training split. Raises
     RunFailed("metric_unavailable") after all other scores are written.
     """
-    config, folder = run.config, run_dir(run.id)
+    config, folder = run.config, RESULTS.run(run.id)
     ranked = bool(config["decoding"].get("rank"))
     by_frequency = _by_frequency(data.train) if ranked or config["controls"] else []
 
@@ -54,14 +52,11 @@ def predict_and_score(
         rows["test_majority"] = _rows(data.test, "test_majority", by_frequency[:1] * len(data.test))
     for name, split in data.more_tests.items():
         rows[name] = _rows(split, name, predictions(split))
-    lines = [json.dumps(row, ensure_ascii=False) for split_rows in rows.values() for row in split_rows]
-    write_text_atomic(folder / "predictions.jsonl", "\n".join(lines) + "\n")
+    write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
 
     metric = primary_metric(config["task"], config["dataset"]["name"])
     scored = score_splits(config["task"], metric, rows)
-    frames = [part.frame.assign(split=split) for split, part in scored.items()]
-    scores = pd.concat(frames, ignore_index=True).assign(run_id=run.id)
-    write_parquet_atomic(folder / "scores.parquet", scores.reindex(columns=SCORE_COLUMNS))
+    write_scores(folder.scores, run.id, {split: part.frame for split, part in scored.items()})
     metrics_by_reason: dict[str, dict[str, None]] = {}
     for part in scored.values():
         for name, reason in part.unavailable.items():
@@ -72,19 +67,9 @@ def predict_and_score(
     return scored["test"].signatures
 
 
-def _rows(split: Split, name: str, texts: list[str]) -> list[dict[str, Any]]:
+def _rows(split: Split, name: str, texts: list[str]) -> list[Prediction]:
     columns = zip(split.example_ids, split.cluster_ids, texts, split.references, split.groups, strict=True)
-    return [
-        {
-            "split": name,
-            "example_id": example,
-            "cluster_id": cluster,
-            "prediction": text,
-            "references": references,
-            "groups": groups,
-        }
-        for example, cluster, text, references, groups in columns
-    ]
+    return [Prediction(name, *values) for values in columns]
 
 
 def _shuffled_images(image_rows_N: np.ndarray, seed: int) -> np.ndarray:

@@ -9,42 +9,39 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from amad_bench.data.batch import PretrainingBatch
 from amad_bench.data.pretraining import PretrainingData
 from amad_bench.data.pretraining_batches import pretraining_batches
 from amad_bench.models.build import build_pretrainer
 from amad_bench.runtime.progress import progress
+from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 from amad_bench.training.run_model import positions
-from amad_bench.training.step_log import LOG_EVERY, StepLog
 
 
 def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module:
     """The model of a pre-training run's config, with its objectives and random weights."""
     longest = max(data.train.longest, data.validation.longest) + 1
     return build_pretrainer(
-        config["pretraining"],
-        config["family"],
-        config["model"],
-        config["inputs"],
+        config.pretraining,
+        config.family,
+        config.model,
+        config.inputs,
         vocabulary=data.tokenizer.size,
         positions=positions(config, longest),
-        init_seed=config["seeds"]["init"],
+        init_seed=config.seeds.init,
         special=data.tokenizer.special,
         feature_size=data.images.feature_size,
-        momentum_distillation=config["training"].get("momentum_distillation", False),
+        momentum_distillation=config.training.get("momentum_distillation", False),
     )
 
 
-def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
+def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> PretrainingBatch:
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
-    form = (config["family"], config["pretraining"], config["training"]["batch"])
-    batch = next(pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device))
-    if "image_ids" in batch:
-        other = int(batch["image_ids"].ne(batch["image_ids"][0]).int().argmax())
-        order = [0, other, *(row for row in range(1, len(batch["image_ids"])) if row != other)]
-        batch = {name: tensor[order] for name, tensor in batch.items()}
-    return batch
+    form = (config.family, config.pretraining, config.training.batch)
+    loader = pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device)
+    return next(loader).two_images_first()
 
 
 def pretrain(
@@ -62,19 +59,19 @@ def pretrain(
     on a tie. Raises RunFailed("diverged") when a loss is not finite.
     """
     started = time.perf_counter()
-    options, seeds = config["training"], config["seeds"]
+    options, seeds = config.training, config.seeds
     steps = options["steps"]
     updates = Updates([model], options)
     evaluate_at = evaluation_steps(options)
     torch.manual_seed(seeds["dropout"])
     generator = np.random.default_rng(seeds["data_order"])
-    form = (config["family"], config["pretraining"], options["batch"])
+    form = (config.family, config.pretraining, options["batch"])
     best = BestWeights([model])
     with StepLog(log_path) as log, progress(steps, description) as bar:
         loader = pretraining_batches(data.train, data, *form, steps, generator, device)
         for step, batch in enumerate(loader, start=1):
             model.train()
-            loss, parts = model(**batch)
+            loss, parts = model(**batch.arguments)
             norm = updates.step(loss)
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
                 log.training(step, updates.rate, loss, norm, parts)
@@ -92,12 +89,12 @@ def validation_loss(
     model: nn.Module, data: PretrainingData, config: dict[str, Any], device: torch.device
 ) -> float:
     """The mean loss over validation batches that are the same at every call; no random state is changed."""
-    family, condition, batch = config["family"], config["pretraining"], config["training"]["batch"]
+    family, condition, batch = config.family, config.pretraining, config.training.batch
     steps = ceil(data.validation.instances(family, condition) / batch)
-    generator = np.random.default_rng([config["seeds"]["data_order"], 1])
+    generator = np.random.default_rng([config.seeds.data_order, 1])
     loader = pretraining_batches(data.validation, data, family, condition, batch, steps, generator, device)
     losses: list[Tensor] = []
     with evaluating(model), torch.no_grad():
-        for tensors in loader:
-            losses.append(model(**tensors)[0])
+        for instances in loader:
+            losses.append(model(**instances.arguments)[0])
     return torch.stack(losses).mean().item()

@@ -1,9 +1,9 @@
 """One run from start to end: data, model, training, predictions, scores, status, all in its folder."""
 
 import os
+import resource
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,28 +19,20 @@ from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import write_json_atomic
 from amad_bench.runtime.locks import exclusive
-from amad_bench.runtime.paths import run_dir
 from amad_bench.runtime.provenance import provenance
-from amad_bench.runtime.status_file import read_status
+from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.run_folder.folder import RunFolder
+from amad_bench.runtime.run_folder.run_record import RunRecord
+from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training.distill import Objective
+from amad_bench.training.failures import failures_noted
 from amad_bench.training.loop import train
 from amad_bench.training.optim import Trained
 from amad_bench.training.predict import predict_and_score
 from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretrain
 from amad_bench.training.run_model import finished_teacher, started_model, trained_model
-from amad_bench.training.status import RunStatus, peak_memory_mib
 from amad_bench.training.teacher_cache import TeacherOutputs
-
-RESULTS = (
-    "steps.jsonl",
-    "predictions.jsonl",
-    "scores.parquet",
-    "model.safetensors",
-    "loss.safetensors",
-    "tokenizer.json",
-)
 
 
 def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
@@ -51,74 +43,67 @@ def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     status.json is written last, whatever happened, except for a bug or a UserError, which pass through.
     """
     where = _device(device)
-    folder = run_dir(run.id)
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):  # a killed Snakemake can leave a child behind that still trains this run
+    folder = RESULTS.run(run.id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
         return _train_run(run, folder, where, workers)
 
 
-def _train_run(run: Run, folder: Path, where: torch.device, workers: int) -> str:
-    for name in ("status.json", *RESULTS):  # a run that fails now must not keep an older one's results
-        (folder / name).unlink(missing_ok=True)
-    write_json_atomic(
-        folder / "run.json",
-        {"id": run.id, "kind": run.kind, "config": run.config, "provenance": provenance(str(where))},
-    )
-    status = RunStatus()
-    with status.failures():
+def _train_run(run: Run, folder: RunFolder, where: torch.device, workers: int) -> str:
+    folder.clear()
+    RunRecord(run.id, run.kind, run.config, provenance(str(where))).write(folder.record)
+    started, status = time.perf_counter(), Status()
+    with failures_noted(status):
         if run.kind == "pretrain":
             _pretrain(run, folder, where, status)
         else:
             _train_and_score(run, folder, where, status, workers)
-    status.facts["wall_seconds"] = time.perf_counter() - status.started
-    status.facts["peak_memory_mib"] = peak_memory_mib(where)
-    write_json_atomic(folder / "status.json", status.facts)
-    return status.facts["status"]
+    status.wall_seconds = time.perf_counter() - started
+    status.peak_memory_mib = _peak_memory_mib(where)
+    status.write(folder.status)
+    return status.status
 
 
-def _pretrain(run: Run, folder: Path, where: torch.device, status: RunStatus) -> None:
+def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) -> None:
     data = load_pretraining(run.config)
-    status.facts["data"] = data.facts
-    data.tokenizer.save(folder / "tokenizer.json")
+    status.data = data.facts
+    data.tokenizer.save(folder.tokenizer)
     model = fresh_pretrainer(run.config, data).to(where)
-    status.facts["parameters"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    status.facts["flops_per_example"] = flops_per_example(model, first_batch(data, run.config, where))
+    status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
     print(f"{run.id}: pre-training {run.config['pretraining']}", flush=True)
-    trained = pretrain(model, data, run.config, where, folder / "steps.jsonl", run.id)
+    trained = pretrain(model, data, run.config, where, folder.steps, run.id)
     weights = model.task_weights()  # pyright: ignore[reportCallIssue]
-    save_tensors(weights, folder / "model.safetensors", head_partition(model), settings_of(model))
+    save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
     _note(trained, status)
 
 
-def _train_and_score(run: Run, folder: Path, where: torch.device, status: RunStatus, workers: int) -> None:
+def _train_and_score(run: Run, folder: RunFolder, where: torch.device, status: Status, workers: int) -> None:
     data = load_task_data(run.config)
-    status.facts["data"] = data.facts
-    data.tokenizer.save(folder / "tokenizer.json")
+    status.data = data.facts
+    data.tokenizer.save(folder.tokenizer)
     model, started_from = started_model(run, data)
     model = model.to(where)
-    status.facts |= started_from
-    status.facts["parameters"] = sum(p.numel() for p in model.parameters())
-    status.facts["flops_per_example"] = _flops(model, data, run.config["training"]["batch"], where)
+    status.head_map, status.start_weights = started_from["head_map"], started_from["start_weights"]
+    status.parameters = sum(p.numel() for p in model.parameters())
+    status.flops_per_example = _flops(model, data, run.config["training"]["batch"], where)
     trained = _train(run, model, data, where, status, workers)
-    save_weights(model, folder / "model.safetensors")
+    save_weights(model, folder.checkpoint)
     _note(trained, status)
-    status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
+    status.signatures = predict_and_score(run, model, data, where, workers)
 
 
-def _note(trained: Trained, status: RunStatus) -> None:
-    status.facts |= {
-        "train_seconds": trained.seconds,
-        "steps": trained.steps,
-        "best_step": trained.best_step,
-    }
+def _note(trained: Trained, status: Status) -> None:
+    status.train_seconds = trained.seconds
+    status.steps, status.best_step = trained.steps, trained.best_step
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
     """Of one example, as long as it is in a batch of the training split; few of its images are read."""
     rows = np.arange(min(batch, len(data.train)))
-    text = {name: tensor[:EXAMPLES] for name, tensor in text_batch(data.train, rows, device).items()}
     images = data.images.batch(data.train.image_rows_N[rows[:EXAMPLES]], device)
-    return flops_per_example(model, text | images)
+    few = text_batch(data.train, rows, device).first(EXAMPLES).with_images(images)
+    return flops_per_example(model, {**few.inputs, "labels": few.labels_BL})
 
 
 def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
@@ -127,19 +112,25 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     UserError when it was never trained, and for a pre-training, which predicts nothing.
     """
     where = _device(device)
-    folder = run_dir(run.id)
+    folder = RESULTS.run(run.id)
     if run.kind == "pretrain":
         raise UserError(f"{run.id}: a pre-training run has no predictions; score the runs that start from it")
-    if not (folder / "status.json").is_file():
-        raise UserError(f"{folder}: this run is not trained; run `amad-bench run --run {run.id}` first")
-    with exclusive(folder):  # as in train_run
-        status = RunStatus(read_status(folder) | {"status": "done", "reason": "", "log_tail": []})
+    if not folder.finished:
+        raise UserError(f"{folder.path}: this run is not trained; run `amad-bench run --run {run.id}` first")
+    with exclusive(folder.path):  # as in train_run
+        status = replace(Status.read(folder.status), status="done", reason="", log_tail=[])
         data = load_task_data(run.config)
-        model = trained_model(run.config, data, folder / "model.safetensors").to(where)
-        with status.failures():
-            status.facts["signatures"] = predict_and_score(run, model, data, where, workers)
-        write_json_atomic(folder / "status.json", status.facts)
-    return status.facts["status"]
+        model = trained_model(run.config, data, folder.checkpoint).to(where)
+        with failures_noted(status):
+            status.signatures = predict_and_score(run, model, data, where, workers)
+        status.write(folder.status)
+    return status.status
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def _device(name: str) -> torch.device:
@@ -153,9 +144,9 @@ def _device(name: str) -> torch.device:
 
 
 def _train(
-    run: Run, model: nn.Module, data: TaskData, device: torch.device, status: RunStatus, workers: int
+    run: Run, model: nn.Module, data: TaskData, device: torch.device, status: Status, workers: int
 ) -> Trained:
-    config = run.config
+    config, folder = run.config, RESULTS.run(run.id)
     loss = config["loss"]
     objective = Objective(loss, config["seeds"]["init"])
     print(f"{run.id}: {objective}", flush=True)
@@ -194,13 +185,13 @@ def _train(
         options=config["training"],
         seeds=config["seeds"],
         device=device,
-        log_path=run_dir(run.id) / "steps.jsonl",
+        log_path=folder.steps,
         teacher_trace=teacher_trace,
         description=run.id,
         draw_answers=(config["family"], config["task"]) == ("vlt5", "vqa"),
         workers=workers,
     )
-    status.facts["extra_params"] = sum(p.numel() for p in objective.parameters())
-    if status.facts["extra_params"]:
-        save_parameters(objective, run_dir(run.id) / "loss.safetensors")
+    status.extra_params = sum(p.numel() for p in objective.parameters())
+    if status.extra_params:
+        save_parameters(objective, folder.loss_parameters)
     return trained

@@ -15,10 +15,11 @@ from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Settings
 from amad_bench.plan.cell_data import weights_hash
 from amad_bench.plan.run import Run
-from amad_bench.runtime.errors import USABLE, RunFailed, UserError
-from amad_bench.runtime.files import read_json
-from amad_bench.runtime.paths import run_dir
-from amad_bench.runtime.status_file import read_status
+from amad_bench.runtime.errors import RunFailed, UserError
+from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.run_folder.folder import RunFolder
+from amad_bench.runtime.run_folder.run_record import RunRecord
+from amad_bench.runtime.run_folder.status import Status
 
 # BLIP learns a vector per position, so that models that share weights need equally many: BERT's number where
 # the tokenizer is BERT's, which is where published weights can be loaded; else enough for most tasks.
@@ -27,7 +28,7 @@ BERT_POSITIONS, POSITIONS = 512, 64
 
 def positions(config: dict[str, Any], longest: int) -> int:
     """The number of text positions of a model whose longest text sequence has `longest` tokens."""
-    return max(BERT_POSITIONS if "folder" in config["tokenizer"] else POSITIONS, longest)
+    return max(BERT_POSITIONS if "folder" in config.tokenizer else POSITIONS, longest)
 
 
 def fresh_model(
@@ -35,15 +36,15 @@ def fresh_model(
 ) -> nn.Module:
     """The model of a teacher's or student's config with random weights; settings: of those it will load."""
     source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
-    longest = source + max(target, config["decoding"]["max_length"]) + 1
+    longest = source + max(target, config.decoding.max_length) + 1
     return build_model(
-        config["family"],
-        config["task"],
-        config["model"],
-        config["inputs"],
+        config.family,
+        config.task,
+        config.model,
+        config.inputs,
         vocabulary=data.tokenizer.size,
         positions=positions(config, longest),
-        init_seed=config["seeds"]["init"],
+        init_seed=config.seeds.init,
         special=data.tokenizer.special,
         feature_size=data.images.feature_size,
         settings=settings,
@@ -66,7 +67,7 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
     UserError where that run was not trained, and for a run without pre-training that names weights.
     """
     config = run.config
-    start, condition = config["start"], config["pretraining"]
+    start, condition = config.start, config.pretraining
     if condition == "none":
         model = fresh_model(config, data)
         if start is not None:
@@ -83,36 +84,36 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
         finished_run(run.id, start["run_id"], "pre-training", "pretraining_failed")
     elif weights_hash(start["weights"]) != start["hash"]:
         raise UserError(f"{', '.join(start['weights'])}: changed since {run.id} was planned; plan again")
-    where = {"family": config["family"], "task": config["task"], "pretraining": condition}
+    where = {"family": config.family, "task": config.task, "pretraining": condition}
     weights = read_start(start, **where)
     how = {key: start[key] for key in ("init", "inherit_heads")}
     model = fresh_model(config, data, weights.settings)
     head_map = load_start(model, weights, **where, **how)
-    facts = start_facts(weights, model, condition, config["inputs"])
+    facts = start_facts(weights, model, condition, config.inputs)
     return model, {"head_map": head_map, "start_weights": facts}
 
 
 def finished_teacher(run: Run, data: TaskData) -> nn.Module:
     """The trained teacher of a run, frozen; RunFailed("teacher_failed") when it did not end well."""
-    teacher = run.config["teacher"]
+    teacher = run.config.teacher
     if not teacher or teacher["run_id"] is None:
         raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
     folder = finished_run(run.id, teacher["run_id"], "teacher", "teacher_failed")
-    config = read_json(folder / "run.json")["config"]
-    return trained_model(config, data, folder / "model.safetensors").eval().requires_grad_(False)
+    config = RunRecord.read(folder.record).config
+    return trained_model(config, data, folder.checkpoint).eval().requires_grad_(False)
 
 
-def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> Path:
+def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> RunFolder:
     """The folder of a run whose weights can be used.
 
     RunFailed(failure) where it did not end well, UserError where it has not been trained.
     """
-    folder = run_dir(run_id)
-    if not (folder / "status.json").is_file():
+    folder = RESULTS.run(run_id)
+    if not folder.finished:
         raise UserError(
-            f"{folder}: the {role} of {needed_by} is not trained; run `amad-bench run --run {run_id}`"
+            f"{folder.path}: the {role} of {needed_by} is not trained; run `amad-bench run --run {run_id}`"
         )
-    status = read_status(folder)
-    if status["status"] not in USABLE:
-        raise RunFailed(failure, f"{role} {run_id}: {status['status']}: {status['reason']}")
+    status = Status.read(folder.status)
+    if not status.usable:
+        raise RunFailed(failure, f"{role} {run_id}: {status.status}: {status.reason}")
     return folder

@@ -8,17 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from amad_bench.data.batch import Batch
 from amad_bench.data.image_table import ImageTable
 from amad_bench.data.loader import batches
 from amad_bench.data.task_data import Split
-from amad_bench.models.trace import LayerTrace, Trace, record
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import LayerTrace, Trace
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; beyond it the teacher runs again for every batch
 
 
 class TeacherOutputs:
-    """`trace(rows, batch)` gives the teacher's Trace for those training examples: from memory where all fit,
-    else by running the teacher on their batch. `batch`: that of the training, for what is computed ahead."""
+    """The teacher's Trace of training examples by `trace(rows, batch)`: from memory where all fit, else by
+    running the teacher on their batch. `batch`: that of the training, for what is computed ahead."""
 
     def __init__(
         self,
@@ -46,17 +48,16 @@ class TeacherOutputs:
         if _bytes(first) / len(first.labels_BL) * len(split) <= MEMORY_LIMIT:
             self.stored = _concatenate([first, *traces])
 
-    def trace(self, rows: np.ndarray, batch: dict[str, Tensor]) -> Trace:
+    def trace(self, rows: np.ndarray, batch: Batch) -> Trace:
         if self.stored is None:
             return self._forward(batch)
         index = torch.as_tensor(rows, device=self.device)
         return _map(self.stored, lambda tensor: tensor[index])
 
     @torch.no_grad()
-    def _forward(self, batch: dict[str, Tensor]) -> Trace:
+    def _forward(self, batch: Batch) -> Trace:
         with record(self.model, self.sites, self.hidden) as recorder:
-            inputs = {name: tensor for name, tensor in batch.items() if name != "sample_weight"}
-            return recorder.trace(self.model(**inputs), labels=batch["labels"])
+            return recorder.trace(self.model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
 
 
 def _one_target_each(split: Split) -> bool:

@@ -22,7 +22,7 @@ LEVEL = {
     "student_mean": 0.68,
     "amad_kl": 0.72,
 }
-CELLS = (
+TASKS = (
     ("vlt5", "vqa"),
     ("vlt5", "captioning"),
     ("vlt5", "translation"),
@@ -118,10 +118,10 @@ def make_pretrain(family: str = "vlt5", condition: str = "vl", heads: int = 2) -
 
 
 def make_plan(
-    cells=CELLS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=None, extra_metrics=()
+    tasks=TASKS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=None, extra_metrics=()
 ) -> Plan:
     teachers, students = {}, []
-    for family, task in cells:
+    for family, task in tasks:
         for heads in gaps:
             teacher_id = f"{family}-{task}-h{heads[0]}-teacher"
             config = make_config(family, task, "teacher", teacher_id=None, heads=heads, limit=limit)
@@ -146,7 +146,7 @@ def make_scores(run: Run, images: int = 60, per_image: int = 4) -> pd.DataFrame:
     """Scores whose level depends on the loss; images and seeds have effects that all losses share."""
     task = run.config["task"]
     label = "teacher" if run.kind == "teacher" else run.config["loss"]["label"]
-    shared = np.random.default_rng([CELLS.index((run.config["family"], task)), 7])
+    shared = np.random.default_rng([TASKS.index((run.config["family"], task)), 7])
     easy = shared.normal(0, 0.1, images).repeat(per_image)
     own = np.random.default_rng([ord(letter) for letter in run.id])
     level = LEVEL[label] + shared.normal(0, 0.02, 20)[run.config["replicate"]] + own.normal(0, 0.01)

@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from amad_bench.analysis import alignments
 from amad_bench.analysis.alignments import draw_alignments
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.run_folder.folder import RunFolder
+
+NUMBERS = {"step": 1, "learning_rate": 0.1, "loss": 1.0, "gradient_norm": 1.0}
 
 
 def _weights(step: int) -> list[list[float]]:
@@ -22,7 +25,7 @@ def run_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "vlt5-vqa-h3to2-amad_kl"
     folder.mkdir()
     rows = [
-        {"step": step, "alignment": {"encoder.self/1": {"entropy": 0.6, "weights": _weights(step)}}}
+        NUMBERS | {"step": step, "alignment": {"encoder.self/1": {"entropy": 0.6, "weights": _weights(step)}}}
         for step in range(0, 100, 10)
     ]
     rows.insert(3, {"step": 25, "validation_loss": 1.0})
@@ -36,7 +39,7 @@ def test_what_is_drawn(run_folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         alignments, "write_figure", lambda figures, path: drawn.extend(figures) or real(figures, path)
     )
-    paths = draw_alignments(run_folder, tmp_path / "figures")
+    paths = draw_alignments(RunFolder(run_folder), tmp_path / "figures")
     assert [path.name for path in paths] == [f"alignment-{run_folder.name}.{s}" for s in ("pdf", "png")]
     assert all(path.stat().st_size > 1000 for path in paths)
     maps: list[Axes] = [ax for ax in drawn[0].axes if ax.images and ax.get_title().startswith("step")]
@@ -47,9 +50,9 @@ def test_what_is_drawn(run_folder: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_run_without_alignments(run_folder: Path, tmp_path: Path) -> None:
-    (run_folder / "steps.jsonl").write_text(json.dumps({"step": 1, "loss": 1.0}))
+    (run_folder / "steps.jsonl").write_text(json.dumps(NUMBERS))
     with pytest.raises(UserError, match="no alignment of heads is logged"):
-        draw_alignments(run_folder, tmp_path)
+        draw_alignments(RunFolder(run_folder), tmp_path)
     (run_folder / "steps.jsonl").unlink()
     with pytest.raises(UserError, match="train that run first"):
-        draw_alignments(run_folder, tmp_path)
+        draw_alignments(RunFolder(run_folder), tmp_path)

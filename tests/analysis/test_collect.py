@@ -10,7 +10,7 @@ from amad_bench.analysis.collect import collect
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
-from amad_bench.scoring.score_run import SCORE_COLUMNS
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 
 VQA = (("vlt5", "vqa"),)
 
@@ -45,14 +45,14 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "teacher_heads": 8,
         "student_heads": 2,
         "student_shape": "2x48",
-        "fix": "inner_width",
+        "heads_keep": "inner_width",
         "heads": 2,
         "layers": 2,
         "width": 48,
         "feed_forward": 192,
         "head_size": 24,
         "shape": "2x48",
-        "init": "random",
+        "cut": "random",
         "start": "random",
         "head_map": "{}",
         "flops_per_example": 2_000_000_000_000,
@@ -79,7 +79,7 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
 
 @pytest.mark.parametrize("without", ["a status", "data", "its data yet"])
 def test_what_a_run_did_not_write_about_its_data_is_unknown(fake, tmp_path, without):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     path = fake.write(tmp_path, run, status="out_of_memory") / "status.json"
     status = json.loads(path.read_text())
     if without == "a status":
@@ -96,7 +96,7 @@ def test_what_a_run_did_not_write_about_its_data_is_unknown(fake, tmp_path, with
 
 
 def test_a_run_that_failed_before_it_had_a_model_has_no_head_map_and_no_cost(fake, tmp_path):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     path = fake.write(tmp_path, run, status="pretraining_failed", reason="diverged") / "status.json"
     status = json.loads(path.read_text())
     del status["head_map"], status["flops_per_example"]
@@ -111,7 +111,7 @@ def test_a_run_that_failed_before_it_had_a_model_has_no_head_map_and_no_cost(fak
 def test_head_maps_and_starts_are_columns(fake, tmp_path):
     first = fake.pretrain(heads=8)
     start = {"init": "inherit", "inherit_heads": "first", "run_id": first.id}
-    run = fake.plan(cells=VQA, losses=("ce",), seeds=1).runs[1]
+    run = fake.plan(tasks=VQA, losses=("ce",), seeds=1).runs[1]
     run.config.update(start=start, pretraining="vl")
     fake.write(tmp_path, first)
     path = fake.write(tmp_path, run) / "status.json"
@@ -120,12 +120,12 @@ def test_head_maps_and_starts_are_columns(fake, tmp_path):
     runs = collect(Plan([first, run]), tmp_path).runs
     assert runs["head_map"].tolist() == ["{}", '{"encoder.self": [[0], [1]]}']
     assert runs["start"].tolist() == ["random", f"pretrain run {first.id}"]
-    assert runs["init"].tolist() == ["random", "inherit first"]
+    assert runs["cut"].tolist() == ["random", "inherit first"]
 
 
 @pytest.mark.parametrize("status", ["done", "diverged", None])
 def test_a_pre_training_is_a_row_without_scores(fake, tmp_path, status):
-    plan = fake.plan(cells=VQA, losses=("ce",), seeds=1)
+    plan = fake.plan(tasks=VQA, losses=("ce",), seeds=1)
     first = fake.pretrain()
     for run in plan.runs:
         fake.write(tmp_path, run)
@@ -141,7 +141,7 @@ def test_a_pre_training_is_a_row_without_scores(fake, tmp_path, status):
 
 
 def test_curves_hold_every_validation_of_the_runs_that_ended(fake, tmp_path):
-    never, *runs = fake.plan(cells=VQA, losses=("ce",), seeds=3).runs[::-1]
+    never, *runs = fake.plan(tasks=VQA, losses=("ce",), seeds=3).runs[::-1]
     unfinished, diverged, teacher = runs
     for run in runs:
         fake.write(tmp_path, run, status="diverged" if run is diverged else "done")
@@ -163,7 +163,7 @@ def test_curves_hold_every_validation_of_the_runs_that_ended(fake, tmp_path):
 
 
 def test_a_run_that_ended_before_its_first_step_has_no_curve(fake, tmp_path):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     (fake.write(tmp_path, run, status="out_of_memory") / "steps.jsonl").unlink()
     curves = collect(Plan([run]), tmp_path).curves
     assert curves.empty
@@ -183,7 +183,7 @@ def test_a_run_that_ended_before_its_first_step_has_no_curve(fake, tmp_path):
     ],
 )
 def test_a_damaged_step_log_names_the_file(fake, tmp_path, log, said):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     path = fake.write(tmp_path, run) / "steps.jsonl"
     path.unlink() if log is None else path.write_text(log)
     with pytest.raises(UserError, match=rf"steps\.jsonl: {said}.*; delete the run's folder"):
@@ -191,7 +191,7 @@ def test_a_damaged_step_log_names_the_file(fake, tmp_path, log, said):
 
 
 def test_a_tokenizer_from_elsewhere_has_no_vocabulary_of_ours(fake, tmp_path):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     run.config["tokenizer"] = {"folder": "t5-base", "hash": "0123"}
     fake.write(tmp_path, run)
     runs = collect(Plan([run]), tmp_path).runs
@@ -213,7 +213,7 @@ def test_scores_are_all_there_sorted_and_nothing_else(fake_results, fake):
 
 def test_equal_science_gives_equal_bytes(fake, tmp_path):
     """Written in another order, on another machine, in another time: the same table of scores."""
-    plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
     for name, order in (("a", plan.runs), ("b", plan.runs[::-1])):
         for run in order:
             folder = fake.write(tmp_path / name, run)
@@ -227,7 +227,7 @@ def test_equal_science_gives_equal_bytes(fake, tmp_path):
 
 
 def test_missing_unfinished_and_failed_runs_are_rows(fake, tmp_path):
-    plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"))
     never, unfinished, diverged, *rest = plan.runs[::-1]
     for run in rest:
         fake.write(tmp_path, run)
@@ -248,7 +248,7 @@ def test_missing_unfinished_and_failed_runs_are_rows(fake, tmp_path):
 
 
 def test_nothing_has_run_yet(fake, tmp_path):
-    plan = fake.plan(cells=VQA)
+    plan = fake.plan(tasks=VQA)
     tables = collect(plan, tmp_path)
     assert len(tables.failures) == len(plan.runs)
     assert list(tables.scores.columns) == SCORE_COLUMNS
@@ -257,7 +257,7 @@ def test_nothing_has_run_yet(fake, tmp_path):
 
 
 def test_scores_of_a_run_that_lacks_one_metric_are_kept(fake, tmp_path):
-    (run,) = [run for run in fake.plan(cells=VQA, seeds=1).runs if run.config["loss"]["label"] == "amad_kl"]
+    (run,) = [run for run in fake.plan(tasks=VQA, seeds=1).runs if run.config["loss"]["label"] == "amad_kl"]
     folder = fake.write(tmp_path, run)
     status = json.loads((folder / "status.json").read_text())
     (folder / "status.json").write_text(
@@ -269,7 +269,7 @@ def test_scores_of_a_run_that_lacks_one_metric_are_kept(fake, tmp_path):
 
 
 def test_a_run_without_any_available_metric_is_a_failure_and_no_error(fake, tmp_path):
-    runs = [run for run in fake.plan(cells=VQA, seeds=1).runs if run.config["loss"]["name"] == "ce"]
+    runs = [run for run in fake.plan(tasks=VQA, seeds=1).runs if run.config["loss"]["name"] == "ce"]
     folders = [fake.write(tmp_path, run, status="metric_unavailable", reason="no Java") for run in runs]
     for folder in folders:
         pd.DataFrame(columns=SCORE_COLUMNS).to_parquet(folder / "scores.parquet", index=False)
@@ -284,7 +284,7 @@ def test_a_run_without_any_available_metric_is_a_failure_and_no_error(fake, tmp_
 
 
 def test_skipped_combinations_are_rows_of_the_failures(fake, tmp_path):
-    plan = fake.plan(cells=VQA, losses=("ce",), seeds=1, limit={"train": 20, "validation": 2, "test": 3})
+    plan = fake.plan(tasks=VQA, losses=("ce",), seeds=1, limit={"train": 20, "validation": 2, "test": 3})
     for run in plan.runs[1:]:
         fake.write(tmp_path, run)
     skip = Skip("vlt5-vqa-scenes-h8to2-one_to_one", "8 heads and 2", "vlt5", "vqa", "scenes")
@@ -298,7 +298,7 @@ def test_skipped_combinations_are_rows_of_the_failures(fake, tmp_path):
 
 
 def test_signatures_come_from_the_status(fake, tmp_path):
-    (_, run) = fake.plan(cells=VQA, losses=("ce",), seeds=1).runs
+    (_, run) = fake.plan(tasks=VQA, losses=("ce",), seeds=1).runs
     path = fake.write(tmp_path, run) / "status.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"signatures": {"BLEU": "nrefs:1|case:mixed"}}))
     assert collect(Plan([run]), tmp_path).runs["signatures"].tolist() == ['{"BLEU": "nrefs:1|case:mixed"}']
@@ -313,7 +313,7 @@ def test_signatures_come_from_the_status(fake, tmp_path):
     ],
 )
 def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     fake.write(tmp_path, run, **change)
     with pytest.raises(UserError) as error:
         collect(Plan([run]), tmp_path)
@@ -324,7 +324,7 @@ def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
 
 
 def test_other_data_are_not_mixed_in(fake, tmp_path):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     fake.write(tmp_path, run, dataset=run.config["dataset"] | {"hash": "ffff"})
     with pytest.raises(UserError, match=r"dataset\.hash is 'ffff', the plan says '0123456789abcdef'"):
         collect(Plan([run]), tmp_path)
@@ -332,7 +332,7 @@ def test_other_data_are_not_mixed_in(fake, tmp_path):
 
 @pytest.mark.parametrize("damage", ["missing", "broken", "other run", "other columns"])
 def test_damaged_scores_name_the_file(fake, tmp_path, damage):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     path = fake.write(tmp_path, run) / "scores.parquet"
     scores = pd.read_parquet(path)
     if damage == "missing":
@@ -348,7 +348,7 @@ def test_damaged_scores_name_the_file(fake, tmp_path, damage):
 
 
 def test_values_survive_the_way_through_the_files(fake, tmp_path):
-    run = fake.plan(cells=VQA).runs[0]
+    run = fake.plan(tasks=VQA).runs[0]
     fake.write(tmp_path, run)
     ours = collect(Plan([run]), tmp_path).scores.query("metric == 'vqa_accuracy' and split == 'test'")
     written = fake.scores(run).query("metric == 'vqa_accuracy' and split == 'test'").sort_values("example_id")

@@ -19,9 +19,9 @@ START = {"init": "random", "inherit_heads": None, "weights": ["models/t5"], "has
 def tables(fake, tmp_path):
     """Students of two losses and two replicates from three conditions, of one teacher."""
     runs = []
-    cells = (("vlt5", "vqa"), ("blip", "captioning"))
+    tasks = (("vlt5", "vqa"), ("blip", "captioning"))
     for condition, curve in CURVES.items():
-        for run in fake.plan(cells=cells, losses=("ce", "amad_kl")).runs:
+        for run in fake.plan(tasks=tasks, losses=("ce", "amad_kl")).runs:
             if run.kind == "student":
                 start = START | {"init": "remap" if run.config["family"] == "blip" else "random"}
                 run.config.update(pretraining=condition, start=None if condition == "none" else start)

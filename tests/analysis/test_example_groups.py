@@ -7,17 +7,19 @@ import pytest
 
 from amad_bench.analysis.example_groups import EXAMPLE_COLUMNS, example_groups
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.run_folder.folder import RunFolder
 
-CELLS = (("vlt5", "vqa"), ("blip", "vqa"), ("vlt5", "translation"))
+TASKS = (("vlt5", "vqa"), ("blip", "vqa"), ("vlt5", "translation"))
 
 
 @pytest.fixture
 def finished(fake, tmp_path):
-    return [(run, fake.write(tmp_path, run)) for run in fake.plan(cells=CELLS, losses=("ce",), seeds=1).runs]
+    runs = fake.plan(tasks=TASKS, losses=("ce",), seeds=1).runs
+    return [(run, RunFolder(fake.write(tmp_path, run))) for run in runs]
 
 
 def change(folder, line, text):
-    path = folder / "predictions.jsonl"
+    path = folder.path / "predictions.jsonl"
     lines = path.read_text().splitlines()
     lines[line] = text(json.loads(lines[line])) if callable(text) else text
     path.write_text("\n".join(lines) + "\n")
@@ -70,6 +72,6 @@ def test_damaged_predictions_name_the_file(finished, line):
 
 
 def test_missing_predictions_name_the_file(finished):
-    (finished[0][1] / "predictions.jsonl").unlink()
+    (finished[0][1].path / "predictions.jsonl").unlink()
     with pytest.raises(UserError, match=r"predictions\.jsonl: this file of a finished run is missing"):
         example_groups(finished)

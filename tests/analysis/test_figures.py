@@ -53,14 +53,14 @@ def text_size(figure):
 
 
 def test_many_panels_stand_on_pages_of_one_family_and_task_that_can_be_read(results, tmp_path, monkeypatch):
-    """As many as configs/pretraining.yaml has, and more: two of five cells in 16 conditions."""
+    """As many as configs/pretraining.yaml has, and more: two of five settings in 16 conditions."""
     shown = []
     monkeypatch.setattr(
         "amad_bench.analysis.figures.write_figure",
         lambda figures, path: shown.append(figures) or write_figure(figures, path),
     )
     often = results[(results["family"] == "blip")]
-    many = [often.assign(init=f"condition {number}") for number in range(16)]
+    many = [often.assign(cut=f"condition {number}") for number in range(16)]
     paths = figures(pd.concat([results[results["family"] != "blip"], *many]), tmp_path)
     assert [path.name for path in paths] == ["losses.pdf", "losses.png", "head_gap.pdf", "head_gap.png"]
     for figure_pages, pdf, png in zip(shown, paths[::2], paths[1::2], strict=True):
@@ -130,7 +130,7 @@ def test_head_gap_figure_with_one_gap(drawn):
 
 
 def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), gaps=((8, 2), (8, 4), (2, 2)))
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), gaps=((8, 2), (8, 4), (2, 2)))
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
@@ -142,10 +142,10 @@ def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
     assert len(marks(ax)) == 6
 
 
-def test_students_of_other_shapes_and_initial_weights_have_panels_of_their_own(drawn):
+def test_students_of_other_shapes_and_cuts_have_panels_of_their_own(drawn):
     plain = drawn.query("family == 'vlt5' and task == 'vqa'")
     sizes = [plain.assign(student_shape=shape) for shape in ("2x48", "6x512")]
-    sizes.append(plain.assign(pretraining="vl", init="inherit first"))
+    sizes.append(plain.assign(pretraining="vl", cut="inherit first"))
     for draw, heads in ((_losses_figure, ", 8 → 2 heads"), (_head_gap_figure, "")):
         with matplotlib.rc_context(STYLE):
             titles = [ax.get_title().splitlines() for ax in draw(pd.concat(sizes), looks(LOSSES)).axes]
@@ -153,7 +153,7 @@ def test_students_of_other_shapes_and_initial_weights_have_panels_of_their_own(d
             f"VL-T5, VQA, Scenes{heads}, student {shape}" for shape in ("2x48", "6x512", "2x48")
         ]
         assert " ".join(titles[2][1:3]) == (
-            "pre-training none → vl; weights cut: inherit first; 6000 training examples; no data limit"
+            "pre-training none → vl; cut: inherit first; 6000 training examples; no data limit"
         )
 
 
@@ -161,7 +161,7 @@ def test_titles_name_a_student_where_there_are_several_and_no_cut_where_there_is
     plain = drawn.query("family == 'vlt5' and task == 'vqa'")
     for draw, heads in ((_losses_figure, ", 8 → 2 heads"), (_head_gap_figure, "")):
         with matplotlib.rc_context(STYLE):
-            (ax,) = draw(plain.assign(student="small", pretraining="vl", init="as is"), looks(LOSSES)).axes
+            (ax,) = draw(plain.assign(student="small", pretraining="vl", cut="as is"), looks(LOSSES)).axes
         assert " ".join(ax.get_title().splitlines()[:-1]) == (
             f"VL-T5, VQA, Scenes{heads}, student small 2x48 "
             "pre-training none → vl; 6000 training examples; no data limit"
@@ -169,7 +169,7 @@ def test_titles_name_a_student_where_there_are_several_and_no_cut_where_there_is
 
 
 def test_losses_without_a_score_are_absent(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "vqa"),), limit={"train": 2000, "validation": 200, "test": 300})
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), limit={"train": 2000, "validation": 200, "test": 300})
     for run in plan.runs:
         fake.write(tmp_path, run, status="diverged" if "student_mean" in run.id else "done")
     tables = collect(plan, tmp_path)

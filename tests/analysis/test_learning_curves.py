@@ -24,7 +24,7 @@ from amad_bench.plan.grid import Plan
 
 def row(run_id, pretraining="none", replicate=0, **changes):
     """A row of the table `runs`, as far as it matters here: a `ce` student."""
-    usual = dict.fromkeys(GROUP, "x") | {"kind": "student", "loss": "ce", "loss_name": "ce", "init": "random"}
+    usual = dict.fromkeys(GROUP, "x") | {"kind": "student", "loss": "ce", "loss_name": "ce", "cut": "random"}
     usual |= {"student": "", "teacher_heads": 8, "heads": 2, "teacher_pretraining": "none", "status": "done"}
     return usual | {"run_id": run_id, "pretraining": pretraining, "replicate": replicate} | changes
 
@@ -38,7 +38,7 @@ def tables(*runs):
 
 @pytest.fixture
 def by_hand():
-    """Two replicates of none, two of text of which one failed, two of vl; one of vl under another init."""
+    """Two replicates of none, two of text of which one failed, two of vl; one of vl under another cut."""
     return tables(
         (row("n0"), {10: 0.2, 20: 0.6, 30: 0.5}),
         (row("n1", replicate=1), {10: 0.4, 20: 0.4, 30: 0.5}),
@@ -46,7 +46,7 @@ def by_hand():
         (row("t1", "text", 1, status="diverged"), {10: 0.9}),
         (row("v0", "vl"), {10: 0.3, 20: 0.4, 30: 0.7}),
         (row("v1", "vl", 1), {10: 0.5, 20: 0.8, 30: 0.7}),
-        (row("i0", "vl", init="inherit first"), {10: 0.5, 20: 0.4, 30: 0.3}),
+        (row("i0", "vl", cut="inherit first"), {10: 0.5, 20: 0.4, 30: 0.3}),
     )
 
 
@@ -125,8 +125,8 @@ def test_sizes_that_differ_in_their_weights_alone_share_their_runs_without_any()
     found = steps_to_score(
         *tables(
             (row("n", student="inherits"), {10: 0.2, 20: 0.4}),
-            (row("v", "vl", student="inherits", init="inherit first"), {10: 0.5}),
-            (row("w", "vl", student="own", init="as is"), {10: 0.1, 20: 0.4}),
+            (row("v", "vl", student="inherits", cut="inherit first"), {10: 0.5}),
+            (row("w", "vl", student="own", cut="as is"), {10: 0.1, 20: 0.4}),
         )
     )
     assert found["student"].tolist() == ["inherits", "inherits", "own"]
@@ -160,9 +160,9 @@ def test_one_condition_gives_an_empty_table_with_its_columns(fake_results, by_ha
 def test_from_a_results_folder(fake, tmp_path):
     """Teachers and students from two conditions, the pre-training in the same plan."""
     curves = {"none": {500: 0.4, 1000: 0.5}, "vl": {500: 0.5, 1000: 0.7}}
-    first, plan = fake.pretrain(heads=8), fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1)
+    first, plan = fake.pretrain(heads=8), fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1)
     runs = [first, *plan.runs]
-    for run in fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs:
+    for run in fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs:
         start = {"init": "random", "inherit_heads": None, "run_id": first.id}
         run.config.update(pretraining="vl", start=start)
         runs.append(type(run)(f"{run.id}-vl", run.kind, run.config))

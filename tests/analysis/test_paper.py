@@ -60,7 +60,7 @@ def test_compiles_offline_to_equal_bytes(fake_results, tmp_path, source, monkeyp
 
 def test_other_results_give_another_paper(fake, fake_results, tmp_path, source):
     publish(*fake_results, tmp_path / "full")
-    publish(fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",)), tmp_path / "empty", tmp_path / "empty")
+    publish(fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",)), tmp_path / "empty", tmp_path / "empty")
     full = paper(tmp_path / "full", source, tmp_path / "full.pdf")
     empty = paper(tmp_path / "empty", source, tmp_path / "empty.pdf")  # all runs missing, nothing compared
     assert full.read_bytes() != empty.read_bytes()
@@ -92,7 +92,7 @@ def asked(monkeypatch):
 
 
 def test_facts_about_skips_signatures_and_commits(fake, tmp_path, source, asked):
-    plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
     for run in plan.runs[:-1]:
         folder = fake.write(tmp_path, run)
         signatures = {"BLEU": "nrefs:1|tok:13a", "TER": "nrefs:1|case:lc"}
@@ -101,7 +101,7 @@ def test_facts_about_skips_signatures_and_commits(fake, tmp_path, source, asked)
         made = json.loads((folder / "run.json").read_text())
         made["provenance"]["dirty"] = run.kind == "teacher"
         (folder / "run.json").write_text(json.dumps(made))
-    skipped = [Skip(cell, "a reason", "vlt5", "translation", "scenes") for cell in ("a-cell", "b-cell")]
+    skipped = [Skip(name, "a reason", "vlt5", "translation", "scenes") for name in ("setting-a", "setting-b")]
     publish(Plan(plan.runs, skipped), tmp_path, tmp_path)
     paper(tmp_path, source, tmp_path / "main.pdf")
     facts = json.loads(asked["sys_inputs"]["facts"])
@@ -124,7 +124,7 @@ def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, sour
 
 
 def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source, asked):
-    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
     for run in plan.runs:
         run.config["dataset"]["options"] = {"subset": True}
         fake.write(tmp_path, run)
@@ -139,7 +139,7 @@ def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source
 
 
 def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source, asked):
-    plan = fake.plan(cells=(("vlt5", "captioning"), ("blip", "vqa")), losses=("ce", "amad_kl"), seeds=1)
+    plan = fake.plan(tasks=(("vlt5", "captioning"), ("blip", "vqa")), losses=("ce", "amad_kl"), seeds=1)
     for run in plan.runs:
         shared = {"train/test": 1409, "train/validation": 3} if "captioning" in run.id else {}
         path = fake.write(tmp_path, run, data={"image_overlap": shared, "features": "few"}) / "scores.parquet"
@@ -161,16 +161,16 @@ def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source
         document = json.loads(typst.query(source, f"<{table}>", **asked))
         texts = [item["text"] for item in nested(document) if isinstance(item.get("text"), str)]
         assert texts.count("train/test 1409; train/validation 3") == 1
-        assert texts.count("none") == 1 + 4  # the other cell's images, and all pre-training
+        assert texts.count("none") == 1 + 4  # the other setting's images, and all pre-training
         assert texts.count("few") == 2
         assert texts.count(warned) == 1
 
 
 def test_learning_curves_and_steps_of_several_conditions(fake, tmp_path, source, asked):
-    first, plan = fake.pretrain("vlt5", "vl", heads=2), fake.plan(cells=(("vlt5", "vqa"),), seeds=1)
+    first, plan = fake.pretrain("vlt5", "vl", heads=2), fake.plan(tasks=(("vlt5", "vqa"),), seeds=1)
     runs = [first, *plan.runs]
     start = {"init": "inherit", "inherit_heads": "first", "run_id": first.id}
-    for run in fake.plan(cells=(("vlt5", "vqa"),), seeds=1, losses=("ce",)).runs[1:]:
+    for run in fake.plan(tasks=(("vlt5", "vqa"),), seeds=1, losses=("ce",)).runs[1:]:
         run.config.update(pretraining="vl", start=start)
         runs.append(type(run)(f"{run.id}-vl", run.kind, run.config, run.teacher_id))
     for run in runs:
@@ -200,7 +200,7 @@ def test_learning_curves_and_steps_of_several_conditions(fake, tmp_path, source,
 
 def test_all_pages_of_a_figure_are_in_the_paper(fake_results, tmp_path, source, asked):
     results = publish(*fake_results, tmp_path)
-    many = pd.concat([results.assign(init=f"condition {number}") for number in range(3)])
+    many = pd.concat([results.assign(cut=f"condition {number}") for number in range(3)])
     figures(many, tmp_path / "figures")  # 15 panels, by family and task
     pdf = paper(tmp_path, source, tmp_path / "main.pdf")
     assert json.loads(asked["sys_inputs"]["facts"])["pages"] == {
@@ -229,7 +229,7 @@ def test_a_figure_of_something_else_is_refused(fake_results, tmp_path, source):
 
 
 def test_students_of_several_sizes_are_named(fake, tmp_path, source, asked):
-    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
     teacher, *students = plan.runs
     runs = [replace(run, id=f"{name}-{run.id}", student_name=name) for run in students for name in "xy"]
     for run in [teacher, *runs]:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amad_bench.analysis.cells import CELL
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.results import results_table
+from amad_bench.analysis.settings import SETTING
 from amad_bench.runtime.files import write_table
 from tests.analysis.oracles import sacre_bleu, values
 
@@ -28,8 +28,8 @@ def results(tables):
     return results_table(tables.runs, tables.scores, tables.examples)
 
 
-def test_one_row_per_cell_loss_subset_and_metric(results):
-    assert not results.duplicated([*CELL, "loss", "split", "subset", "metric"]).any()
+def test_one_row_per_setting_loss_subset_and_metric(results):
+    assert not results.duplicated([*SETTING, "loss", "split", "subset", "metric"]).any()
     assert set(results["split"]) == {"test"}
     per_loss = {"vqa": 2, "captioning": 6, "translation": 4}
     assert len(results.query("subset == 'all'")) == 6 * sum(
@@ -90,14 +90,14 @@ def test_questions_by_answer_type_and_domain(tables, results):
 
 
 def test_whole_split_first_and_questions_only_have_subsets(results):
-    for _, rows in results.groupby([*CELL, "loss"], dropna=False):
+    for _, rows in results.groupby([*SETTING, "loss"], dropna=False):
         whole = rows["subset"] == "all"
         assert whole.to_numpy()[: whole.sum()].all()
     assert set(results.query("task != 'vqa'")["subset"]) == {"all"}
 
 
 def test_sums_of_corpus_metrics_run_over_the_subset(fake, tmp_path):
-    plan = fake.plan(cells=TRANSLATION, losses=("ce",), seeds=1)
+    plan = fake.plan(tasks=TRANSLATION, losses=("ce",), seeds=1)
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
@@ -114,7 +114,7 @@ def test_sums_of_corpus_metrics_run_over_the_subset(fake, tmp_path):
 @pytest.fixture
 def with_further_tests(fake, tmp_path):
     """A translation run scored on three tests; those of amad_kl failed."""
-    plan = fake.plan(cells=TRANSLATION, losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=TRANSLATION, losses=("ce", "amad_kl"))
     for run in plan.runs:
         run.config["dataset"]["options"] = {"language": "de", "tests": ["t2016", "t2018", "t2017"]}
         path = fake.write(tmp_path, run, status="diverged" if "amad" in run.id else "done") / "scores.parquet"
@@ -150,7 +150,7 @@ def test_further_test_sets_stay_where_every_run_failed(with_further_tests, tmp_p
 
 
 def test_cider_on_few_images_is_flagged(fake, tmp_path):
-    plan = fake.plan(cells=CAPTIONING, losses=("ce",), seeds=1)
+    plan = fake.plan(tasks=CAPTIONING, losses=("ce",), seeds=1)
     for run, images in zip(plan.runs, (49, 50), strict=True):
         path = fake.write(tmp_path, run) / "scores.parquet"
         own = pd.read_parquet(path)
@@ -165,7 +165,7 @@ def test_cider_on_few_images_is_flagged(fake, tmp_path):
 @pytest.fixture
 def with_extra(fake, tmp_path):
     """Captions and questions. All captioning runs but one have SPICE, METEOR is unavailable."""
-    plan = fake.plan(cells=(*CAPTIONING, *VQA), losses=("ce",), extra_metrics=("METEOR", "SPICE"))
+    plan = fake.plan(tasks=(*CAPTIONING, *VQA), losses=("ce",), extra_metrics=("METEOR", "SPICE"))
     frames, sources = [], {}
     for run in plan.runs:
         folder = fake.write(tmp_path, run)
@@ -210,8 +210,8 @@ def test_a_gap_in_an_extra_metric_has_a_failure(with_extra):
     assert {reason.split(":")[0] for reason in tables.failures["reason"]} == set(short) == {"METEOR", "SPICE"}
 
 
-def test_features_and_shared_images_of_a_cell(fake, tmp_path):
-    plan = fake.plan(cells=(*VQA, ("blip", "vqa"), *TRANSLATION), losses=("ce",))
+def test_features_and_shared_images_of_a_setting(fake, tmp_path):
+    plan = fake.plan(tasks=(*VQA, ("blip", "vqa"), *TRANSLATION), losses=("ce",))
     seen = {"vlt5": "36 regions from file.h5", "blip": "pixels"}
     for run in plan.runs:
         if run.config["task"] == "vqa":
@@ -228,8 +228,8 @@ def test_features_and_shared_images_of_a_cell(fake, tmp_path):
     ]
 
 
-def test_what_differs_between_the_runs_of_a_cell_is_all_there(fake, tmp_path):
-    plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"), seeds=1)
+def test_what_differs_between_the_runs_of_a_setting_is_all_there(fake, tmp_path):
+    plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"), seeds=1)
     for run in plan.runs:
         fake.write(tmp_path, run, data={"features": "old" if run.kind == "teacher" else "new"})
     tables = collect(plan, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.score_files import refuse_mixed_signatures
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.score_run import SCORE_COLUMNS
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 
 EXTRA = ("METEOR", "SPICE")
 
@@ -17,7 +17,7 @@ EXTRA = ("METEOR", "SPICE")
 @pytest.fixture
 def plan(fake, tmp_path):
     """All runs but the last are done; the last one failed after it had been scored."""
-    made = fake.plan(cells=(("vlt5", "captioning"),), losses=("ce",), extra_metrics=EXTRA)
+    made = fake.plan(tasks=(("vlt5", "captioning"),), losses=("ce",), extra_metrics=EXTRA)
     for run in made.runs:
         fake.write(tmp_path, run)
     fake.write(tmp_path, made.runs[-1], status="diverged")
@@ -77,11 +77,11 @@ def test_metrics_that_only_another_config_asked_for_stay_out(fake, plan, tmp_pat
     write_extra(
         tmp_path, {"METEOR": finished, "SPICE": finished[:1]}, [("SPICE", finished[1], "no model files")]
     )
-    of_meteor = fake.plan(cells=(("vlt5", "captioning"),), losses=("ce",), extra_metrics=("METEOR",))
+    of_meteor = fake.plan(tasks=(("vlt5", "captioning"),), losses=("ce",), extra_metrics=("METEOR",))
     tables = collect(of_meteor, tmp_path)
     assert set(tables.scores["metric"]) & set(EXTRA) == {"METEOR"}
     assert missing(tables) == []
-    plain = fake.plan(cells=(("vlt5", "captioning"),), losses=("ce",))
+    plain = fake.plan(tasks=(("vlt5", "captioning"),), losses=("ce",))
     tables = collect(plain, tmp_path)
     assert not set(tables.scores["metric"]) & set(EXTRA)
     assert missing(tables) == []
@@ -103,11 +103,11 @@ def test_scores_of_older_predictions_are_left_out(plan, tmp_path):
 
 def test_one_reason_hides_no_other(fake, tmp_path):
     """Of four runs one kills METEOR, one was never scored, one lost its rows; and there are translations."""
-    cells = (("vlt5", "captioning"), ("vlt5", "translation"), ("vlt5", "vqa"))
-    plan = fake.plan(cells=cells, losses=("ce", "amad_kl"), seeds=1, extra_metrics=EXTRA)
+    tasks = (("vlt5", "captioning"), ("vlt5", "translation"), ("vlt5", "vqa"))
+    plan = fake.plan(tasks=tasks, losses=("ce", "amad_kl"), seeds=1, extra_metrics=EXTRA)
     for run in plan.runs:
         fake.write(tmp_path, run)
-    fake.write(tmp_path, fake.plan(cells=(("blip", "captioning"),)).runs[0])
+    fake.write(tmp_path, fake.plan(tasks=(("blip", "captioning"),)).runs[0])
     teacher, ce, amad = (run.id for run in plan.runs if "captioning" in run.id)
     write_extra(tmp_path, {"METEOR": [teacher], "SPICE": [teacher, ce, amad]}, [("METEOR", amad, "it died")])
     tables = collect(plan, tmp_path)
@@ -130,7 +130,7 @@ def test_one_reason_hides_no_other(fake, tmp_path):
 
 def test_translations_are_named_only_where_meteor_is_asked_for(fake, tmp_path):
     for extra, expected in ((("SPICE",), 0), (("METEOR",), 1)):
-        plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce",), extra_metrics=extra)
+        plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce",), extra_metrics=extra)
         assert len(missing(collect(plan, tmp_path))) == expected
 
 
@@ -148,7 +148,7 @@ def test_metrics_that_were_never_computed_are_named(plan, tmp_path):
 
 
 def test_nothing_is_missing_where_no_run_has_captions(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "vqa"),), losses=("ce",), extra_metrics=EXTRA)
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), extra_metrics=EXTRA)
     for run in plan.runs:
         fake.write(tmp_path, run)
     assert collect(plan, tmp_path).failures.empty
@@ -164,7 +164,7 @@ def test_one_metric_computed_in_two_ways_is_refused():
 
 
 def test_collecting_runs_of_two_signatures_is_refused(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce",))
+    plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce",))
     for number, run in enumerate(plan.runs):
         path = fake.write(tmp_path, run) / "status.json"
         signatures = {"BLEU": f"tok:13a|version:2.{number == 2:d}"}

@@ -32,7 +32,7 @@ def comparisons(tables):
 
 
 def test_failed_runs_stay_visible(fake, tmp_path):
-    plan = fake.plan(cells=VQA, losses=("ce", "logit_kd", "amad_kl"), seeds=3)
+    plan = fake.plan(tasks=VQA, losses=("ce", "logit_kd", "amad_kl"), seeds=3)
     for run in plan.runs:
         lost = run.id.endswith("logit_kd-s01") or "amad_kl" in run.id
         fake.write(tmp_path, run, status="diverged" if lost else "done")
@@ -91,7 +91,7 @@ def test_headroom(tables):
     [(70, 60, True, True), (69, 60, False, True), (100, 95, False, False)],
 )
 def test_headroom_flags_at_their_limits(fake, tmp_path, teacher, ce, above, below):
-    plan = fake.plan(cells=VQA, losses=("ce",), seeds=1)
+    plan = fake.plan(tasks=VQA, losses=("ce",), seeds=1)
     for run, right in zip(plan.runs, (teacher, ce), strict=True):
         folder = fake.write(tmp_path, run)
         scores = pd.DataFrame(
@@ -112,8 +112,8 @@ def test_headroom_flags_at_their_limits(fake, tmp_path, teacher, ce, above, belo
     assert pd.isna(row["images_matter"])
 
 
-def test_a_cell_whose_only_metrics_are_unavailable_shows_no_number(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "captioning"),), losses=("ce", "amad_kl"))
+def test_a_setting_whose_only_metrics_are_unavailable_shows_no_number(fake, tmp_path):
+    plan = fake.plan(tasks=(("vlt5", "captioning"),), losses=("ce", "amad_kl"))
     for run in plan.runs:
         folder = fake.write(tmp_path, run)
         if "amad_kl" in run.id:
@@ -172,8 +172,8 @@ def test_bleu_differences_are_those_of_sacrebleu(tables, comparisons):
     assert "jackknife" in row["method"]
 
 
-def test_holm_within_the_cell_decides(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "vqa"), ("blip", "vqa")), seeds=4)
+def test_holm_within_the_setting_decides(fake, tmp_path):
+    plan = fake.plan(tasks=(("vlt5", "vqa"), ("blip", "vqa")), seeds=4)
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
@@ -187,7 +187,7 @@ def test_holm_within_the_cell_decides(fake, tmp_path):
 
 
 def test_scores_over_other_examples_are_refused(fake, tmp_path):
-    plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"), seeds=1)
+    plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"), seeds=1)
     for run in plan.runs:
         folder = fake.write(tmp_path, run)
     pd.read_parquet(folder / "scores.parquet").iloc[1:].to_parquet(folder / "scores.parquet", index=False)
@@ -199,8 +199,8 @@ def test_scores_over_other_examples_are_refused(fake, tmp_path):
 
 
 def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
-    cells = (("vlt5", "captioning"), ("blip", "captioning"), *VQA)
-    plan = fake.plan(cells=cells, losses=("ce", "amad_kl"), seeds=1)
+    tasks = (("vlt5", "captioning"), ("blip", "captioning"), *VQA)
+    plan = fake.plan(tasks=tasks, losses=("ce", "amad_kl"), seeds=1)
     for run in plan.runs:
         path = fake.write(tmp_path, run) / "scores.parquet"
         own = pd.read_parquet(path)
@@ -217,7 +217,7 @@ def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
 
 
 def test_the_smallest_of_the_scores_is_warned_of(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "captioning"),), losses=("ce",), seeds=1)
+    plan = fake.plan(tasks=(("vlt5", "captioning"),), losses=("ce",), seeds=1)
     for run in plan.runs:
         path = fake.write(tmp_path, run) / "scores.parquet"
         own = pd.read_parquet(path)
@@ -228,7 +228,7 @@ def test_the_smallest_of_the_scores_is_warned_of(fake, tmp_path):
 
 
 def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
-    plan = fake.plan(cells=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
     for run in plan.runs:
         folder = fake.write(tmp_path, run)
         if run.id.endswith("ce-s01"):
@@ -248,7 +248,7 @@ def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
 
 
 def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
-    plan = fake.plan(cells=VQA, losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"))
     others = [r if r.id[-3:] == "s00" else replace(r, teacher_id="another-teacher") for r in plan.runs]
     for run in others:
         fake.write(tmp_path, run)
@@ -257,7 +257,7 @@ def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
 
 
 def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_path):
-    teacher, *students = fake.plan(cells=VQA, losses=("ce", "amad_kl")).runs
+    teacher, *students = fake.plan(tasks=VQA, losses=("ce", "amad_kl")).runs
     larger = [
         replace(run, id=run.id.replace("h8to2", "large"), config=run.config | {"model": large})
         for run in students
@@ -270,17 +270,17 @@ def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_pa
     compared = comparisons_table(tables.runs, tables.scores)
     assert compared["student_shape"].tolist() == ["2x48", "3x48"]
     assert compared["n_seeds"].tolist() == [2, 2]
-    for row, cell in zip(compared.to_dict("records"), (students, larger), strict=True):
+    for row, setting in zip(compared.to_dict("records"), (students, larger), strict=True):
         means = {}
         for loss in ("amad_kl", "-ce-"):
-            own = [values(tables, run.id, "vqa_accuracy")["value"] for run in cell if loss in run.id]
+            own = [values(tables, run.id, "vqa_accuracy")["value"] for run in setting if loss in run.id]
             means[loss] = 100 * np.mean([scores.mean() for scores in own])
         assert row["difference"] == pytest.approx(means["amad_kl"] - means["-ce-"])
     rows = results_table(tables.runs, tables.scores, tables.examples).query("primary")
     assert rows["student_shape"].tolist() == ["2x48"] * 3 + ["3x48"] * 3
     assert rows["n_seeds"].tolist() == [1, 2, 2] * 2
     headroom = headroom_table(tables.runs, tables.scores)
-    assert headroom[["student_shape", "init"]].to_numpy().tolist() == [["2x48", "random"], ["3x48", "random"]]
+    assert headroom[["student_shape", "cut"]].to_numpy().tolist() == [["2x48", "random"], ["3x48", "random"]]
 
 
 @pytest.mark.parametrize("table", [headroom_table, comparisons_table])
@@ -293,7 +293,7 @@ def test_tables_read_from_files_give_the_same(tables, tmp_path, table):
 
 @pytest.mark.parametrize("table", [headroom_table, comparisons_table])
 def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, table):
-    plan = fake.plan(cells=(*VQA, ("blip", "vqa")), losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=(*VQA, ("blip", "vqa")), losses=("ce", "amad_kl"))
     for run in plan.runs[:-1]:
         overlap = {"train/test": 1409} if run.config["family"] == "vlt5" else {}
         fake.write(tmp_path, run, data={"image_overlap": overlap, "features": f"of {run.config['family']}"})

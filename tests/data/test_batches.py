@@ -11,7 +11,6 @@ from amad_bench.data.batches import (
     draw_targets,
     evaluation_order,
     make_batch,
-    padding_share,
     text_batch,
     training_order,
 )
@@ -40,17 +39,19 @@ PIXELS = StoredPixels(ids=["0.png", "1.png"], pixels_M3SS=np.array([0, 255], np.
 
 def test_regions():
     batch = make_batch(SPLIT, REGIONS, np.array([2, 0, 1]), "cpu")
-    assert batch["input_ids"].tolist() == [[8, 1, 0], [5, 6, 1], [7, 1, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 0]]
-    assert batch["labels"].tolist() == [[4, 1], [9, 1], [1, -100]]
+    assert batch.inputs["input_ids"].tolist() == [[8, 1, 0], [5, 6, 1], [7, 1, 0]]
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 0]]
+    assert batch.labels_BL.tolist() == [[4, 1], [9, 1], [1, -100]]
     features = [[[-1.0, 1.0], [-0.6, -1.0]], [[1.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]
-    torch.testing.assert_close(batch["vis_feats"], torch.tensor(features))
-    assert batch["vis_attention_mask"].tolist() == [[1, 1], [1, 0], [0, 0]]
-    assert batch["boxes"][0].tolist() == [[0, 0, 0.5, 0.5], [0.5, 0, 1, 1]]
-    assert batch["boxes"][2].abs().sum() == 0
-    whole = ("input_ids", "attention_mask", "labels", "vis_attention_mask")
-    assert all(batch[name].dtype == torch.int64 for name in whole)
-    assert batch["boxes"].dtype == batch["vis_feats"].dtype == torch.float32
+    torch.testing.assert_close(batch.inputs["vis_feats"], torch.tensor(features))
+    assert batch.inputs["vis_attention_mask"].tolist() == [[1, 1], [1, 0], [0, 0]]
+    assert batch.inputs["boxes"][0].tolist() == [[0, 0, 0.5, 0.5], [0.5, 0, 1, 1]]
+    assert batch.inputs["boxes"][2].abs().sum() == 0
+    whole = ("input_ids", "attention_mask", "vis_attention_mask")
+    assert all(batch.inputs[name].dtype == torch.int64 for name in whole)
+    assert batch.labels_BL.dtype == torch.int64
+    assert batch.sample_weight_B is None
+    assert batch.inputs["boxes"].dtype == batch.inputs["vis_feats"].dtype == torch.float32
 
 
 def test_a_split_that_is_mostly_padding_has_batches_of_their_own_lengths():
@@ -65,31 +66,30 @@ def test_a_split_that_is_mostly_padding_has_batches_of_their_own_lengths():
     assert long.mostly_padding
     assert not SPLIT.mostly_padding
     batch = make_batch(long, REGIONS, np.array([2, 1]), "cpu")
-    assert batch["input_ids"].tolist() == [[8, 1], [7, 1]]
-    assert batch["labels"].tolist() == [[1], [1]]
-    assert make_batch(long, REGIONS, np.array([2, 0]), "cpu")["input_ids"].shape == (2, 4)
+    assert batch.inputs["input_ids"].tolist() == [[8, 1], [7, 1]]
+    assert batch.labels_BL.tolist() == [[1], [1]]
+    assert make_batch(long, REGIONS, np.array([2, 0]), "cpu").inputs["input_ids"].shape == (2, 4)
 
 
 def test_pixels():
     batch = make_batch(SPLIT, PIXELS, np.array([2, 0, 1]), "cpu")
-    assert batch["pixel_values"].flatten().tolist() == [-1.0, 1.0, 0.0]
-    assert set(batch) == {"input_ids", "attention_mask", "labels", "pixel_values"}
+    assert batch.inputs["pixel_values"].flatten().tolist() == [-1.0, 1.0, 0.0]
+    assert set(batch.inputs) == {"input_ids", "attention_mask", "pixel_values"}
 
 
 def test_text_without_any_photo():
     table = PatchRegions(
         [], np.zeros((0, 2, 3), np.uint8), np.zeros((0, 2, 4), np.float32), np.zeros((0, 2), bool)
     )
-    batch = make_batch(SPLIT.with_image_rows(np.full(3, -1)), table, np.array([0, 1]), "cpu")
-    assert batch["vis_feats"].shape == (2, 2, 3)
-    assert (
-        batch["vis_feats"].abs().sum() == batch["boxes"].abs().sum() == batch["vis_attention_mask"].sum() == 0
-    )
+    inputs = make_batch(SPLIT.with_image_rows(np.full(3, -1)), table, np.array([0, 1]), "cpu").inputs
+    assert inputs["vis_feats"].shape == (2, 2, 3)
+    assert all(inputs[name].abs().sum() == 0 for name in ("vis_feats", "boxes", "vis_attention_mask"))
 
 
 def test_a_batch_leaves_the_tables_as_they_are():
     before = SPLIT.target_ids_NL.copy(), REGIONS.features_MRF.copy()
-    for tensor in make_batch(SPLIT, REGIONS, np.array([0, 1, 2]), "cpu").values():
+    batch = make_batch(SPLIT, REGIONS, np.array([0, 1, 2]), "cpu")
+    for tensor in (*batch.inputs.values(), batch.labels_BL):
         tensor.zero_()
     assert np.array_equal(SPLIT.target_ids_NL, before[0])
     assert np.array_equal(REGIONS.features_MRF, before[1])
@@ -207,16 +207,11 @@ def test_evaluation_order():
     assert [rows.tolist() for rows in evaluation_order(split, 3)] == [[1, 3, 2], [0]]
 
 
-def test_the_share_of_padding():
-    """Sources 3, 2, 2 of 3 ids, targets 2, 1, 2 of 2: 12 of 15 are no padding."""
-    assert padding_share(make_batch(SPLIT, PIXELS, np.array([0, 1, 2]), "cpu")) == pytest.approx(3 / 15)
-
-
 def test_another_padding_id_and_small_integers():
     split = replace(SPLIT, source_ids_NL=np.array([[0, 4, 9], [1, 9, 9], [2, 9, 9]], np.uint16), pad=9)
     batch = make_batch(split, PIXELS, np.array([0, 1]), "cpu")
-    assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 0, 0]]
-    assert batch["input_ids"].dtype == batch["labels"].dtype == torch.int64
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 0], [1, 0, 0]]
+    assert batch.inputs["input_ids"].dtype == batch.labels_BL.dtype == torch.int64
 
 
 SCORED = replace(
@@ -259,10 +254,11 @@ def test_draws_are_equal_for_equal_seeds():
 def test_targets_without_scores_stay_and_weigh_one():
     plain = text_batch(SPLIT, np.array([1, 0]), "cpu")
     batch = text_batch(SPLIT, np.array([1, 0]), "cpu", np.random.default_rng(0))
-    assert "sample_weight" not in plain
-    assert batch.pop("sample_weight").tolist() == [1.0, 1.0]
-    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
-        name: tensor.tolist() for name, tensor in plain.items()
+    assert plain.sample_weight_B is None
+    assert batch.sample_weight_B.tolist() == [1.0, 1.0]
+    assert torch.equal(batch.labels_BL, plain.labels_BL)
+    assert {name: tensor.tolist() for name, tensor in batch.inputs.items()} == {
+        name: tensor.tolist() for name, tensor in plain.inputs.items()
     }
 
 
@@ -276,5 +272,5 @@ def test_drawn_answers_have_the_length_of_the_batch_where_a_split_is_mostly_padd
     )
     assert long.mostly_padding
     batch = text_batch(long, np.array([2, 1]), "cpu", np.random.default_rng(0))
-    assert batch["labels"].tolist() == [[3, 3, 1], [1, -100, -100]]
-    torch.testing.assert_close(batch["sample_weight"], torch.tensor([0.6, 0.0]))
+    assert batch.labels_BL.tolist() == [[3, 3, 1], [1, -100, -100]]
+    torch.testing.assert_close(batch.sample_weight_B, torch.tensor([0.6, 0.0]))

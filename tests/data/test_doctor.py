@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from amad_bench.plan.schema import load_config
 
 from amad_bench.cli import main
 from amad_bench.data.doctor import NAMED, _measured, _records, examine_files
-from amad_bench.data.doctor_cells import examine_cells
+from amad_bench.data.doctor_tasks import examine_tasks
 from amad_bench.data.manifests import FileFacts
 from amad_bench.plan.catalogue import DATASETS, MULTI30K_TESTS
 from amad_bench.plan.datafiles import Need, needs
-from amad_bench.plan.schema import load_config
 from tests.data.doctored import RUNS, doctor, doctored_config, write_doctored
 from tests.runtime.test_filehash import add_junk
 
@@ -201,6 +201,6 @@ def test_the_shared_data_are_as_published(shared_data: Path, monkeypatch) -> Non
     findings = examine_files(config)
     assert {finding.state for finding in findings} == {"ok"}
     assert all(finding.compared.startswith("sha256, records") for finding in findings)
-    checks = examine_cells(config)
+    checks = examine_tasks(config)
     assert len(checks) == 3
     assert all(check.ok and "images in two splits: none" in check.text for check in checks)

@@ -122,7 +122,7 @@ def test_weights_that_are_not_all_there(folders, tmp_path):
     vit_folder(tmp_path / "vit")
     config = json.loads((tmp_path / "vit" / "config.json").read_text())
     (tmp_path / "vit" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}))
-    with pytest.raises(UserError, match=r"vit: weights lack .*layer.*; restore"):
+    with pytest.raises(UserError, match=r"vit: the checkpoint lacks .*layer.*; restore"):
         extract(folders, tmp_path / "vit", tmp_path / "a.h5")
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
+from amad_bench.data.batch import Batch
 from amad_bench.data.batches import make_batch
 from amad_bench.data.features import FeatureFiles
 from amad_bench.data.image_table import DecodedPixels, FeatureRegions, ImageTable, PatchRegions, mapped
@@ -86,8 +86,14 @@ def table(request, tmp_path) -> ImageTable:
 ORDER = [np.random.default_rng(i).permutation(30)[:7] for i in range(6)]
 
 
-def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    drawn = {} if batch.sample_weight_B is None else {"sample_weight": batch.sample_weight_B}
+    return {**batch.inputs, "labels": batch.labels_BL, **drawn}
+
+
+def same(one: Batch, two: Batch) -> bool:
+    left, right = tensors(one), tensors(two)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def random_state() -> tuple:
@@ -132,7 +138,7 @@ def test_the_images_are_those_of_the_rows(tmp_path):
     """Without any of this package's code: the photo's bytes, resized by Pillow."""
     split, table = split_of(), table_of("tar", tmp_path)
     ((_, batch),) = batches(split, table, [np.array([4, 9])], "cpu", workers=1)
-    for pixels, row in zip(batch["pixel_values"], split.image_rows_N[[4, 9]], strict=True):
+    for pixels, row in zip(batch.inputs["pixel_values"], split.image_rows_N[[4, 9]], strict=True):
         image = Image.open(BytesIO(png(row))).resize((8, 8), Image.Resampling.BICUBIC)
         expected = np.asarray(image).transpose(2, 0, 1) / 127.5 - 1
         np.testing.assert_allclose(pixels.numpy(), expected if row >= 0 else 0 * expected, atol=1e-6)

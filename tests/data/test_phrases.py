@@ -44,7 +44,7 @@ def test_a_named_region_is_the_true_box_but_for_its_jitter():
 
 
 def test_a_grid_region_with_two_objects_has_no_phrase():
-    """In one box for the whole image nothing can be named; in the generator's own 3 x 3 cells everything."""
+    """In one box for the whole image nothing can be named; in the generator's own 3 x 3 tiles everything."""
     name = image_name(10_000_000)
     assert scene_phrases(name, 3, np.array([[0, 0, 1, 1.0]])) == [""]
     objects = make_scene(3, "train", 0).objects

@@ -80,7 +80,7 @@ def test_too_many_pixels_are_decoded_for_each_batch_to_the_same_values(scenes_co
     assert isinstance(decoded.images, DecodedPixels)
     assert not list(DATA.glob("prepared/images-*/*.npy"))
     rows = np.array([0, 33, 159, 5])
-    one, two = (make_batch(data.train, data.images, rows, "cpu") for data in (stored, decoded))
+    one, two = (make_batch(data.train, data.images, rows, "cpu").inputs for data in (stored, decoded))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
 
@@ -124,8 +124,8 @@ def test_precomputed_features(scenes_config, tmp_path, monkeypatch):
     row = data.test.image_rows_N[1]
     expected = record(seed=names.index(data.images.ids[row]))["features"]
     batch = make_batch(data.test, data.images, np.array([1]), "cpu")
-    assert np.array_equal(batch["vis_feats"][0, :3].numpy(), expected)
-    assert batch["vis_attention_mask"].sum() == 3
+    assert np.array_equal(batch.inputs["vis_feats"][0, :3].numpy(), expected)
+    assert batch.inputs["vis_attention_mask"].sum() == 3
 
 
 def test_features_that_lack_an_image_or_are_broken(scenes_config, tmp_path, monkeypatch):
@@ -153,15 +153,15 @@ def test_extracted_features(scenes_config, tmp_path, monkeypatch):
     assert data.images.feature_size == 16
     assert data.facts["features"] == "extracted 2 x 2 grid features (vit at 32 px)"
     batch = make_batch(data.train, data.images, np.arange(10), "cpu")
-    assert batch["vis_feats"].shape == (10, 4, 16)
-    assert batch["boxes"][0].tolist() == [
+    assert batch.inputs["vis_feats"].shape == (10, 4, 16)
+    assert batch.inputs["boxes"][0].tolist() == [
         [0, 0, 0.5, 0.5],
         [0.5, 0, 1, 0.5],
         [0, 0.5, 0.5, 1],
         [0.5, 0.5, 1, 1],
     ]
     assert (
-        len({tuple(features.flatten().tolist()) for features in batch["vis_feats"]}) == 2
+        len({tuple(features.flatten().tolist()) for features in batch.inputs["vis_feats"]}) == 2
     )  # five captions each
 
 

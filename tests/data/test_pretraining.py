@@ -108,7 +108,7 @@ def test_a_limit_is_that_of_the_tasks(pretrain_config):
 def test_a_data_set_without_captions_or_questions(pretrain_config, name):
     config = pretrain_config("blip", "text")
     config["dataset"] = {**config["dataset"], "name": name}
-    message = rf"^pretraining: text: .* \(coco_mini, scenes\), {name} is none of them; name local weights"
+    message = rf"^pretraining: text: .* \(coco_mini, scenes\), {name} is none of them; name local checkpoints"
     with pytest.raises(UserError, match=message):
         prepare(config)
 

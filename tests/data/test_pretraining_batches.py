@@ -23,8 +23,10 @@ def data_of(pretrain_config):
 
 
 def batches(data: PretrainingData, family: str, condition: str, batch: int, steps: int, seed: int = 0):
+    """The arguments of each batch."""
     generator = np.random.default_rng(seed)
-    return list(pretraining_batches(data.train, data, family, condition, batch, steps, generator, "cpu"))
+    made = pretraining_batches(data.train, data, family, condition, batch, steps, generator, "cpu")
+    return [one.arguments for one in made]
 
 
 def epoch(data: PretrainingData, family: str, condition: str, epochs: int = 1):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from amad_bench.data.scenes import CELL, COLOURS, IMAGE_SIZE, REGIONS, SHAPES, _boundary, make_scene
+from amad_bench.data.scenes import COLOURS, IMAGE_SIZE, REGIONS, SHAPES, TILE, _boundary, make_scene
 
 SCENES = [make_scene(3, "train", index) for index in range(150)]
 
@@ -24,16 +24,16 @@ def test_objects_differ_in_shape_or_colour_and_stand_in_reading_order():
     for scene in SCENES:
         kinds = {(item.shape, item.colour) for item in scene.objects}
         assert len(kinds) == len(scene.objects) in (2, 3, 4)
-        cells = [(item.row, item.column) for item in scene.objects]
-        assert cells == sorted(set(cells))
+        tiles = [(item.row, item.column) for item in scene.objects]
+        assert tiles == sorted(set(tiles))
 
 
-def test_an_object_stays_in_its_cell():
+def test_an_object_stays_in_its_tile():
     for scene in SCENES:
         for item in scene.objects:
             x1, y1, x2, y2 = item.box
-            assert item.column * CELL <= x1 < x2 <= (item.column + 1) * CELL
-            assert item.row * CELL <= y1 < y2 <= (item.row + 1) * CELL
+            assert item.column * TILE <= x1 < x2 <= (item.column + 1) * TILE
+            assert item.row * TILE <= y1 < y2 <= (item.row + 1) * TILE
 
 
 def test_all_shapes_and_colours_occur():
@@ -66,13 +66,13 @@ def test_the_drawn_area_is_that_of_the_shape():
     for scene in SCENES:
         for item in scene.objects:
             if item.size == "large" and item.colour in ("white", "black"):
-                rows, columns = item.row * CELL, item.column * CELL
-                cell = (
-                    scene.image_SS3[rows : rows + CELL, columns : columns + CELL].astype(float).mean(axis=2)
+                rows, columns = item.row * TILE, item.column * TILE
+                tile = (
+                    scene.image_SS3[rows : rows + TILE, columns : columns + TILE].astype(float).mean(axis=2)
                 )
-                background = np.median(np.concatenate([cell[0], cell[-1]]))
-                covered = np.abs(cell - background) > np.abs(
-                    cell - cell[int(item.y) % CELL, int(item.x) % CELL]
+                background = np.median(np.concatenate([tile[0], tile[-1]]))
+                covered = np.abs(tile - background) > np.abs(
+                    tile - tile[int(item.y) % TILE, int(item.x) % TILE]
                 )
                 ratios[item.shape].append(covered.sum() / (area[item.shape] * item.radius**2))
     for shape, values in ratios.items():

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from amad_bench.models.trace import LayerTrace, Trace
+from amad_bench.models.attention.trace import LayerTrace, Trace
 
 SHAPES = {  # B, H, G, Q, K
     "one query": (2, 3, 2, 1, 7),

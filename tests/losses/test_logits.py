@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from amad_bench.losses import build_loss, ce_loss, logit_kd_loss
-from amad_bench.models.trace import Trace
+from amad_bench.models.attention.trace import Trace
 from tests.losses import naive
 from tests.losses.cases import value_and_gradients
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amad_bench.losses import build_loss
-from amad_bench.models.trace import record
+from amad_bench.models.attention.recorder import record
 from tests.tiny_models import SITES, tiny_batch, tiny_model
 
 LOSSES = (

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from transformers.models.blip.modeling_blip import BlipForImageTextRetrieval
 
+from amad_bench.models.attention.recorder import record
 from amad_bench.models.blip import BlipMatcher, SdpaTextAttention, SdpaVisionAttention
-from amad_bench.models.trace import record
 from tests.tiny_models import tiny_batch, tiny_model, without_labels
 
 

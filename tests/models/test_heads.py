@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
+from amad_bench.models.attention.recorder import record
 from amad_bench.models.build import build_pretrainer
 from amad_bench.models.heads import cut, head_map, head_partition, student_shape
-from amad_bench.models.trace import record
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch, tiny_model

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from amad_bench.models.trace import record
+from amad_bench.models.attention.recorder import record
 from amad_bench.models.vlt5 import VLT5, VLT5Config, box_area
-from tests.models.plain_models import attend_with
+from tests.models.attention.plain_models import attend_with
 from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model, without_labels
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from amad_bench.plan.grid import Plan, expand
-from amad_bench.plan.schema import Config, load_config
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.config.schema import Config
+from amad_bench.plan.grid import expand
+from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 
 Raw = dict[str, Any]
@@ -34,7 +36,7 @@ losses:
   - {name: one_to_one}
   - {name: amad, variant: kl}
 sites: {vlt5: [encoder.self], blip: [vision.self]}
-cells:
+tasks:
   - {family: vlt5, task: vqa, dataset: scenes, vocabulary: 100, decoding: {max_length: 8, beams: 1},
      teacher: &teacher {examples: all, steps: 20, batch: 8, learning_rate: 1.0e-3, warmup: 0.1,
                         weight_decay: 0.01, clip: 1.0, evaluations: 2},
@@ -49,7 +51,7 @@ cells:
 def raw() -> Raw:
     """A fresh copy of the small config; its mappings are not shared between cells."""
     config = yaml.safe_load(SMALL)
-    for cell in config["cells"]:
+    for cell in config["tasks"]:
         cell["teacher"], cell["student"] = dict(cell["teacher"]), dict(cell["student"])
     return config
 

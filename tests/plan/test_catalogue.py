@@ -1,5 +1,7 @@
 """The catalogue's records agree with each other."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from amad_bench.plan.catalogue import (
@@ -12,11 +14,12 @@ from amad_bench.plan.catalogue import (
     model_shape,
     primary_metric,
 )
-from amad_bench.plan.datafiles import needs
+from amad_bench.plan.datafiles import sources
 
 
 def shape(heads: int, family: str = "vlt5", task: str = "vqa"):
-    return model_shape(family, task, {"heads": heads, "layers": 2, "width": 48, "head_size": 48 // heads})
+    sizes = {"heads": heads, "layers": 2, "width": 48, "head_size": 48 // heads}
+    return model_shape(family, task, SimpleNamespace(**sizes))
 
 
 def test_names_are_keys_and_versions_start_at_one() -> None:
@@ -55,9 +58,9 @@ def test_primary_metrics() -> None:
 def test_the_files_of_the_small_real_data_sets_exist(shared_data, name: str) -> None:
     record = DATASETS[name]
     for task in record.tasks:
-        wanted = needs(name, task, record.complete({}), "pixels", None)
+        wanted = sources(name, task, record.complete({}), "pixels", None)
         assert len(wanted) >= 2
-        assert [need.path for need in wanted if need.found(shared_data) is None] == []
+        assert [source.path for source in wanted if source.found(shared_data) is None] == []
 
 
 def test_defaults_are_allowed_values() -> None:

@@ -14,8 +14,10 @@ import pytest
 import yaml
 
 from amad_bench.plan import catalogue
-from amad_bench.plan.grid import Plan
-from amad_bench.plan.run import Run, canonical_json
+from amad_bench.plan.config.schema import Limit
+from amad_bench.plan.plan import Plan
+from amad_bench.plan.run import Run
+from amad_bench.plan.run_config import RunConfig, canonical_json
 from amad_bench.runtime.errors import UserError
 
 Raw = dict[str, Any]
@@ -23,13 +25,13 @@ Planned = Callable[[Any], Plan]
 
 
 def students(plan: Plan, loss: str | None = None) -> list[Run]:
-    return [r for r in plan.runs if r.kind == "student" and loss in (None, r.config["loss"]["label"])]
+    return [r for r in plan.runs if r.kind == "student" and loss in (None, r.config.loss.label)]
 
 
 def changed(before: Plan, after: Plan) -> Counter[str]:
     """How many runs of each kind and loss are new in `after`."""
     new = set(after.by_id) - set(before.by_id)
-    return Counter(f"{after.by_id[i].kind}:{after.by_id[i].config['loss']['label']}" for i in new)
+    return Counter(f"{after.by_id[i].kind}:{after.by_id[i].config.loss.label}" for i in new)
 
 
 def test_counts(raw: Raw, planned: Planned) -> None:
@@ -47,13 +49,13 @@ def test_teachers_come_before_their_students(raw: Raw, planned: Planned) -> None
         assert position[run.teacher_id] < position[run.id]
         teacher = plan.by_id[run.teacher_id]
         assert teacher.kind == "teacher"
-        assert teacher.config["model"]["heads"] == run.config["teacher"]["heads"]
+        assert teacher.config.model.heads == run.config.teacher.heads
         assert teacher.data_key == run.data_key
 
 
 def test_an_unsupported_combination_is_skipped_with_a_reason(raw: Raw, planned: Planned) -> None:
     plan = planned(raw)
-    assert [skip.cell for skip in plan.skipped] == [
+    assert [skip.setting for skip in plan.skipped] == [
         "vlt5-vqa-scenes-h8to2-one_to_one",
         "blip-captioning-scenes-h8to2-one_to_one",
     ]
@@ -78,7 +80,7 @@ def test_a_plan_without_any_student_says_why(raw: Raw, planned: Planned) -> None
 def test_a_teacher_that_no_student_belongs_to_is_not_planned(raw: Raw, planned: Planned) -> None:
     raw["losses"], raw["heads"] = [{"name": "one_to_one"}], {"teacher": [2, 8], "student": [2]}
     plan = planned(raw)
-    assert {run.config["model"]["heads"] for run in plan.runs if run.kind == "teacher"} == {2}
+    assert {run.config.model.heads for run in plan.runs if run.kind == "teacher"} == {2}
     assert len(plan.skipped) == 2
 
 
@@ -87,7 +89,7 @@ def test_a_raised_analysis_version_moves_the_tables_and_no_run(
 ) -> None:
     before = planned(raw)
     before_hash = before.hash
-    monkeypatch.setattr("amad_bench.plan.grid.ANALYSIS_VERSION", 99)
+    monkeypatch.setattr("amad_bench.plan.plan.ANALYSIS_VERSION", 99)
     after = planned(raw)
     assert list(after.by_id) == list(before.by_id)
     assert after.hash != before_hash
@@ -95,39 +97,21 @@ def test_a_raised_analysis_version_moves_the_tables_and_no_run(
 
 def test_only_students_that_use_the_teacher_wait_for_it(raw: Raw, planned: Planned) -> None:
     plan = planned(raw)
-    assert all(run.needs == [] for run in students(plan, "ce"))
-    assert all(run.needs == [run.teacher_id] for run in students(plan, "amad_kl"))
-    assert all(run.needs == [] and run.teacher_id is None for run in plan.runs if run.kind == "teacher")
+    assert all(run.prerequisites == [] for run in students(plan, "ce"))
+    assert all(run.prerequisites == [run.teacher_id] for run in students(plan, "amad_kl"))
+    assert all(
+        run.prerequisites == [] and run.teacher_id is None for run in plan.runs if run.kind == "teacher"
+    )
 
 
 def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> None:
     config = students(planned(raw), "amad_kl")[0].config
-    assert set(config) == {
-        *(
-            "kind",
-            "family",
-            "task",
-            "dataset",
-            "inputs",
-            "tokenizer",
-            "model",
-            "fix",
-            "start",
-            "teacher",
-            "pretraining",
-        ),
-        *(
-            "teacher_pretraining",
-            "loss",
-            "training",
-            "decoding",
-            "replicate",
-            "controls",
-            "seeds",
-            "versions",
-        ),
+    assert set(config.canonical()) == {
+        *("kind", "family", "task", "dataset", "inputs", "inputs_hash", "tokenizer", "model", "heads_keep"),
+        *("start", "teacher", "pretraining", "teacher_pretraining", "loss", "training"),
+        *("momentum_distillation", "decoding", "replicate", "controls", "seeds", "versions"),
     }
-    assert config["loss"]["options"] == {
+    assert config.loss.options == {
         "variant": "kl",
         "similarity": "cosine",
         "temperature": 1.0,
@@ -135,17 +119,17 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
         "head_reduction": "sum",
         "row_reduction": "mean",
     }
-    assert set(config["versions"]) == {
+    assert set(config.versions) == {
         *("dataset:scenes", "family:vlt5", "loss:ce", "loss:logit_kd", "loss:amad", "prepared", "training"),
         *("metric:vqa_accuracy", "metric:vqa_accuracy_2021"),
     }
-    assert config["model"] | {"heads": 2, "head_size": 24} == config["model"]
-    assert json.loads(canonical_json(config)) == config
+    assert (config.model.heads, config.model.head_size) == (2, 24)
+    assert RunConfig.model_validate_json(canonical_json(config.canonical())) == config
 
 
 def test_controls_are_for_teachers_and_plain_students(raw: Raw, planned: Planned) -> None:
     for run in planned(raw).runs:
-        assert run.config["controls"] == (run.kind == "teacher" or run.config["loss"]["label"] == "ce")
+        assert run.config.controls == (run.kind == "teacher" or run.config.loss.label == "ce")
 
 
 def test_ids_are_readable_and_repeatable(raw: Raw, planned: Planned) -> None:
@@ -172,8 +156,8 @@ def test_device_name_and_order_of_keys_are_no_part_of_the_identity(raw: Raw, pla
     [
         (lambda c: c["losses"][3].update(temperature=0.5), {"student:amad_kl": 4}),
         (lambda c: c["losses"][1].update(temperature=4.0), {"student:logit_kd": 4}),
-        (lambda c: c["losses"][3].update(weights={"attention": 0.5}), {"student:amad_kl": 4}),
-        (lambda c: c.update(weights={"attention": 0.5}), {"student:amad_kl": 4}),
+        (lambda c: c["losses"][3].update(loss_weights={"attention": 0.5}), {"student:amad_kl": 4}),
+        (lambda c: c.update(loss_weights={"attention": 0.5}), {"student:amad_kl": 4}),
         (lambda c: c.update(logit_temperature=4.0), {"student:amad_kl": 4}),
         (lambda c: c.update(layer_map="uniform"), {"student:amad_kl": 4}),
         (lambda c: c["sites"].update(vlt5=["decoder.cross"]), {"student:amad_kl": 2}),
@@ -183,11 +167,11 @@ def test_device_name_and_order_of_keys_are_no_part_of_the_identity(raw: Raw, pla
             {"student:sharp": 4},
         ),
         (
-            lambda c: c["cells"][0]["student"].update(steps=11),
+            lambda c: c["tasks"][0]["student"].update(steps=11),
             {"student:ce": 2, "student:logit_kd": 2, "student:amad_kl": 2},
         ),
         (
-            lambda c: c["cells"][0]["teacher"].update(steps=21),  # `ce` students do not know the teacher
+            lambda c: c["tasks"][0]["teacher"].update(steps=21),  # `ce` students do not know the teacher
             {"teacher:ce": 1, "student:logit_kd": 2, "student:amad_kl": 2},
         ),
         (lambda c: c.update(replicates=3), {"student:ce": 2, "student:logit_kd": 2, "student:amad_kl": 2}),
@@ -213,15 +197,15 @@ def test_a_raised_version_moves_exactly_the_runs_that_use_it(
     monkeypatch.setitem(catalogue.METRICS, "CIDEr", replace(catalogue.METRICS["CIDEr"], version=99))
     assert (
         sum(changed(before, planned(raw)).values()) == 1 + 3 * 2
-    )  # the captioning cell, its teacher included
+    )  # the captioning entry, its teacher included
 
 
 @pytest.mark.trap("all losses of a replicate share seeds, data order and initial weights")
 def test_all_losses_of_a_replicate_share_seeds(raw: Raw, planned: Planned) -> None:
     seeds = {}
     for run in students(planned(raw)):
-        key = (run.config["family"], run.config["replicate"])
-        seeds.setdefault(key, set()).add(canonical_json(run.config["seeds"]))
+        key = (run.config.family, run.config.replicate)
+        seeds.setdefault(key, set()).add(run.config.seeds)
     assert {len(values) for values in seeds.values()} == {1}
     assert len(set().union(*seeds.values())) == len(seeds)
 
@@ -236,11 +220,11 @@ def test_added_losses_and_head_counts_leave_other_runs_alone(raw: Raw, planned: 
 def test_data_order_is_shared_by_head_counts_and_initial_weights_are_not(raw: Raw, planned: Planned) -> None:
     raw["heads"]["student"] = [1, 2]
     one, two = (
-        next(r.config["seeds"] for r in students(planned(raw), "ce") if r.config["model"]["heads"] == heads)
+        next(r.config.seeds for r in students(planned(raw), "ce") if r.config.model.heads == heads)
         for heads in (1, 2)
     )
-    assert one["data_order"] == two["data_order"]
-    assert one["init"] != two["init"]
+    assert one.data_order == two.data_order
+    assert one.init != two.init
 
 
 def test_the_seed_of_the_config_moves_every_run(raw: Raw, planned: Planned) -> None:
@@ -255,18 +239,18 @@ def test_one_teacher_per_replicate(raw: Raw, planned: Planned) -> None:
     assert sum(run.kind == "teacher" for run in plan.runs) == 4
     for run in students(plan):
         assert run.teacher_id is not None
-        assert plan.by_id[run.teacher_id].config["replicate"] == run.config["replicate"]
+        assert plan.by_id[run.teacher_id].config.replicate == run.config.replicate
 
 
-@pytest.mark.trap("`fix: head_size` changes the inner width, `fix: inner_width` the head size")
+@pytest.mark.trap("`heads.keep: head_size` changes the inner width, `heads.keep: inner_width` the head size")
 def test_a_fixed_head_size(raw: Raw, planned: Planned) -> None:
-    del raw["models"]["blip"], raw["sites"]["blip"], raw["cells"][1]
-    raw["fix"] = "head_size"
+    del raw["models"]["blip"], raw["sites"]["blip"], raw["tasks"][1]
+    raw["heads"]["keep"] = "head_size"
     for role in ("teacher", "student"):
         raw["models"]["vlt5"][role]["head_size"] = 16
     raw["heads"]["student"] = [5]  # need not divide the width
-    model = students(planned(raw))[0].config["model"]
-    assert (model["heads"], model["head_size"], model["width"]) == (5, 16, 48)
+    model = students(planned(raw))[0].config.model
+    assert (model.heads, model.head_size, model.width) == (5, 16, 48)
 
 
 def test_the_limit_of_a_data_set_is_part_of_the_identity(raw: Raw, planned: Planned) -> None:
@@ -275,7 +259,7 @@ def test_the_limit_of_a_data_set_is_part_of_the_identity(raw: Raw, planned: Plan
     after = planned(raw)
     assert not set(before.by_id) & set(after.by_id)
     assert after.runs[0].data_key != before.runs[0].data_key
-    assert after.runs[0].config["dataset"]["limit"] == {"train": 5, "validation": 2, "test": 2}
+    assert after.runs[0].config.dataset.limit == Limit(train=5, validation=2, test=2)
 
 
 def test_an_unknown_run_is_named_with_the_nearest(raw: Raw, planned: Planned) -> None:
@@ -286,7 +270,7 @@ def test_an_unknown_run_is_named_with_the_nearest(raw: Raw, planned: Planned) ->
 
 
 def large(raw: Raw) -> Raw:
-    """At least 1,000 runs: 2 cells x 2 teachers x 2 students x 5 losses x 25 replicates."""
+    """At least 1,000 runs: 2 task entries x 2 teachers x 2 students x 5 losses x 25 replicates."""
     raw = deepcopy(raw)
     raw["heads"] = {"teacher": [4, 8], "student": [1, 2]}
     raw["losses"][2]["drop"] = "extra"
@@ -334,7 +318,7 @@ def test_assistants_are_runs_of_their_own_and_shared(raw: Raw, planned) -> None:
     with_one = planned(via(raw, name="amad"))
     with_two = planned(via(via(raw, name="amad"), name="logit_kd", label="kd_via_4"))
     assert before.by_id.keys() <= with_one.by_id.keys() <= with_two.by_id.keys()
-    per_entry = 2 * 2  # cells and replicates
+    per_entry = 2 * 2  # task entries and replicates
     assert len(with_one.runs) == len(before.runs) + 2 * per_entry  # students and their assistants
     assert len(with_two.runs) == len(with_one.runs) + per_entry
 
@@ -342,7 +326,7 @@ def test_assistants_are_runs_of_their_own_and_shared(raw: Raw, planned) -> None:
 def test_an_assistant_that_cannot_be_trained_skips_what_it_would_teach(raw: Raw, planned) -> None:
     raw["losses"] = [{"name": "ce"}, {"name": "one_to_one"}]
     plan = planned(via(raw, name="head_mean", assistant={"heads": 4, "loss": "one_to_one"}))
-    reasons = {skip.cell: skip.reason for skip in plan.skipped}
+    reasons = {skip.setting: skip.reason for skip in plan.skipped}
     assert reasons["vlt5-vqa-scenes-h8to2-via_4"].startswith("its assistant cannot be trained: one_to_one")
 
 
@@ -352,7 +336,7 @@ def test_only_the_configured_sites_matter_for_a_loss(raw: Raw, planned) -> None:
     raw["losses"] = [{"name": "ce"}, {"name": "amad", "variant": "projected"}]
     raw["models"]["blip"]["inputs"] = {"kind": "pixels", "size": 384, "patch": 16}
     (skip,) = planned(raw).skipped
-    assert skip.cell == "blip-captioning-scenes-h8to2-amad_projected"
+    assert skip.setting == "blip-captioning-scenes-h8to2-amad_projected"
     assert "332,929 x 332,929" in skip.reason
     raw["sites"]["blip"] = ["decoder.self"]
     assert planned(raw).skipped == []

@@ -13,7 +13,7 @@ def test_a_part_of_the_official_files_is_announced(
 ) -> None:
     monkeypatch.setenv("AMAD_DATA", str(write_official(tmp_path / "data")))
     raw["datasets"]["coco"] = {"subset": True}
-    raw["cells"][1]["dataset"] = "coco"
+    raw["tasks"][1]["dataset"] = "coco"
     said = "coco: its files may be a part of the official ones (subset: true)"
     assert said in overview(planned(raw)).splitlines()
     raw["datasets"]["coco"]["subset"] = False

@@ -44,7 +44,7 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
     [
         (
             lambda c: c["pretraining"]["training"]["vlt5"].pop("text"),
-            "models.vlt5.teacher.weights.text: missing",
+            "models.vlt5.teacher.checkpoints.text: missing",
             "pretraining.training.vlt5.text",
         ),
         (
@@ -53,18 +53,18 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
             "random weights",
         ),
         (
-            lambda c: c["models"]["vlt5"]["student"].update(weights={"none": ["models/t5"]}),
-            "models.vlt5.student.weights.none: ",
+            lambda c: c["models"]["vlt5"]["student"].update(checkpoints={"none": ["models/t5"]}),
+            "models.vlt5.student.checkpoints.none: ",
             "random weights",
         ),
         (
-            lambda c: c["models"]["blip"]["student"].update(weights={"lv": ["models/blip"]}),
-            "models.blip.student.weights.lv: unknown pre-training 'lv'",
+            lambda c: c["models"]["blip"]["student"].update(checkpoints={"lv": ["models/blip"]}),
+            "models.blip.student.checkpoints.lv: unknown pre-training 'lv'",
             "text, vl",
         ),
         (
-            lambda c: c["models"]["blip"]["student"].update(weights={"text": ["/models/blip"]}),
-            "models.blip.student.weights.text[0]: ",
+            lambda c: c["models"]["blip"]["student"].update(checkpoints={"text": ["/models/blip"]}),
+            "models.blip.student.checkpoints.text[0]: ",
             "below AMAD_DATA",
         ),
         (
@@ -98,14 +98,14 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
             "write file",
         ),
         (
-            lambda c: c["models"]["vlt5"]["teacher"].update(init="inherit"),
-            "models.vlt5.teacher.init: ",
+            lambda c: c["models"]["vlt5"]["teacher"].update(cut="inherit"),
+            "models.vlt5.teacher.cut: ",
             "name them",
         ),
         (
             lambda c: c["models"]["vlt5"]["student"].update(inherit_heads="spread"),
             "models.vlt5.student.inherit_heads: ",
-            "only for `init: inherit`",
+            "only for `cut: inherit`",
         ),
         (
             lambda c: c["models"]["vlt5"].update(students={"small": dict(c["models"]["vlt5"]["student"])}),
@@ -132,8 +132,8 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
         ),
         *(
             (
-                lambda c, path=path: c["models"]["blip"]["student"].update(weights={"text": [path]}),
-                "models.blip.student.weights.text[0]: ",
+                lambda c, path=path: c["models"]["blip"]["student"].update(checkpoints={"text": [path]}),
+                "models.blip.student.checkpoints.text[0]: ",
                 "below AMAD_DATA",
             )
             for path in ("../blip", ".", "~/blip", "x" * 300, "models/../../blip")
@@ -144,8 +144,8 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
             "models.blip.student.heads",
         ),
         (
-            lambda c: c["cells"][0]["decoding"].update(rank=8),
-            "cells[0].decoding.rank: ",
+            lambda c: c["tasks"][0]["decoding"].update(rank=8),
+            "tasks[0].decoding.rank: ",
             "BLIP's VQA",
         ),
     ],
@@ -171,15 +171,15 @@ def test_data_that_models_cannot_be_pretrained_on(
     pretrained: Raw, errors: Errors, dataset: str, family: str, task: str, says: str
 ) -> None:
     pretrained["datasets"] = {dataset: {}}
-    pretrained["cells"] = [{**pretrained["cells"][0], "family": family, "task": task, "dataset": dataset}]
-    assert any(line.startswith("cells[0].dataset: ") and says in line for line in errors(pretrained))
+    pretrained["tasks"] = [{**pretrained["tasks"][0], "family": family, "task": task, "dataset": dataset}]
+    assert any(line.startswith("tasks[0].dataset: ") and says in line for line in errors(pretrained))
 
 
 @pytest.mark.parametrize("cut", [False, True])
 @pytest.mark.parametrize(
     ("family", "spoil", "line"),
     [
-        ("vlt5", lambda c: c["cells"][0].pop("tokenizer"), "cells[0].tokenizer: missing; models.vlt5 starts"),
+        ("vlt5", lambda c: c["tasks"][0].pop("tokenizer"), "tasks[0].tokenizer: missing; models.vlt5 starts"),
         ("vlt5", lambda c: c["models"]["vlt5"].pop("box_area"), "models.vlt5.box_area: the `vl` weights"),
         ("vlt5", lambda c: c["models"]["vlt5"].pop("order_embedding"), "models.vlt5.order_embedding: the"),
         ("blip", lambda c: c["models"]["blip"]["inputs"].pop("colours"), "models.blip.inputs.colours: the"),
@@ -198,11 +198,11 @@ def test_published_weights_need_what_they_were_made_with(
     raw["pretraining"] = {"teacher": ["none"], "student": ["vl"]} if cut else {"teacher": ["vl"]}
     raw["models"] = {family: raw["models"][family]}
     if cut:  # the student starts from the teacher's weights, which the teacher itself does not use
-        raw["models"][family]["student"]["init"] = "inherit"
+        raw["models"][family]["student"]["cut"] = "inherit"
     raw["sites"] = {family: raw["sites"][family]}
-    raw["models"][family]["teacher"]["weights"] = {"vl": ["models/weights"]}
-    raw["cells"] = [{**raw["cells"][0 if family == "vlt5" else 1], "tokenizer": "models/words"}]
-    del raw["cells"][0]["vocabulary"]
+    raw["models"][family]["teacher"]["checkpoints"] = {"vl": ["models/weights"]}
+    raw["tasks"] = [{**raw["tasks"][0 if family == "vlt5" else 1], "tokenizer": "models/words"}]
+    del raw["tasks"][0]["vocabulary"]
     if family == "vlt5":
         raw["models"]["vlt5"] |= {"order_embedding": True, "box_area": "official"}
     else:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from amad_bench.plan.catalogue import DATASETS, LOSSES
-from amad_bench.plan.schema import Config, load_config
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.config.schema import Config
 from amad_bench.runtime.errors import UserError
 
 Raw = dict[str, Any]
@@ -23,8 +24,8 @@ def only(lines: list[str]) -> str:
 
 def test_a_valid_config_is_read(raw: Raw, load: Callable[[Any], Config]) -> None:
     config = load(raw)
-    assert config.cells[0].student.examples == 60
-    assert config.cells[0].teacher.examples == "all"
+    assert config.tasks[0].student.examples == 60
+    assert config.tasks[0].teacher.examples == "all"
     assert config.models["blip"].inputs.model_dump() == {
         "kind": "pixels",
         "size": 48,
@@ -35,8 +36,10 @@ def test_a_valid_config_is_read(raw: Raw, load: Callable[[Any], Config]) -> None
 
 def test_keys_left_out_get_documented_defaults(raw: Raw, load: Callable[[Any], Config]) -> None:
     config = load(raw)
-    assert (config.seed, config.device, config.teacher_per, config.fix) == (0, "auto", "sweep", "inner_width")
-    assert config.weights.model_dump() == {"ce": 1.0, "logit_kd": 1.0, "attention": 1.0}
+    assert (config.seed, config.device, config.teacher_per, config.heads.keep) == (
+        *(0, "auto", "sweep", "inner_width"),
+    )
+    assert config.loss_weights.model_dump() == {"ce": 1.0, "logit_kd": 1.0, "attention": 1.0}
     assert (config.logit_temperature, config.layer_map) == (2.0, "last")
 
 
@@ -54,21 +57,27 @@ def test_the_default_config_is_valid_and_gives_nothing_to_others(
     assert set(other.datasets) == {"scenes"}
     assert other.datasets["scenes"].options("scenes")["train_images"] == 100
     assert [entry.name for entry in other.losses] == ["ce", "logit_kd", "one_to_one", "amad"]
-    assert len(other.cells) == 2
+    assert len(other.tasks) == 2
 
 
 def test_all_mistakes_are_reported_at_once(raw: Raw, errors: Errors) -> None:
+    """Wrong keys, types and names first; what values mean together as soon as these are right."""
+    raw["models"]["blip"]["student"]["width"] = 64
+    raw["heads"]["student"] = [2, 6]
+    raw["tasks"][0]["decoding"]["rank"] = 4
+    together = [line.split(": ")[0] for line in errors(raw)]
+    assert together == ["models.blip.student.width", "tasks[0].decoding.rank"]
     raw["sed"] = 3
     raw["replicates"] = "2"
     raw["losses"][3] = {"name": "amda"}
-    raw["models"]["blip"]["student"]["width"] = 64
-    raw["heads"]["student"] = [2, 6]
-    raw["cells"][0]["student"]["stpes"] = raw["cells"][0]["student"].pop("steps")
+    raw["datasets"]["scens"] = {}
+    raw["tasks"][0]["student"]["stpes"] = raw["tasks"][0]["student"].pop("steps")
     lines = errors(raw)
-    for key in ("sed: ", "replicates: ", "losses[3].name: ", "models.blip.student.width: "):
-        assert sum(line.startswith(key) for line in lines) == 1, (key, lines)
-    assert any(line.startswith("cells[0].student.stpes: ") for line in lines)
-    assert any(line.startswith("cells[0].student.steps: missing") for line in lines)
+    assert {line.split(": ")[0] for line in lines} == {
+        *("sed", "replicates", "losses[3].name", "datasets.scens"),
+        *("tasks[0].student.stpes", "tasks[0].student.steps"),
+    }
+    assert "tasks[0].student.steps: missing; add this key" in lines
 
 
 @pytest.mark.parametrize(
@@ -80,8 +89,8 @@ def test_all_mistakes_are_reported_at_once(raw: Raw, errors: Errors) -> None:
         (("models", "blip", "inputs"), "ptach", "patch"),
         (("models", "vlt5", "teacher"), "widht", "width"),
         (("losses", 3), "temprature", "temperature"),
-        (("cells", 1), "vocabluary", "vocabulary"),
-        (("cells", 1, "decoding"), "beam", "beams"),
+        (("tasks", 1), "vocabluary", "vocabulary"),
+        (("tasks", 1, "decoding"), "beam", "beams"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_one_that_was_meant(
@@ -115,7 +124,11 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
             "losses[3].detach_alignment: ",
             "true or false",
         ),
-        (lambda c: c["losses"][0].update(weights={"attention": 1.0}), "losses[0].weights.attention: ", "ce"),
+        (
+            lambda c: c["losses"][0].update(loss_weights={"attention": 1.0}),
+            "losses[0].loss_weights.attention: ",
+            "ce",
+        ),
         (lambda c: c["losses"].append({"name": "ce"}), "losses[4]: losses[0] is labelled 'ce' too", "label"),
         (lambda c: c["losses"][3].update(label="teacher"), "losses[3].label: ", "another label"),
         (lambda c: c["losses"][0].update(label="plain"), "losses[0].label: ", "remove it"),
@@ -127,18 +140,18 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
         (lambda c: c["losses"][1].update(label="student_mean"), "losses[1].label: ", "another label"),
         (lambda c: c["losses"][1].update(label="amad_mse"), "losses[1].label: ", "the loss amad"),
         (lambda c: c["losses"][3].update(label="amad_mse"), "losses[3].label: ", "another label"),
-        (lambda c: c["cells"][0]["teacher"].update(log_every=5), "cells[0].teacher.log_every: unknown", ""),
-        (lambda c: c["cells"][0].update(task="vqaa"), "cells[0].task: unknown task 'vqaa'", "'vqa'"),
-        (lambda c: c["cells"][0].update(dataset="scene"), "cells[0].dataset: unknown data set", "'scenes'"),
-        (lambda c: c["cells"][0].update(family="vl-t5"), "cells[0].family: unknown family", "'vlt5'"),
-        (lambda c: c["cells"][1].update(task="translation"), "cells[1].task: blip has no translation", "vqa"),
+        (lambda c: c["tasks"][0]["teacher"].update(log_every=5), "tasks[0].teacher.log_every: unknown", ""),
+        (lambda c: c["tasks"][0].update(task="vqaa"), "tasks[0].task: unknown task 'vqaa'", "'vqa'"),
+        (lambda c: c["tasks"][0].update(dataset="scene"), "tasks[0].dataset: unknown data set", "'scenes'"),
+        (lambda c: c["tasks"][0].update(family="vl-t5"), "tasks[0].family: unknown family", "'vlt5'"),
+        (lambda c: c["tasks"][1].update(task="translation"), "tasks[1].task: blip has no translation", "vqa"),
         (
-            lambda c: c["cells"][1].update(dataset="flickr8k"),
-            "cells[1].dataset: datasets.flickr8k is missing",
+            lambda c: c["tasks"][1].update(dataset="flickr8k"),
+            "tasks[1].dataset: datasets.flickr8k is missing",
             "{}",
         ),
-        (lambda c: c["cells"].append(c["cells"][0]), "cells[2]: ", "stand in cells[0] already"),
-        (lambda c: c["models"].pop("blip"), "cells[1].family: models.blip is missing", "how large"),
+        (lambda c: c["tasks"].append(c["tasks"][0]), "tasks[2]: ", "stand in tasks[0] already"),
+        (lambda c: c["models"].pop("blip"), "tasks[1].family: models.blip is missing", "how large"),
         (lambda c: c["sites"].update(vlt5=["encoder.slf"]), "sites.vlt5[0]: unknown site", "'encoder.self'"),
         (lambda c: c["sites"].update(blip=["text.self"]), "sites.blip: captioning", "decoder.self"),
         (lambda c: c["sites"].pop("blip"), "sites.blip: missing", "vision.self"),
@@ -160,26 +173,26 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
             "Did you mean 'vl'?",
         ),
         (
-            lambda c: c["cells"][0].update(image_size=96),
-            "cells[0].image_size: only for models that see pixels",
+            lambda c: c["tasks"][0].update(image_size=96),
+            "tasks[0].image_size: only for models that see pixels",
             "remove",
         ),
-        (lambda c: c["cells"][1].update(image_size=50), "cells[1].image_size: 50 is no multiple", "size 8"),
+        (lambda c: c["tasks"][1].update(image_size=50), "tasks[1].image_size: 50 is no multiple", "size 8"),
         (lambda c: c.update(name="a b"), "name: expected letters, digits", "found 'a b'"),
         (lambda c: c["losses"][3].update(label="a-b"), "losses[3].label: expected letters, digits", "'a-b'"),
         (lambda c: c.update(device="gpu"), "device: expected auto or cpu or cuda", "found 'gpu'"),
         (lambda c: c.update(seed=1.5), "seed: expected a whole number", "1.5"),
         (lambda c: c.update(seed=True), "seed: expected a whole number", "found true"),
-        (lambda c: c.update(cells=[]), "cells: expected a list with at least one entry", "found []"),
+        (lambda c: c.update(tasks=[]), "tasks: expected a list with at least one entry", "found []"),
         (
-            lambda c: c["cells"][0].update(teacher=None),
-            "cells[0].teacher: expected a mapping",
+            lambda c: c["tasks"][0].update(teacher=None),
+            "tasks[0].teacher: expected a mapping",
             "found nothing",
         ),
-        (lambda c: c["cells"][0]["teacher"].update(examples="al"), "cells[0].teacher.examples: ", "`all`"),
+        (lambda c: c["tasks"][0]["teacher"].update(examples="al"), "tasks[0].teacher.examples: ", "`all`"),
         (
-            lambda c: c["cells"][0]["student"].update(evaluations=11),
-            "cells[0].student.evaluations: 11",
+            lambda c: c["tasks"][0]["student"].update(evaluations=11),
+            "tasks[0].student.evaluations: 11",
             "10 steps",
         ),
         (lambda c: c["datasets"]["scenes"].update(seed="0"), "datasets.scenes.seed: expected a whole", "'0'"),
@@ -210,7 +223,7 @@ def test_each_mistake_is_one_line_that_names_its_key(
     assert contains in line
 
 
-@pytest.mark.trap("BLIP's width must divide by its heads: `fix: inner_width` only")
+@pytest.mark.trap("BLIP's width must divide by its heads: `heads.keep: inner_width` only")
 def test_impossible_head_counts_name_the_possible_ones(raw: Raw, errors: Errors) -> None:
     raw["heads"]["student"] = [6]
     line = only(errors(raw))  # 48 divides by 6, 64 does not
@@ -218,31 +231,31 @@ def test_impossible_head_counts_name_the_possible_ones(raw: Raw, errors: Errors)
     assert line.endswith("possible: 1, 2, 4, 8, 16, 32, 64")
 
 
-@pytest.mark.trap("BLIP's width must divide by its heads: `fix: inner_width` only")
+@pytest.mark.trap("BLIP's width must divide by its heads: `heads.keep: inner_width` only")
 def test_blip_cannot_fix_the_head_size(raw: Raw, errors: Errors) -> None:
-    raw["fix"] = "head_size"
+    raw["heads"]["keep"] = "head_size"
     for role in ("teacher", "student"):
         raw["models"]["vlt5"][role]["head_size"] = 16
-    assert only(errors(raw)).startswith("fix: blip cannot keep the head size")
+    assert only(errors(raw)).startswith("heads.keep: blip cannot keep the head size")
 
 
 def test_a_fixed_head_size_must_be_given_and_only_then(raw: Raw, errors: Errors) -> None:
-    del raw["models"]["blip"], raw["sites"]["blip"], raw["cells"][1]
-    raw["fix"] = "head_size"
+    del raw["models"]["blip"], raw["sites"]["blip"], raw["tasks"][1]
+    raw["heads"]["keep"] = "head_size"
     assert [line.split(": ")[0] for line in errors(raw)] == [
         "models.vlt5.teacher.head_size",
         "models.vlt5.student.head_size",
     ]
-    raw["fix"] = "inner_width"
+    raw["heads"]["keep"] = "inner_width"
     raw["models"]["vlt5"]["teacher"]["head_size"] = 8
-    assert only(errors(raw)).startswith("models.vlt5.teacher.head_size: only for `fix: head_size`")
+    assert only(errors(raw)).startswith("models.vlt5.teacher.head_size: only for `heads.keep: head_size`")
 
 
 def test_real_photos_have_no_box_files(raw: Raw, errors: Errors) -> None:
     raw["datasets"]["daquar"] = {}
-    raw["cells"][0]["dataset"] = "daquar"
+    raw["tasks"][0]["dataset"] = "daquar"
     line = only(errors(raw))
-    assert line.startswith("cells[0].dataset: daquar comes without boxes")
+    assert line.startswith("tasks[0].dataset: daquar comes without boxes")
     assert "grid" in line
 
 
@@ -257,9 +270,9 @@ def test_a_number_that_yaml_takes_for_text_is_explained(write: Any, raw: Raw, te
 
 
 def test_quoted_numbers_are_refused(raw: Raw, errors: Errors) -> None:
-    raw["cells"][0]["student"]["steps"] = "10"
+    raw["tasks"][0]["student"]["steps"] = "10"
     assert only(errors(raw)) == (
-        "cells[0].student.steps: expected a whole number, found the text '10'; write it without quotes"
+        "tasks[0].student.steps: expected a whole number, found the text '10'; write it without quotes"
     )
 
 
@@ -276,11 +289,11 @@ def test_keys_that_are_no_text_are_reported(raw: Raw, errors: Errors) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "most"),
     [
-        (("cells", 0, "vocabulary"), 10**20, "1,000,000"),
-        (("cells", 0, "decoding", "max_length"), 10**20, "4,096"),
-        (("cells", 0, "decoding", "beams"), 10**10, "1,024"),
-        (("cells", 0, "student", "steps"), 10**12, "1,000,000,000"),
-        (("cells", 0, "student", "batch"), 10**10, "65,536"),
+        (("tasks", 0, "vocabulary"), 10**20, "1,000,000"),
+        (("tasks", 0, "decoding", "max_length"), 10**20, "4,096"),
+        (("tasks", 0, "decoding", "beams"), 10**10, "1,024"),
+        (("tasks", 0, "student", "steps"), 10**12, "1,000,000,000"),
+        (("tasks", 0, "student", "batch"), 10**10, "65,536"),
         (("models", "vlt5", "inputs", "crop"), 10**10, "4,096"),
         (("models", "vlt5", "student", "feed_forward"), 10**10, "65,536"),
         (("models", "vlt5", "student", "layers"), 10**10, "1,024"),
@@ -321,11 +334,11 @@ def nested(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_examples_and_students_have_an_end(raw: Raw, errors: Errors, load: Callable[[Any], Config]) -> None:
-    raw["cells"][0]["student"]["examples"] = 10**9 + 1
+    raw["tasks"][0]["student"]["examples"] = 10**9 + 1
     expected = "`all` or a whole number from 1 to 1,000,000,000"
-    assert only(errors(raw)) == f"cells[0].student.examples: expected {expected}, found 1000000001"
-    raw["cells"][0]["student"]["examples"] = "all"
-    raw["cells"], raw["losses"] = raw["cells"][:1], [{"name": "ce"}, {"name": "logit_kd"}]
+    assert only(errors(raw)) == f"tasks[0].student.examples: expected {expected}, found 1000000001"
+    raw["tasks"][0]["student"]["examples"] = "all"
+    raw["tasks"], raw["losses"] = raw["tasks"][:1], [{"name": "ce"}, {"name": "logit_kd"}]
     raw["heads"] = {"teacher": [1, 2, 4, 8], "student": [1, 2, 4, 8, 16]}
     raw["replicates"] = 1000
     load(raw)  # 2 x 4 x 5 x 1000 students
@@ -374,10 +387,10 @@ def test_precomputed_features_need_their_files(raw: Raw, errors: Errors, load: A
 
 @pytest.mark.parametrize(("keys", "found"), [({}, "neither"), ({"vocabulary": 9, "tokenizer": "t5"}, "both")])
 def test_a_tokenizer_is_trained_or_taken(raw: Raw, errors: Errors, keys: Raw, found: str) -> None:
-    del raw["cells"][0]["vocabulary"]
-    raw["cells"][0] |= keys
+    del raw["tasks"][0]["vocabulary"]
+    raw["tasks"][0] |= keys
     line = only(errors(raw))
-    assert line.startswith("cells[0].vocabulary: expected either")
+    assert line.startswith("tasks[0].vocabulary: expected either")
     assert line.endswith(f"found {found}")
 
 
@@ -433,17 +446,17 @@ def test_paths_are_below_the_data_folder(raw: Raw, errors: Errors, path: str) ->
     raw["datasets"]["scenes"]["features"] = [path]
     sizes = {"size": 32, "rows": 2, "columns": 2}
     raw["models"]["vlt5"]["inputs"] = {"kind": "extracted", "model": path, **sizes}
-    raw["cells"][0]["tokenizer"] = path
-    del raw["cells"][0]["vocabulary"]
+    raw["tasks"][0]["tokenizer"] = path
+    del raw["tasks"][0]["vocabulary"]
     found = f"expected a path below AMAD_DATA, found '{path}'"
-    keys = ("datasets.scenes.features[0]", "models.vlt5.inputs.model", "cells[0].tokenizer")
+    keys = ("datasets.scenes.features[0]", "models.vlt5.inputs.model", "tasks[0].tokenizer")
     assert {f"{key}: {found}" for key in keys} <= set(errors(raw))
 
 
 @pytest.mark.trap("a layer map is last, uniform or pairs within both depths, checked before training")
 def test_an_assistant_has_the_students_layers(raw: Raw, errors: Errors, load: Any) -> None:
     """The teacher of SMALL's vlt5 has three layers, its students two."""
-    raw["cells"] = raw["cells"][:1]
+    raw["tasks"] = raw["tasks"][:1]
     raw["layer_map"] = [[1, 2]]
     load(raw)
     raw["losses"].append({"name": "amad", "label": "via", "assistant": {"heads": 4, "loss": "amad_kl"}})
@@ -460,7 +473,7 @@ def test_an_assistant_has_the_students_layers(raw: Raw, errors: Errors, load: An
     ],
 )
 def test_the_advice_for_a_whole_number_is_one(steps, advice, tmp_path, raw):
-    raw["cells"][0]["teacher"]["steps"] = "STEPS"
+    raw["tasks"][0]["teacher"]["steps"] = "STEPS"
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(raw).replace("STEPS", steps))
     with pytest.raises(UserError) as caught:
@@ -471,20 +484,20 @@ def test_the_advice_for_a_whole_number_is_one(steps, advice, tmp_path, raw):
 
 @pytest.mark.parametrize("family", [{"a": 1}, ["vlt5"], 3, None])
 def test_a_family_that_is_no_text_is_a_line(family, tmp_path, raw):
-    raw["cells"][0]["family"] = family
+    raw["tasks"][0]["family"] = family
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(raw))
-    with pytest.raises(UserError, match=r"cells\[0\]\.family: expected text"):
+    with pytest.raises(UserError, match=r"tasks\[0\]\.family: expected text"):
         load_config(tmp_path / "c.yaml")
 
 
 def test_paths_need_an_encoding(tmp_path, raw, monkeypatch):
     """Read in the encoding of a locale, a folder below an umlaut would be missing, and its runs unplanned."""
-    raw["cells"][0] |= {"vocabulary": None, "tokenizer": "mödels/t5"}
+    raw["tasks"][0] |= {"vocabulary": None, "tokenizer": "mödels/t5"}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(raw, allow_unicode=True), encoding="utf-8")
     load_config(tmp_path / "c.yaml")
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
     with pytest.raises(
-        UserError, match=r"cells\[0\]\.tokenizer: .*file names as iso8859-1 here: set PYTHONUTF8=1"
+        UserError, match=r"tasks\[0\]\.tokenizer: .*file names as iso8859-1 here: set PYTHONUTF8=1"
     ):
         load_config(tmp_path / "c.yaml")
 
@@ -493,7 +506,7 @@ def test_paths_need_an_encoding(tmp_path, raw, monkeypatch):
     ("key", "value"), [("learning_rate", 1e300), ("weight_decay", 2e30), ("clip", 10**90), ("warmup", 1e300)]
 )
 def test_numbers_that_need_not_be_whole_have_an_end_too(key, value, tmp_path, raw):
-    raw["cells"][0]["teacher"][key] = value
+    raw["tasks"][0]["teacher"][key] = value
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(raw))
     with pytest.raises(UserError, match=rf"teacher\.{key}: expected (at most 1e\+30|less than 1), found "):
         load_config(tmp_path / "c.yaml")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from amad_bench.plan.yaml_file import read_yaml
+from amad_bench.plan.config.yaml_file import read_yaml
 from amad_bench.runtime.errors import UserError
 
 

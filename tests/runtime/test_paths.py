@@ -1,4 +1,4 @@
-"""Where things are written, and the folder with real data."""
+"""What the repository ships, and the folder with real data."""
 
 from pathlib import Path
 
@@ -6,13 +6,6 @@ import pytest
 
 from amad_bench.runtime import paths
 from amad_bench.runtime.errors import UserError
-
-
-def test_everything_written_stands_below_results() -> None:
-    assert paths.run_dir("x") == Path("results/runs/x")
-    assert paths.data_dir("scenes", "0123456789abcdef") == Path("results/data/scenes-01234567")
-    for path in (paths.tables_dir(), paths.figures_dir(), paths.prepared_marker("key")):
-        assert path.parts[0] == "results"
 
 
 def test_what_the_repository_ships_is_found_from_elsewhere(

@@ -10,10 +10,11 @@ import pytest
 
 from amad_bench.plan.catalogue import METRICS
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.results import ResultsFolder
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 from amad_bench.scoring import captions
 from amad_bench.scoring.extra import by_reason, read_extra, score_extra, write_extra
 from amad_bench.scoring.java import JavaFailed
-from amad_bench.scoring.score_run import SCORE_COLUMNS
 
 SPLITS = ("test", "test_blind", "test_majority", "test_2017_flickr")
 
@@ -25,7 +26,7 @@ def score(tmp_path):
     def run(metrics, previous=None, **predictions: str):
         for run_id, text in predictions.items():
             write_run(tmp_path / "runs" / run_id, text)
-        return score_extra(metrics, list(predictions), tmp_path / "runs", previous)
+        return score_extra(metrics, list(predictions), ResultsFolder(tmp_path), previous)
 
     return run
 
@@ -96,8 +97,8 @@ def test_rows_of_all_test_splits_but_the_controls(score, calls):
 
 def test_only_runs_with_new_predictions_are_scored_again(score, calls, tmp_path):
     metrics = ["METEOR", "SPICE"]
-    write_extra(tmp_path, score(metrics, a="one", b="two"))
-    again = score(metrics, read_extra(tmp_path), a="one", b="changed", c="new")
+    write_extra(ResultsFolder(tmp_path), score(metrics, a="one", b="two"))
+    again = score(metrics, read_extra(ResultsFolder(tmp_path)), a="one", b="changed", c="new")
     assert calls["METEOR"][1:] == [["changed"] * 4 + ["new"] * 4]
     assert calls["SPICE"][1:] == [["changed"] * 4 + ["new"] * 4]
     at_once = score(metrics, a="one", b="changed", c="new")
@@ -110,8 +111,8 @@ def test_what_another_config_asked_for_is_kept(score, calls, tmp_path):
     first = score(["METEOR", "SPICE"], a="one", b="two", gone="three", changed="four")
     shutil.rmtree(tmp_path / "runs" / "gone")
     write_run(tmp_path / "runs" / "changed", "five")
-    write_extra(tmp_path, first)
-    second = score(["METEOR"], read_extra(tmp_path), a="one", c="six")
+    write_extra(ResultsFolder(tmp_path), first)
+    second = score(["METEOR"], read_extra(ResultsFolder(tmp_path)), a="one", c="six")
     found = {str(metric): set(rows["run_id"]) for metric, rows in second.frame.groupby("metric")}
     assert found == {"METEOR": {"a", "b", "c"}, "SPICE": {"a", "b"}}
     assert {metric: set(of_runs) for metric, of_runs in second.sources.items()} == found
@@ -131,9 +132,11 @@ def test_reasons_of_another_config_are_kept(score, calls):
 
 
 def test_nothing_starts_when_nothing_changed(score, calls, tmp_path):
-    write_extra(tmp_path, score(["METEOR"], a="one", b="two"))
+    write_extra(ResultsFolder(tmp_path), score(["METEOR"], a="one", b="two"))
     before = {path.name: path.read_bytes() for path in tmp_path.glob("extra_scores.*")}
-    write_extra(tmp_path, score(["METEOR"], read_extra(tmp_path), a="one", b="two"))
+    write_extra(
+        ResultsFolder(tmp_path), score(["METEOR"], read_extra(ResultsFolder(tmp_path)), a="one", b="two")
+    )
     assert len(calls["METEOR"]) == 1
     assert len(before) == 2
     assert before == {path.name: path.read_bytes() for path in tmp_path.glob("extra_scores.*")}
@@ -186,8 +189,8 @@ def test_without_java_every_metric_has_a_reason(score, monkeypatch, tmp_path):
     }
     assert all("no java on PATH" in reason for reason in scores.unavailable["SPICE"].values())
     assert len(scores.frame) == 0
-    write_extra(tmp_path, scores)
-    read = read_extra(tmp_path)
+    write_extra(ResultsFolder(tmp_path), scores)
+    read = read_extra(ResultsFolder(tmp_path))
     assert read is not None
     assert list(read.frame.columns) == SCORE_COLUMNS
     assert (read.unavailable, read.sources) == (scores.unavailable, scores.sources)
@@ -205,17 +208,17 @@ def test_mistakes_of_the_user(score, tmp_path):
     path = tmp_path / "runs" / "a" / "predictions.jsonl"
     path.write_text('{"split": "test"\n')
     with pytest.raises(UserError, match=r"a/predictions.jsonl: line 1 is no JSON record"):
-        score_extra(["METEOR"], ["a"], tmp_path / "runs")
+        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path))
     path.unlink()
     with pytest.raises(UserError, match=r"a/predictions.jsonl: this file of a finished run is missing"):
-        score_extra(["METEOR"], ["a"], tmp_path / "runs")
+        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path))
 
 
 def test_reading_back(score, calls, tmp_path):
-    assert read_extra(tmp_path) is None
+    assert read_extra(ResultsFolder(tmp_path)) is None
     scores = score(["METEOR", "SPICE"], a="one", b="java dies")
-    write_extra(tmp_path, scores)
-    read = read_extra(tmp_path)
+    write_extra(ResultsFolder(tmp_path), scores)
+    read = read_extra(ResultsFolder(tmp_path))
     assert read is not None
     pd.testing.assert_frame_equal(read.frame, scores.frame)
     assert (read.unavailable, read.signatures, read.sources) == (
@@ -226,9 +229,9 @@ def test_reading_back(score, calls, tmp_path):
     facts = tmp_path / "extra_scores.json"
     content = facts.read_text()
     facts.unlink()
-    assert read_extra(tmp_path) is None  # writing it was interrupted
+    assert read_extra(ResultsFolder(tmp_path)) is None  # writing it was interrupted
     for damaged in ("{}", content.replace('{\n      "b": "it died"\n    }', '"it died"')):
         assert damaged != content
         facts.write_text(damaged)
         with pytest.raises(UserError, match=r"extra_scores.parquet: not as `amad-bench score` writes it"):
-            read_extra(tmp_path)
+            read_extra(ResultsFolder(tmp_path))

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from amad_bench.plan.schema import load_config
 
 from amad_bench.plan.grid import Plan, expand
-from amad_bench.plan.schema import load_config
 
 CONFIG = """
 name: tiny
@@ -113,3 +113,7 @@ def pick(plan: Plan, family: str, task: str, label: str, replicate: int = 0):
     ]
     assert len(found) == 1
     return found[0]
+
+
+def run_dir(run_id: str) -> Path:
+    return Path("results/runs") / run_id

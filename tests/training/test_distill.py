@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from amad_bench.models.attention.recorder import record
 from amad_bench.models.checkpoints import save_parameters
-from amad_bench.models.trace import record
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.runtime.errors import UserError
 from amad_bench.training.distill import Objective

@@ -7,9 +7,8 @@ import pytest
 from amad_bench.cli import main
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.runtime.files import read_json
-from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import train_run
-from tests.training.conftest import pick
+from tests.training.conftest import pick, run_dir
 
 OPTIONS = {  # what 4 heads to 2 heads and widths of 16 need
     "one_to_one": ", drop: extra",

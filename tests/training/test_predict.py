@@ -13,12 +13,11 @@ import torch
 from amad_bench.data.prepare import load_task_data
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
-from amad_bench.runtime.paths import run_dir
 from amad_bench.training import predict
 from amad_bench.training.predict import _by_frequency, _shuffled_images, predict_and_score
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import fresh_model
-from tests.training.conftest import pick
+from tests.training.conftest import pick, run_dir
 
 
 def test_shuffled_images_are_all_wrong_and_the_missing_stay_missing():

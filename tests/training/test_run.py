@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from amad_bench.data import loader
+from amad_bench.data.batch import Batch
 from amad_bench.data.batches import text_batch
 from amad_bench.data.image_table import Arrays, ImageTable, PatchRegions
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.task_data import Split
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.locks import held
-from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import score_run, train_run
-from tests.training.conftest import pick
+from tests.training.conftest import pick, run_dir
 
 
 def _status(run):
@@ -207,7 +207,7 @@ def test_no_batch_is_larger_than_that_of_the_training(tiny_plan, monkeypatch, ta
     assert len(set(lengths.values())) == 3
     assert min(lengths.values()) > 5
 
-    def recorded(split: Split, rows: np.ndarray, *options) -> dict[str, torch.Tensor]:
+    def recorded(split: Split, rows: np.ndarray, *options) -> Batch:
         name = next(name for name, length in lengths.items() if length == len(split))
         sizes[name].append(len(rows))
         return text_batch(split, rows, *options)
@@ -313,11 +313,13 @@ def test_a_run_is_locked_as_long_as_it_is_worked_on(tiny_plan, monkeypatch, comm
     run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
     train_run(run, "cpu")
     seen = []
-    monkeypatch.setattr(
-        "amad_bench.training.run.write_json_atomic", lambda path, _: seen.append(held(path.parent))
-    )
+    for record in ("run_record", "status"):
+        monkeypatch.setattr(
+            f"amad_bench.runtime.run_folder.{record}.write_json_atomic",
+            lambda path, _: seen.append(held(path.parent)),
+        )
     command(run, "cpu")
-    assert seen
+    assert len(seen) == (2 if command is train_run else 1)
     assert all(seen)
 
 

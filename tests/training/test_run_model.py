@@ -12,10 +12,9 @@ from amad_bench.models.checkpoints import checkpoint_weights, save_tensors, save
 from amad_bench.models.fresh import require_fresh
 from amad_bench.models.settings import settings_of
 from amad_bench.runtime.errors import RunFailed, UserError
-from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import fresh_model, positions, started_model, trained_model
-from tests.training.conftest import pick
+from tests.training.conftest import pick, run_dir
 
 
 def test_positions_are_berts_where_its_tokenizer_is_and_64_or_more_elsewhere():

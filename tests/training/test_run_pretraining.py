@@ -8,9 +8,8 @@ import pytest
 from amad_bench.models.checkpoints import checkpoint_weights
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
-from amad_bench.runtime.paths import run_dir
 from amad_bench.training.run import score_run, train_run
-from tests.training.conftest import pick
+from tests.training.conftest import pick, run_dir
 
 FAMILIES = ["vlt5", "blip"]
 SITES = {

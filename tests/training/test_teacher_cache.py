@@ -10,7 +10,7 @@ from amad_bench.data.batches import make_batch
 from amad_bench.data.loader import batches
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.task_data import Answers
-from amad_bench.models.trace import record
+from amad_bench.models.attention.recorder import record
 from amad_bench.training import teacher_cache
 from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_cache import TeacherOutputs
@@ -28,10 +28,10 @@ def test_a_split_that_is_mostly_padding_is_not_stored(tiny_plan):
     )
     rows = np.array([3, 9])
     batch = make_batch(train, data.images, rows, "cpu")
-    assert batch["input_ids"].shape[1] < data.train.source_ids_NL.shape[1] + 1
+    assert batch.inputs["input_ids"].shape[1] < data.train.source_ids_NL.shape[1] + 1
     layer = outputs.trace(rows, batch).sites["encoder.self"][0]
     assert outputs.stored is None
-    assert layer.key_BHKD.shape[2] == batch["input_ids"].shape[1] + batch["boxes"].shape[1]
+    assert layer.key_BHKD.shape[2] == batch.inputs["input_ids"].shape[1] + batch.inputs["boxes"].shape[1]
 
 
 def test_the_outputs_of_one_answer_each_are_those_of_the_answer_not_of_the_target(tiny_plan):
@@ -46,8 +46,8 @@ def test_the_outputs_of_one_answer_each_are_those_of_the_answer_not_of_the_targe
     assert outputs.stored is not None
     rows = np.array([3, 9])
     ((_, batch),) = batches(train, data.images, [rows], "cpu", answer_generator=np.random.default_rng(5))
-    assert torch.equal(outputs.trace(rows, batch).labels_BL, batch["labels"])
-    assert set(batch["labels"].flatten().tolist()) == {7}
+    assert torch.equal(outputs.trace(rows, batch).labels_BL, batch.labels_BL)
+    assert set(batch.labels_BL.flatten().tolist()) == {7}
 
 
 def test_outputs_are_not_stored_where_answers_are_drawn(tiny_plan):
@@ -63,8 +63,8 @@ def test_outputs_are_not_stored_where_answers_are_drawn(tiny_plan):
     assert outputs.stored is None
     rows = np.array([3, 9])
     batch = make_batch(train, data.images, rows, "cpu")
-    batch["labels"] = torch.full_like(batch["labels"], 7)
-    assert torch.equal(outputs.trace(rows, batch).labels_BL, batch["labels"])
+    batch = replace(batch, labels_BL=torch.full_like(batch.labels_BL, 7))
+    assert torch.equal(outputs.trace(rows, batch).labels_BL, batch.labels_BL)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_cached_rows_equal_a_forward_pass(tiny_plan, monkeypatch, family, memory
     batch = make_batch(data.train, data.images, rows, "cpu")
     cached = outputs.trace(rows, batch)
     with record(model.eval(), sites) as recorder, torch.no_grad():
-        fresh = recorder.trace(model(**batch), batch["labels"])
+        fresh = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
     assert torch.equal(cached.labels_BL, fresh.labels_BL)
     torch.testing.assert_close(cached.logits_BLV, fresh.logits_BLV, atol=1e-5, rtol=0)
     for site in sites:

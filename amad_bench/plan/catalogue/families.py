@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 from amad_bench.plan.catalogue.options import by_name
 
-FIX = ("inner_width", "head_size")  # what stays when the number of heads changes
+KEEPS = ("inner_width", "head_size")  # what stays when the number of heads changes
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,13 @@ class Family:
     label: str
     inputs: tuple[str, ...]
     sites: Mapping[str, tuple[str, ...]]
-    fix: tuple[str, ...]
+    keeps: tuple[str, ...]
     version: int = 1
+
+    @property
+    def all_sites(self) -> tuple[str, ...]:
+        """The sites of all tasks."""
+        return tuple(dict.fromkeys(site for sites in self.sites.values() for site in sites))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -32,7 +37,7 @@ FAMILIES: dict[str, Family] = by_name(
         "VL-T5",
         ("regions", "features", "extracted"),
         dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES),
-        FIX,
+        KEEPS,
         version=3,
     ),
     Family(
@@ -64,19 +69,29 @@ class ModelShape:
     tokens: dict[str, int] = field(default_factory=dict)
 
 
+class _Sizes(Protocol):
+    """A canonical run config's `model`, as far as its shape goes."""
+
+    @property
+    def heads(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def head_size(self) -> int: ...
+
+
 def model_shape(
-    family: str,
-    task: str,
-    model: Mapping[str, Any],
-    inputs: Mapping[str, Any] | None = None,
-    sites: Sequence[str] | None = None,
+    family: str, task: str, model: _Sizes, image_tokens: int | None = None, sites: Sequence[str] | None = None
 ) -> ModelShape:
-    """model, inputs: those parts of a canonical run config; sites: those that are compared (None: all)."""
+    """The shape of a model; image_tokens: of `vision.self`, if known; sites: those compared (None: all)."""
     chosen = FAMILIES[family].sites[task] if sites is None else sites
-    by_site = {
-        key: dict.fromkeys(chosen, int(model[key])) for key in ("heads", "layers", "width", "head_size")
-    }
-    tokens = {}
-    if inputs and inputs["kind"] == "pixels" and "vision.self" in chosen:
-        tokens["vision.self"] = (inputs["size"] // inputs["patch"]) ** 2 + 1
-    return ModelShape(family=family, tokens=tokens, **by_site)
+    return ModelShape(
+        family,
+        heads=dict.fromkeys(chosen, model.heads),
+        layers=dict.fromkeys(chosen, model.layers),
+        width=dict.fromkeys(chosen, model.width),
+        head_size=dict.fromkeys(chosen, model.head_size),
+        tokens={"vision.self": image_tokens} if image_tokens and "vision.self" in chosen else {},
+    )

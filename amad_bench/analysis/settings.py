@@ -1,0 +1,105 @@
+"""Settings: planned students that differ in loss and replicate only, with their teachers.
+
+Block: family x task x data set x head pair. Setting: block x pre-training pair, in which losses are compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from amad_bench.plan import catalogue
+from amad_bench.runtime.errors import UserError
+
+BLOCK = [  # with the columns that say more about its data, its heads and its student
+    "family",
+    "task",
+    "dataset",
+    "limit",
+    "examples",
+    "inputs",
+    "teacher_heads",
+    "student_heads",
+    "student",
+    "student_shape",
+    "heads_keep",
+]
+SETTING = [*BLOCK, "teacher_pretraining", "pretraining", "cut"]
+_OF_STUDENT = ("examples", "student_heads", "student", "student_shape", "teacher_pretraining", "cut")
+_OF_TEACHER = [axis for axis in SETTING if axis not in _OF_STUDENT]
+DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
+EXTRA_METRICS_TASK = "captioning"  # whose runs have METEOR and SPICE when these are asked for
+UNKNOWN = "unknown"  # stands there as long as no run has read its data
+CE = "ce"  # training on the labels alone, without a teacher
+TEACHER = "teacher"  # stands in the column `loss` for the teacher's rows
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting and its runs.
+
+    axes: the value of each column of SETTING. students, teachers: rows of the table `runs`, in plan order.
+    """
+
+    axes: dict[str, Any]
+    students: pd.DataFrame
+    teachers: pd.DataFrame
+
+    @property
+    def primary_metric(self) -> str:
+        return catalogue.primary_metric(self.axes["task"], self.axes["dataset"])
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The columns DATA as all runs of the setting have them; where they differ, joined by " | "."""
+        return {column: _joined(*self.teachers[column], *self.students[column]) for column in DATA}
+
+    @property
+    def run_ids(self) -> list[str]:
+        return [*self.teachers["run_id"], *self.students["run_id"]]
+
+    def by_loss(self) -> dict[str, pd.DataFrame]:
+        """Rows of `runs` by loss label, the teacher first."""
+        losses = {values["loss"]: rows for values, rows in grouped(self.students, ["loss"])}
+        return {TEACHER: self.teachers, **losses}
+
+
+def _joined(*values: Any) -> str:
+    return " | ".join(dict.fromkeys(value for value in values if isinstance(value, str))) or UNKNOWN
+
+
+def seen_images(row: Mapping[str, Any]) -> str:
+    """Phrase for what the models saw of an image: as it was made or, before any run, as the config has it."""
+    return row["inputs"] if row["features"] == UNKNOWN else row["features"]
+
+
+def grouped(frame: pd.DataFrame, columns: list[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """(values of the columns, rows) for each combination that occurs, in the order of occurrence."""
+    groups: Any = frame.groupby(columns, sort=False, dropna=False)
+    return [(dict(zip(columns, values, strict=True)), rows) for values, rows in groups]
+
+
+def settings(runs: pd.DataFrame) -> list[Setting]:
+    """The settings of all planned students, in plan order; UserError where two runs would be one row."""
+    kinds = {values["kind"]: rows for values, rows in grouped(runs, ["kind"])}
+    nothing = runs.head(0)
+    teachers = grouped(kinds.get("teacher", nothing), _OF_TEACHER)
+    found = []
+    for axes, students in grouped(kinds.get("student", nothing), SETTING):
+        own = axes | {"pretraining": axes["teacher_pretraining"]}
+        theirs = [rows for values, rows in teachers if all(values[axis] == own[axis] for axis in _OF_TEACHER)]
+        found.append(Setting(axes, students, theirs[0] if theirs else nothing))
+        _refuse_twins(found[-1].students)
+        _refuse_twins(found[-1].teachers)
+    return found
+
+
+def _refuse_twins(runs: pd.DataFrame) -> None:
+    seen: dict[tuple[str, int], str] = {}
+    for run_id, loss, replicate in zip(runs["run_id"], runs["loss"], runs["replicate"], strict=True):
+        if (other := seen.setdefault((loss, replicate), run_id)) != run_id:
+            raise UserError(
+                f"runs {other} and {run_id} differ in nothing that the tables show ({', '.join(SETTING)}, "
+                "loss, replicate); give the losses different labels or put the tasks into different configs"
+            )

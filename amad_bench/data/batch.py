@@ -1,0 +1,79 @@
+"""Batches as types: what a model takes of examples, apart from what only losses and logs read of them.
+
+Axes: B batch, L tokens (inputs and labels each have their own number).
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+IGNORED = -100  # the label of what is no target token
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of a task; every tensor has one row per example.
+
+    inputs: keyword arguments of the model's forward pass but its labels: input_ids, attention_mask (B, L)
+    int64, and what the image table gives. labels_BL: int64, IGNORED = padding. sample_weight_B: float32, what
+    each example's labels count in the cross-entropy; None: all tokens count alike.
+    """
+
+    inputs: dict[str, Tensor]
+    labels_BL: Tensor
+    sample_weight_B: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels_BL)
+
+    @property
+    def target_BL(self) -> Tensor:
+        """Bool, True = a target token."""
+        return self.labels_BL != IGNORED
+
+    @property
+    def target_tokens(self) -> int:
+        return int(self.target_BL.sum())
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the ids, input and target, that are padding."""
+        mask_BL = self.inputs["attention_mask"]
+        kept = int(mask_BL.sum()) + self.target_tokens
+        return 1 - kept / (mask_BL.numel() + self.labels_BL.numel())
+
+    def first(self, examples: int) -> "Batch":
+        """The first examples, padded as here."""
+        weight_B = self.sample_weight_B
+        return Batch(
+            {name: tensor[:examples] for name, tensor in self.inputs.items()},
+            self.labels_BL[:examples],
+            None if weight_B is None else weight_B[:examples],
+        )
+
+    def with_images(self, images: dict[str, Tensor]) -> "Batch":
+        """The same text with what an image table gives."""
+        return replace(self, inputs=self.inputs | images)
+
+
+@dataclass(frozen=True)
+class PretrainingBatch:
+    """Instances of pre-training tasks; every tensor has one row per instance.
+
+    arguments: all that the pre-trainer's forward pass takes. It makes the loss itself, so that nothing else
+    reads labels, which not every objective has (BLIP's of images and texts): they are arguments as others.
+    """
+
+    arguments: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.arguments["input_ids"])
+
+    def two_images_first(self) -> "PretrainingBatch":
+        """The same instances, the first two of different images where a contrast asks for `image_ids`."""
+        image_ids_B = self.arguments.get("image_ids")
+        if image_ids_B is None:
+            return self
+        other = int(image_ids_B.ne(image_ids_B[0]).int().argmax())
+        order = [0, other, *(row for row in range(1, len(self)) if row != other)]
+        return PretrainingBatch({name: tensor[order] for name, tensor in self.arguments.items()})

@@ -1,0 +1,93 @@
+"""Content of the files of a config's tasks: quick checks for what `amad-bench data` would refuse."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from amad_bench.data.datasets import read_examples
+from amad_bench.data.overlap import describe_overlap, image_overlap
+from amad_bench.data.photos import Photos
+from amad_bench.data.prepare_images import find_images, photo_bases
+from amad_bench.data.records import SplitSource
+from amad_bench.data.tokenizer import load_folder_tokenizer
+from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.cell_data import cell_form, data_needs
+from amad_bench.plan.datafiles import missing
+from amad_bench.plan.schema import Cell, Config
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.paths import amad_data
+
+
+@dataclass(frozen=True)
+class Check:
+    """Finding about the content of files.
+
+    name: "dataset task", or "family task dataset" of the one task entry concerned. text: an error, unless ok.
+    """
+
+    name: str
+    text: str
+    ok: bool
+
+
+def examine_tasks(config: Config) -> list[Check]:
+    """The examples of each task of a data set, counted, and every error; for entries with all their files.
+
+    Examples are read as for preparing, all images are looked up, features of one image per file are read,
+    tokenizers and vision models are loaded and tried.
+    """
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for entry in config.cells:
+        if (needs := data_needs(config, entry)) and not missing(needs):
+            groups.setdefault((entry.dataset, entry.task), []).append(entry)
+    return [check for entries in groups.values() for check in _examine(config, entries)]
+
+
+def _examine(config: Config, entries: Sequence[Cell]) -> Iterator[Check]:
+    """Checks of the entries for one task of one data set."""
+    dataset, task = entries[0].dataset, entries[0].task
+    sources = None
+    if not DATASETS[dataset].generated:
+        try:
+            sources = read_examples(cell_form(config, entries[0])["dataset"], task, Path())
+        except UserError as error:
+            yield Check(f"{dataset} {task}", str(error), ok=False)
+        else:
+            yield Check(f"{dataset} {task}", _counts(sources), ok=True)
+    for entry in entries:
+        for step in _steps(config, entry, sources):
+            try:
+                step()
+            except UserError as error:
+                yield Check(f"{entry.family} {task} {dataset}", str(error), ok=False)
+
+
+def _counts(sources: dict[str, SplitSource]) -> str:
+    counts = ", ".join(f"{split} {len(source.examples):,}" for split, source in sources.items())
+    return f"{counts}; images in two splits: {describe_overlap(image_overlap(sources))}"
+
+
+def _steps(
+    config: Config, entry: Cell, sources: dict[str, SplitSource] | None
+) -> Iterator[Callable[[], object]]:
+    """Each raises UserError for what cannot be used. sources: None when there are none to look at."""
+    spec, root = cell_form(config, entry), amad_data()
+    inputs, tokenizer = spec["inputs"], entry.tokenizer
+
+    def images() -> None:
+        if sources is not None:
+            with Photos(photo_bases(sources)) as photos:
+                find_images(spec["dataset"], inputs, sources, photos)
+
+    def vision_model() -> None:
+        from amad_bench.data.extract import load_extractor  # transformers: slow to import
+
+        load_extractor(root / inputs["model"], inputs, torch.device("cpu"))
+
+    yield images
+    if inputs["kind"] == "extracted":
+        yield vision_model
+    if tokenizer is not None:
+        yield lambda: load_folder_tokenizer(root / tokenizer, entry.family)

@@ -1,0 +1,1 @@
+"""A YAML config as a checked, typed value."""

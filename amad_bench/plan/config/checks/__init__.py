@@ -1,0 +1,17 @@
+"""What the values of a config mean together; each of them is right by itself (config/schema.py)."""
+
+from amad_bench.plan.config.checks.losses import check_losses
+from amad_bench.plan.config.checks.models import check_models
+from amad_bench.plan.config.checks.pretraining import check_pretraining
+from amad_bench.plan.config.checks.tasks import check_tasks
+from amad_bench.plan.config.schema import Config
+
+
+def check_meaning(config: Config) -> list[str]:
+    """Messages without the file's name, in the order of the file's usual keys."""
+    return [
+        *check_models(config),
+        *check_pretraining(config),
+        *check_losses(config),
+        *check_tasks(config),
+    ]

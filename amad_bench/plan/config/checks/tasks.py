@@ -1,0 +1,91 @@
+"""Whether a config's task entries can be trained: models, data, sites, tokenizers."""
+
+from collections.abc import Iterator
+
+from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
+from amad_bench.plan.config.base import unknown
+from amad_bench.plan.config.inputs import FeatureInputs, PixelInputs, RegionInputs
+from amad_bench.plan.config.schema import Config, TaskEntry
+
+
+def check_tasks(config: Config) -> Iterator[str]:
+    """Messages about `tasks`, and about the `sites` that their models have."""
+    yield from _sites(config)
+    seen: dict[tuple[str, str, str], str] = {}
+    for index, entry in enumerate(config.tasks):
+        where = f"tasks[{index}]"
+        family, task, dataset = entry.axes
+        if family not in config.models:
+            yield f"{where}.family: models.{family} is missing; say there how large the models are"
+        if dataset not in config.datasets:
+            yield f"{where}.dataset: datasets.{dataset} is missing; add it (`{dataset}: {{}}`: its defaults)"
+        yield from _family_and_task(config, where, entry)
+        if task not in DATASETS[dataset].tasks:
+            yield f"{where}.task: {dataset} has no {task}; its tasks: {', '.join(DATASETS[dataset].tasks)}"
+        yield from _tokenizer(where, entry)
+        if family in config.models:
+            yield from _images(config, where, entry)
+        if (family, task) != ("blip", "vqa") and entry.decoding.rank is not None:
+            yield f"{where}.decoding.rank: only BLIP's VQA ranks answers; remove it"
+        if (first := seen.setdefault(entry.axes, where)) != where:
+            yield f"{where}: {family}, {task}, {dataset} stand in {first} already; keep one"
+        for role, training in (("teacher", entry.teacher), ("student", entry.student)):
+            if training.evaluations > training.steps:
+                yield (
+                    f"{where}.{role}.evaluations: {training.evaluations} are more than the {training.steps} "
+                    "steps; lower them"
+                )
+
+
+def _sites(config: Config) -> Iterator[str]:
+    for family, sites in config.sites.items():
+        known = FAMILIES[family].all_sites
+        for index, site in enumerate(sites):
+            if site not in known:
+                yield f"sites.{family}[{index}]: {unknown(f'site of {family}', site, known)}"
+
+
+def _family_and_task(config: Config, where: str, entry: TaskEntry) -> Iterator[str]:
+    family, task, _ = entry.axes
+    sites = FAMILIES[family].sites
+    if task not in sites:
+        yield f"{where}.task: {family} has no {task}; its tasks: {', '.join(sites)}"
+        return
+    wanted = config.sites.get(family, [])
+    losses = [loss.name for loss in config.losses if LOSSES[loss.name].attention]
+    if losses and not wanted:
+        yield f"sites.{family}: missing; {losses[0]} compares attention there, for example [{sites[task][0]}]"
+    for site in wanted:
+        if site in FAMILIES[family].all_sites and site not in sites[task]:
+            yield f"sites.{family}: {task} ({where}) has no site {site}; it has {', '.join(sites[task])}"
+
+
+def _tokenizer(where: str, entry: TaskEntry) -> Iterator[str]:
+    if (entry.vocabulary is None) == (entry.tokenizer is None):
+        yield (
+            f"{where}.vocabulary: expected either `vocabulary` (a tokenizer is trained) or `tokenizer` (the "
+            f"folder of a pretrained one), found {'neither' if entry.vocabulary is None else 'both'}"
+        )
+
+
+def _images(config: Config, where: str, entry: TaskEntry) -> Iterator[str]:
+    inputs, (family, _, dataset) = config.models[entry.family].inputs, entry.axes
+    if entry.image_size is not None:
+        if not isinstance(inputs, PixelInputs):
+            yield f"{where}.image_size: only for models that see pixels; remove it"
+        elif entry.image_size % inputs.patch:
+            yield (
+                f"{where}.image_size: {entry.image_size} is no multiple of the patch size {inputs.patch}; "
+                "change it"
+            )
+    if (
+        isinstance(inputs, FeatureInputs)
+        and dataset in config.datasets
+        and not config.datasets[dataset].features
+    ):
+        yield (
+            f"datasets.{dataset}.features: missing; {family} sees precomputed features ({where}): list "
+            "their files below AMAD_DATA, or choose another kind of inputs"
+        )
+    if isinstance(inputs, RegionInputs) and inputs.boxes == "file" and not DATASETS[dataset].has_boxes:
+        yield f"{where}.dataset: {dataset} comes without boxes; set models.{family}.inputs.boxes to grid"

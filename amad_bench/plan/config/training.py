@@ -1,0 +1,81 @@
+"""How models are trained, pre-trained and decoded."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from amad_bench.plan.catalogue import FAMILIES, PRETRAINING
+from amad_bench.plan.config.base import Closed, Problems, distinct, known, unknown
+from amad_bench.plan.config.numbers import Count, Examples, Few, Length, NotNegative, Positive, Size
+
+REACHED = PRETRAINING[1:]  # conditions that need weights: `none` is random weights
+
+
+def _reached(condition: str) -> str:
+    if condition == "none":
+        raise Problems([": `none` means random weights; remove it"])
+    if condition not in REACHED:
+        raise Problems([f": {unknown('pre-training', condition, REACHED)}"])
+    return condition
+
+
+Condition = Annotated[str, known("pre-training", PRETRAINING)]
+Conditions = Annotated[list[Condition], Field(min_length=1), AfterValidator(distinct)]
+Reached = Annotated[str, AfterValidator(_reached)]
+FamilyName = Annotated[str, known("family", FAMILIES)]
+
+
+class Training(Closed):
+    """One training: AdamW, warm-up, decay, clipped gradients."""
+
+    examples: Examples = Field(
+        description="of the training split: `all`, or the first so many of a fixed order"
+    )
+    steps: Count = Field(description="updates")
+    batch: Size = Field(description="examples per update")
+    learning_rate: Positive = Field(description="after the warm-up")
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="share of the steps in which the learning rate rises from 0; then it falls to 0"
+    )
+    weight_decay: NotNegative = Field(description="of AdamW; not of biases and layer norms")
+    clip: Positive = Field(description="largest norm of the gradient")
+    evaluations: Size = Field(description="validations, evenly spread over the steps; the best one is kept")
+    schedule: Literal["linear", "cosine"] = Field(default="linear", description="how the learning rate falls")
+
+
+class PretrainingTraining(Training):
+    """One pre-training, on all examples."""
+
+    examples: Literal["all"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride] (narrower, and frozen)
+        description="`all`: nothing else is possible"
+    )
+    momentum_distillation: bool | None = Field(
+        default=None, description="`vl` of BLIP only: soft targets from a slowly moving copy of the model"
+    )
+
+
+class Pretraining(Closed):
+    """Knowledge of models before their task: none (random weights), text (unimodal), vl (with vision)."""
+
+    teacher: Conditions = Field(default=["none"], description="the teachers' conditions: none, text, vl")
+    student: Conditions = Field(default=["none"], description="the students' conditions: none, text, vl")
+    training: dict[FamilyName, dict[Reached, PretrainingTraining]] = Field(
+        default={},
+        description="by family and condition, how it is trained here; for what no `checkpoints` give",
+    )
+
+    def of(self, role: str) -> list[str]:
+        """The conditions of teachers or students."""
+        return self.teacher if role == "teacher" else self.student
+
+
+class Decoding(Closed):
+    """How a model's answers are read off it."""
+
+    max_length: Length = Field(description="tokens that are written at most")
+    beams: Few = Field(description="of beam search; 1 is greedy")
+    rank: Size | None = Field(
+        default=None,
+        description="BLIP's VQA only: instead of writing it chooses among the training answers, the "
+        "likeliest of the `rank` with the likeliest first token",
+    )

@@ -1,0 +1,196 @@
+"""A run's canonical config: everything that can change its numbers, typed, frozen, hashed for its id."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from amad_bench.plan.catalogue import PREPARED_VERSION
+from amad_bench.plan.config.inputs import Inputs
+from amad_bench.plan.config.losses import Assistant
+from amad_bench.plan.config.schema import LayerMap, Limit
+from amad_bench.plan.config.training import Decoding, Training
+
+Option = bool | int | float | str | list[str]
+
+
+def canonical_json(value: Any) -> str:
+    """One text per meaning: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def short_hash(value: Any, digits: int = 8) -> str:
+    """The first hexadecimal digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()[:digits]
+
+
+def readable_prefix(
+    family: str, task: str, heads: tuple[int, ...], label: str, conditions: tuple[str, ...], replicate: int
+) -> str:
+    """The readable part of a run's id: vlt5-vqa-h8to2-amad_kl-none-s03.
+
+    heads, conditions: of the teacher and the student, or of the run alone; label: "" for pre-trainings.
+    """
+    counts, known = "to".join(map(str, heads)), "to".join(dict.fromkeys(conditions))
+    parts = [family, task, f"h{counts}", label, known, f"s{replicate:02d}"]
+    return "-".join(filter(None, parts))
+
+
+class Part(BaseModel):
+    """A part of a run's config; nothing can be left out by mistake or added."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def canonical(self) -> dict[str, Any]:
+        """The JSON object that stands for it; no default is left out."""
+        return self.model_dump(mode="json")
+
+
+class UsedDataset(Part):
+    """A data set as a run uses it; hash: of its content, None where it is only planned what would be."""
+
+    name: str
+    options: dict[str, Option]
+    limit: Limit | None
+    features: list[str] | None
+    version: int
+    hash: str | None
+
+
+class UsedTokenizer(Part):
+    """Either a folder below AMAD_DATA with its hash, or `vocabulary` entries learnt from training splits.
+
+    tasks: those whose texts it learns from, None: the run's own.
+    """
+
+    folder: str | None = None
+    hash: str | None = None
+    vocabulary: int | None = None
+    tasks: list[str] | None = None
+
+
+class DataSpec(Part):
+    """What prepared data depend on: the examples, and how a model reads them.
+
+    inputs_hash: of the vision model that makes the features, None for other kinds of inputs.
+    """
+
+    family: str
+    task: str
+    dataset: UsedDataset
+    inputs: Inputs
+    inputs_hash: str | None
+    tokenizer: UsedTokenizer
+
+    @property
+    def prepared(self) -> dict[str, Any]:
+        """The JSON object that prepared data are named by."""
+        return {"version": PREPARED_VERSION, **self.model_dump(mode="json", include=_DATA_KEYS)}
+
+    @property
+    def data_key(self) -> str:
+        """Names what is prepared; runs that read the same examples in the same way share it."""
+        return f"{self.dataset.name}-{short_hash(self.prepared)}"
+
+
+_DATA_KEYS = set(DataSpec.model_fields)
+
+
+class Model(Part):
+    """A model's sizes; order_embedding, box_area: of VL-T5 alone."""
+
+    layers: int
+    width: int
+    feed_forward: int
+    dropout: float
+    heads: int
+    head_size: int
+    order_embedding: bool | None
+    box_area: Literal["official", "true"] | None
+
+
+class Start(Part):
+    """The weights that a model starts from: files with their hash, or those of a pre-training run.
+
+    cut, inherit_heads: how they are cut to the model's shape.
+    """
+
+    cut: Literal["none", "inherit", "remap"]
+    inherit_heads: Literal["first", "spread"] | None
+    checkpoints: list[str] | None = None
+    hash: str | None = None
+    run_id: str | None = None
+
+
+class Taught(Part):
+    """What teaches a student: the run (None for a loss without a teacher), the teacher's heads, and the
+    assistant that teaches in its place.
+    """
+
+    run_id: str | None
+    heads: int
+    assistant: Assistant | None
+
+
+class UsedLoss(Part):
+    """A loss with all its options; logit_temperature: of the logit distillation, None without one."""
+
+    name: str
+    label: str
+    options: dict[str, Option]
+    loss_weights: dict[str, float]
+    logit_temperature: float | None
+    sites: list[str]
+    layer_map: LayerMap | None
+
+
+class Seeds(Part):
+    """Seeds of what is random in a run; blind: of the images that the control `test_blind` shuffles."""
+
+    data_order: int
+    init: int
+    dropout: int
+    blind: int
+
+
+class RunConfig(DataSpec):
+    """The canonical config of a run.
+
+    pretraining: the model's condition, teacher_pretraining: its teacher's. controls: whether it is tested
+    without the right images, too. versions: of everything in the catalogue that its numbers depend on.
+    momentum_distillation: of BLIP's `vl` pre-training, None for others.
+    """
+
+    kind: Literal["pretrain", "teacher", "student"]
+    heads_keep: Literal["inner_width", "head_size"]
+    decoding: Decoding | None
+    model: Model
+    start: Start | None
+    teacher: Taught | None
+    pretraining: str
+    teacher_pretraining: str | None
+    loss: UsedLoss
+    training: Training
+    momentum_distillation: bool | None
+    replicate: int
+    controls: bool
+    seeds: Seeds
+    versions: dict[str, int]
+
+    @property
+    def id_prefix(self) -> str:
+        """The readable part of the run's id."""
+        heads, conditions = self.model.heads, (self.pretraining,)
+        label = "teacher" if self.kind == "teacher" else ""
+        if self.teacher is not None and self.teacher_pretraining is not None:
+            counts = (self.teacher.heads, heads)
+            label, conditions = self.loss.label, (self.teacher_pretraining, self.pretraining)
+        else:
+            counts = (heads,)
+        return readable_prefix(self.family, self.task, counts, label, conditions, self.replicate)
+
+    @property
+    def run_id(self) -> str:
+        """The prefix + 8 hex digits of the canonical config: vlt5-vqa-h8to2-amad_kl-none-s03-1f9c2a7b."""
+        return f"{self.id_prefix}-{short_hash(self.canonical())}"

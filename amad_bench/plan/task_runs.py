@@ -1,0 +1,238 @@
+"""The runs of a task entry: pre-trainings, teachers, students, each with its canonical config."""
+
+from functools import cache, cached_property
+
+from amad_bench.plan.catalogue import (
+    DATASETS,
+    FAMILIES,
+    LOSSES,
+    METRICS,
+    PREPARED_VERSION,
+    PRETRAINING_VERSION,
+    TRAINING_VERSION,
+    metrics_of,
+)
+from amad_bench.plan.config.losses import LossEntry
+from amad_bench.plan.config.models import ModelSize
+from amad_bench.plan.config.schema import Config, TaskEntry
+from amad_bench.plan.config.training import Training
+from amad_bench.plan.run import Run
+from amad_bench.plan.run_config import DataSpec, Model, RunConfig, Seeds, Start, Taught, UsedLoss
+from amad_bench.plan.seeds import seed
+from amad_bench.plan.task_data import checkpoints_hash, pretraining_data
+
+
+class TaskRuns:
+    """Maker of the runs of one task entry; `pretrained` gathers, by id, the pre-trainings they start from.
+
+    data: with hashes or, where the runs are only counted, without.
+    """
+
+    def __init__(self, config: Config, entry: TaskEntry, data: DataSpec) -> None:
+        self.config, self.entry, self.data = config, entry, data
+        self.models = config.models[entry.family]
+        self.pretrained: dict[str, Run] = {}
+        self._checkpoints_hash = cache(checkpoints_hash)  # hashing again for each run would take long
+
+    @cached_property
+    def _pretraining_data(self) -> DataSpec:
+        return pretraining_data(self.config, self.entry, self.data)
+
+    def model(self, size: ModelSize, heads: int) -> Model:
+        """The canonical config's `model`."""
+        keeps_width = self.config.heads.keep == "inner_width"
+        head_size = size.width // heads if keeps_width or size.head_size is None else size.head_size
+        regions = self.entry.family == "vlt5"
+        return Model(
+            layers=size.layers,
+            width=size.width,
+            feed_forward=size.feed_forward,
+            dropout=size.dropout,
+            heads=heads,
+            head_size=head_size,
+            order_embedding=bool(self.models.order_embedding) if regions else None,
+            box_area=(self.models.box_area or "true") if regions else None,
+        )
+
+    def uncuttable(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> str:
+        """Why this student cannot be cut from weights of the teacher's shape; "" when it can, or need not."""
+        if condition == "none" or size.cut == "none" or condition in size.checkpoints:
+            return ""
+        model, teacher = self.model(size, heads), self.model(self.models.teacher, teacher_heads)
+        if size.cut == "remap":
+            if model.heads * model.head_size != teacher.heads * teacher.head_size:
+                return "cut: remap keeps the inner width (heads x head size), the teacher has another one"
+            if model.width != teacher.width:
+                return "cut: remap keeps the width, the teacher has another one"
+            if model.feed_forward != teacher.feed_forward:
+                return "cut: remap keeps the feed-forward, the teacher has another one"
+        sizes = ("layers",) if size.cut == "remap" else ("layers", "width", "feed_forward", "heads")
+        larger = [key for key in sizes if getattr(model, key) > getattr(teacher, key)]
+        if larger:
+            return f"cut: {size.cut} cuts the teacher's weights, and the student has more {larger[0]}"
+        return ""
+
+    def start(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> Start | None:
+        """The weights that a model starts from, None for random ones; DataMissing for absent checkpoints."""
+        if condition == "none":
+            return None
+        inherit_heads = size.inherit_heads if size.cut == "inherit" else None
+        own = size.cut == "none"
+        paths = size.checkpoints.get(condition)
+        if not paths and not own:
+            paths = self.models.teacher.checkpoints.get(condition)
+        if paths:
+            known = None if self.data.dataset.hash is None else self._checkpoints_hash(tuple(paths))
+            return Start(cut=size.cut, inherit_heads=inherit_heads, checkpoints=sorted(paths), hash=known)
+        source = (size, heads) if own else (self.models.teacher, teacher_heads)
+        return Start(cut=size.cut, inherit_heads=inherit_heads, run_id=self._pretrain(*source, condition).id)
+
+    def _run(self, data: DataSpec, **parts: object) -> RunConfig:
+        shared = {name: getattr(data, name) for name in DataSpec.model_fields}
+        return RunConfig.model_validate({**shared, "heads_keep": self.config.heads.keep, **parts})
+
+    def _pretrain(self, size: ModelSize, heads: int, condition: str) -> Run:
+        training = self.config.pretraining.training[self.entry.family][condition]
+        contrast = (self.entry.family, condition) == ("blip", "vl")
+        config = self._run(
+            self._pretraining_data,
+            kind="pretrain",
+            decoding=None,
+            model=self.model(size, heads),
+            start=None,
+            teacher=None,
+            pretraining=condition,
+            teacher_pretraining=None,
+            loss=_cross_entropy("pretrain", {}),
+            training=Training(**training.model_dump(exclude={"momentum_distillation"})),
+            momentum_distillation=bool(training.momentum_distillation) if contrast else None,
+            replicate=0,
+            controls=False,
+            seeds=self._seeds("pretrain", heads, 0),
+            versions={**self._model_versions(), "pretraining": PRETRAINING_VERSION},
+        )
+        run = Run(config.run_id, config)
+        self.pretrained[run.id] = run
+        return run
+
+    def teacher(self, heads: int, condition: str, replicate: int) -> Run:
+        size = self.models.teacher
+        config = self._run(
+            self.data,
+            kind="teacher",
+            decoding=self.entry.decoding,
+            model=self.model(size, heads),
+            start=self.start(size, heads, condition, heads),
+            teacher=None,
+            pretraining=condition,
+            teacher_pretraining=None,
+            loss=_cross_entropy("ce", {"ce": 1.0}),
+            training=self.entry.teacher,
+            momentum_distillation=None,
+            replicate=replicate,
+            controls=True,
+            seeds=self._seeds("teacher", heads, replicate),
+            versions=self._versions("ce"),
+        )
+        return Run(config.run_id, config)
+
+    def student(
+        self,
+        teacher: Run,
+        source: Run,
+        entry: LossEntry,
+        name: str,
+        heads: int,
+        condition: str,
+        replicate: int,
+    ) -> Run:
+        """source: what it learns from, the teacher or an assistant; name: of the student's size."""
+        loss, teacher_heads = LOSSES[entry.name], teacher.config.model.heads
+        size = self.models.student_sizes[name]
+        config = self._run(
+            self.data,
+            kind="student",
+            decoding=self.entry.decoding,
+            model=self.model(size, heads),
+            start=self.start(size, heads, condition, teacher_heads),
+            teacher=Taught(
+                run_id=source.id if loss.reads else None,  # a `ce` student is not redone with its teacher
+                heads=teacher_heads,
+                assistant=entry.assistant,
+            ),
+            pretraining=condition,
+            teacher_pretraining=teacher.config.pretraining,
+            loss=self._loss(entry),
+            training=self.entry.student,
+            momentum_distillation=None,
+            replicate=replicate,
+            controls=not loss.reads,
+            seeds=self._seeds("student", heads, replicate),
+            versions=self._versions(entry.name),
+        )
+        return Run(config.run_id, config, teacher.id, name)
+
+    def _loss(self, entry: LossEntry) -> UsedLoss:
+        """The loss with what it uses: a changed attention weight redoes no run without an attention term."""
+        config, loss = self.config, LOSSES[entry.name]
+        options = loss.complete(entry.options)
+        loss_weights = {**config.loss_weights.model_dump(), **entry.loss_weights}
+        logit_temperature = {
+            "none": None,
+            "ce": options.get("temperature"),
+            "logit_kd": config.logit_temperature,
+        }
+        return UsedLoss(
+            name=entry.name,
+            label=entry.shown_label,
+            options=options,
+            loss_weights={part: loss_weights[part] for part in loss.weighted_parts},
+            logit_temperature=logit_temperature[loss.base],
+            sites=config.sites[self.entry.family] if loss.attention else [],
+            layer_map=config.layer_map if loss.attention else None,
+        )
+
+    def _seeds(self, kind: str, heads: int, replicate: int) -> Seeds:
+        """No part names the loss: all losses of one replicate share initial weights, data order and dropout.
+
+        Nor does any name the pre-training condition, whose models differ in their weights only.
+        """
+        number, (family, task, dataset) = self.config.seed, self.entry.axes
+        task = "pretraining" if kind == "pretrain" else task
+        where = (number, kind, family, task, dataset)
+        return Seeds(
+            data_order=seed("data_order", *where, replicate),
+            init=seed("init", *where, heads, replicate),
+            dropout=seed("dropout", *where, heads, replicate),
+            blind=seed("blind", number, task, dataset),
+        )
+
+    def _model_versions(self) -> dict[str, int]:
+        family, _, dataset = self.entry.axes
+        return {
+            f"dataset:{dataset}": DATASETS[dataset].version,
+            f"family:{family}": FAMILIES[family].version,
+            "prepared": PREPARED_VERSION,
+            "training": TRAINING_VERSION,
+        }
+
+    def _versions(self, loss: str) -> dict[str, int]:
+        """Versions of everything that a run's numbers depend on."""
+        metrics = metrics_of(self.entry.task, self.entry.dataset)
+        return {
+            **self._model_versions(),
+            **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},
+            **{f"metric:{name}": METRICS[name].version for name in metrics},
+        }
+
+
+def _cross_entropy(label: str, loss_weights: dict[str, float]) -> UsedLoss:
+    return UsedLoss(
+        name="ce",
+        label=label,
+        options={},
+        loss_weights=loss_weights,
+        logit_temperature=None,
+        sites=[],
+        layer_map=None,
+    )

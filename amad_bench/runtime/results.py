@@ -1,0 +1,99 @@
+"""The results folder: the place and the name of everything that is made."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from amad_bench.runtime.run_folder.folder import RunFolder
+
+PAPER = Path("paper/main.pdf")  # the one result outside of that folder
+
+
+class TableName(StrEnum):
+    """Tables; each is written as .parquet for programs and as .csv for people."""
+
+    RUNS = "runs"
+    SCORES = "scores"
+    EXAMPLES = "examples"
+    LEARNING_CURVES = "learning_curves"
+    FAILURES = "failures"
+    RESULTS = "results"
+    HEADROOM = "headroom"
+    COMPARISONS = "comparisons"
+    STEPS_TO_SCORE = "steps_to_score"
+
+
+class FigureName(StrEnum):
+    """Figures of a whole config; each is written as .pdf and as .png."""
+
+    LOSSES = "losses"
+    HEAD_GAP = "head_gap"
+    LEARNING_CURVES = "learning_curves"
+
+
+COLLECTED = (
+    TableName.RUNS,
+    TableName.SCORES,
+    TableName.EXAMPLES,
+    TableName.FAILURES,
+    TableName.LEARNING_CURVES,
+)
+COMPARED = (TableName.RESULTS, TableName.HEADROOM, TableName.COMPARISONS, TableName.STEPS_TO_SCORE)
+
+
+class ResultsFolder:
+    """Files below `results` in the working directory, or below another folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.runs = path / "runs"
+        self.plan = path / "plan.json"  # the one that the tables were collected for
+        self.tables = path / "tables"
+        self.figures = path / "figures"
+        self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
+        self.extra_facts = path / "extra_scores.json"  # what these were made from
+        self.bench = path / "bench"
+        self.data = path / "data"
+        self.file_hashes = self.data / "file_hashes.json"
+
+    def run(self, run_id: str) -> RunFolder:
+        """The folder of a run."""
+        return RunFolder(self.runs / run_id)
+
+    def table(self, name: TableName, suffix: str = "parquet") -> Path:
+        """The file of a table; suffix: parquet or csv."""
+        return self.tables / f"{name}.{suffix}"
+
+    def figure(self, name: FigureName, suffix: str = "pdf") -> Path:
+        """The file of a figure; suffix: pdf or png."""
+        return self.figures / f"{name}.{suffix}"
+
+    def table_files(self, *names: TableName) -> list[Path]:
+        """Both files of each of the tables."""
+        return [self.table(name, suffix) for name in names for suffix in ("parquet", "csv")]
+
+    def figure_files(self) -> list[Path]:
+        """Both files of each figure."""
+        return [self.figure(name, suffix) for name in FigureName for suffix in ("pdf", "png")]
+
+    def dataset(self, name: str, data_hash: str) -> Path:
+        """The folder of one data set's generated and prepared files; eight digits of its hash name it."""
+        return self.data / f"{name}-{data_hash[:8]}"
+
+    def preparing(self) -> list[Path]:
+        """The folders in which data are generated and prepared, under a temporary name first."""
+        return [self.data, *sorted(self.data.glob("*/prepared"))]
+
+    def prepared(self, data_key: str) -> Path:
+        """A file that says that the prepared form of a data set is there; what Snakemake watches."""
+        return self.data / "prepared" / f"{data_key}.json"
+
+    def log(self, step: str) -> Path:
+        """The output of a step's command, for steps without a folder of their own."""
+        return self.path / "logs" / f"{step}.txt"
+
+    def benchmark(self, step: str) -> Path:
+        """Snakemake's measurements of a step."""
+        return self.path / "benchmarks" / f"{step}.tsv"
+
+
+RESULTS = ResultsFolder(Path("results"))

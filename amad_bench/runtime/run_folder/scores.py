@@ -1,0 +1,55 @@
+"""scores.parquet: a run's scores, a row per split, metric and example."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import write_parquet_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Score(NamedTuple):
+    """A row: the score of an example. statistics: sufficient ones, None where the metric is a mean."""
+
+    run_id: str
+    split: str
+    metric: str
+    example_id: str
+    cluster_id: str
+    value: float
+    statistics: list[float] | None
+
+
+SCORE_COLUMNS = list(Score._fields)
+
+
+def write_scores(path: Path, run_id: str, by_split: Mapping[str, "pd.DataFrame"]) -> None:
+    """Write the scores of a run; by split, frames with the other columns."""
+    import pandas as pd
+
+    frames = [frame.assign(split=split) for split, frame in by_split.items()]
+    scores = pd.concat(frames, ignore_index=True).assign(run_id=run_id)
+    write_parquet_atomic(path, scores.reindex(columns=SCORE_COLUMNS))
+
+
+def read_scores(path: Path, run_id: str, may_be_empty: bool) -> "pd.DataFrame":
+    """The scores of a finished run; UserError when the file is missing, broken or another run's."""
+    import pandas as pd
+
+    what_to_do = "delete the run's folder and run again"
+    if not path.exists():
+        raise UserError(f"{path}: the run is done but its scores are missing; {what_to_do}")
+    try:
+        scores = pd.read_parquet(path, engine="pyarrow")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no readable parquet file ({error}); {what_to_do}") from None
+    expected = {run_id} if not (may_be_empty and scores.empty) else set()
+    if list(scores.columns) != SCORE_COLUMNS or set(scores["run_id"]) != expected:
+        raise UserError(
+            f"{path}: rows of run {run_id} with {', '.join(SCORE_COLUMNS)} were expected; {what_to_do}"
+        )
+    lists = [None if value is None else [float(item) for item in value] for value in scores["statistics"]]
+    return scores.assign(statistics=pd.Series(lists, dtype=object, index=scores.index))

@@ -1,0 +1,147 @@
+"""steps.jsonl: how a training went, a line per logged step and per validation."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, SupportsFloat, TypedDict
+
+from amad_bench.runtime.errors import RunFailed, UserError
+from amad_bench.runtime.files import read_bytes
+
+LOG_EVERY = 20  # steps between two lines
+_WHAT_TO_DO = "delete the run's folder and run again"
+
+
+class Alignment(TypedDict):
+    """A description of how the heads of a student's layer are aligned (`losses.diagnostics`).
+
+    weights: a row per teacher head, a column per student head.
+    """
+
+    entropy: float
+    largest_weight: float
+    changed_share: float | None
+    weights: list[list[float]]
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """The line of a step. parts: those of the loss by name, unweighted.
+
+    padding_share: of the batch, None in a pre-training. alignment: by "site/student layer", {} where the loss
+    aligns no heads.
+    """
+
+    step: int
+    learning_rate: float
+    loss: float
+    gradient_norm: float
+    parts: Mapping[str, float]
+    padding_share: float | None
+    alignment: Mapping[str, Alignment]
+
+
+class Validation(NamedTuple):
+    """The line of a validation of a teacher or student; the share of target tokens predicted right."""
+
+    step: int
+    validation_token_accuracy: float
+    validation_loss: float
+
+
+class StepLog:
+    """A log in the making; RunFailed("diverged") for a loss or a gradient that is not finite."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> "StepLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tail: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def training(
+        self,
+        step: int,
+        rate: float,
+        loss: SupportsFloat,
+        norm: SupportsFloat,
+        parts: Mapping[str, SupportsFloat],
+        padding_share: float | None = None,
+        alignment: Mapping[str, Alignment] | None = None,
+    ) -> None:
+        """Write the line of a step, see TrainingStep."""
+        numbers = {"step": step, "learning_rate": rate, "loss": float(loss), "gradient_norm": float(norm)}
+        numbers |= {name: float(part) for name, part in parts.items()}
+        more = {"padding_share": padding_share, "alignment": alignment}
+        self._write(numbers, {name: value for name, value in more.items() if value is not None})
+
+    def validation(
+        self, step: int, *, validation_loss: float, validation_token_accuracy: float | None = None
+    ) -> None:
+        """Write the line of a validation; that of a pre-training has a loss only."""
+        numbers: dict[str, float] = {"step": step}
+        if validation_token_accuracy is not None:
+            numbers["validation_token_accuracy"] = validation_token_accuracy
+        self._write(numbers | {"validation_loss": validation_loss}, {})
+
+    def _write(self, numbers: dict[str, float], more: dict[str, Any]) -> None:
+        if not all(math.isfinite(value) for value in numbers.values()):
+            raise RunFailed(
+                "diverged", f"loss or gradient is not finite at step {numbers['step']}: {numbers}"
+            )
+        self._file.write(json.dumps(numbers | more) + "\n")
+        self._file.flush()
+
+
+def read_training(path: Path) -> list[TrainingStep]:
+    """The logged steps of a training, in order; UserError for a log that is missing or damaged."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; train that run first")
+    found = []
+    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            if "validation_loss" not in row:
+                found.append(_training_step(row))
+        except (ValueError, KeyError, TypeError):
+            raise _damaged(path, number, "step, learning_rate, loss and gradient_norm") from None
+    return found
+
+
+def _training_step(row: dict[str, Any]) -> TrainingStep:
+    named = {name: row.pop(name) for name in ("step", "learning_rate", "loss", "gradient_norm")}
+    share, alignment = row.pop("padding_share", None), row.pop("alignment", {})
+    return TrainingStep(**named, parts=row, padding_share=share, alignment=alignment)
+
+
+def read_validations(path: Path, required: bool) -> list[Validation]:
+    """The validations of a teacher or student, in order; none where there is no log and none is required.
+
+    UserError for a log that is missing or damaged.
+    """
+    if not path.exists():
+        if required:
+            raise UserError(f"{path}: the run is done but its step log is missing; {_WHAT_TO_DO}")
+        return []
+    found = []
+    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
+        if b"validation_token_accuracy" not in line:  # most lines are others, some of them long
+            continue
+        try:
+            row = json.loads(line)
+            numbers = row["validation_token_accuracy"], row["validation_loss"]
+            found.append(Validation(int(row["step"]), *map(float, numbers)))
+        except (ValueError, KeyError, TypeError):
+            raise _damaged(path, number, "step, validation_token_accuracy and validation_loss") from None
+    return found
+
+
+def _damaged(path: Path, number: int, expected: str) -> UserError:
+    return UserError(f"{path}: line {number}: {expected} were expected; {_WHAT_TO_DO}")

@@ -1,0 +1,30 @@
+"""Scientific failures end a run with a status; everything else is a bug and passes through."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from amad_bench.runtime.errors import RunFailed
+from amad_bench.runtime.run_folder.status import Status
+
+
+@contextmanager
+def failures_noted(status: Status) -> Iterator[None]:
+    """Inside, a scientific failure becomes the status; anything else passes through."""
+    try:
+        yield
+    except RunFailed as failure:
+        _note(status, failure.status, failure.reason)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        _note(status, "out_of_memory", str(error) or "no memory is left")
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):  # how PyTorch says it on a CPU
+            raise
+        _note(status, "out_of_memory", str(error))
+
+
+def _note(status: Status, name: str, reason: str) -> None:
+    status.status, status.reason = name, " ".join(reason.split())[:500]
+    status.log_tail = traceback.format_exc().splitlines()[-5:]

@@ -1,0 +1,91 @@
+"""Words of configs before they were renamed: the table that maps a run's config back, and so its id.
+
+Kept while the house is being rebuilt: the plans of the shipped configs must stay those of then (OLD_PLANS).
+"""
+
+from typing import Any
+
+from amad_bench.plan.plan import Plan
+from amad_bench.plan.run_config import RunConfig, short_hash
+
+# config file: the key then -> the key now
+RENAMED_KEYS = {
+    "cells": "tasks",
+    "weights": "loss_weights",
+    "losses[].weights": "losses[].loss_weights",
+    "losses[].variant (student_mean, random_alignment, sinkhorn)": "losses[].distance",
+    "fix": "heads.keep",
+    "models.<family>.<size>.weights": "models.<family>.<size>.checkpoints",
+    "models.<family>.<size>.init (random | inherit | remap)": "models.<family>.<size>.cut (none | ...)",
+}
+WITH_VARIANT = ("student_mean", "random_alignment", "sinkhorn")
+
+
+def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
+    """The canonical config as it was; old_ids: of the runs that it names, by their new ids."""
+    new = config.canonical()
+    dataset, tokenizer, model, loss = (dict(new[key]) for key in ("dataset", "tokenizer", "model", "loss"))
+    if dataset["hash"] is None:  # of a plan without data
+        del dataset["hash"]
+    inputs = {key: value for key, value in new["inputs"].items() if value is not None}
+    if new["inputs_hash"] is not None:
+        inputs["hash"] = new["inputs_hash"]
+    if config.family != "vlt5":
+        del model["order_embedding"], model["box_area"]
+    loss["weights"] = loss.pop("loss_weights")
+    if loss["name"] in WITH_VARIANT:
+        loss["options"] = {
+            "variant" if key == "distance" else key: value for key, value in loss["options"].items()
+        }
+    training = dict(new["training"])
+    if new["momentum_distillation"] is not None:
+        training["momentum_distillation"] = new["momentum_distillation"]
+    return {
+        **{
+            key: value
+            for key, value in new.items()
+            if key not in ("heads_keep", "inputs_hash", "momentum_distillation")
+        },
+        "dataset": dataset,
+        "inputs": inputs,
+        "tokenizer": {key: value for key, value in tokenizer.items() if value is not None},
+        "fix": new["heads_keep"],
+        "model": model,
+        "start": _old_start(new["start"], old_ids),
+        "teacher": _old_teacher(new["teacher"], old_ids),
+        "loss": loss,
+        "training": training,
+    }
+
+
+def _old_start(start: dict[str, Any] | None, old_ids: dict[str, str]) -> dict[str, Any] | None:
+    if start is None:
+        return None
+    cut = "random" if start["cut"] == "none" else start["cut"]
+    old = {"init": cut, "inherit_heads": start["inherit_heads"]}
+    if start["run_id"] is not None:
+        return old | {"run_id": old_ids[start["run_id"]]}
+    known = {} if start["hash"] is None else {"hash": start["hash"]}
+    return old | {"weights": start["checkpoints"]} | known
+
+
+def _old_teacher(teacher: dict[str, Any] | None, old_ids: dict[str, str]) -> dict[str, Any] | None:
+    if teacher is None or teacher["run_id"] is None:
+        return teacher
+    return teacher | {"run_id": old_ids[teacher["run_id"]]}
+
+
+def old_runs(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The canonical configs of then by the ids of now; those that are named come first in a plan."""
+    configs: dict[str, dict[str, Any]] = {}
+    old_ids: dict[str, str] = {}
+    for run in plan.runs:
+        configs[run.id] = old_canonical(run.config, old_ids)
+        old_ids[run.id] = f"{run.config.id_prefix}-{short_hash(configs[run.id])}"
+    return configs
+
+
+def old_ids(plan: Plan) -> dict[str, str]:
+    """The ids of then by those of now."""
+    prefixes = {run.id: run.config.id_prefix for run in plan.runs}
+    return {run_id: f"{prefixes[run_id]}-{short_hash(config)}" for run_id, config in old_runs(plan).items()}

@@ -1,0 +1,60 @@
+"""The step log: one JSON object per line, and no number that is not finite."""
+
+import json
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from amad_bench.runtime.errors import RunFailed, UserError
+from amad_bench.runtime.run_folder.steps import StepLog, TrainingStep, read_training, read_validations
+
+ALIGNED = {"entropy": 0.5, "largest_weight": 0.75, "changed_share": None, "weights": [[0.25, 0.75]]}
+
+
+def test_steps_and_validations_are_lines_in_order(tmp_path):
+    path = tmp_path / "steps.jsonl"
+    loss, norm, parts = torch.tensor(2.0), torch.tensor(3.0), {"ce": torch.tensor(1.0)}
+    with StepLog(path) as log:
+        log.training(1, 0.5, loss, norm, parts, padding_share=0.0, alignment={"vision.self/0": ALIGNED})
+        log.validation(1, validation_loss=0.25)
+        log.training(2, 0.5, loss, norm, parts)
+        log.validation(2, validation_token_accuracy=0.75, validation_loss=0.125)
+        lines = path.read_text().splitlines()  # on the disk at once: a crash keeps them
+    step = {"step": 1, "learning_rate": 0.5, "loss": 2.0, "gradient_norm": 3.0, "ce": 1.0}
+    assert lines == [
+        json.dumps(step | {"padding_share": 0.0, "alignment": {"vision.self/0": ALIGNED}}),
+        json.dumps({"step": 1, "validation_loss": 0.25}),
+        json.dumps(step | {"step": 2}),
+        json.dumps({"step": 2, "validation_token_accuracy": 0.75, "validation_loss": 0.125}),
+    ]
+    assert read_training(path) == [
+        TrainingStep(1, 0.5, 2.0, 3.0, {"ce": 1.0}, 0.0, {"vision.self/0": ALIGNED}),
+        TrainingStep(2, 0.5, 2.0, 3.0, {"ce": 1.0}, None, {}),
+    ]
+    assert read_validations(path, required=True) == [(2, 0.75, 0.125)]  # the other is a pre-training's
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"step": 2}', ""])
+def test_a_damaged_line_is_named(tmp_path, line):
+    path = tmp_path / "steps.jsonl"
+    path.write_text('{"step": 1, "learning_rate": 1, "loss": 2, "gradient_norm": 3}\n' + line + "\n")
+    with pytest.raises(
+        UserError, match=r"steps\.jsonl: line 2: step, learning_rate.*; delete the run's folder"
+    ):
+        read_training(path)
+
+
+@pytest.mark.parametrize("broken", ["loss", "norm", "part", "validation"])
+def test_a_number_that_is_not_finite_means_diverged(tmp_path, broken):
+    one, nan = torch.tensor(1.0), torch.tensor(math.nan)
+    loss, norm, part = (nan if broken == name else one for name in ("loss", "norm", "part"))
+    with StepLog(tmp_path / "steps.jsonl") as log:
+        write = partial(log.training, 7, 0.1, loss, norm, {"ce": part})
+        if broken == "validation":
+            write = partial(log.validation, 7, validation_loss=math.inf)
+        with pytest.raises(RunFailed, match="not finite at step 7") as caught:
+            write()
+    assert caught.value.status == "diverged"
+    assert (tmp_path / "steps.jsonl").read_text() == ""
