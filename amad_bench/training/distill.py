@@ -9,6 +9,7 @@ from amad_bench.losses import build_loss
 from amad_bench.losses.base import TraceLoss
 from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES
+from amad_bench.plan.run_config import UsedLoss
 from amad_bench.runtime.errors import UserError
 
 
@@ -24,28 +25,27 @@ class ObjectiveValue(NamedTuple):
 class Objective(nn.Module):
     """A run's weighted loss; `needs_teacher` says whether a teacher's trace has to be given.
 
-    `loss`: that part of the canonical run config; `seed`: the run's `init` seed, for what a loss draws once.
+    `seed`: the run's `init` seed, for what a loss draws once.
     `sites`, `needs_hidden`: what must be recorded of both models.
     """
 
-    def __init__(self, loss: dict[str, Any], seed: int = 0):
+    def __init__(self, loss: UsedLoss, seed: int = 0) -> None:
         super().__init__()
-        record = LOSSES[loss["name"]]
-        self.loss_weights: dict[str, float] = loss["weights"]
+        record = LOSSES[loss.name]
+        self.loss_weights = loss.loss_weights
         self.needs_teacher = record.base != "none"
-        self.sites: list[str] = list(loss["sites"])
+        self.sites = loss.sites
         self.needs_hidden = "hidden" in record.reads
         self.seed = seed
-        self.label = loss["label"]
+        self.label = loss.label
+        options: dict[str, Any] = {**loss.options, **({"seed": seed} if record.seeded else {})}
         parts: dict[str, TraceLoss] = {"ce": build_loss("ce")}
         if record.base == "ce":
-            parts["logit_kd"] = build_loss(loss["name"], **loss["options"])
+            parts["logit_kd"] = build_loss(loss.name, **options)
         elif record.base == "logit_kd":
-            parts["logit_kd"] = build_loss("logit_kd", temperature=loss["logit_temperature"])
-            drawn = {"seed": seed} if record.seeded else {}
-            parts["attention"] = build_loss(
-                loss["name"], sites=self.sites, layer_map=loss["layer_map"], **drawn, **loss["options"]
-            )
+            parts["logit_kd"] = build_loss("logit_kd", temperature=loss.logit_temperature)
+            layer_map = loss.layer_map or "last"
+            parts["attention"] = build_loss(loss.name, sites=self.sites, layer_map=layer_map, **options)
         self.losses = parts  # typed; the same modules as `parts`
         self.parts = nn.ModuleDict(parts)
 

@@ -7,19 +7,21 @@ from safetensors.torch import load_file
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.checkpoints import save_parameters
 from amad_bench.plan.catalogue import LOSSES
+from amad_bench.plan.run_config import UsedLoss
 from amad_bench.runtime.errors import UserError
 from amad_bench.training.distill import Objective
 from tests.tiny_models import tiny_batch, tiny_model
 
-AMAD = {
-    "name": "amad",
-    "label": "amad_kl",
-    "options": {"variant": "kl"},
-    "weights": {"ce": 1.0, "logit_kd": 0.5, "attention": 20.0},
-    "logit_temperature": 2.0,
-    "sites": ["encoder.self"],
-    "layer_map": "last",
-}
+AMAD = UsedLoss(
+    name="amad",
+    label="amad_kl",
+    options={"variant": "kl"},
+    loss_weights={"ce": 1.0, "logit_kd": 0.5, "attention": 20.0},
+    logit_temperature=2.0,
+    sites=["encoder.self"],
+    layer_map="last",
+)
+NO_ATTENTION = {"logit_temperature": None, "sites": [], "layer_map": None}
 
 
 def _traces():
@@ -36,7 +38,8 @@ def test_the_sum_is_weighted_and_the_parts_are_not():
     assert list(parts) == ["ce", "logit_kd", "attention"]
     expected = parts["ce"] + 0.5 * parts["logit_kd"] + 20 * parts["attention"]
     torch.testing.assert_close(total, expected)
-    unweighted = Objective({**AMAD, "weights": {"ce": 1.0, "logit_kd": 1.0, "attention": 1.0}})
+    equal = {"loss_weights": {"ce": 1.0, "logit_kd": 1.0, "attention": 1.0}}
+    unweighted = Objective(AMAD.model_copy(update=equal))
     assert unweighted(teacher, student).parts["attention"] == parts["attention"]
 
 
@@ -45,21 +48,21 @@ def test_the_sum_is_weighted_and_the_parts_are_not():
 @pytest.mark.parametrize(
     ("loss", "text", "parts", "needs_teacher"),
     [
-        ({**AMAD}, "loss = 1 * ce + 0.5 * logit_kd + 20 * amad_kl", ["ce", "logit_kd", "attention"], True),
+        (AMAD, "loss = 1 * ce + 0.5 * logit_kd + 20 * amad_kl", ["ce", "logit_kd", "attention"], True),
         (
-            {"name": "ce", "label": "ce", "options": {}, "weights": {"ce": 1.0}, "sites": []},
+            UsedLoss(name="ce", label="ce", options={}, loss_weights={"ce": 1.0}, **NO_ATTENTION),
             "loss = 1 * ce",
             ["ce"],
             False,
         ),
         (
-            {
-                "name": "logit_kd",
-                "label": "logit_kd",
-                "options": {"temperature": 4.0},
-                "weights": {"ce": 1.0, "logit_kd": 1.0},
-                "sites": [],
-            },
+            UsedLoss(
+                name="logit_kd",
+                label="logit_kd",
+                options={"temperature": 4.0},
+                loss_weights={"ce": 1.0, "logit_kd": 1.0},
+                **NO_ATTENTION,
+            ),
             "loss = 1 * ce + 1 * logit_kd",
             ["ce", "logit_kd"],
             True,
@@ -75,9 +78,9 @@ def test_composition(loss, text, parts, needs_teacher):
 
 
 def other(name, **options):
-    """A loss beside AMAD's in the form of the canonical config."""
+    """Another loss in AMAD's place."""
     complete = LOSSES[name].complete(options)
-    return {**AMAD, "name": name, "label": name, "options": complete}
+    return AMAD.model_copy(update={"name": name, "label": name, "options": complete})
 
 
 @pytest.mark.parametrize("name", ["a2d", "hidden_mse"])
