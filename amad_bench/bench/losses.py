@@ -44,8 +44,8 @@ PROVIDERS: Sequence[tuple[str, str, MapFunction]] = (
         for provider, function in (("naive", naive_amad), ("ours", amad_loss))
     ),
     *(
-        (f"student_mean {variant}", provider, partial(function, variant=variant))
-        for variant in ("mse", "kl")
+        (f"student_mean {distance}", provider, partial(function, distance=distance))
+        for distance in ("mse", "kl")
         for provider, function in (("naive", naive_student_mean), ("ours", student_mean_loss))
     ),
     ("random_alignment kl", "ours", lambda t, s: random_alignment_loss(t, s, _uniform_weights(t, s))),

@@ -25,14 +25,14 @@ def naive_amad(
 
 
 def naive_student_mean(
-    teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None, *, variant: str = "kl"
+    teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None, *, distance: str = "kl"
 ) -> Tensor:
     """A scalar: AMAD with all weights 1/G."""
     teacher_BHQK, student_BGQK, rows_B = _masked(teacher_BHQK, student_BGQK, mask_B1QK)
     teacher_BHN, student_BGN = teacher_BHQK.flatten(2), student_BGQK.flatten(2)
     shape_BHG = *teacher_BHN.shape[:2], student_BGN.shape[1]
     weights_BHG = student_BGN.new_full(shape_BHG, 1 / student_BGN.shape[1])
-    return _mixture_distance(teacher_BHN, student_BGN, weights_BHG, rows_B, variant)
+    return _mixture_distance(teacher_BHN, student_BGN, weights_BHG, rows_B, distance)
 
 
 def _masked(
@@ -52,9 +52,9 @@ def _unit(vectors: Tensor) -> Tensor:
 
 
 def _mixture_distance(
-    teacher_BHN: Tensor, student_BGN: Tensor, weights_BHG: Tensor, rows_B: Tensor, variant: str
+    teacher_BHN: Tensor, student_BGN: Tensor, weights_BHG: Tensor, rows_B: Tensor, distance: str
 ) -> Tensor:
-    if variant == "mse":  # eq. 4-6
+    if distance == "mse":  # eq. 4-6
         distance_B = (_unit(teacher_BHN) - weights_BHG @ _unit(student_BGN)).square().sum((1, 2))
         return distance_B.sum() / (rows_B > 0).sum().clamp_min(1)
     return _kl(teacher_BHN, weights_BHG @ student_BGN, rows_B)  # eq. 9

@@ -5,7 +5,7 @@ Machine Translation", LREC-COLING 2024, arXiv:2403.01479; released code ncsoft/A
 numbers are a fixture of the tests). H and G count all maps of a site: layers times heads.
 
     C_h = sum_g W_hg s_g + b_h,  h = 1..H
-    double_softmax: true (as released):  KL(softmax(t_h) || softmax(C_h)), both over the flattened cells,
+    double_softmax: true (as released):  KL(softmax(t_h) || softmax(C_h)), both over the flattened entries,
                                          although maps are probabilities already
     double_softmax: false:               W softmaxed over g and no b, so that rows of C_h stay distributions;
                                          KL by rows, mean over valid rows
@@ -13,8 +13,8 @@ numbers are a fixture of the tests). H and G count all maps of a site: layers ti
 
 W and b start as torch's Conv2d. The published weight of this loss shrinks with each epoch, by .9^(epoch - 1):
 `weight_factor`. Domain: attention probabilities of all layers (a layer map is not used); any numbers of heads
-and layers. Unlike the released code, which has no masks, masked cells are left out of the softmax. Sites are
-averaged; the released code sums them, with half a weight for each of the decoder's.
+and layers. Unlike the released code, which has no masks, masked entries are left out of the softmax. Sites
+are averaged; the released code sums them, with half a weight for each of the decoder's.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerMap, LazyParameters, common_sites, traced_cells
+from amad_bench.losses.base import (
+    LayerLoss,
+    LayerMap,
+    LazyParameters,
+    common_sites,
+    linear_start,
+    naming,
+    traced_entries,
+)
 from amad_bench.losses.maps import (
     Maps,
     check_choice,
-    check_shapes,
     kl_distance,
     prepare,
-    valid_cells,
+    valid_entries,
     without_autocast,
 )
 from amad_bench.models.attention.trace import LayerTrace, Trace
@@ -52,29 +59,7 @@ def a2d_loss(
 
     Raises ValueError for an unknown reduction, a bias too many or too few and for shapes that do not fit.
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return a2d_over_cells(
-        teacher_BHQK,
-        student_BGQK,
-        mask_B1QK,
-        weight_HG,
-        bias_H,
-        double_softmax=double_softmax,
-        reduction=reduction,
-    )
-
-
-def a2d_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    mask_B1QK: Tensor | None,
-    weight_HG: Tensor,
-    bias_H: Tensor | None,
-    *,
-    double_softmax: bool = True,
-    reduction: str = "sum",
-) -> Tensor:
-    """`a2d_loss` with one mask that broadcasts to (B, 1, Q, K)."""
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     check_choice("reduction", reduction, ("sum", "mean"))
     expected = (teacher_BHQK.shape[1], student_BGQK.shape[1])
     if tuple(weight_HG.shape) != expected:
@@ -100,17 +85,17 @@ def _convolve(maps: Maps, weight_HG: Tensor) -> Tensor:
 
 
 def _flattened_kl(maps: Maps, convolved_BHQK: Tensor, mask_B1QK: Tensor | None) -> Tensor:
-    """KL per map (B, H) of the softmaxes over all valid cells of a map; 0 for a sample without any."""
-    log_teacher_BHN = _log_softmax_over_cells(maps.teacher_BHQK, mask_B1QK)
-    log_student_BHN = _log_softmax_over_cells(convolved_BHQK, mask_B1QK)
+    """KL per map (B, H) of the softmaxes over all valid entries of a map; 0 for a sample without any."""
+    log_teacher_BHN = _log_softmax(maps.teacher_BHQK, mask_B1QK)
+    log_student_BHN = _log_softmax(convolved_BHQK, mask_B1QK)
     return (log_teacher_BHN.exp() * (log_teacher_BHN - log_student_BHN)).sum(-1)
 
 
-def _log_softmax_over_cells(maps_BHQK: Tensor, mask_B1QK: Tensor | None) -> Tensor:
+def _log_softmax(maps_BHQK: Tensor, mask_B1QK: Tensor | None) -> Tensor:
     if mask_B1QK is None:
         return maps_BHQK.flatten(2).log_softmax(-1)
-    # finite, unlike -inf: a masked cell then adds exp(lowest) * (lowest - lowest) = 0, and a sample without a
-    # valid cell has two uniform distributions
+    # finite, unlike -inf: a masked entry then adds exp(lowest) * (lowest - lowest) = 0, and a sample without
+    # a valid entry has two uniform distributions
     lowest = torch.finfo(maps_BHQK.dtype).min
     return maps_BHQK.masked_fill(~mask_B1QK, lowest).flatten(2).log_softmax(-1)
 
@@ -142,35 +127,30 @@ class A2D(LayerLoss):
         for site in common_sites(self.sites, teacher, student):
             if f"{site}/weight" not in self.convolutions:
                 maps_H, maps_G = (_count(trace.sites[site]) for trace in (teacher, student))
-                device, bound = student.sites[site][0].query_BHQD.device, maps_G**-0.5
                 shapes = {"weight": (maps_H, maps_G)} | ({"bias": (maps_H,)} if self.double_softmax else {})
                 for name, shape in shapes.items():
-                    initial = torch.empty(shape).uniform_(-bound, bound)
-                    self.convolutions.create(f"{site}/{name}", initial.to(device))
+                    initial = linear_start(shape, maps_G).to(student.sites[site][0].query_BHQD.device)
+                    self.convolutions.create(f"{site}/{name}", initial)
 
-    def forward(self, teacher: Trace, student: Trace) -> dict[str, Tensor]:
-        """{"attention": the unweighted mean over sites}."""
-        self.materialise(teacher, student)
+    def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The scalars of all sites, to be averaged."""
         terms: list[Tensor] = []
         for site in common_sites(self.sites, teacher, student):
-            try:
+            with naming(site):
                 terms.append(self._of_site(site, teacher.sites[site], student.sites[site]))
-            except ValueError as error:
-                raise ValueError(f"{site}: {error}") from error
-        return {"attention": torch.stack(terms).mean()}
+        return terms, {}
 
     def _of_site(self, site: str, teacher: list[LayerTrace], student: list[LayerTrace]) -> Tensor:
+        mask_B1QK = traced_entries(teacher[-1], student[-1])  # all layers have one mask
         teacher_BHQK, student_BGQK = (
             torch.cat([layer.probs_BHQK() for layer in layers], dim=1) for layers in (teacher, student)
         )
-        check_shapes(teacher_BHQK, student_BGQK)
-        mask_B1QK = traced_cells(teacher[-1], student[-1], student_BGQK.shape)  # all layers have one mask
-        return a2d_over_cells(
+        return a2d_loss(
             teacher_BHQK,
             student_BGQK,
-            mask_B1QK,
             self.convolutions[f"{site}/weight"],
             self.convolutions[f"{site}/bias"] if self.double_softmax else None,
+            cell_mask_QK=mask_B1QK,
             double_softmax=self.double_softmax,
             reduction=self.reduction,
         )

@@ -1,7 +1,7 @@
 """AMAD: every teacher head is compared with a soft mixture of all student heads.
 
 Source: Zhao et al., "No Head Left Behind: Multi-Head Alignment Distillation for Transformers", AAAI 2024,
-doi 10.1609/aaai.v38i7.28583. Per sample, over valid cells, with t_h and s_g the flattened maps (METHODS.md):
+doi 10.1609/aaai.v38i7.28583. Per sample, over valid entries, t_h and s_g being flattened maps (METHODS.md):
 
     w_hg = <t_h, s_g> / (|t_h| |s_g|)               cosine, eq. 2; `similarity: l1` takes L1 norms instead
     a_hg = exp(w_hg / tau) / sum_m exp(w_hm / tau)  softmax over STUDENT heads; tau = 1 as published
@@ -20,19 +20,21 @@ from typing import Any
 
 from torch import Tensor
 
+from amad_bench.losses.aligned import Aligned, loss_alone
 from amad_bench.losses.amad_projected import (
     check_projection,
     initial_projection,
     projected_loss,
     projected_maps,
 )
-from amad_bench.losses.base import Aligned, AlignedMapLoss, LayerMap, LayerPair, LazyParameters
-from amad_bench.losses.maps import check_choice, valid_cells
+from amad_bench.losses.base import AlignedMapLoss, LayerMap, LayerPair, LazyParameters
+from amad_bench.losses.maps import check_choice, valid_entries
 from amad_bench.losses.mixture import MaskedMaps, mixture_loss, softmax_of_similarity
 
 VARIANTS = ("kl", "mse", "projected", "token")
 
 
+@loss_alone
 def amad_loss(
     teacher_BHQK: Tensor,
     student_BGQK: Tensor,
@@ -47,80 +49,18 @@ def amad_loss(
     head_reduction: str = "sum",
     row_reduction: str = "mean",
     projection: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:
+) -> Aligned:
     """AMAD of two sets of maps: a scalar in float64 if a map is, else float32; in nats, but for `mse`.
 
-    Masks: bool, True = valid; masked cells may hold anything and get a gradient of exactly 0. Mean over
-    samples with a valid cell (none: 0); over heads `head_reduction` (sum, as printed, or mean); over valid
-    rows `row_reduction` (mean, or sum; `mse` has no rows). `projection`: (W_nn, b_n), n = Q * K cells in row
-    order, for the variant "projected" alone. It needs a device with float64.
+    Masks: bool, True = valid; `cell_mask_QK` is for all samples or (B, 1, Q, K). Masked entries may hold
+    anything and get a gradient of exactly 0. Mean over samples with a valid entry (none: 0); over heads
+    `head_reduction` (sum, as printed, or mean); over valid rows `row_reduction` (mean, or sum; `mse` has no
+    rows). `projection`: (W_nn, b_n), n = Q * K entries in row order, for the variant "projected" alone. It
+    needs a device with float64.
     Raises ValueError for unknown names, a temperature that is not above 0, shapes and masks that do not fit,
     a sum over rows that `mse` does not have, and a projection that is lacking, not used or of another size.
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return amad_over_cells(
-        teacher_BHQK,
-        student_BGQK,
-        mask_B1QK,
-        projection,
-        variant=variant,
-        similarity=similarity,
-        temperature=temperature,
-        detach_alignment=detach_alignment,
-        head_reduction=head_reduction,
-        row_reduction=row_reduction,
-    ).loss
-
-
-def alignment_weights(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    *,
-    query_mask_BQ: Tensor | None = None,
-    key_mask_BK: Tensor | None = None,
-    cell_mask_QK: Tensor | None = None,
-    similarity: str = "cosine",
-    temperature: float = 1.0,
-) -> Tensor:
-    """a_BHG: how much each teacher head listens to each student head; sums to 1 over student heads.
-
-    Masks and errors as in `amad_loss`. At temperature 1 no weight exceeds e / (e + G - 1).
-    """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
-    return softmax_of_similarity(maps, similarity, temperature)[0][:, 0].to(maps.precision)
-
-
-def token_alignment_weights(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    *,
-    query_mask_BQ: Tensor | None = None,
-    key_mask_BK: Tensor | None = None,
-    cell_mask_QK: Tensor | None = None,
-    similarity: str = "cosine",
-    temperature: float = 1.0,
-) -> Tensor:
-    """a_BQHG: `alignment_weights` of each query row by itself; 1/G in rows without a valid cell."""
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
-    return softmax_of_similarity(maps, similarity, temperature, by_row=True)[0].to(maps.precision)
-
-
-def amad_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    mask_B1QK: Tensor | None,
-    projection: tuple[Tensor, Tensor] | None = None,
-    *,
-    variant: str = "kl",
-    similarity: str = "cosine",
-    temperature: float = 1.0,
-    detach_alignment: bool = False,
-    head_reduction: str = "sum",
-    row_reduction: str = "mean",
-) -> Aligned:
-    """`amad_loss` with one mask that broadcasts to (B, 1, Q, K), as traces have it; and its alignment."""
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     check_choice("variant", variant, VARIANTS)
     if variant == "mse" and row_reduction == "sum":
         raise ValueError("row_reduction 'sum' is for the variants with rows; 'mse' flattens the map")
@@ -137,10 +77,45 @@ def amad_over_cells(
     return mixture_loss(maps, weights_BRHG, distance, head_reduction, row_reduction, products)
 
 
-class Amad(AlignedMapLoss):
-    """AMAD on traces. Options: those of `amad_over_cells`; the variant "projected" has parameters."""
+def alignment_weights(
+    teacher_BHQK: Tensor,
+    student_BGQK: Tensor,
+    *,
+    query_mask_BQ: Tensor | None = None,
+    key_mask_BK: Tensor | None = None,
+    cell_mask_QK: Tensor | None = None,
+    similarity: str = "cosine",
+    temperature: float = 1.0,
+) -> Tensor:
+    """a_BHG: how much each teacher head listens to each student head; sums to 1 over student heads.
 
-    over_cells = staticmethod(amad_over_cells)
+    Masks and errors as in `amad_loss`. At temperature 1 no weight exceeds e / (e + G - 1).
+    """
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    return softmax_of_similarity(maps, similarity, temperature)[0][:, 0].to(maps.precision)
+
+
+def token_alignment_weights(
+    teacher_BHQK: Tensor,
+    student_BGQK: Tensor,
+    *,
+    query_mask_BQ: Tensor | None = None,
+    key_mask_BK: Tensor | None = None,
+    cell_mask_QK: Tensor | None = None,
+    similarity: str = "cosine",
+    temperature: float = 1.0,
+) -> Tensor:
+    """a_BQHG: `alignment_weights` of each query row by itself; 1/G in rows without a valid entry."""
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
+    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    return softmax_of_similarity(maps, similarity, temperature, by_row=True)[0].to(maps.precision)
+
+
+class Amad(AlignedMapLoss):
+    """`amad_loss` on traces; the variant "projected" has parameters."""
+
+    function = staticmethod(amad_loss)
 
     def __init__(
         self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
@@ -157,5 +132,5 @@ class Amad(AlignedMapLoss):
             self.weights.create(pair.key, weight_nn.to(queries.device))
             self.biases.create(pair.key, bias_n.to(queries.device))
 
-    def arguments(self, pair: LayerPair) -> tuple[Any, ...]:
-        return ((self.weights[pair.key], self.biases[pair.key]),) if self.projects else ()
+    def arguments(self, pair: LayerPair) -> dict[str, Any]:
+        return {"projection": (self.weights[pair.key], self.biases[pair.key])} if self.projects else {}

@@ -4,7 +4,7 @@
 
 Each row of the mix is divided by max(its sum, 1e-12) before the KL, since a projection is no distribution and
 ReLU can empty a row. W starts near the identity, b at 1/K. Open choices of the paper, made in METHODS.md.
-Domain: maps of one fixed size with at most 4,096 cells; W has the square of that many parameters.
+Domain: maps of one fixed size with at most 4,096 entries; W has the square of that many parameters.
 """
 
 import math
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import Aligned
+from amad_bench.losses.aligned import Aligned, aligned
 from amad_bench.losses.maps import (
     EPSILON,
     check_choice,
@@ -22,7 +22,7 @@ from amad_bench.losses.maps import (
     valid_rows,
     without_autocast,
 )
-from amad_bench.losses.mixture import MaskedMaps, aligned
+from amad_bench.losses.mixture import MaskedMaps
 from amad_bench.plan.catalogue.losses import LARGEST_PROJECTED_MAP
 
 NOISE = 0.01  # the spread of W S around S, in units of |S|
@@ -34,41 +34,41 @@ def check_projection(variant: str, projection: tuple[Tensor, Tensor] | None, sha
         if projection is not None:
             raise ValueError(f"projection is not used by variant {variant!r}; leave it out")
         return
-    cells = _cells(*shape[2:])
+    entries = _count(*shape[2:])
     if projection is None:
         raise ValueError("variant 'projected' needs projection=(W_nn, b_n), n = queries * keys")
     sizes = tuple(tuple(part.shape) for part in projection)
-    if sizes != ((cells, cells), (cells,)):
+    if sizes != ((entries, entries), (entries,)):
         raise ValueError(
             f"variant 'projected' needs maps of one fixed size: its projection has the shapes {sizes[0]} and "
-            f"{sizes[1]}, but maps of {shape[2]} x {shape[3]} need ({cells}, {cells}) and ({cells},)"
+            f"{sizes[1]}, but maps of {shape[2]} x {shape[3]} need ({entries}, {entries}) and ({entries},)"
         )
 
 
-def _cells(queries: int, keys: int) -> int:
-    """queries * keys. Raises ValueError where that is too many for a matrix over pairs of cells."""
-    cells = queries * keys
+def _count(queries: int, keys: int) -> int:
+    """queries * keys. Raises ValueError where that is too many for a matrix over pairs of entries."""
+    entries = queries * keys
     limit = LARGEST_PROJECTED_MAP
-    if cells > limit:
+    if entries > limit:
         raise ValueError(
-            f"variant 'projected' would need a matrix of {cells:,} x {cells:,} = {cells**2:,} numbers for "
-            f"maps of {queries} x {keys}, more than {limit:,} x {limit:,}; use kl, mse or token"
+            f"variant 'projected' would need a matrix of {entries:,} x {entries:,} = {entries**2:,} numbers "
+            f"for maps of {queries} x {keys}, more than {limit:,} x {limit:,}; use kl, mse or token"
         )
-    return cells
+    return entries
 
 
 def initial_projection(queries: int, keys: int) -> tuple[Tensor, Tensor]:
     """(W_nn, b_n) to start from, drawn from torch's global CPU generator: near the identity, and 1 / keys.
 
-    Raises ValueError, with the size that it would need, for maps of more than 4,096 cells.
+    Raises ValueError, with the size that it would need, for maps of more than 4,096 entries.
     """
-    cells = _cells(queries, keys)
-    weight_nn = torch.eye(cells) + torch.randn(cells, cells) * (NOISE / math.sqrt(cells))
-    return weight_nn, torch.full((cells,), 1 / keys)
+    entries = _count(queries, keys)
+    weight_nn = torch.eye(entries) + torch.randn(entries, entries) * (NOISE / math.sqrt(entries))
+    return weight_nn, torch.full((entries,), 1 / keys)
 
 
 def projected_maps(maps: MaskedMaps, projection: tuple[Tensor, Tensor]) -> MaskedMaps:
-    """The maps with S~ in place of S; full precision, and 0 in masked cells."""
+    """The maps with S~ in place of S; full precision, and 0 in masked entries."""
     teacher_BHQK, student_BGQK, _ = prepare(*maps)
     weight_nn, bias_n = (part.to(student_BGQK) for part in projection)
     with without_autocast(bias_n.device):

@@ -1,17 +1,21 @@
-"""From two traces to pairs of maps: which sites, layers and cells; and the modules that average over them."""
+"""Modules that compare two traces: which sites, layers and entries, and the mean over them."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from amad_bench.losses.maps import check_shapes
+from amad_bench.losses.aligned import Aligned, with_alignment
+from amad_bench.losses.maps import check_mask, check_shapes
 from amad_bench.models.attention.trace import LayerTrace, Trace
 from amad_bench.runtime.errors import did_you_mean
 
 LayerMap = str | Sequence[Sequence[int]]
+T = TypeVar("T")
 
 
 def layer_pairs(layer_map: LayerMap, student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
@@ -63,24 +67,38 @@ def common_sites(sites: Sequence[str] | None, teacher: Trace, student: Trace) ->
     return list(sites)
 
 
-def traced_cells(teacher: LayerTrace, student: LayerTrace, shape: Sequence[int]) -> Tensor:
-    """Cells valid in both traces: bool, broadcasts to (B, 1, Q, K) of `shape` (B, heads, Q, K).
+def traced_entries(teacher: LayerTrace, student: LayerTrace) -> Tensor:
+    """Entries valid in both layers' maps: bool, broadcasts to (B, 1, Q, K).
 
-    Raises ValueError for masks that do not fit, and for one per head: all heads must have the same cells.
+    Raises ValueError for maps of different sizes, for masks that do not fit and for one per head: all heads
+    must have the same entries.
     """
-    batch, _, queries, keys = shape
+    teacher_shape, student_shape = (
+        (*layer.query_BHQD.shape[:3], layer.key_BHKD.shape[2]) for layer in (teacher, student)
+    )
+    check_shapes(teacher_shape, student_shape)
+    batch, _, queries, keys = student_shape
     mask = (teacher.query_mask_BQ & student.query_mask_BQ)[:, None, :, None]
     for layer in (teacher, student):
-        if layer.mask_BHQK is None:
-            continue
-        sizes = tuple(layer.mask_BHQK.shape)
-        full = (batch, 1, queries, keys)
-        if len(sizes) != 4 or any(size not in (1, limit) for size, limit in zip(sizes, full, strict=True)):
-            raise ValueError(
-                f"the attention mask {sizes} does not broadcast to {full}; one mask per head is not supported"
-            )
-        mask = mask & layer.mask_BHQK
+        if layer.mask_BHQK is not None:
+            check_mask("the attention mask", layer.mask_BHQK, (batch, 1, queries, keys), broadcast=True)
+            mask = mask & layer.mask_BHQK
     return mask
+
+
+@contextmanager
+def naming(where: str) -> Generator[None]:
+    """Puts a site's or a stack's name in front of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def linear_start(shape: Sequence[int], inputs: int) -> Tensor:
+    """Numbers as torch starts a linear layer of so many inputs, from its global CPU generator."""
+    bound = inputs**-0.5
+    return torch.empty(*shape).uniform_(-bound, bound)
 
 
 class LazyParameters(nn.Module):
@@ -110,11 +128,33 @@ class LazyParameters(nn.Module):
             name = key.removeprefix(prefix)
             if key.startswith(prefix) and name not in self._parameters:
                 self.register_parameter(name, nn.Parameter(torch.empty_like(value)))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A loss of two traces: its parts, unweighted scalars by name, and how it aligned heads, if it does.
+
+    alignment: alignment_HG by "site/student layer", detached, the mean over samples with a valid entry. Where
+    several teacher layers are mapped to one student layer it is that of the last pair.
+    """
+
+    parts: dict[str, Tensor]
+    alignment: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 class TraceLoss(nn.Module):
-    """What every loss is: module(teacher: Trace, student: Trace) -> {part: unweighted scalar}."""
+    """A loss of traces: module(teacher: Trace, student: Trace) -> {part: unweighted scalar}.
+
+    A subclass defines `outcome`.
+    """
+
+    def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
+        """Parts and alignment. Raises ValueError where there is no teacher and the loss reads it."""
+        raise NotImplementedError
+
+    def forward(self, teacher: Trace | None, student: Trace) -> dict[str, Tensor]:
+        return self.outcome(teacher, student).parts
 
     def materialise(self, teacher: Trace | None, student: Trace) -> None:
         """Creates the parameters whose sizes depend on the traces; does nothing where none are lacking.
@@ -125,8 +165,15 @@ class TraceLoss(nn.Module):
         """
 
     def weight_factor(self, epoch: int) -> float:
-        """What the trainer multiplies this loss's weight by in this epoch, counted from 1."""
+        """Factor of this loss's weight in this epoch, counted from 1."""
         return 1.0
+
+
+def given_teacher(teacher: Trace | None) -> Trace:
+    """The teacher's trace. Raises ValueError where there is none."""
+    if teacher is None:
+        raise ValueError("this loss compares a student with a teacher, whose trace is missing")
+    return teacher
 
 
 class LayerPair(NamedTuple):
@@ -140,12 +187,12 @@ class LayerPair(NamedTuple):
 
     @property
     def student_key(self) -> str:
-        """Names the student's layer: "encoder.self/1"."""
+        """Name of the student's layer: "encoder.self/1"."""
         return f"{self.site}/{self.student_index}"
 
     @property
     def key(self) -> str:
-        """Names the pair, since one student layer may be mapped to several of the teacher's."""
+        """Name of the pair, since one student layer may be mapped to several of the teacher's."""
         return f"{self.site}/{self.student_index}/{self.teacher_index}"
 
 
@@ -167,88 +214,76 @@ class LayerLoss(TraceLoss):
     def compare(self, pair: LayerPair) -> Tensor:
         raise NotImplementedError
 
+    def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The scalars to be averaged, and alignments by student layer."""
+        return self.over_pairs(teacher, student, self.compare), {}
+
     def create_parameters(self, pair: LayerPair) -> None:
         """Creates the parameters that are still lacking for this pair of layers; none by default."""
 
     def materialise(self, teacher: Trace | None, student: Trace) -> None:
         if teacher is not None:
-            self._over_pairs(teacher, student, self.create_parameters)
+            self.over_pairs(teacher, student, self.create_parameters)
 
-    def forward(self, teacher: Trace, student: Trace) -> dict[str, Tensor]:
-        """{"attention": the unweighted mean over the mapped (site, layer) pairs}."""
+    def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
+        """{"attention": the unweighted mean over the mapped (site, layer) pairs}, and the alignment."""
+        teacher = given_teacher(teacher)
         self.materialise(teacher, student)
-        return {"attention": torch.stack(self._over_pairs(teacher, student, self.compare)).mean()}
+        terms, alignment = self.terms(teacher, student)
+        return Outcome({"attention": torch.stack(terms).mean()}, alignment)
 
-    def _over_pairs(self, teacher: Trace, student: Trace, function: Callable[[LayerPair], Any]) -> list[Any]:
+    def over_pairs(self, teacher: Trace, student: Trace, function: Callable[[LayerPair], T]) -> list[T]:
         """function(pair) of every mapped pair of layers; its ValueErrors get the site's name in front."""
-        results = []
+        results: list[T] = []
         for site in common_sites(self.sites, teacher, student):
             teacher_layers, student_layers = teacher.sites[site], student.sites[site]
-            try:
+            with naming(site):
                 for i, j in layer_pairs(self.layer_map, len(student_layers), len(teacher_layers)):
                     results.append(function(LayerPair(site, i, j, teacher_layers[j], student_layers[i])))
-            except ValueError as error:
-                raise ValueError(f"{site}: {error}") from error
         return results
 
 
 class MapLoss(LayerLoss):
-    """A `LayerLoss` of attention maps alone.
+    """A `LayerLoss` of attention maps.
 
-    A subclass names `over_cells(teacher_BHQK, student_BGQK, mask_B1QK, **options) -> scalar`; its options are
-    the keyword-only ones. Raises TypeError for an option that `over_cells` does not have.
+    A subclass names `function(teacher_BHQK, student_BGQK, *, cell_mask_QK, **options) -> scalar`. Raises
+    TypeError for an option that `function` does not have.
     """
 
-    over_cells: ClassVar[Callable[..., Any]]
+    function: ClassVar[Callable[..., Tensor]]
 
     def __init__(
         self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
     ) -> None:
         super().__init__(sites, layer_map)
-        inspect.signature(self.over_cells).bind_partial(None, None, None, **options)
+        inspect.signature(self.function).bind_partial(None, None, **options)
         self.options = options
 
-    def arguments(self, pair: LayerPair) -> tuple[Any, ...]:
-        """What `over_cells` takes after the mask that is no option: parameters, fixed weights."""
-        return ()
+    def arguments(self, pair: LayerPair) -> dict[str, Any]:
+        """Arguments of `function` beside maps, mask and options: parameters, other parts of the traces."""
+        return {}
 
     def compare(self, pair: LayerPair) -> Tensor:
-        return self.compare_maps(pair)
+        return self.compare_by(self.function, pair)
 
-    def compare_maps(self, pair: LayerPair) -> Any:
-        teacher_BHQK, student_BGQK = pair.teacher.probs_BHQK(), pair.student.probs_BHQK()
-        check_shapes(teacher_BHQK, student_BGQK)
-        mask_B1QK = traced_cells(pair.teacher, pair.student, student_BGQK.shape)
-        return self.over_cells(teacher_BHQK, student_BGQK, mask_B1QK, *self.arguments(pair), **self.options)
+    def compare_by(self, function: Callable[..., T], pair: LayerPair) -> T:
+        """`function` of the pair's maps."""
+        mask_B1QK = traced_entries(pair.teacher, pair.student)
+        maps = pair.teacher.probs_BHQK(), pair.student.probs_BHQK()
+        return function(*maps, cell_mask_QK=mask_B1QK, **self.arguments(pair), **self.options)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{key}={value!r}" for key, value in self.options.items())
 
 
-class Aligned(NamedTuple):
-    """A loss and the alignment behind it: how much each teacher head listens to each student head."""
-
-    loss: Tensor
-    alignment_BHG: Tensor
-    counts_B: Tensor  # bool: whether the sample has a valid cell
-
-
 class AlignedMapLoss(MapLoss):
-    """A `MapLoss` that aligns heads: `over_cells` returns an `Aligned`.
+    """A `MapLoss` whose `function` aligns heads: one decorated by `loss_alone`."""
 
-    `alignment`: the latest alignment_HG by "site/student layer", detached, the mean over samples with a valid
-    cell. Where several teacher layers are mapped to one student layer it is that of the last pair.
-    """
+    def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
+        function = with_alignment(self.function)
 
-    def __init__(
-        self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
-    ) -> None:
-        super().__init__(sites, layer_map, **options)
-        self.alignment: dict[str, Tensor] = {}
+        def compare(pair: LayerPair) -> tuple[str, Aligned]:
+            return pair.student_key, self.compare_by(function, pair)
 
-    def compare(self, pair: LayerPair) -> Tensor:
-        aligned: Aligned = self.compare_maps(pair)
-        counts_B = aligned.counts_B.to(aligned.alignment_BHG.dtype)
-        total_HG = torch.einsum("bhg,b->hg", aligned.alignment_BHG.detach(), counts_B)
-        self.alignment[pair.student_key] = total_HG / counts_B.sum().clamp_min(1)
-        return aligned.loss
+        found = self.over_pairs(teacher, student, compare)
+        return [aligned.loss for _, aligned in found], {key: aligned.mean_HG() for key, aligned in found}

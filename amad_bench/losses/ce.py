@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from amad_bench.losses.base import TraceLoss
+from amad_bench.losses.base import Outcome, TraceLoss
 from amad_bench.losses.maps import full_precision
 from amad_bench.models.attention.trace import Trace
 
@@ -56,6 +56,6 @@ def ce_loss(logits_BLV: Tensor, labels_BL: Tensor, *, sample_weight_B: Tensor | 
 class CrossEntropy(TraceLoss):
     """`ce_loss` of the student's trace, weighted where that has sample weights; the teacher's is not read."""
 
-    def forward(self, teacher: Trace | None, student: Trace) -> dict[str, Tensor]:
+    def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
         weight_B = student.sample_weight_B
-        return {"ce": ce_loss(student.logits_BLV, student.labels_BL, sample_weight_B=weight_B)}
+        return Outcome({"ce": ce_loss(student.logits_BLV, student.labels_BL, sample_weight_B=weight_B)})

@@ -1,7 +1,7 @@
-"""What mixtures of student heads ask of large maps: taken chunk by chunk, with backwards that store no map.
+"""Inner products of large maps and KL of their mixtures, chunk by chunk, with backwards that store no map.
 
-Axes as in maps.py, and R: alignments of a map, 1 for all of it or Q for one a row; V vectors of N cells.
-t_h and s_g are the cells that share an alignment (Q*K or K of them), 0 where masked; dx stands for dL/dx.
+Axes as in maps.py, and R: alignments of a map, 1 for all of it or Q for one a row; V vectors of N entries.
+t_h and s_g are the entries that share an alignment (Q*K or K of them), 0 where masked; dx stands for dL/dx.
 
 `head_products`: P_hg = <t_h, s_g>, C_gm = <s_g, s_m>, p_h = <t_h, t_h>, l1: u_h = |t_h|_1, v_g = |s_g|_1
 
@@ -21,15 +21,15 @@ never written to. Differentiating twice raises RuntimeError.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
-from amad_bench.losses.maps import EPSILON, full_precision_type, without_autocast
+from amad_bench.losses.maps import EPSILON, full_precision_type, norms, without_autocast
 
-CPU_CHUNK = 2**20  # cells of teacher and student together: 8 MiB in float64, which caches hold
+CPU_CHUNK = 2**20  # entries of teacher and student together: 8 MiB in float64, which caches hold
 GPU_CHUNK = 2**24  # 128 MiB, for few launches
 
 
@@ -51,22 +51,22 @@ def head_products(
     by_row: bool = False,
     l1: bool = False,
 ) -> HeadProducts:
-    """Of all heads, over whole maps (R = 1) or by query rows (R = Q).
+    """Inner products of all heads, over whole maps (R = 1) or by query rows (R = Q).
 
-    Maps of any floating types, with anything in masked cells; mask: broadcasts to (B, 1, Q, K), None = all.
+    Maps of any floating types, with anything in masked entries; mask: broadcasts to (B, 1, Q, K), None = all.
     """
-    return HeadProducts(*_HeadProducts.apply(teacher_BHQK, student_BGQK, mask_B1QK, by_row, l1))
+    return HeadProducts(*_HeadProducts.apply(teacher_BHQK, student_BGQK, mask_B1QK, by_row, l1))  # pyright: ignore[reportUnknownMemberType]
 
 
 def mixture_kl(
     teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None, weights_BRHG: Tensor
 ) -> Tensor:
-    """sum over cells of t log(t / sum_g a_g s_g) per teacher head (B, H), in float64. Maps as above.
+    """sum over entries of t log(t / sum_g a_g s_g) per teacher head (B, H), in float64. Maps as above.
 
     0 log 0 = 0, log m means log(max(m, 1e-12)). Where t = 0 the gradient with respect to t, which is -inf,
     is replaced by that at the smallest normal number.
     """
-    return _MixtureKl.apply(teacher_BHQK, student_BGQK, mask_B1QK, weights_BRHG)
+    return cast(Tensor, _MixtureKl.apply(teacher_BHQK, student_BGQK, mask_B1QK, weights_BRHG))  # pyright: ignore[reportUnknownMemberType]
 
 
 class _Chunk(NamedTuple):
@@ -76,7 +76,7 @@ class _Chunk(NamedTuple):
 
 
 class _Chunks:
-    """Chunks of maps as vectors (V, heads, N): V samples, or rows of samples, of N cells each."""
+    """Chunks of maps as vectors (V, heads, N): V samples, or rows of samples, of N entries each."""
 
     def __init__(
         self, teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None, by_row: bool
@@ -86,8 +86,8 @@ class _Chunks:
         self.by_row = by_row
         self.precision = full_precision_type(teacher_BHQK, student_BGQK)
         self.mask_B1QK = None if mask_B1QK is None else mask_B1QK.expand(batch, 1, queries, keys)
-        cells = CPU_CHUNK if teacher_BHQK.device.type == "cpu" else GPU_CHUNK
-        self.rows = max(1, cells // max(1, (heads + student_BGQK.shape[1]) * keys))
+        entries = CPU_CHUNK if teacher_BHQK.device.type == "cpu" else GPU_CHUNK
+        self.rows = max(1, entries // max(1, (heads + student_BGQK.shape[1]) * keys))
 
     def __iter__(self) -> Iterator[_Chunk]:
         batch, queries = self.shape_BQ
@@ -98,7 +98,7 @@ class _Chunks:
                 yield _Chunk(slice(b, b + samples), rows, rows if self.by_row else slice(None))
 
     def read(self, maps_BHQK: Tensor, chunk: _Chunk, dtype: torch.dtype) -> Tensor:
-        """(V, heads, N), 0 in masked cells; perhaps a view of the maps, not to be written to."""
+        """(V, heads, N), 0 in masked entries; perhaps a view of the maps, not to be written to."""
         part = maps_BHQK[chunk.samples, :, chunk.rows]
         if self.mask_B1QK is not None:  # where, not a product with the mask: 0 * inf is NaN
             part = torch.where(self.mask_B1QK[chunk.samples, :, chunk.rows], part, 0.0)
@@ -106,7 +106,7 @@ class _Chunks:
         return part.transpose(1, 2).flatten(0, 1) if self.by_row else part.flatten(2)
 
     def write(self, maps_BHQK: Tensor, chunk: _Chunk, vectors_VHN: Tensor) -> None:
-        """Writes vectors into maps, and 0 into masked cells."""
+        """Writes vectors into maps, and 0 into masked entries."""
         part = maps_BHQK[chunk.samples, :, chunk.rows]
         by_alignment = part.transpose(1, 2) if self.by_row else part
         by_alignment.copy_(vectors_VHN.view(by_alignment.shape))
@@ -150,9 +150,9 @@ class _HeadProducts(Function):
         for chunk in chunks:
             t = chunks.read(teacher_BHQK, chunk, torch.float64)
             s = chunks.read(student_BGQK, chunk, torch.float64)
-            parts = [t @ s.mT, s @ s.mT, torch.linalg.vector_norm(t, dim=-1).square()]
+            parts = [t @ s.mT, s @ s.mT, norms(t).square()]
             if l1:
-                parts += [torch.linalg.vector_norm(x, ord=1, dim=-1) for x in (t, s)]
+                parts += [norms(x, order=1) for x in (t, s)]
             for total, part in zip(totals, parts, strict=True):
                 _add(total, chunk, part)
         return *totals, *(() if l1 else (None, None))

@@ -1,19 +1,20 @@
-"""How sharp an alignment of heads is, and whether it still moves.
+"""Diagnostics of an alignment of heads: how sharp it is, and whether it still moves.
 
 `alignment_HG`: how much each teacher head listens to each student head, rows sum to 1; what losses that align
-heads keep in `alignment`, by "site/student layer". Pure functions; all return plain floats.
+heads return, by "site/student layer" (`Outcome`). Pure functions; all return plain floats.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-import torch
 from torch import Tensor
+
+from amad_bench.losses.maps import entropies
 
 
 def alignment_entropy(alignment_HG: Tensor) -> float:
     """Mean over teacher heads of -sum_g a log a, in nats: 0 = one student head each, log G = all alike."""
-    return torch.special.entr(alignment_HG.double()).sum(1).mean().item()
+    return entropies(alignment_HG.double()).sum(1).mean().item()
 
 
 def largest_weight(alignment_HG: Tensor) -> float:
@@ -28,13 +29,14 @@ def describe_alignment(
 
     changed_share is against `previous`, None for a key that it lacks.
     """
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for key, alignment_HG in alignments.items():
+        rows = cast(list[list[float]], alignment_HG.tolist())  # pyright: ignore[reportUnknownMemberType]
         described[key] = {
             "entropy": alignment_entropy(alignment_HG),
             "largest_weight": largest_weight(alignment_HG),
             "changed_share": changed_share(previous[key], alignment_HG) if key in previous else None,
-            "weights": [[round(weight, 4) for weight in row] for row in alignment_HG.tolist()],
+            "weights": [[round(weight, 4) for weight in row] for row in rows],
         }
     return {"alignment": described} if described else {}
 

@@ -10,14 +10,7 @@ Domain: attention probabilities; any numbers of heads.
 from torch import Tensor
 
 from amad_bench.losses.base import MapLoss
-from amad_bench.losses.maps import (
-    check_choice,
-    kl_distance,
-    mse_distance,
-    prepare,
-    reduce_heads_and_batch,
-    valid_cells,
-)
+from amad_bench.losses.maps import head_distance, prepare, reduce_heads_and_batch, valid_entries
 
 
 def head_mean_loss(
@@ -30,26 +23,15 @@ def head_mean_loss(
     distance: str = "kl",
 ) -> Tensor:
     """A scalar; masks, precision and errors as in `amad_loss` (mean over valid rows)."""
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return head_mean_over_cells(teacher_BHQK, student_BGQK, mask_B1QK, distance=distance)
-
-
-def head_mean_over_cells(
-    teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None, *, distance: str = "kl"
-) -> Tensor:
-    """`head_mean_loss` with one mask that broadcasts to (B, 1, Q, K)."""
-    check_choice("distance", distance, ("kl", "mse"))
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
     teacher_B1QK = maps.teacher_BHQK.mean(1, keepdim=True)
     student_B1QK = maps.student_BGQK.mean(1, keepdim=True)
-    if distance == "mse":
-        distance_B1 = mse_distance(teacher_B1QK, student_B1QK)
-    else:
-        distance_B1 = kl_distance(teacher_B1QK, student_B1QK, maps.rows_B)
+    distance_B1 = head_distance(distance, teacher_B1QK, student_B1QK, maps.rows_B)
     return reduce_heads_and_batch(distance_B1, maps.rows_B, "mean")
 
 
 class HeadMean(MapLoss):
-    """`head_mean_loss` on traces. Options: those of `head_mean_over_cells`."""
+    """`head_mean_loss` on traces."""
 
-    over_cells = staticmethod(head_mean_over_cells)
+    function = staticmethod(head_mean_loss)

@@ -14,7 +14,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerMap, LazyParameters, common_sites, layer_pairs
+from amad_bench.losses.base import (
+    LayerLoss,
+    LayerMap,
+    LazyParameters,
+    common_sites,
+    layer_pairs,
+    linear_start,
+    naming,
+)
 from amad_bench.losses.maps import check_mask, full_precision, without_autocast
 from amad_bench.models.attention.trace import Trace
 
@@ -63,17 +71,15 @@ class HiddenMse(LayerLoss):
         for stack, _ in self._stacks(teacher, student):
             if stack not in self.weights:
                 teacher_BLd, student_BLe = teacher.hidden[stack][0], student.hidden[stack][0]
-                bound = student_BLe.shape[-1] ** -0.5
-                weight_ed = torch.empty(student_BLe.shape[-1], teacher_BLd.shape[-1]).uniform_(-bound, bound)
-                self.weights.create(stack, weight_ed.to(student_BLe.device))
+                shape = student_BLe.shape[-1], teacher_BLd.shape[-1]
+                self.weights.create(stack, linear_start(shape, shape[0]).to(student_BLe.device))
 
-    def forward(self, teacher: Trace, student: Trace) -> dict[str, Tensor]:
-        """{"attention": the unweighted mean over the mapped layers of all stacks}."""
-        self.materialise(teacher, student)
+    def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The scalars of the mapped layers of all stacks, to be averaged."""
         terms: list[Tensor] = []
         for stack, site in self._stacks(teacher, student):
             teacher_layers, student_layers = teacher.hidden[stack], student.hidden[stack]
-            try:
+            with naming(stack):
                 for i, j in layer_pairs(self.layer_map, len(student_layers), len(teacher_layers)):
                     mask_BL = teacher.sites[site][j].query_mask_BQ & student.sites[site][i].query_mask_BQ
                     terms.append(
@@ -81,9 +87,7 @@ class HiddenMse(LayerLoss):
                             teacher_layers[j], student_layers[i], self.weights[stack], token_mask_BL=mask_BL
                         )
                     )
-            except ValueError as error:
-                raise ValueError(f"{stack}: {error}") from error
-        return {"attention": torch.stack(terms).mean()}
+        return terms, {}
 
     def _stacks(self, teacher: Trace, student: Trace) -> list[tuple[str, str]]:
         """Each stack once, with a site of it."""

@@ -14,21 +14,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from amad_bench.losses.base import Aligned, AlignedMapLoss
+from amad_bench.losses.aligned import Aligned, aligned, loss_alone
+from amad_bench.losses.base import AlignedMapLoss
 from amad_bench.losses.chunked import head_products
 from amad_bench.losses.maps import (
     EPSILON,
     Maps,
-    check_choice,
-    kl_distance,
-    mse_distance,
+    entropies,
+    head_distance,
     prepare,
-    valid_cells,
+    valid_entries,
     without_autocast,
 )
-from amad_bench.losses.mixture import DISTANCES, aligned, cosines
+from amad_bench.losses.mixture import cosines
 
 
+@loss_alone
 def hungarian_loss(
     teacher_BHQK: Tensor,
     student_BGQK: Tensor,
@@ -38,42 +39,24 @@ def hungarian_loss(
     cell_mask_QK: Tensor | None = None,
     distance: str = "kl",
     head_reduction: str = "sum",
-) -> Tensor:
+) -> Aligned:
     """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows).
 
     Raises ImportError, with what to install, where scipy is missing.
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return hungarian_over_cells(
-        teacher_BHQK, student_BGQK, mask_B1QK, distance=distance, head_reduction=head_reduction
-    ).loss
-
-
-def hungarian_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    mask_B1QK: Tensor | None,
-    *,
-    distance: str = "kl",
-    head_reduction: str = "sum",
-) -> Aligned:
-    """`hungarian_loss` with one mask that broadcasts to (B, 1, Q, K); its alignment is 0 or 1."""
-    check_choice("distance", distance, DISTANCES)
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
     with torch.no_grad():
         assigned_BH = assign(pairwise_distances(maps, distance))
     samples_B1 = torch.arange(len(assigned_BH), device=assigned_BH.device)[:, None]
     student_BHQK = maps.student_BGQK[samples_B1, assigned_BH]
-    if distance == "mse":
-        distance_BH = mse_distance(maps.teacher_BHQK, student_BHQK)
-    else:
-        distance_BH = kl_distance(maps.teacher_BHQK, student_BHQK, maps.rows_B)
+    distance_BH = head_distance(distance, maps.teacher_BHQK, student_BHQK, maps.rows_B)
     alignment_BHG = F.one_hot(assigned_BH, student_BGQK.shape[1]).to(distance_BH.dtype)
     return aligned(distance_BH, maps.rows_B, alignment_BHG, head_reduction)
 
 
 def pairwise_distances(maps: Maps, distance: str) -> Tensor:
-    """D of every teacher head to every student head (B, H, G), without a map per pair."""
+    """Distances D of every teacher head to every student head (B, H, G), without a map per pair."""
     if distance == "mse":
         unit = cosines(head_products(maps.teacher_BHQK, maps.student_BGQK, None))
         students_BRG = unit.student_BRGG.diagonal(dim1=-2, dim2=-1)
@@ -81,7 +64,7 @@ def pairwise_distances(maps: Maps, distance: str) -> Tensor:
         return (squares_BRHG - 2 * unit.cross_BRHG)[:, 0]
     teacher_BHN, student_BGN = maps.teacher_BHQK.flatten(2), maps.student_BGQK.flatten(2)
     with without_autocast(teacher_BHN.device):
-        negative_entropy_BH = -torch.special.entr(teacher_BHN).sum(-1)
+        negative_entropy_BH = -entropies(teacher_BHN).sum(-1)
         cross_BHG = teacher_BHN @ student_BGN.clamp_min(EPSILON).log().mT
         return (negative_entropy_BH[:, :, None] - cross_BHG) / maps.rows_B.clamp_min(1)[:, None, None]
 
@@ -93,18 +76,18 @@ def assign(cost_BHG: Tensor) -> Tensor:
     not finite, as after a divergence, count as 0, so that the loss shows them instead of an exception.
     """
     try:
-        from scipy.optimize import linear_sum_assignment
+        from scipy.optimize import linear_sum_assignment  # pyright: ignore (scipy has no types)
     except ImportError as error:
-        raise ImportError("the loss 'hungarian' needs scipy; pip install 'amad-bench[bench]'") from error
+        raise ImportError("the loss 'hungarian' needs scipy; pip install 'amad-bench[pipeline]'") from error
     cost = torch.nan_to_num(cost_BHG, nan=0.0, posinf=0.0, neginf=0.0).double().cpu().numpy()
     assigned_BH = cost.argmin(2)
     for sample, cost_HG in enumerate(cost):
-        rows, columns = linear_sum_assignment(cost_HG)
+        rows, columns = linear_sum_assignment(cost_HG)  # pyright: ignore[reportUnknownVariableType]
         assigned_BH[sample, rows] = columns
-    return torch.from_numpy(assigned_BH.astype(np.int64)).to(cost_BHG.device)
+    return torch.as_tensor(assigned_BH.astype(np.int64)).to(cost_BHG.device)
 
 
 class Hungarian(AlignedMapLoss):
-    """`hungarian_loss` on traces. Options: those of `hungarian_over_cells`."""
+    """`hungarian_loss` on traces."""
 
-    over_cells = staticmethod(hungarian_over_cells)
+    function = staticmethod(hungarian_loss)

@@ -10,7 +10,7 @@ Domain: finite logits (B, L, V) over one vocabulary; in nats.
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import TraceLoss
+from amad_bench.losses.base import Outcome, TraceLoss, given_teacher
 from amad_bench.losses.ce import target_tokens
 from amad_bench.losses.maps import full_precision
 from amad_bench.models.attention.trace import Trace
@@ -53,8 +53,9 @@ class LogitKD(TraceLoss):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, teacher: Trace, student: Trace) -> dict[str, Tensor]:
+    def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
+        teacher = given_teacher(teacher)
         loss = logit_kd_loss(
             teacher.logits_BLV, student.logits_BLV, student.labels_BL, temperature=self.temperature
         )
-        return {"logit_kd": loss}
+        return Outcome({"logit_kd": loss})

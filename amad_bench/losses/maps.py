@@ -1,12 +1,13 @@
-"""What the map losses share: which cells count, maps in full precision, distances per head, reductions.
+"""Shared by the map losses: which entries count, maps in full precision, distances per head, reductions.
 
 Axes: B batch, H teacher heads, G student heads, Q queries, K keys, N = Q*K. Masks are bool, True = valid.
-A row counts when it has a valid cell; a sample without a valid cell leaves the mean over the batch.
+A row counts when it has a valid entry; a sample without a valid entry leaves the mean over the batch.
 """
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from functools import reduce
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -14,14 +15,15 @@ from torch import Tensor
 from amad_bench.runtime.errors import did_you_mean
 
 EPSILON = 1e-12  # the floor of METHODS.md, for norms and for the logarithm of a student's map
+DISTANCES = ("kl", "mse")  # of a teacher's map to a student's
 
 
 class Maps(NamedTuple):
-    """A teacher's and a student's maps in float32 or float64, exactly 0 outside the valid cells."""
+    """A teacher's and a student's maps in float32 or float64, exactly 0 outside the valid entries."""
 
     teacher_BHQK: Tensor
     student_BGQK: Tensor
-    rows_B: Tensor  # how many query rows have a valid cell
+    rows_B: Tensor  # how many query rows have a valid entry
 
 
 def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
@@ -31,9 +33,9 @@ def check_choice(option: str, value: str, choices: Sequence[str]) -> None:
         raise ValueError(f"unknown {option} {value!r}; available: {known}.{did_you_mean(value, choices)}")
 
 
-def check_shapes(teacher_BHQK: Tensor, student_BGQK: Tensor) -> None:
-    """Raises ValueError where two maps cannot be compared: only the numbers of heads may differ."""
-    teacher, student = tuple(teacher_BHQK.shape), tuple(student_BGQK.shape)
+def check_shapes(teacher: Sequence[int], student: Sequence[int]) -> None:
+    """Raises ValueError for shapes of maps that cannot be compared: only the numbers of heads may differ."""
+    teacher, student = tuple(teacher), tuple(student)
     if len(teacher) != 4 or len(student) != 4 or teacher[:1] + teacher[2:] != student[:1] + student[2:]:
         raise ValueError(
             f"teacher maps {teacher} and student maps {student} must be (batch, heads, queries, keys), "
@@ -41,40 +43,56 @@ def check_shapes(teacher_BHQK: Tensor, student_BGQK: Tensor) -> None:
         )
 
 
-def check_mask(name: str, mask: Tensor, shape: tuple[int, ...]) -> None:
-    """Raises ValueError unless the mask is bool and has this shape."""
+def check_equal_heads(method: str, teacher_BHQK: Tensor, student_BHQK: Tensor, instead: str) -> None:
+    """Raises ValueError for different head counts; instead: what to do then."""
+    teacher_heads, student_heads = teacher_BHQK.shape[1], student_BHQK.shape[1]
+    if teacher_heads != student_heads:
+        raise ValueError(
+            f"{method} compares head h with head h, but the teacher has {teacher_heads} heads and the "
+            f"student {student_heads}; {instead}"
+        )
+
+
+def check_mask(name: str, mask: Tensor, shape: tuple[int, ...], broadcast: bool = False) -> None:
+    """Raises ValueError unless the mask is bool and has this shape; broadcast: or 1 in place of a size."""
+    sizes = tuple(mask.shape)
     if mask.dtype != torch.bool:
         raise ValueError(f"{name} must be bool (True = valid), not {mask.dtype}; pass mask.bool()")
-    if tuple(mask.shape) != shape:
-        raise ValueError(f"{name} has the shape {tuple(mask.shape)}, expected {shape}")
+    if sizes == shape:
+        return
+    if not broadcast:
+        raise ValueError(f"{name} has the shape {sizes}, expected {shape}")
+    if len(sizes) != len(shape) or any(size not in (1, shape[axis]) for axis, size in enumerate(sizes)):
+        raise ValueError(f"{name} {sizes} does not broadcast to {shape}; one mask per head is not supported")
 
 
-def valid_cells(
+def valid_entries(
     teacher_BHQK: Tensor,
     student_BGQK: Tensor,
     query_mask_BQ: Tensor | None,
     key_mask_BK: Tensor | None,
     cell_mask_QK: Tensor | None,
 ) -> Tensor | None:
-    """The cells that all given masks hold for valid: bool, broadcasts to (B, 1, Q, K); None = all of them.
+    """Entries that all given masks hold for valid: bool, broadcasts to (B, 1, Q, K); None = all of them.
 
+    Where samples differ in more than padding, `cell_mask_QK` may have four axes, too: (B, 1, Q, K).
     Raises ValueError for maps that cannot be compared and for masks of another type or shape.
     """
-    check_shapes(teacher_BHQK, student_BGQK)
+    check_shapes(teacher_BHQK.shape, student_BGQK.shape)
     batch, _, queries, keys = teacher_BHQK.shape
-    mask = None
+    masks: list[Tensor] = []
     if query_mask_BQ is not None:
         check_mask("query_mask_BQ", query_mask_BQ, (batch, queries))
-        mask = query_mask_BQ[:, None, :, None]
+        masks.append(query_mask_BQ[:, None, :, None])
     if key_mask_BK is not None:
         check_mask("key_mask_BK", key_mask_BK, (batch, keys))
-        key_mask = key_mask_BK[:, None, None, :]
-        mask = key_mask if mask is None else mask & key_mask
+        masks.append(key_mask_BK[:, None, None, :])
     if cell_mask_QK is not None:
-        check_mask("cell_mask_QK", cell_mask_QK, (queries, keys))
-        cell_mask = cell_mask_QK[None, None]
-        mask = cell_mask if mask is None else mask & cell_mask
-    return mask
+        by_sample = cell_mask_QK.dim() == 4
+        shape = (batch, 1, queries, keys) if by_sample else (queries, keys)
+        check_mask("cell_mask_QK", cell_mask_QK, shape, broadcast=by_sample)
+        masks.append(cell_mask_QK)
+    return reduce(torch.logical_and, masks) if masks else None
 
 
 def full_precision_type(first: Tensor, second: Tensor) -> torch.dtype:
@@ -89,14 +107,14 @@ def full_precision(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Autocast would run matrix products in half precision, whatever the precision of their inputs."""
+    """Context without autocast, which would run matrix products in half precision, whatever their inputs'."""
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def valid_rows(mask_B1QK: Tensor | None, maps_BHQK: Tensor) -> Tensor:
-    """rows_BQ, bool: query rows with a valid cell."""
+    """rows_BQ, bool: query rows with a valid entry."""
     batch, _, queries, keys = maps_BHQK.shape
     if mask_B1QK is None:
         return torch.ones(batch, queries, dtype=torch.bool, device=maps_BHQK.device)
@@ -104,7 +122,7 @@ def valid_rows(mask_B1QK: Tensor | None, maps_BHQK: Tensor) -> Tensor:
 
 
 def prepare(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None) -> Maps:
-    """Full precision, and 0 in place of whatever masked cells hold (inf and NaN included; no gradient)."""
+    """Maps in full precision, 0 in place of whatever masked entries hold (inf and NaN, too; no gradient)."""
     teacher_BHQK, student_BGQK = full_precision(teacher_BHQK, student_BGQK)
     if mask_B1QK is not None:
         # where, not a product with the mask: 0 * inf is NaN, and where sends a gradient of exactly 0 there.
@@ -128,24 +146,40 @@ def kl_distance(
     return distance_BH / rows_B.clamp_min(1)[:, None] if row_reduction == "mean" else distance_BH
 
 
-def norms(maps_BHN: Tensor, order: int = 2) -> Tensor:
-    """Norms of flattened maps (B, H), at least EPSILON; the gradient at a map of zeros is 0."""
-    return torch.linalg.vector_norm(maps_BHN, ord=order, dim=-1).clamp_min(EPSILON)
+def norms(vectors: Tensor, order: int = 2) -> Tensor:
+    """Norms over the last axis."""
+    return cast(Tensor, torch.linalg.vector_norm(vectors, ord=order, dim=-1))  # pyright: ignore[reportUnknownMemberType]
+
+
+def entropies(shares: Tensor) -> Tensor:
+    """-x log x of every number, 0 at 0."""
+    return cast(Tensor, torch.special.entr(shares))  # pyright: ignore[reportUnknownMemberType]
 
 
 def mse_distance(teacher_BHQK: Tensor, student_BHQK: Tensor) -> Tensor:
-    """Squared L2 distance of the L2-normalised flattened maps, per head (B, H), in [0, 2]."""
+    """Squared L2 distance of the L2-normalised flattened maps, per head (B, H), in [0, 2].
+
+    Norms are at least 1e-12; the gradient at a map of zeros is 0.
+    """
     teacher_BHN, student_BHN = teacher_BHQK.flatten(2), student_BHQK.flatten(2)
-    unit_teacher = teacher_BHN / norms(teacher_BHN)[:, :, None]
-    unit_student = student_BHN / norms(student_BHN)[:, :, None]
+    unit_teacher = teacher_BHN / norms(teacher_BHN).clamp_min(EPSILON)[:, :, None]
+    unit_student = student_BHN / norms(student_BHN).clamp_min(EPSILON)[:, :, None]
     return (unit_teacher - unit_student).square().sum(-1)
 
 
+def head_distance(distance: str, teacher_BHQK: Tensor, student_BHQK: Tensor, rows_B: Tensor) -> Tensor:
+    """`kl_distance` or `mse_distance` per head (B, H). Raises ValueError for another name."""
+    check_choice("distance", distance, DISTANCES)
+    if distance == "mse":
+        return mse_distance(teacher_BHQK, student_BHQK)
+    return kl_distance(teacher_BHQK, student_BHQK, rows_B)
+
+
 def reduce_heads_and_batch(distance_BH: Tensor, rows_B: Tensor, head_reduction: str) -> Tensor:
-    """Sum or mean over heads, then the mean over samples that have a valid cell; 0 when none has.
+    """Sum or mean over heads, then the mean over samples that have a valid entry; 0 when none has.
 
     Raises ValueError for another reduction.
     """
     check_choice("head_reduction", head_reduction, ("sum", "mean"))
     distance_B = distance_BH.mean(1) if head_reduction == "mean" else distance_BH.sum(1)
-    return distance_B.sum() / (rows_B > 0).sum().clamp_min(1)  # a sample without a valid cell adds 0
+    return distance_B.sum() / (rows_B > 0).sum().clamp_min(1)  # a sample without a valid entry adds 0

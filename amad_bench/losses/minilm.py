@@ -11,10 +11,18 @@ differ. The published method maps the last layers (`layer_map: last`). VR relate
 other, without the causal mask; a token is valid where a valid row may attend to it.
 """
 
+from typing import Any
+
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerPair, traced_cells
-from amad_bench.losses.maps import check_shapes, kl_distance, prepare, reduce_heads_and_batch, valid_cells
+from amad_bench.losses.base import LayerPair, MapLoss
+from amad_bench.losses.maps import (
+    check_equal_heads,
+    kl_distance,
+    prepare,
+    reduce_heads_and_batch,
+    valid_entries,
+)
 from amad_bench.losses.relations import relation_kl, valid_tokens
 
 
@@ -32,39 +40,20 @@ def minilm_loss(
 
     Raises ValueError for different head counts and for shapes that do not fit.
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BHQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return minilm_over_cells(teacher_BHQK, student_BHQK, teacher_value_BHKD, student_value_BHKD, mask_B1QK)
-
-
-def minilm_over_cells(
-    teacher_BHQK: Tensor,
-    student_BHQK: Tensor,
-    teacher_value_BHKD: Tensor,
-    student_value_BHKD: Tensor,
-    mask_B1QK: Tensor | None,
-) -> Tensor:
-    """`minilm_loss` with one mask that broadcasts to (B, 1, Q, K)."""
-    teacher_heads, student_heads = teacher_BHQK.shape[1], student_BHQK.shape[1]
-    if teacher_heads != student_heads:
-        raise ValueError(
-            f"minilm compares head h with head h, but the teacher has {teacher_heads} heads and the student "
-            f"{student_heads}; minilm_v2 does without equal heads"
-        )
+    mask_B1QK = valid_entries(teacher_BHQK, student_BHQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
+    check_equal_heads("minilm", teacher_BHQK, student_BHQK, "minilm_v2 does without equal heads")
     maps = prepare(teacher_BHQK, student_BHQK, mask_B1QK)
-    distance_BH = kl_distance(maps.teacher_BHQK, maps.student_BGQK, maps.rows_B)
+    distance_BH = kl_distance(*maps)
     _, keys_BK = valid_tokens(mask_B1QK, teacher_BHQK.shape)
     return reduce_heads_and_batch(distance_BH, maps.rows_B, "mean") + relation_kl(
         teacher_value_BHKD, student_value_BHKD, keys_BK
     )
 
 
-class MiniLM(LayerLoss):
+class MiniLM(MapLoss):
     """`minilm_loss` on traces."""
 
-    def compare(self, pair: LayerPair) -> Tensor:
-        teacher_BHQK, student_BHQK = pair.teacher.probs_BHQK(), pair.student.probs_BHQK()
-        check_shapes(teacher_BHQK, student_BHQK)
-        mask_B1QK = traced_cells(pair.teacher, pair.student, student_BHQK.shape)
-        return minilm_over_cells(
-            teacher_BHQK, student_BHQK, pair.teacher.value_BHKD, pair.student.value_BHKD, mask_B1QK
-        )
+    function = staticmethod(minilm_loss)
+
+    def arguments(self, pair: LayerPair) -> dict[str, Any]:
+        return {"teacher_value_BHKD": pair.teacher.value_BHKD, "student_value_BHKD": pair.student.value_BHKD}

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, traced_cells
+from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, traced_entries
 from amad_bench.losses.maps import check_mask
 from amad_bench.losses.relations import relation_kl, valid_tokens
 
@@ -71,7 +71,8 @@ def _tokens(
 
 def _resplit(vectors_BHLD: Tensor, relation_heads: int) -> Tensor:
     """(B, H, L, D) to (B, R, L, d_R): the heads side by side, cut anew."""
-    return vectors_BHLD.transpose(1, 2).flatten(2).unflatten(-1, (relation_heads, -1)).transpose(1, 2)
+    concatenated_BLn = vectors_BHLD.transpose(1, 2).flatten(2)
+    return concatenated_BLn.reshape(*concatenated_BLn.shape[:2], relation_heads, -1).transpose(1, 2)
 
 
 class MiniLMv2(LayerLoss):
@@ -88,7 +89,7 @@ class MiniLMv2(LayerLoss):
             (layer.query_BHQD, layer.key_BHKD, layer.value_BHKD) for layer in (pair.teacher, pair.student)
         )
         shape = (*student[0].shape[:3], student[1].shape[2])
-        rows_BQ, keys_BK = valid_tokens(traced_cells(pair.teacher, pair.student, shape), shape)
+        rows_BQ, keys_BK = valid_tokens(traced_entries(pair.teacher, pair.student), shape)
         return minilm_v2_loss(
             teacher,
             student,

@@ -1,4 +1,4 @@
-"""What losses share that compare each teacher head with a mixture of student heads: weights and distances.
+"""Shared by losses that compare each teacher head with a mixture of student heads: weights and distances.
 
 Axes as in maps.py and chunked.py: `weights_BRHG` sum to 1 over the student heads G, for whole maps (R = 1) or
 for each query row (R = Q).
@@ -9,26 +9,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import Aligned
+from amad_bench.losses.aligned import Aligned, aligned
 from amad_bench.losses.chunked import HeadProducts, head_products, mixture_kl
-from amad_bench.losses.maps import (
-    EPSILON,
-    check_choice,
-    full_precision_type,
-    reduce_heads_and_batch,
-    valid_rows,
-)
+from amad_bench.losses.maps import DISTANCES, EPSILON, check_choice, full_precision_type, valid_rows
 
-DISTANCES = ("kl", "mse")  # of a teacher head to a mixture of student heads
 SIMILARITIES = ("cosine", "l1")
 
 
 class MaskedMaps(NamedTuple):
-    """Maps as they came: of any floating type, with anything in masked cells."""
+    """Maps as they came: of any floating type, with anything in masked entries."""
 
     teacher_BHQK: Tensor
     student_BGQK: Tensor
-    mask_B1QK: Tensor | None  # broadcasts to (B, 1, Q, K); None = every cell is valid
+    mask_B1QK: Tensor | None  # broadcasts to (B, 1, Q, K); None = every entry is valid
 
     @property
     def precision(self) -> torch.dtype:
@@ -36,7 +29,7 @@ class MaskedMaps(NamedTuple):
 
 
 class Cosines(NamedTuple):
-    """In float64."""
+    """Inner products of unit vectors, in float64."""
 
     cross_BRHG: Tensor
     student_BRGG: Tensor
@@ -54,7 +47,7 @@ def cosines(products: HeadProducts) -> Cosines:
 
 
 def _norms(squares: Tensor) -> Tensor:
-    """At least EPSILON; the gradient at 0 is 0, where that of a square root is infinite."""
+    """Square roots, at least EPSILON; the gradient at 0 is 0, where that of a square root is infinite."""
     return squares.clamp_min(EPSILON**2).sqrt()
 
 
@@ -95,7 +88,7 @@ def mixture_loss(
     `mse` takes weights of whole maps; it needs the products of whole maps and takes them if none are given.
     Raises ValueError for unknown names of the distance and the reductions.
     """
-    check_choice("variant", distance, DISTANCES)
+    check_choice("distance", distance, DISTANCES)
     check_choice("row_reduction", row_reduction, ("mean", "sum"))
     rows_BQ = valid_rows(maps.mask_B1QK, maps.teacher_BHQK)
     rows_B = rows_BQ.sum(1)
@@ -113,14 +106,8 @@ def mixture_loss(
     return aligned(distance_BH.to(maps.precision), rows_B, alignment_BHG.to(maps.precision), head_reduction)
 
 
-def aligned(distance_BH: Tensor, rows_B: Tensor, alignment_BHG: Tensor, head_reduction: str) -> Aligned:
-    """Reduces the distances of the teacher heads. Raises ValueError for an unknown reduction."""
-    check_choice("head_reduction", head_reduction, ("sum", "mean"))
-    return Aligned(reduce_heads_and_batch(distance_BH, rows_B, head_reduction), alignment_BHG, rows_B > 0)
-
-
 def gram_mse(products: HeadProducts, weights_BRHG: Tensor) -> Tensor:
-    """| t^_h - sum_g a_hg s^_g |^2 per head (B, H) of unit maps ^, in its Gram form:
+    """Distances | t^_h - sum_g a_hg s^_g |^2 per head (B, H) of unit maps ^, in their Gram form:
 
     |t^_h|^2 - 2 sum_g a_hg <t^_h, s^_g> + sum_gm a_hg a_hm <s^_g, s^_m>
     """

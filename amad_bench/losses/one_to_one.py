@@ -12,11 +12,11 @@ from torch import Tensor
 from amad_bench.losses.base import MapLoss
 from amad_bench.losses.maps import (
     check_choice,
-    kl_distance,
-    mse_distance,
+    check_equal_heads,
+    head_distance,
     prepare,
     reduce_heads_and_batch,
-    valid_cells,
+    valid_entries,
 )
 
 
@@ -35,41 +35,18 @@ def one_to_one_loss(
 
     Raises ValueError for different head counts unless `drop` is "extra".
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return one_to_one_over_cells(
-        teacher_BHQK, student_BGQK, mask_B1QK, drop=drop, distance=distance, head_reduction=head_reduction
-    )
-
-
-def one_to_one_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    mask_B1QK: Tensor | None,
-    *,
-    drop: str = "refuse",
-    distance: str = "kl",
-    head_reduction: str = "sum",
-) -> Tensor:
-    """`one_to_one_loss` with one mask that broadcasts to (B, 1, Q, K)."""
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     check_choice("drop", drop, ("refuse", "extra"))
-    check_choice("distance", distance, ("kl", "mse"))
-    check_choice("head_reduction", head_reduction, ("sum", "mean"))
-    teacher_heads, student_heads = teacher_BHQK.shape[1], student_BGQK.shape[1]
-    if teacher_heads != student_heads and drop != "extra":
-        raise ValueError(
-            f"one_to_one compares head h with head h, but the teacher has {teacher_heads} heads and the "
-            f"student {student_heads}; set drop='extra' to leave the surplus heads out"
-        )
-    kept = min(teacher_heads, student_heads)
+    if drop == "refuse":
+        instead = "set drop='extra' to leave the surplus heads out"
+        check_equal_heads("one_to_one", teacher_BHQK, student_BGQK, instead)
+    kept = min(teacher_BHQK.shape[1], student_BGQK.shape[1])
     maps = prepare(teacher_BHQK[:, :kept], student_BGQK[:, :kept], mask_B1QK)
-    if distance == "mse":
-        distance_BH = mse_distance(maps.teacher_BHQK, maps.student_BGQK)
-    else:
-        distance_BH = kl_distance(maps.teacher_BHQK, maps.student_BGQK, maps.rows_B)
+    distance_BH = head_distance(distance, *maps)
     return reduce_heads_and_batch(distance_BH, maps.rows_B, head_reduction)
 
 
 class OneToOne(MapLoss):
-    """`one_to_one_loss` on traces. Options: those of `one_to_one_over_cells`."""
+    """`one_to_one_loss` on traces."""
 
-    over_cells = staticmethod(one_to_one_over_cells)
+    function = staticmethod(one_to_one_loss)

@@ -14,17 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import Aligned, AlignedMapLoss, LayerMap, LayerPair
-from amad_bench.losses.maps import valid_cells
+from amad_bench.losses.aligned import Aligned, loss_alone
+from amad_bench.losses.base import AlignedMapLoss, LayerMap, LayerPair
+from amad_bench.losses.maps import valid_entries
 from amad_bench.losses.mixture import MaskedMaps, mixture_loss
 
 
 def random_alignment_weights(teacher_heads: int, student_heads: int, seed: int, key: str = "") -> Tensor:
     """weights_HG, each row uniform over the simplex; fixed by the seed, the key and the sizes."""
     generator = np.random.default_rng([seed, crc32(key.encode())])
-    return torch.from_numpy(generator.dirichlet(np.ones(student_heads), size=teacher_heads))
+    return torch.as_tensor(generator.dirichlet(np.ones(student_heads), size=teacher_heads))
 
 
+@loss_alone
 def random_alignment_loss(
     teacher_BHQK: Tensor,
     student_BGQK: Tensor,
@@ -33,45 +35,29 @@ def random_alignment_loss(
     query_mask_BQ: Tensor | None = None,
     key_mask_BK: Tensor | None = None,
     cell_mask_QK: Tensor | None = None,
-    variant: str = "kl",
+    distance: str = "kl",
     head_reduction: str = "sum",
-) -> Tensor:
+) -> Aligned:
     """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows).
 
     weights_HG: of all samples alike. Raises ValueError where it does not fit the maps' heads.
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return random_alignment_over_cells(
-        teacher_BHQK, student_BGQK, mask_B1QK, weights_HG, variant=variant, head_reduction=head_reduction
-    ).loss
-
-
-def random_alignment_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    mask_B1QK: Tensor | None,
-    weights_HG: Tensor,
-    *,
-    variant: str = "kl",
-    head_reduction: str = "sum",
-) -> Aligned:
-    """`random_alignment_loss` with one mask that broadcasts to (B, 1, Q, K)."""
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     batch, *heads = teacher_BHQK.shape[0], teacher_BHQK.shape[1], student_BGQK.shape[1]
     if list(weights_HG.shape) != heads:
         raise ValueError(f"weights_HG has the shape {tuple(weights_HG.shape)}, expected {tuple(heads)}")
     weights_BRHG = weights_HG.to(student_BGQK.device, torch.float64).expand(batch, 1, -1, -1)
     maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
-    return mixture_loss(maps, weights_BRHG, variant, head_reduction)
+    return mixture_loss(maps, weights_BRHG, distance, head_reduction)
 
 
 class RandomAlignment(AlignedMapLoss):
     """`random_alignment_loss` on traces, with weights of its own for each mapped pair of layers.
 
-    seed: what the weights are drawn from, with the site and the layers. Options: those of
-    `random_alignment_over_cells`.
+    seed: what the weights are drawn from, with the site and the layers.
     """
 
-    over_cells = staticmethod(random_alignment_over_cells)
+    function = staticmethod(random_alignment_loss)
 
     def __init__(
         self,
@@ -84,9 +70,9 @@ class RandomAlignment(AlignedMapLoss):
         self.seed = seed
         self.drawn: dict[str, Tensor] = {}
 
-    def arguments(self, pair: LayerPair) -> tuple[Any, ...]:
+    def arguments(self, pair: LayerPair) -> dict[str, Any]:
         teacher_heads, student_heads = pair.teacher.query_BHQD.shape[1], pair.student.query_BHQD.shape[1]
         if pair.key not in self.drawn:
             weights_HG = random_alignment_weights(teacher_heads, student_heads, self.seed, pair.key)
             self.drawn[pair.key] = weights_HG.to(pair.student.query_BHQD.device, torch.float32)
-        return (self.drawn[pair.key],)
+        return {"weights_HG": self.drawn[pair.key]}

@@ -25,8 +25,8 @@ def valid_tokens(mask_B1QK: Tensor | None, shape: Sequence[int]) -> tuple[Tensor
     if mask_B1QK is None:
         return None, None
     batch, _, queries, keys = shape
-    cells_BQK = mask_B1QK.expand(batch, 1, queries, keys)[:, 0]
-    return cells_BQK.any(2), cells_BQK.any(1)
+    entries_BQK = mask_B1QK.expand(batch, 1, queries, keys)[:, 0]
+    return entries_BQK.any(2), entries_BQK.any(1)
 
 
 def relation_kl(teacher_BHLD: Tensor, student_BHLD: Tensor, tokens_BL: Tensor | None) -> Tensor:

@@ -13,20 +13,18 @@ the alpha with which A X is nearest to A_p X_p + A_q X_q, per sample and over va
 L = sum over g of KL(A_g || s_g), mean over valid rows. Domain: attention probabilities; H >= G.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, traced_cells
+from amad_bench.losses.base import LayerPair, MapLoss
 from amad_bench.losses.maps import (
-    check_choice,
-    check_shapes,
     full_precision,
     kl_distance,
     prepare,
     reduce_heads_and_batch,
-    valid_cells,
+    valid_entries,
     without_autocast,
 )
 from amad_bench.losses.relations import valid_tokens
@@ -47,28 +45,7 @@ def shd_loss(
 
     Raises ValueError for fewer teacher than student heads and for shapes that do not fit.
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return shd_over_cells(
-        teacher_BHQK,
-        student_BGQK,
-        teacher_value_BHKD,
-        teacher_output_weight_HDd,
-        mask_B1QK,
-        head_reduction=head_reduction,
-    )
-
-
-def shd_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    teacher_value_BHKD: Tensor,
-    teacher_output_weight_HDd: Tensor,
-    mask_B1QK: Tensor | None,
-    *,
-    head_reduction: str = "sum",
-) -> Tensor:
-    """`shd_loss` with one mask that broadcasts to (B, 1, Q, K)."""
-    check_choice("head_reduction", head_reduction, ("sum", "mean"))
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     maps = prepare(teacher_BHQK, student_BGQK, mask_B1QK)
     _, keys_BK = valid_tokens(mask_B1QK, teacher_BHQK.shape)
     values_BHKd = _in_model_space(teacher_value_BHKD, teacher_output_weight_HDd, keys_BK)
@@ -79,7 +56,7 @@ def shd_over_cells(
 
 
 def merge_heads(teacher_BHQK: Tensor, values_BHKd: Tensor, groups: int) -> Tensor:
-    """(B, G, Q, K): the teacher's maps merged into `groups`; maps 0 in masked cells, values in model space.
+    """(B, G, Q, K): the teacher's maps merged into `groups`; maps 0 in masked entries, values in model space.
 
     Raises ValueError for more groups than heads.
     """
@@ -91,13 +68,13 @@ def merge_heads(teacher_BHQK: Tensor, values_BHKd: Tensor, groups: int) -> Tenso
         )
     merged: list[Tensor] = []
     with without_autocast(teacher_BHQK.device):
-        for members in torch.arange(heads).tensor_split(groups):
-            first, *rest = members.tolist()
-            map_BQK, values_BKd = teacher_BHQK[:, first], values_BHKd[:, first]
-            for head in rest:
-                both_BKd = values_BKd + values_BHKd[:, head]
-                alpha_B11 = _alpha(map_BQK - teacher_BHQK[:, head], values_BKd, both_BKd)[:, None, None]
-                map_BQK = alpha_B11 * map_BQK + (1 - alpha_B11) * teacher_BHQK[:, head]
+        groups_of = (x.tensor_split(groups, dim=1) for x in (teacher_BHQK, values_BHKd))
+        for maps_BhQK, values_BhKd in zip(*groups_of, strict=True):
+            map_BQK, values_BKd = maps_BhQK[:, 0], values_BhKd[:, 0]
+            for head in range(1, maps_BhQK.shape[1]):
+                next_BQK, both_BKd = maps_BhQK[:, head], values_BKd + values_BhKd[:, head]
+                alpha_B11 = _alpha(map_BQK - next_BQK, values_BKd, both_BKd)[:, None, None]
+                map_BQK = alpha_B11 * map_BQK + (1 - alpha_B11) * next_BQK
                 values_BKd = both_BKd
             merged.append(map_BQK)
     return torch.stack(merged, dim=1)
@@ -120,29 +97,13 @@ def _in_model_space(value_BHKD: Tensor, output_weight_HDd: Tensor, keys_BK: Tens
         return value_BHKD @ output_weight_HDd
 
 
-class SqueezingHeads(LayerLoss):
+class SqueezingHeads(MapLoss):
     """`shd_loss` on traces."""
 
-    def __init__(
-        self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", *, head_reduction: str = "sum"
-    ) -> None:
-        super().__init__(sites, layer_map)
-        self.head_reduction = head_reduction
+    function = staticmethod(shd_loss)
 
-    def compare(self, pair: LayerPair) -> Tensor:
-        teacher_BHQK, student_BGQK = pair.teacher.probs_BHQK(), pair.student.probs_BHQK()
-        check_shapes(teacher_BHQK, student_BGQK)
-        if pair.teacher.output_weight_HDd is None:
+    def arguments(self, pair: LayerPair) -> dict[str, Any]:
+        weight_HDd = pair.teacher.output_weight_HDd
+        if weight_HDd is None:
             raise ValueError("shd needs the teacher's output projection, which its trace does not hold")
-        mask_B1QK = traced_cells(pair.teacher, pair.student, student_BGQK.shape)
-        return shd_over_cells(
-            teacher_BHQK,
-            student_BGQK,
-            pair.teacher.value_BHKD,
-            pair.teacher.output_weight_HDd,
-            mask_B1QK,
-            head_reduction=self.head_reduction,
-        )
-
-    def extra_repr(self) -> str:
-        return f"head_reduction={self.head_reduction!r}"
+        return {"teacher_value_BHKD": pair.teacher.value_BHKD, "teacher_output_weight_HDd": weight_HDd}

@@ -17,14 +17,16 @@ import math
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import Aligned, AlignedMapLoss
+from amad_bench.losses.aligned import Aligned, loss_alone
+from amad_bench.losses.base import AlignedMapLoss
 from amad_bench.losses.chunked import head_products
-from amad_bench.losses.maps import EPSILON, valid_cells
+from amad_bench.losses.maps import EPSILON, valid_entries
 from amad_bench.losses.mixture import MaskedMaps, cosines, mixture_loss
 
 ITERATIONS = 100
 
 
+@loss_alone
 def sinkhorn_loss(
     teacher_BHQK: Tensor,
     student_BGQK: Tensor,
@@ -32,45 +34,23 @@ def sinkhorn_loss(
     query_mask_BQ: Tensor | None = None,
     key_mask_BK: Tensor | None = None,
     cell_mask_QK: Tensor | None = None,
-    variant: str = "kl",
-    epsilon: float = 0.05,
-    detach_alignment: bool = False,
-    head_reduction: str = "sum",
-) -> Tensor:
-    """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows).
-
-    Raises ValueError for an epsilon that is not above 0, too.
-    """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return sinkhorn_over_cells(
-        teacher_BHQK,
-        student_BGQK,
-        mask_B1QK,
-        variant=variant,
-        epsilon=epsilon,
-        detach_alignment=detach_alignment,
-        head_reduction=head_reduction,
-    ).loss
-
-
-def sinkhorn_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    mask_B1QK: Tensor | None,
-    *,
-    variant: str = "kl",
+    distance: str = "kl",
     epsilon: float = 0.05,
     detach_alignment: bool = False,
     head_reduction: str = "sum",
 ) -> Aligned:
-    """`sinkhorn_loss` with one mask that broadcasts to (B, 1, Q, K); and its alignment."""
+    """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows).
+
+    Raises ValueError for an epsilon that is not above 0, too.
+    """
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
     products = head_products(*maps)
     plan_BHG = transport_plan(1 - cosines(products).cross_BRHG[:, 0], epsilon)
     weights_BRHG = plan_BHG[:, None] * plan_BHG.shape[1]
     if detach_alignment:
         weights_BRHG = weights_BRHG.detach()
-    return mixture_loss(maps, weights_BRHG, variant, head_reduction, products=products)
+    return mixture_loss(maps, weights_BRHG, distance, head_reduction, products=products)
 
 
 def transport_plan(cost_BHG: Tensor, epsilon: float = 0.05) -> Tensor:
@@ -101,6 +81,6 @@ def _rounded(plan_BHG: Tensor, row: float, column: float) -> Tensor:
 
 
 class Sinkhorn(AlignedMapLoss):
-    """`sinkhorn_loss` on traces. Options: those of `sinkhorn_over_cells`."""
+    """`sinkhorn_loss` on traces."""
 
-    over_cells = staticmethod(sinkhorn_over_cells)
+    function = staticmethod(sinkhorn_loss)

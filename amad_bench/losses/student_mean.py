@@ -9,11 +9,13 @@ Domain: attention probabilities; any numbers of heads.
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import Aligned, AlignedMapLoss
-from amad_bench.losses.maps import valid_cells
+from amad_bench.losses.aligned import Aligned, loss_alone
+from amad_bench.losses.base import AlignedMapLoss
+from amad_bench.losses.maps import valid_entries
 from amad_bench.losses.mixture import MaskedMaps, mixture_loss
 
 
+@loss_alone
 def student_mean_loss(
     teacher_BHQK: Tensor,
     student_BGQK: Tensor,
@@ -21,33 +23,19 @@ def student_mean_loss(
     query_mask_BQ: Tensor | None = None,
     key_mask_BK: Tensor | None = None,
     cell_mask_QK: Tensor | None = None,
-    variant: str = "kl",
-    head_reduction: str = "sum",
-) -> Tensor:
-    """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows)."""
-    mask_B1QK = valid_cells(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return student_mean_over_cells(
-        teacher_BHQK, student_BGQK, mask_B1QK, variant=variant, head_reduction=head_reduction
-    ).loss
-
-
-def student_mean_over_cells(
-    teacher_BHQK: Tensor,
-    student_BGQK: Tensor,
-    mask_B1QK: Tensor | None,
-    *,
-    variant: str = "kl",
+    distance: str = "kl",
     head_reduction: str = "sum",
 ) -> Aligned:
-    """`student_mean_loss` with one mask that broadcasts to (B, 1, Q, K); its alignment is 1/G."""
+    """A scalar; masks, precision, reductions and errors as in `amad_loss` (mean over valid rows)."""
+    mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
     (batch, heads), student_heads = teacher_BHQK.shape[:2], student_BGQK.shape[1]
     shape = batch, 1, heads, student_heads
     weights_BRHG = student_BGQK.new_full(shape, 1 / student_heads, dtype=torch.float64)
     maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
-    return mixture_loss(maps, weights_BRHG, variant, head_reduction)
+    return mixture_loss(maps, weights_BRHG, distance, head_reduction)
 
 
 class StudentMean(AlignedMapLoss):
-    """`student_mean_loss` on traces. Options: those of `student_mean_over_cells`."""
+    """`student_mean_loss` on traces."""
 
-    over_cells = staticmethod(student_mean_over_cells)
+    function = staticmethod(student_mean_loss)

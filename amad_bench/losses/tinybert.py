@@ -3,9 +3,9 @@
 Source: Jiao et al., "TinyBERT: Distilling BERT for Natural Language Understanding", Findings of EMNLP 2020,
 arXiv:1909.10351.
 
-    L = mean over h and valid cells of (z_T,h - z_S,h)^2  +  hidden_mse,     z = Q K^T * scale + bias
+    L = mean over h and valid entries of (z_T,h - z_S,h)^2  +  hidden_mse,     z = Q K^T * scale + bias
 
-Domain: scores before the softmax (masked cells may hold anything, -inf included) and layer outputs. The
+Domain: scores before the softmax (masked entries may hold anything, -inf included) and layer outputs. The
 attention term needs as many student heads as teacher heads; `attention: false` leaves the hidden term alone.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, traced_cells
+from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, Outcome, traced_entries
 from amad_bench.losses.hidden_mse import HiddenMse
-from amad_bench.losses.maps import check_shapes, prepare, valid_cells
+from amad_bench.losses.maps import check_equal_heads, prepare, valid_entries
 from amad_bench.models.attention.trace import Trace
 
 
@@ -32,26 +32,16 @@ def tinybert_attention_loss(
 
     Raises ValueError for different head counts.
     """
-    mask_B1QK = valid_cells(teacher_BHQK, student_BHQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    return tinybert_attention_over_cells(teacher_BHQK, student_BHQK, mask_B1QK)
-
-
-def tinybert_attention_over_cells(
-    teacher_BHQK: Tensor, student_BHQK: Tensor, mask_B1QK: Tensor | None
-) -> Tensor:
-    """`tinybert_attention_loss` with one mask that broadcasts to (B, 1, Q, K)."""
-    batch, teacher_heads, queries, keys = teacher_BHQK.shape
-    if teacher_heads != student_BHQK.shape[1]:
-        raise ValueError(
-            f"tinybert compares head h with head h, but the teacher has {teacher_heads} heads and the "
-            f"student {student_BHQK.shape[1]}; set attention=False to compare hidden states alone"
-        )
+    mask_B1QK = valid_entries(teacher_BHQK, student_BHQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
+    instead = "set attention=False to compare hidden states alone"
+    check_equal_heads("tinybert", teacher_BHQK, student_BHQK, instead)
     maps = prepare(teacher_BHQK, student_BHQK, mask_B1QK)
     squares_B = (maps.teacher_BHQK - maps.student_BGQK).square().mean(1).sum((1, 2))
+    batch, _, queries, keys = teacher_BHQK.shape
     if mask_B1QK is None:
         return squares_B.mean() / (queries * keys)
-    cells_B = mask_B1QK.expand(batch, 1, queries, keys).sum((1, 2, 3))
-    return (squares_B / cells_B.clamp_min(1)).sum() / (cells_B > 0).sum().clamp_min(1)
+    entries_B = mask_B1QK.expand(batch, 1, queries, keys).sum((1, 2, 3))
+    return (squares_B / entries_B.clamp_min(1)).sum() / (entries_B > 0).sum().clamp_min(1)
 
 
 class TinyBert(LayerLoss):
@@ -67,18 +57,17 @@ class TinyBert(LayerLoss):
     def materialise(self, teacher: Trace | None, student: Trace) -> None:
         self.hidden.materialise(teacher, student)
 
-    def forward(self, teacher: Trace, student: Trace) -> dict[str, Tensor]:
+    def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
         """{"attention": the sum of both terms, each the mean over its mapped layers}."""
-        terms = [self.hidden(teacher, student)["attention"]]
+        terms = [self.hidden.outcome(teacher, student)]
         if self.attention:
-            terms.append(super().forward(teacher, student)["attention"])
-        return {"attention": torch.stack(terms).sum()}
+            terms.append(super().outcome(teacher, student))
+        return Outcome({"attention": torch.stack([term.parts["attention"] for term in terms]).sum()})
 
     def compare(self, pair: LayerPair) -> Tensor:
-        teacher_BHQK, student_BHQK = pair.teacher.scores_BHQK(), pair.student.scores_BHQK()
-        check_shapes(teacher_BHQK, student_BHQK)
-        mask_B1QK = traced_cells(pair.teacher, pair.student, student_BHQK.shape)
-        return tinybert_attention_over_cells(teacher_BHQK, student_BHQK, mask_B1QK)
+        mask_B1QK = traced_entries(pair.teacher, pair.student)
+        scores = pair.teacher.scores_BHQK(), pair.student.scores_BHQK()
+        return tinybert_attention_loss(*scores, cell_mask_QK=mask_B1QK)
 
     def extra_repr(self) -> str:
         return f"attention={self.attention}"

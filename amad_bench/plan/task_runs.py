@@ -156,7 +156,7 @@ class TaskRuns:
             model=self.model(size, heads),
             start=self.start(size, heads, condition, teacher_heads),
             teacher=Taught(
-                run_id=source.id if loss.needs else None,  # a `ce` student is not redone with its teacher
+                run_id=source.id if loss.reads else None,  # a `ce` student is not redone with its teacher
                 heads=teacher_heads,
                 assistant=entry.assistant,
             ),
@@ -166,7 +166,7 @@ class TaskRuns:
             training=self.entry.student,
             momentum_distillation=None,
             replicate=replicate,
-            controls=not loss.needs,
+            controls=not loss.reads,
             seeds=self._seeds("student", heads, replicate),
             versions=self._versions(entry.name),
         )

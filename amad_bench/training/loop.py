@@ -22,7 +22,7 @@ from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
-from amad_bench.training.distill import Objective
+from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]
@@ -74,13 +74,13 @@ def train(
             student.sample_weight_B = batch.sample_weight_B
             teacher = teacher_trace(rows, batch) if teacher_trace else None
             epoch = 1 + (step - 1) * options.batch // len(data.train)
-            total, parts = objective(teacher, student, epoch)
-            norm = updates.step(total)
+            value: ObjectiveValue = objective(teacher, student, epoch)
+            norm = updates.step(value.total)
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
                 more: dict[str, Any] = {"padding_share": batch.padding_share}
-                more |= describe_alignment(objective.alignment, alignment)
-                alignment = dict(objective.alignment)
-                log.training(step, updates.rate, total, norm, parts, **more)
+                more |= describe_alignment(value.alignment, alignment)
+                alignment = value.alignment
+                log.training(step, updates.rate, value.total, norm, value.parts, **more)
             if step in evaluate_at:
                 accuracy, loss = token_accuracy_and_loss(
                     model, data.validation, data.images, device, options.batch, workers=workers

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from tests.losses.cases import GARBAGE, masks_for, valid_cells
+from tests.losses.cases import GARBAGE, masks_for, valid_entries
 
 Shape = tuple[int, int, int, int, int]  # B, H, G, Q, K
 
 
 @dataclass
-class Cells:
-    """Which cells count: as the package takes it, and cell by cell."""
+class Entries:
+    """Which entries count: as the package takes it, and entry by entry."""
 
     masks: dict[str, Tensor]
     valid_BQK: Tensor
@@ -32,10 +32,10 @@ class Cells:
         return self.valid_BQK.any(1)
 
 
-def cells(shape: Shape, mask: str) -> Cells:
+def entries(shape: Shape, mask: str) -> Entries:
     batch, _, _, queries, keys = shape
     masks = masks_for(mask, batch, queries, keys)
-    return Cells(masks, valid_cells(masks, batch, queries, keys))
+    return Entries(masks, valid_entries(masks, batch, queries, keys))
 
 
 def generator(seed: int) -> torch.Generator:
@@ -59,8 +59,8 @@ def value_and_gradients(function, tensors, *args, scale=1.0, **options) -> list[
     return [value.detach(), *(torch.zeros_like(x) if x.grad is None else x.grad for x in leaves)]
 
 
-def assert_agrees(function, oracle, tensors, where: Cells, scale=1.0, **options) -> None:
-    """Within 1e-9; the oracle reads valid cells only, so its gradients are 0 wherever nothing is valid."""
+def assert_agrees(function, oracle, tensors, where: Entries, scale=1.0, **options) -> None:
+    """Within 1e-9; the oracle reads valid entries only, so its gradients are 0 wherever nothing is valid."""
     got = value_and_gradients(function, tensors, scale=scale, **where.masks, **options)
     expected = value_and_gradients(oracle, tensors, where.valid_BQK, scale=scale, **options)
     assert_close(got, expected, rtol=1e-9, atol=1e-11)
@@ -68,7 +68,7 @@ def assert_agrees(function, oracle, tensors, where: Cells, scale=1.0, **options)
         assert expected[0] > 1e-3
 
 
-def assert_gradcheck(function, tensors, where: Cells, **options) -> None:
+def assert_gradcheck(function, tensors, where: Entries, **options) -> None:
     """Finite differences cannot step from NaN: garbage becomes 0.3 here."""
     leaves = [torch.where(x.abs() < 1e6, x, 0.3).requires_grad_() for x in tensors]
     torch.autograd.gradcheck(
@@ -76,7 +76,7 @@ def assert_gradcheck(function, tensors, where: Cells, **options) -> None:
     )
 
 
-def assert_lower_precision(function, oracle, tensors, where: Cells, dtype, rtol, **options) -> None:
+def assert_lower_precision(function, oracle, tensors, where: Entries, dtype, rtol, **options) -> None:
     """Inputs are rounded first: only float32 arithmetic and the rounding of gradients differ."""
     rounded = [x.to(dtype) for x in tensors]
     got = value_and_gradients(function, rounded, **where.masks, **options)
@@ -88,7 +88,7 @@ def assert_lower_precision(function, oracle, tensors, where: Cells, dtype, rtol,
         assert_close(gradient.double(), reference, rtol=rtol, atol=rtol / 10)
 
 
-def assert_autocast_changes_nothing(function, tensors, where: Cells, **options) -> None:
+def assert_autocast_changes_nothing(function, tensors, where: Entries, **options) -> None:
     single = [x.float() for x in tensors]
     plain = value_and_gradients(function, single, **where.masks, **options)
 
@@ -99,7 +99,7 @@ def assert_autocast_changes_nothing(function, tensors, where: Cells, **options) 
     assert_close(value_and_gradients(under_autocast, single), plain, rtol=0, atol=0)
 
 
-def assert_zero_without_a_valid_cell(function, tensors, shape: Shape, **options) -> None:
+def assert_zero_without_a_valid_entry(function, tensors, shape: Shape, **options) -> None:
     batch, _, _, queries, keys = shape
     masks = {
         "query_mask_BQ": torch.zeros(batch, queries, dtype=torch.bool),

@@ -42,8 +42,8 @@ def masks_for(kind: str, batch: int, queries: int, keys: int) -> dict[str, Tenso
     return masks
 
 
-def valid_cells(masks: dict[str, Tensor], batch: int, queries: int, keys: int) -> Tensor:
-    """Written out cell by cell: the package combines masks by broadcasting."""
+def valid_entries(masks: dict[str, Tensor], batch: int, queries: int, keys: int) -> Tensor:
+    """Written out entry by entry: the package combines masks by broadcasting."""
     valid_BQK = torch.zeros(batch, queries, keys, dtype=torch.bool)
     for b in range(batch):
         for q in range(queries):
@@ -57,7 +57,7 @@ def valid_cells(masks: dict[str, Tensor], batch: int, queries: int, keys: int) -
 
 
 def random_maps(heads: int, valid_BQK: Tensor, generator: torch.Generator, sharpness: float = 2.0) -> Tensor:
-    """Distributions over the valid keys of each valid row, float64; garbage in every other cell."""
+    """Distributions over the valid keys of each valid row, float64; garbage in every other entry."""
     batch, queries, keys = valid_BQK.shape
     valid = valid_BQK[:, None].expand(batch, heads, queries, keys)
     scores = sharpness * torch.randn(batch, heads, queries, keys, generator=generator, dtype=torch.float64)
@@ -69,7 +69,7 @@ def random_maps(heads: int, valid_BQK: Tensor, generator: torch.Generator, sharp
 def make_case(shape: str = "one query", mask: str = "none", seed: int = 0, sharpness: float = 2.0) -> Case:
     batch, teacher_heads, student_heads, queries, keys = SHAPES[shape]
     masks = masks_for(mask, batch, queries, keys)
-    valid_BQK = valid_cells(masks, batch, queries, keys)
+    valid_BQK = valid_entries(masks, batch, queries, keys)
     generator = torch.Generator().manual_seed(seed)
     teacher = random_maps(teacher_heads, valid_BQK, generator, sharpness)
     student = random_maps(student_heads, valid_BQK, generator, sharpness)

@@ -1,7 +1,7 @@
 """The formulas of METHODS.md as printed, in loops over samples, heads and rows: oracles without the package.
 
-Every function reads valid cells only, so that autograd gives masked cells a gradient of exactly 0.
-`valid_BQK`: bool, the cells that count.
+Every function reads valid entries only, so that autograd gives masked entries a gradient of exactly 0.
+`valid_BQK`: bool, the entries that count.
 """
 
 from itertools import permutations
@@ -16,7 +16,7 @@ def floored(x):
 
 
 def flat(map_QK, valid_QK):
-    """The valid cells of one map, as a vector."""
+    """The valid entries of one map, as a vector."""
     return torch.stack([map_QK[q, k] for q, k in valid_QK.nonzero().tolist()])
 
 
@@ -67,7 +67,7 @@ def unit_distance(teacher_QK, students, weights, valid_QK):
 
 
 def over_batch(teacher, student, valid_BQK, of_sample):
-    """Mean of of_sample(t, s, valid) over the samples that have a valid cell; 0 when none has."""
+    """Mean of of_sample(t, s, valid) over the samples that have a valid entry; 0 when none has."""
     losses = [
         of_sample(teacher[b], student[b], valid_BQK[b])
         for b in range(len(valid_BQK))
@@ -94,11 +94,11 @@ def mixture_distances(t_HQK, s_GQK, valid_QK, weights, variant, row_reduction="m
 
 
 def projected_map(map_QK, valid_QK, weight_nn, bias_n):
-    """ReLU(W s + b) of the flattened map, in which masked cells are 0; one cell at a time."""
-    cells = valid_QK.nonzero().tolist()
-    flat_n = {q * map_QK.shape[1] + k: map_QK[q, k] for q, k in cells}
+    """ReLU(W s + b) of the flattened map, in which masked entries are 0; one entry at a time."""
+    entries = valid_QK.nonzero().tolist()
+    flat_n = {q * map_QK.shape[1] + k: map_QK[q, k] for q, k in entries}
     projected = [[torch.zeros((), dtype=map_QK.dtype) for _ in row] for row in map_QK]
-    for q, k in cells:
+    for q, k in entries:
         i = q * map_QK.shape[1] + k
         value = bias_n[i] + sum(weight_nn[i, j] * s for j, s in flat_n.items())
         projected[q][k] = value if value.item() > 0 else 0 * value
@@ -152,10 +152,10 @@ def amad(
     return over_batch(teacher, student, valid_BQK, of_sample)
 
 
-def student_mean(teacher, student, valid_BQK, *, variant="kl", head_reduction="sum"):
+def student_mean(teacher, student, valid_BQK, *, distance="kl", head_reduction="sum"):
     def of_sample(t, s, valid):
         weights = [[1 / len(s)] * len(s) for _ in t]
-        return over_heads(mixture_distances(t, s, valid, weights, variant), head_reduction)
+        return over_heads(mixture_distances(t, s, valid, weights, distance), head_reduction)
 
     return over_batch(teacher, student, valid_BQK, of_sample)
 
@@ -184,9 +184,9 @@ def head_mean(teacher, student, valid_BQK, *, distance="kl"):
     return over_batch(teacher, student, valid_BQK, of_sample)
 
 
-def random_alignment(teacher, student, valid_BQK, weights_HG, *, variant="kl", head_reduction="sum"):
+def random_alignment(teacher, student, valid_BQK, weights_HG, *, distance="kl", head_reduction="sum"):
     def of_sample(t, s, valid):
-        return over_heads(mixture_distances(t, s, valid, weights_HG.tolist(), variant), head_reduction)
+        return over_heads(mixture_distances(t, s, valid, weights_HG.tolist(), distance), head_reduction)
 
     return over_batch(teacher, student, valid_BQK, of_sample)
 
@@ -234,7 +234,7 @@ def transport(cost_HG, epsilon=0.05, iterations=100):
 
 
 def sinkhorn(
-    teacher, student, valid_BQK, *, variant="kl", epsilon=0.05, detach_alignment=False, head_reduction="sum"
+    teacher, student, valid_BQK, *, distance="kl", epsilon=0.05, detach_alignment=False, head_reduction="sum"
 ):
     def of_sample(t, s, valid):
         rows = []
@@ -248,7 +248,7 @@ def sinkhorn(
         weights_HG = len(t) * transport(torch.stack(rows), epsilon)
         if detach_alignment:
             weights_HG = weights_HG.detach()
-        return over_heads(mixture_distances(t, s, valid, weights_HG, variant), head_reduction)
+        return over_heads(mixture_distances(t, s, valid, weights_HG, distance), head_reduction)
 
     return over_batch(teacher, student, valid_BQK, of_sample)
 

@@ -1,4 +1,4 @@
-"""A2D as printed, in loops over samples, maps and cells."""
+"""A2D as printed, in loops over samples, maps and entries."""
 
 import torch
 

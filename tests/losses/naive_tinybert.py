@@ -1,4 +1,4 @@
-"""TinyBERT's two terms as printed, in loops over samples, heads, cells and channels."""
+"""TinyBERT's two terms as printed, in loops over samples, heads, entries and channels."""
 
 
 def attention(teacher, student, valid_BQK):

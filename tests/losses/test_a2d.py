@@ -67,7 +67,7 @@ def test_the_released_code_gives_the_same_value_and_gradients():
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_mask_agrees_with_loops(options, mask):
-    where = agreement.cells(SHAPES["H < G"], mask)
+    where = agreement.entries(SHAPES["H < G"], mask)
     tensors = inputs(SHAPES["H < G"], where, **options)
     agreement.assert_agrees(a2d, naive, tensors, where, scale=-1.5, **options)
 
@@ -75,13 +75,13 @@ def test_every_mask_agrees_with_loops(options, mask):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("options", OPTIONS[::2], ids=str)
 def test_every_shape_agrees_with_loops(options, shape):
-    where = agreement.cells(SHAPES[shape], "all")
+    where = agreement.entries(SHAPES[shape], "all")
     agreement.assert_agrees(a2d, naive, inputs(SHAPES[shape], where, **options), where, **options)
 
 
 @pytest.mark.parametrize("options", OPTIONS[::2], ids=str)
 def test_gradients_agree_with_finite_differences(options):
-    where = agreement.cells(SHAPES["one query"], "all")
+    where = agreement.entries(SHAPES["one query"], "all")
     agreement.assert_gradcheck(a2d, inputs(SHAPES["one query"], where, **options), where, **options)
 
 
@@ -90,23 +90,23 @@ def test_gradients_agree_with_finite_differences(options):
 )
 @pytest.mark.parametrize("options", OPTIONS[::2], ids=str)
 def test_lower_precision_is_computed_in_float32(options, dtype, rtol):
-    where = agreement.cells(SHAPES["H = G, square"], "query")
+    where = agreement.entries(SHAPES["H = G, square"], "query")
     tensors = inputs(SHAPES["H = G, square"], where, sharpness=1.0, **options)
     agreement.assert_lower_precision(a2d, naive, tensors, where, dtype, rtol, **options)
 
 
 @pytest.mark.parametrize("options", OPTIONS[::2], ids=str)
 def test_autocast_changes_nothing(options):
-    where = agreement.cells(SHAPES["H = G, square"], "key")
+    where = agreement.entries(SHAPES["H = G, square"], "key")
     tensors = inputs(SHAPES["H = G, square"], where, **options)
     agreement.assert_autocast_changes_nothing(a2d, tensors, where, **options)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_no_valid_cell_is_zero_with_zero_gradient(options):
+def test_no_valid_entry_is_zero_with_zero_gradient(options):
     shape = SHAPES["H = G, square"]
-    tensors = inputs(shape, agreement.cells(shape, "all"), **options)
-    agreement.assert_zero_without_a_valid_cell(a2d, tensors, shape, **options)
+    tensors = inputs(shape, agreement.entries(shape, "all"), **options)
+    agreement.assert_zero_without_a_valid_entry(a2d, tensors, shape, **options)
 
 
 @pytest.mark.parametrize("options", OPTIONS[::2], ids=str)
@@ -122,7 +122,7 @@ def test_one_hot_maps_and_zero_mass_are_finite(options):
 @given(seed=st.integers(0, 2**31), mask=st.sampled_from(MASKS[:-1]))
 def test_reachable_optimum_and_invariances(seed, mask):
     """The identity reaches the teacher; W may follow any order of student maps; a bias changes nothing."""
-    where = agreement.cells(SHAPES["H = G, square"], mask)
+    where = agreement.entries(SHAPES["H = G, square"], mask)
     teacher, student, weight, bias = inputs(SHAPES["H = G, square"], where, seed)
     identity = torch.eye(4, dtype=torch.float64)
     assert abs(a2d(teacher, teacher, identity, 0 * bias, **where.masks).item()) < 1e-10
@@ -136,7 +136,7 @@ def test_reachable_optimum_and_invariances(seed, mask):
 @pytest.mark.trap("a2d without double softmax keeps rows distributions")
 def test_without_double_softmax_equal_weights_are_the_student_mean():
     """W = 0 gives every student map the same weight: AMAD's limit of a hot temperature."""
-    where = agreement.cells(SHAPES["H < G"], "query")
+    where = agreement.entries(SHAPES["H < G"], "query")
     teacher, student, weight = inputs(SHAPES["H < G"], where, double_softmax=False)
     loss = a2d(teacher, student, 0 * weight, double_softmax=False, reduction="mean", **where.masks)
     expected = amad_loss(teacher, student, temperature=1e9, head_reduction="mean", **where.masks)

@@ -14,9 +14,9 @@ from tests.losses.cases import SHAPES, make_case, random_maps, value_and_gradien
 VARIANTS = ("kl", "mse", "token", "projected")
 
 
-def projected_to_itself(variant, cells):
+def projected_to_itself(variant, entries):
     """What the variant needs beside the maps: for `projected`, the projection that changes nothing."""
-    identity = torch.eye(cells, dtype=torch.float64), torch.zeros(cells, dtype=torch.float64)
+    identity = torch.eye(entries, dtype=torch.float64), torch.zeros(entries, dtype=torch.float64)
     return {"variant": variant, "projection": identity if variant == "projected" else None}
 
 
@@ -65,7 +65,7 @@ def test_the_order_of_heads_does_not_matter(variant):
 
 @pytest.mark.trap("losses zero whatever stands in masked cells, inf and NaN included")
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_masked_cells_may_hold_anything(variant):
+def test_masked_entries_may_hold_anything(variant):
     case = make_case("H = G, square", "all")
     valid = case.valid_BQK[:, None]
     options = {**case.masks, **projected_to_itself(variant, 25)}
@@ -179,7 +179,7 @@ def test_a_high_temperature_is_the_student_mean(variant):
     options = {**case.masks, **projected_to_itself(variant, 12)}
     hot = amad_loss(case.teacher_BHQK, case.student_BGQK, **options, temperature=1e9)
     distance = "mse" if variant == "mse" else "kl"
-    mean = student_mean_loss(case.teacher_BHQK, case.student_BGQK, **case.masks, variant=distance)
+    mean = student_mean_loss(case.teacher_BHQK, case.student_BGQK, **case.masks, distance=distance)
     assert_close(hot, mean, rtol=1e-7, atol=0)
 
 

@@ -74,7 +74,7 @@ def test_it_starts_near_the_identity_with_a_bias_of_one_over_the_keys():
 
 @pytest.mark.trap("projected needs one fixed map size and is refused above 4,096 cells")
 def test_large_maps_are_refused_with_the_size_that_they_would_need():
-    """BLIP at 384 px: 577 x 577 cells."""
+    """BLIP at 384 px: 577 x 577 entries."""
     message = r"332,929 x 332,929 = 110,841,719,041 numbers for maps of 577 x 577, more than 4,096 x 4,096"
     with pytest.raises(ValueError, match=message):
         initial_projection(577, 577)

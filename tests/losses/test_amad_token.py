@@ -20,7 +20,7 @@ def test_each_row_has_the_weights_of_a_map_of_one_query(similarity, temperature)
         for q in range(3):
             row = slice(q, q + 1)
             valid = case.valid_BQK[b, row]
-            expected = torch.full((2, 5), 0.2, dtype=torch.float64)  # a row without a valid cell: 1/G
+            expected = torch.full((2, 5), 0.2, dtype=torch.float64)  # a row without a valid entry: 1/G
             if valid.any():
                 t, s = case.teacher_BHQK[b, :, row], case.student_BGQK[b, :, row]
                 expected = torch.tensor(naive.alignment(t, s, valid, similarity, temperature))

@@ -1,4 +1,4 @@
-"""Which layers, sites and cells of two traces are compared."""
+"""Which layers, sites and entries of two traces are compared."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_a_site_that_a_trace_lacks_is_named():
 
 
 @pytest.mark.trap("invalid cells drop out of every sum")
-def test_masks_of_both_traces_decide_which_cells_count():
+def test_masks_of_both_traces_decide_which_entries_count():
     """Padded keys, padded queries and a causal mask, against the mask arguments of the pure function."""
     key_mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
     teacher_queries = torch.tensor([[True] * 4 + [False], [True] * 5])
@@ -137,6 +137,13 @@ def test_a_mask_per_head_is_refused():
     teacher, student = trace({"a": [layer_trace(4)]}), trace({"a": [layer_trace(2, mask_BHQK=mask)]})
     with pytest.raises(ValueError, match=r"^a: the attention mask \(2, 2, 5, 5\) does not broadcast"):
         build_loss("amad")(teacher, student)
+
+
+def test_a_loss_that_lacks_its_teacher_says_so():
+    student = trace({"a": [layer_trace(2)]})
+    for name in ("amad", "logit_kd", "hidden_mse", "tinybert", "a2d"):
+        with pytest.raises(ValueError, match="compares a student with a teacher, whose trace is missing"):
+            build_loss(name)(None, student)
 
 
 @pytest.mark.trap("ce needs no teacher")

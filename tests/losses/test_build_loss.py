@@ -16,13 +16,13 @@ from tests.losses.cases import layer_trace, trace
 
 
 def implemented_options(name):
-    """Option -> default, read from the code of the loss."""
+    """Option -> default, read from the code of the loss; masks and parameters are None by default."""
     implementation = implementation_of(LOSSES[name])
-    function = implementation.over_cells if issubclass(implementation, MapLoss) else implementation
+    function = implementation.function if issubclass(implementation, MapLoss) else implementation
     return {
         key: parameter.default
         for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is not None
     }
 
 

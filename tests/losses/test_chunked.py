@@ -20,20 +20,20 @@ OPTIONS = (
     {"variant": "token", "similarity": "l1", "row_reduction": "sum"},
     {"detach_alignment": True},
 )
-CHUNKS = (1, 17, 60)  # cells: less than a row, some rows, a sample or two
+CHUNKS = (1, 17, 60)  # entries: less than a row, some rows, a sample or two
 
 
 def fill(case):
-    """The maps with what every cell may hold, in place of garbage."""
+    """The maps with what every entry may hold, in place of garbage."""
     valid = case.valid_BQK[:, None]
     return torch.where(valid, case.teacher_BHQK, 0.3), torch.where(valid, case.student_BGQK, 0.3)
 
 
-@pytest.mark.parametrize("cells", CHUNKS)
+@pytest.mark.parametrize("entries", CHUNKS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_many_chunks_agree_with_loops(options, shape, cells, monkeypatch):
-    monkeypatch.setattr(chunked, "CPU_CHUNK", cells)
+def test_many_chunks_agree_with_loops(options, shape, entries, monkeypatch):
+    monkeypatch.setattr(chunked, "CPU_CHUNK", entries)
     for mask in ("none", "all", "empty sample"):
         case = make_case(shape, mask)
         pair = case.teacher_BHQK, case.student_BGQK
@@ -44,8 +44,8 @@ def test_many_chunks_agree_with_loops(options, shape, cells, monkeypatch):
             assert (gradient[~case.valid_BQK[:, None].expand_as(gradient)] == 0).all()
 
 
-@pytest.mark.parametrize("variant", ["kl", "mse"])
-def test_many_chunks_with_weights_of_any_kind(variant, monkeypatch):
+@pytest.mark.parametrize("distance", ["kl", "mse"])
+def test_many_chunks_with_weights_of_any_kind(distance, monkeypatch):
     case = make_case("H < G", "all")
     pair, weights_HG = (case.teacher_BHQK, case.student_BGQK), torch.rand(2, 5).softmax(-1)
     calls = (
@@ -53,9 +53,9 @@ def test_many_chunks_with_weights_of_any_kind(variant, monkeypatch):
         (sinkhorn_loss, pair),
         (lambda t, s, **options: random_alignment_loss(t, s, weights_HG, **options), pair),
     )
-    one = [value_and_gradients(f, *maps, **case.masks, variant=variant) for f, maps in calls]
+    one = [value_and_gradients(f, *maps, **case.masks, distance=distance) for f, maps in calls]
     monkeypatch.setattr(chunked, "CPU_CHUNK", 17)
-    many = [value_and_gradients(f, *maps, **case.masks, variant=variant) for f, maps in calls]
+    many = [value_and_gradients(f, *maps, **case.masks, distance=distance) for f, maps in calls]
     assert_close(many, one, rtol=1e-10, atol=1e-12)
 
 
@@ -69,11 +69,11 @@ def test_finite_differences_across_chunks(options, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("cells", [1, 2**20])
+@pytest.mark.parametrize("entries", [1, 2**20])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_inputs_are_never_written_to(options, cells, monkeypatch):
+def test_inputs_are_never_written_to(options, entries, monkeypatch):
     """Nor the gradient that arrives. A chunk that is a whole map is a view of the input."""
-    monkeypatch.setattr(chunked, "CPU_CHUNK", cells)
+    monkeypatch.setattr(chunked, "CPU_CHUNK", entries)
     for mask in ("none", "all"):
         case = make_case("H < G", mask)
         leaves = [x.requires_grad_() for x in fill(case)]
@@ -158,7 +158,7 @@ def test_a_second_derivative_is_refused(variant):
 @pytest.mark.parametrize(("variant", "rtol"), [("mse", 1e-7), ("kl", 1e-6), ("token", 1e-6)])
 def test_float32_over_many_chunks_is_as_exact_as_float64(variant, rtol, monkeypatch):
     """Values to a rounding of the result for `mse`, whose products are float64; gradients to 2e-6 of the
-    largest. 90,000 cells a map, sums over 30 chunks."""
+    largest. 90,000 entries a map, sums over 30 chunks."""
     everything = torch.ones(1, 300, 300, dtype=torch.bool)
     generator = torch.Generator().manual_seed(0)
     pair = [random_maps(heads, everything, generator).float() for heads in (4, 3)]

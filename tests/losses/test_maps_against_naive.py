@@ -1,4 +1,4 @@
-"""Values and gradients of all map losses against loops in float64, with garbage in every masked cell."""
+"""Values and gradients of all map losses against loops in float64, with garbage in every masked entry."""
 
 import inspect
 from functools import wraps
@@ -21,11 +21,11 @@ from tests.losses.cases import MASKS, SHAPES, make_case, value_and_gradients
 
 
 def projection_for(queries, keys):
-    """A layer with negative entries, so that ReLU cuts some cells off."""
-    cells = queries * keys
-    generator = torch.Generator().manual_seed(cells)
-    weight_nn = torch.randn(cells, cells, generator=generator, dtype=torch.float64) / cells**0.5
-    return torch.eye(cells) + weight_nn, torch.linspace(-0.3, 0.5, cells, dtype=torch.float64)
+    """A layer with negative numbers, so that ReLU cuts some entries off."""
+    entries = queries * keys
+    generator = torch.Generator().manual_seed(entries)
+    weight_nn = torch.randn(entries, entries, generator=generator, dtype=torch.float64) / entries**0.5
+    return torch.eye(entries) + weight_nn, torch.linspace(-0.3, 0.5, entries, dtype=torch.float64)
 
 
 def weights_for(teacher_heads, student_heads):
@@ -72,17 +72,17 @@ DEFAULTS = (
     ("one_to_one", {"drop": "extra"}),
     ("one_to_one", {"drop": "extra", "distance": "mse"}),
     ("student_mean", {}),
-    ("student_mean", {"variant": "mse"}),
+    ("student_mean", {"distance": "mse"}),
     ("amad", {"variant": "token"}),
     ("projected", {}),
     ("head_mean", {}),
     ("head_mean", {"distance": "mse"}),
     ("random_alignment", {}),
-    ("random_alignment", {"variant": "mse"}),
+    ("random_alignment", {"distance": "mse"}),
     ("hungarian", {}),
     ("hungarian", {"distance": "mse"}),
     ("sinkhorn", {}),
-    ("sinkhorn", {"variant": "mse"}),
+    ("sinkhorn", {"distance": "mse"}),
 )
 OPTIONS = (
     ("amad", {"similarity": "l1"}),
@@ -96,7 +96,7 @@ OPTIONS = (
     ("one_to_one", {"drop": "extra", "head_reduction": "mean"}),
     ("one_to_one", {"drop": "extra", "distance": "mse", "head_reduction": "mean"}),
     ("student_mean", {"head_reduction": "mean"}),
-    ("student_mean", {"variant": "mse", "head_reduction": "mean"}),
+    ("student_mean", {"distance": "mse", "head_reduction": "mean"}),
     *(
         (name, {**variant, **options})
         for name, variant in (("amad", {"variant": "token"}), ("projected", {}))
@@ -114,7 +114,7 @@ OPTIONS = (
     ("hungarian", {"distance": "mse", "head_reduction": "mean"}),
     ("sinkhorn", {"epsilon": 0.5}),
     ("sinkhorn", {"detach_alignment": True}),
-    ("sinkhorn", {"variant": "mse", "detach_alignment": True, "head_reduction": "mean"}),
+    ("sinkhorn", {"distance": "mse", "detach_alignment": True, "head_reduction": "mean"}),
 )
 
 
@@ -238,7 +238,7 @@ def test_mass_where_no_student_has_any_costs_the_floor():
 
 @pytest.mark.trap("a sample without a valid cell leaves the batch mean")
 @pytest.mark.parametrize(("name", "options"), DEFAULTS, ids=label)
-def test_a_sample_without_a_valid_cell_leaves_the_mean(name, options):
+def test_a_sample_without_a_valid_entry_leaves_the_mean(name, options):
     case = make_case("H = G, square", "empty sample")
     query_mask = case.masks["query_mask_BQ"]
     kept = FUNCTIONS[name](
@@ -250,7 +250,7 @@ def test_a_sample_without_a_valid_cell_leaves_the_mean(name, options):
 
 @pytest.mark.trap("without any valid cell the loss is 0")
 @pytest.mark.parametrize(("name", "options"), DEFAULTS, ids=label)
-def test_no_valid_cell_at_all_is_zero_with_zero_gradient(name, options):
+def test_no_valid_entry_at_all_is_zero_with_zero_gradient(name, options):
     case = make_case("H = G, square", "all")
     nothing = torch.zeros_like(case.masks["key_mask_BK"])
     got = value_and_gradients(
@@ -275,12 +275,22 @@ def test_maps_that_differ_in_more_than_heads_are_refused(name):
         ({"key_mask_BK": torch.ones(2, 4, dtype=torch.bool)}, r"key_mask_BK .*\(2, 4\).*\(2, 5\)"),
         ({"cell_mask_QK": torch.ones(5, 4, dtype=torch.bool)}, r"cell_mask_QK .*\(5, 4\).*\(4, 5\)"),
         ({"key_mask_BK": torch.ones(2, 5, dtype=torch.int64)}, r"must be bool .*mask\.bool\(\)"),
+        ({"cell_mask_QK": torch.ones(2, 3, 4, 5, dtype=torch.bool)}, r"one mask per head is not supported"),
     ],
-    ids=["query shape", "key shape", "cell shape", "integers"],
+    ids=["query shape", "key shape", "entry shape", "integers", "per head"],
 )
 def test_masks_that_do_not_fit_are_refused(name, masks, message):
     with pytest.raises(ValueError, match=message):
         FUNCTIONS[name](torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5), **masks)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_samples_may_have_entries_of_their_own(name):
+    """A mask (B, 1, Q, K), here what the three masks say together."""
+    case = make_case("H = G, square", "all")
+    pair, mask_B1QK = (case.teacher_BHQK, case.student_BGQK), case.valid_BQK[:, None]
+    got = value_and_gradients(FUNCTIONS[name], *pair, cell_mask_QK=mask_B1QK)
+    assert_close(got, value_and_gradients(FUNCTIONS[name], *pair, **case.masks), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

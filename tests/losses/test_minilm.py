@@ -25,13 +25,13 @@ def inputs(shape, where, seed=0, sharpness=2.0):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_value_and_gradients_agree_with_loops(shape, mask):
-    where = agreement.cells(SHAPES[shape], mask)
+    where = agreement.entries(SHAPES[shape], mask)
     agreement.assert_agrees(minilm_loss, naive_minilm.minilm, inputs(SHAPES[shape], where), where, scale=-3.7)
 
 
 @pytest.mark.parametrize("mask", ["none", "all"])
 def test_gradients_agree_with_finite_differences(mask):
-    where = agreement.cells(SHAPES["one query"], mask)
+    where = agreement.entries(SHAPES["one query"], mask)
     agreement.assert_gradcheck(minilm_loss, inputs(SHAPES["one query"], where), where)
 
 
@@ -39,19 +39,21 @@ def test_gradients_agree_with_finite_differences(mask):
     ("dtype", "rtol"), [(torch.float32, 1e-4), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)]
 )
 def test_lower_precision_is_computed_in_float32(dtype, rtol):
-    where = agreement.cells(SHAPES["square"], "query")
+    where = agreement.entries(SHAPES["square"], "query")
     tensors = inputs(SHAPES["square"], where, sharpness=1.0)
     agreement.assert_lower_precision(minilm_loss, naive_minilm.minilm, tensors, where, dtype, rtol)
 
 
 def test_autocast_changes_nothing():
-    where = agreement.cells(SHAPES["square"], "key")
+    where = agreement.entries(SHAPES["square"], "key")
     agreement.assert_autocast_changes_nothing(minilm_loss, inputs(SHAPES["square"], where), where)
 
 
-def test_no_valid_cell_is_zero_with_zero_gradient():
-    where = agreement.cells(SHAPES["square"], "all")
-    agreement.assert_zero_without_a_valid_cell(minilm_loss, inputs(SHAPES["square"], where), SHAPES["square"])
+def test_no_valid_entry_is_zero_with_zero_gradient():
+    where = agreement.entries(SHAPES["square"], "all")
+    agreement.assert_zero_without_a_valid_entry(
+        minilm_loss, inputs(SHAPES["square"], where), SHAPES["square"]
+    )
 
 
 def test_one_hot_maps_and_long_values_are_finite():
@@ -66,7 +68,7 @@ def test_one_hot_maps_and_long_values_are_finite():
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**31), mask=st.sampled_from(MASKS[:-1]))
 def test_not_negative_and_zero_for_a_copy(seed, mask):
-    where = agreement.cells(SHAPES["square"], mask)
+    where = agreement.entries(SHAPES["square"], mask)
     teacher, student, value, other = inputs(SHAPES["square"], where, seed)
     assert minilm_loss(teacher, student, value, other, **where.masks) >= 0
     # an orthogonal turn of the values changes no relation
@@ -78,7 +80,7 @@ def test_not_negative_and_zero_for_a_copy(seed, mask):
 def test_the_relation_has_no_causal_mask():
     """Values of later tokens count in the relations of earlier ones, also in a decoder."""
     shape = SHAPES["square"]
-    where = agreement.cells(shape, "causal")
+    where = agreement.entries(shape, "causal")
     tensors = inputs(shape, where)
     _, _, _, gradient, _ = agreement.value_and_gradients(minilm_loss, tensors, **where.masks)
     assert gradient[:, :, -1].abs().max() > 1e-6

@@ -14,7 +14,7 @@ SHAPES = {  # with head sizes 4 and 3 and two relation heads
     "H < G": (2, 1, 4, 3, 4),
     "H = G": (3, 2, 2, 5, 5),
 }
-MASKS = ("none", "query", "key", "empty sample")  # relations know tokens, not cells
+MASKS = ("none", "query", "key", "empty sample")  # relations know tokens, not entries
 
 
 def six(*tensors, relation_heads=2, **masks):
@@ -39,7 +39,7 @@ def inputs(shape, where, seed=0):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_value_and_gradients_agree_with_loops(shape, mask):
-    where = agreement.cells(SHAPES[shape], mask)
+    where = agreement.entries(SHAPES[shape], mask)
     agreement.assert_agrees(six, naive_six, inputs(SHAPES[shape], where), where, scale=2.5)
 
 
@@ -50,7 +50,7 @@ def test_value_and_gradients_agree_with_loops(shape, mask):
 def test_relation_heads_cut_across_heads(relation_heads):
     """Width 8 on both sides: one relation head, one of four channels per head, and one per channel."""
     shape = (2, 2, 4, 3, 4)
-    where = agreement.cells(shape, "none")
+    where = agreement.entries(shape, "none")
     source = agreement.generator(1)
     tensors = [
         agreement.random_vectors(heads, size, tokens, source)
@@ -62,7 +62,7 @@ def test_relation_heads_cut_across_heads(relation_heads):
 
 @pytest.mark.parametrize("mask", ["none", "query", "key"])
 def test_gradients_agree_with_finite_differences(mask):
-    where = agreement.cells(SHAPES["H < G"], mask)
+    where = agreement.entries(SHAPES["H < G"], mask)
     agreement.assert_gradcheck(six, inputs(SHAPES["H < G"], where), where)
 
 
@@ -70,18 +70,18 @@ def test_gradients_agree_with_finite_differences(mask):
     ("dtype", "rtol"), [(torch.float32, 1e-4), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)]
 )
 def test_lower_precision_is_computed_in_float32(dtype, rtol):
-    where = agreement.cells(SHAPES["H = G"], "query")
+    where = agreement.entries(SHAPES["H = G"], "query")
     agreement.assert_lower_precision(six, naive_six, inputs(SHAPES["H = G"], where), where, dtype, rtol)
 
 
 def test_autocast_changes_nothing():
-    where = agreement.cells(SHAPES["H = G"], "key")
+    where = agreement.entries(SHAPES["H = G"], "key")
     agreement.assert_autocast_changes_nothing(six, inputs(SHAPES["H = G"], where), where)
 
 
 def test_no_valid_token_is_zero_with_zero_gradient():
-    where = agreement.cells(SHAPES["H < G"], "none")
-    agreement.assert_zero_without_a_valid_cell(six, inputs(SHAPES["H < G"], where), SHAPES["H < G"])
+    where = agreement.entries(SHAPES["H < G"], "none")
+    agreement.assert_zero_without_a_valid_entry(six, inputs(SHAPES["H < G"], where), SHAPES["H < G"])
 
 
 def test_one_hot_relations_are_finite():
@@ -96,7 +96,7 @@ def test_one_hot_relations_are_finite():
 @given(seed=st.integers(0, 2**31), mask=st.sampled_from(MASKS[:-1]))
 def test_not_negative_and_zero_for_the_same_width_cut_into_other_heads(seed, mask):
     """A student with other heads but the same concatenated vectors has the same relations."""
-    where = agreement.cells((3, 2, 2, 5, 5), mask)
+    where = agreement.entries((3, 2, 2, 5, 5), mask)
     source = agreement.generator(seed)
     teacher = [
         agreement.random_vectors(2, 4, tokens, source)

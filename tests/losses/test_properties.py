@@ -18,7 +18,7 @@ from amad_bench.losses import (
     student_mean_loss,
     token_alignment_weights,
 )
-from tests.losses.cases import Case, masks_for, random_maps, valid_cells, value_and_gradients
+from tests.losses.cases import Case, masks_for, random_maps, valid_entries, value_and_gradients
 
 BUDGET = settings(derandomize=True, max_examples=30, deadline=None, database=None)
 ANY_HEADS = (
@@ -30,7 +30,7 @@ ANY_HEADS = (
     (hungarian_loss, {}),
     (hungarian_loss, {"distance": "mse"}),
     (sinkhorn_loss, {}),
-    (sinkhorn_loss, {"variant": "mse"}),
+    (sinkhorn_loss, {"distance": "mse"}),
 )
 
 
@@ -39,7 +39,7 @@ def cases(draw):
     """Any head counts, from nearly uniform maps to one-hot ones."""
     teacher_heads, student_heads, queries, keys = (draw(st.integers(1, 6)) for _ in range(4))
     masks = masks_for(draw(st.sampled_from(["none", "query", "key", "causal"])), 2, queries, max(keys, 2))
-    valid_BQK = valid_cells(masks, 2, queries, max(keys, 2))
+    valid_BQK = valid_entries(masks, 2, queries, max(keys, 2))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 10_000)))
     sharpness = draw(st.sampled_from([0.1, 1.0, 5.0, 300.0]))
     teacher = random_maps(teacher_heads, valid_BQK, generator, sharpness)
@@ -68,8 +68,8 @@ def test_the_order_of_heads_does_not_matter(case, seed):
 @pytest.mark.trap("losses zero whatever stands in masked cells, inf and NaN included")
 @BUDGET
 @given(case=cases())
-def test_losses_are_finite_and_not_negative_and_masked_cells_get_no_gradient(case):
-    """In float32, with inf and NaN in masked cells."""
+def test_losses_are_finite_and_not_negative_and_masked_entries_get_no_gradient(case):
+    """In float32, with inf and NaN in masked entries."""
     pair = case.teacher_BHQK.float(), case.student_BGQK.float()
     for function, options in ANY_HEADS:
         value, *gradients = value_and_gradients(function, *pair, **case.masks, **options)

@@ -29,8 +29,8 @@ def test_rows_are_uniform_over_the_simplex():
 def test_weights_are_drawn_once_per_site_and_layer_from_the_seed():
     teacher, student = traces()
     loss = build_loss("random_alignment", layer_map="uniform", seed=3)
-    first = loss(teacher, student)["attention"]
-    drawn = {key: weights.clone() for key, weights in loss.alignment.items()}
+    outcome = loss.outcome(teacher, student)
+    first, drawn = outcome.parts["attention"], outcome.alignment
     assert set(drawn) == {"a/0", "a/1", "b/0", "b/1"}
     assert len({tuple(weights.flatten().tolist()) for weights in drawn.values()}) == 4
     torch.manual_seed(99)
@@ -48,18 +48,18 @@ def test_drawing_leaves_the_global_generators_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("variant", ["kl", "mse"])
-def test_special_weights_are_other_losses(variant):
+@pytest.mark.parametrize("distance", ["kl", "mse"])
+def test_special_weights_are_other_losses(distance):
     case = make_case("H = G, square", "all")
     maps = case.teacher_BHQK, case.student_BGQK
     uniform = torch.full((4, 4), 0.25, dtype=torch.float64)
     assert_close(
-        random_alignment_loss(*maps, uniform, **case.masks, variant=variant),
-        student_mean_loss(*maps, **case.masks, variant=variant),
+        random_alignment_loss(*maps, uniform, **case.masks, distance=distance),
+        student_mean_loss(*maps, **case.masks, distance=distance),
     )
     assert_close(
-        random_alignment_loss(*maps, torch.eye(4), **case.masks, variant=variant),
-        one_to_one_loss(*maps, **case.masks, distance=variant),
+        random_alignment_loss(*maps, torch.eye(4), **case.masks, distance=distance),
+        one_to_one_loss(*maps, **case.masks, distance=distance),
     )
 
 

@@ -30,20 +30,20 @@ def inputs(shape, where, seed=0, sharpness=2.0):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_value_and_gradients_agree_with_loops(shape, mask):
-    where = agreement.cells(SHAPES[shape], mask)
+    where = agreement.entries(SHAPES[shape], mask)
     agreement.assert_agrees(shd_loss, naive_shd.shd, inputs(SHAPES[shape], where), where, scale=2.5)
 
 
 def test_the_mean_over_merged_heads():
-    where = agreement.cells(SHAPES["uneven groups"], "query")
+    where = agreement.entries(SHAPES["uneven groups"], "query")
     tensors = inputs(SHAPES["uneven groups"], where)
     agreement.assert_agrees(shd_loss, naive_shd.shd, tensors, where, head_reduction="mean")
 
 
 @pytest.mark.parametrize("mask", ["none", "query", "key"])
 def test_gradients_agree_with_finite_differences(mask):
-    """Not where a sample has but one cell: there D = 0 and alpha jumps."""
-    where = agreement.cells(SHAPES["uneven groups"], mask)
+    """Not where a sample has but one entry: there D = 0 and alpha jumps."""
+    where = agreement.entries(SHAPES["uneven groups"], mask)
     agreement.assert_gradcheck(shd_loss, inputs(SHAPES["uneven groups"], where), where)
 
 
@@ -52,19 +52,21 @@ def test_gradients_agree_with_finite_differences(mask):
     ("dtype", "rtol"), [(torch.float32, 1e-3), (torch.bfloat16, 2e-2), (torch.float16, 5e-3)]
 )
 def test_lower_precision_is_computed_in_float32(dtype, rtol):
-    where = agreement.cells(SHAPES["one student head"], "query")
+    where = agreement.entries(SHAPES["one student head"], "query")
     tensors = inputs(SHAPES["one student head"], where, sharpness=1.0)
     agreement.assert_lower_precision(shd_loss, naive_shd.shd, tensors, where, dtype, rtol)
 
 
 def test_autocast_changes_nothing():
-    where = agreement.cells(SHAPES["uneven groups"], "key")
+    where = agreement.entries(SHAPES["uneven groups"], "key")
     agreement.assert_autocast_changes_nothing(shd_loss, inputs(SHAPES["uneven groups"], where), where)
 
 
-def test_no_valid_cell_is_zero_with_zero_gradient():
+def test_no_valid_entry_is_zero_with_zero_gradient():
     shape = SHAPES["uneven groups"]
-    agreement.assert_zero_without_a_valid_cell(shd_loss, inputs(shape, agreement.cells(shape, "all")), shape)
+    agreement.assert_zero_without_a_valid_entry(
+        shd_loss, inputs(shape, agreement.entries(shape, "all")), shape
+    )
 
 
 def test_one_hot_maps_and_zero_mass_are_finite():
@@ -83,7 +85,7 @@ def test_one_hot_maps_and_zero_mass_are_finite():
 @given(seed=st.integers(0, 2**31))
 def test_alpha_is_the_best_of_a_fine_grid(seed):
     """The reconstruction itself: no alpha in [0, 1] brings A X nearer to A_p X_p + A_q X_q."""
-    where = agreement.cells((1, 2, 1, 4, 5), "none")
+    where = agreement.entries((1, 2, 1, 4, 5), "none")
     maps = random_maps(2, where.valid_BQK, agreement.generator(seed))
     values = torch.randn(1, 2, 5, 3, generator=agreement.generator(seed + 1), dtype=torch.float64)
     found = merge_heads(maps, values, 1)[0, 0]
@@ -109,7 +111,7 @@ def test_groups_are_consecutive_and_of_nearly_equal_size():
 
 
 def test_equal_head_counts_are_one_to_one():
-    where = agreement.cells(SHAPES["H = G"], "query")
+    where = agreement.entries(SHAPES["H = G"], "query")
     teacher, student, values, weight = inputs(SHAPES["H = G"], where)
     expected = one_to_one_loss(teacher, student, **where.masks)
     assert torch.equal(shd_loss(teacher, student, values, weight, **where.masks), expected)

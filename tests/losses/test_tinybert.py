@@ -15,7 +15,7 @@ SHAPES = {"square": (3, 4, 4, 5, 5), "one query": (2, 3, 3, 1, 7), "Q > K": (2, 
 
 
 def inputs(shape, where, seed=0):
-    """Scores, of any size, with garbage in masked cells: recorded ones are -inf there."""
+    """Scores, of any size, with garbage in masked entries: recorded ones are -inf there."""
     batch, heads, _, queries, keys = shape
     source = agreement.generator(seed)
     valid = where.valid_BQK.flatten(1)
@@ -27,14 +27,14 @@ def inputs(shape, where, seed=0):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_value_and_gradients_agree_with_loops(shape, mask):
-    where = agreement.cells(SHAPES[shape], mask)
+    where = agreement.entries(SHAPES[shape], mask)
     agreement.assert_agrees(
         tinybert_attention_loss, naive_tinybert.attention, inputs(SHAPES[shape], where), where, scale=3.0
     )
 
 
 def test_gradients_agree_with_finite_differences():
-    where = agreement.cells(SHAPES["square"], "all")
+    where = agreement.entries(SHAPES["square"], "all")
     agreement.assert_gradcheck(tinybert_attention_loss, inputs(SHAPES["square"], where), where)
 
 
@@ -42,17 +42,17 @@ def test_gradients_agree_with_finite_differences():
     ("dtype", "rtol"), [(torch.float32, 1e-4), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)]
 )
 def test_lower_precision_is_computed_in_float32(dtype, rtol):
-    where = agreement.cells(SHAPES["square"], "query")
+    where = agreement.entries(SHAPES["square"], "query")
     tensors = inputs(SHAPES["square"], where)
     agreement.assert_lower_precision(
         tinybert_attention_loss, naive_tinybert.attention, tensors, where, dtype, rtol
     )
 
 
-def test_no_valid_cell_is_zero_with_zero_gradient():
-    where = agreement.cells(SHAPES["square"], "all")
+def test_no_valid_entry_is_zero_with_zero_gradient():
+    where = agreement.entries(SHAPES["square"], "all")
     tensors = inputs(SHAPES["square"], where)
-    agreement.assert_zero_without_a_valid_cell(tinybert_attention_loss, tensors, SHAPES["square"])
+    agreement.assert_zero_without_a_valid_entry(tinybert_attention_loss, tensors, SHAPES["square"])
 
 
 @pytest.mark.trap(
@@ -61,13 +61,13 @@ def test_no_valid_cell_is_zero_with_zero_gradient():
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**31), mask=st.sampled_from(MASKS[:-1]), shift=st.floats(-50, 50))
 def test_a_shift_of_all_scores_costs_its_square_though_maps_are_equal(seed, mask, shift):
-    where = agreement.cells(SHAPES["square"], mask)
+    where = agreement.entries(SHAPES["square"], mask)
     scores, _ = inputs(SHAPES["square"], where, seed)
     loss = tinybert_attention_loss(scores, scores + shift, **where.masks)
     assert_close(loss.item(), shift**2, rtol=1e-9, atol=1e-12)
 
 
-def test_the_module_sums_both_terms_over_valid_cells_and_tokens():
+def test_the_module_sums_both_terms_over_valid_entries_and_tokens():
     keys_BK = torch.tensor([[True] * 5, [True, True, True, False, False]])
     causal = torch.ones(5, 5, dtype=torch.bool).tril()
     masks = {"mask_BHQK": keys_BK[:, None, None, :] & causal, "query_mask_BQ": keys_BK}

@@ -7,19 +7,21 @@ from safetensors.torch import load_file
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.checkpoints import save_parameters
 from amad_bench.plan.catalogue import LOSSES
+from amad_bench.plan.run_config import UsedLoss
 from amad_bench.runtime.errors import UserError
 from amad_bench.training.distill import Objective
 from tests.tiny_models import tiny_batch, tiny_model
 
-AMAD = {
-    "name": "amad",
-    "label": "amad_kl",
-    "options": {"variant": "kl"},
-    "weights": {"ce": 1.0, "logit_kd": 0.5, "attention": 20.0},
-    "logit_temperature": 2.0,
-    "sites": ["encoder.self"],
-    "layer_map": "last",
-}
+AMAD = UsedLoss(
+    name="amad",
+    label="amad_kl",
+    options={"variant": "kl"},
+    loss_weights={"ce": 1.0, "logit_kd": 0.5, "attention": 20.0},
+    logit_temperature=2.0,
+    sites=["encoder.self"],
+    layer_map="last",
+)
+NO_ATTENTION = {"logit_temperature": None, "sites": [], "layer_map": None}
 
 
 def _traces():
@@ -32,12 +34,13 @@ def _traces():
 
 def test_the_sum_is_weighted_and_the_parts_are_not():
     teacher, student = _traces()
-    total, parts = Objective(AMAD)(teacher, student)
+    total, parts, _ = Objective(AMAD)(teacher, student)
     assert list(parts) == ["ce", "logit_kd", "attention"]
     expected = parts["ce"] + 0.5 * parts["logit_kd"] + 20 * parts["attention"]
     torch.testing.assert_close(total, expected)
-    unweighted = Objective({**AMAD, "weights": {"ce": 1.0, "logit_kd": 1.0, "attention": 1.0}})
-    assert unweighted(teacher, student)[1]["attention"] == parts["attention"]
+    equal = {"loss_weights": {"ce": 1.0, "logit_kd": 1.0, "attention": 1.0}}
+    unweighted = Objective(AMAD.model_copy(update=equal))
+    assert unweighted(teacher, student).parts["attention"] == parts["attention"]
 
 
 @pytest.mark.trap("ce needs no teacher")
@@ -45,21 +48,21 @@ def test_the_sum_is_weighted_and_the_parts_are_not():
 @pytest.mark.parametrize(
     ("loss", "text", "parts", "needs_teacher"),
     [
-        ({**AMAD}, "loss = 1 * ce + 0.5 * logit_kd + 20 * amad_kl", ["ce", "logit_kd", "attention"], True),
+        (AMAD, "loss = 1 * ce + 0.5 * logit_kd + 20 * amad_kl", ["ce", "logit_kd", "attention"], True),
         (
-            {"name": "ce", "label": "ce", "options": {}, "weights": {"ce": 1.0}, "sites": []},
+            UsedLoss(name="ce", label="ce", options={}, loss_weights={"ce": 1.0}, **NO_ATTENTION),
             "loss = 1 * ce",
             ["ce"],
             False,
         ),
         (
-            {
-                "name": "logit_kd",
-                "label": "logit_kd",
-                "options": {"temperature": 4.0},
-                "weights": {"ce": 1.0, "logit_kd": 1.0},
-                "sites": [],
-            },
+            UsedLoss(
+                name="logit_kd",
+                label="logit_kd",
+                options={"temperature": 4.0},
+                loss_weights={"ce": 1.0, "logit_kd": 1.0},
+                **NO_ATTENTION,
+            ),
             "loss = 1 * ce + 1 * logit_kd",
             ["ce", "logit_kd"],
             True,
@@ -71,13 +74,13 @@ def test_composition(loss, text, parts, needs_teacher):
     assert str(objective) == text
     assert objective.needs_teacher == needs_teacher
     teacher, student = _traces()
-    assert list(objective(teacher, student)[1]) == parts
+    assert list(objective(teacher, student).parts) == parts
 
 
 def other(name, **options):
-    """A loss beside AMAD's in the form of the canonical config."""
+    """Another loss in AMAD's place."""
     complete = LOSSES[name].complete(options)
-    return {**AMAD, "name": name, "label": name, "options": complete}
+    return AMAD.model_copy(update={"name": name, "label": name, "options": complete})
 
 
 @pytest.mark.parametrize("name", ["a2d", "hidden_mse"])
@@ -103,13 +106,13 @@ def test_saved_parameters_are_resumed(name, tmp_path):
     save_parameters(objective, tmp_path / "loss.safetensors")
     resumed = Objective(other(name), 2)
     resumed.load_state_dict(load_file(tmp_path / "loss.safetensors"))
-    assert torch.equal(resumed(teacher, student)[0], objective(teacher, student)[0])
+    assert torch.equal(resumed(teacher, student).total, objective(teacher, student).total)
 
 
 def test_random_alignment_is_drawn_from_the_seed():
     teacher, student = _traces()
     first, again, second = (
-        Objective(other("random_alignment"), seed)(teacher, student)[1]["attention"] for seed in (1, 1, 2)
+        Objective(other("random_alignment"), seed)(teacher, student).parts["attention"] for seed in (1, 1, 2)
     )
     assert first == again != second
 
@@ -119,18 +122,16 @@ def test_a_decaying_weight_leaves_the_logged_part_alone():
     teacher, student = _traces()
     objective = Objective(other("a2d"))
     objective.materialise(teacher, student)
-    total, parts = objective(teacher, student, epoch=3)
+    total, parts, _ = objective(teacher, student, epoch=3)
     expected = parts["ce"] + 0.5 * parts["logit_kd"] + 20 * 0.81 * parts["attention"]
     torch.testing.assert_close(total, expected)
-    assert objective(teacher, student, epoch=1)[1]["attention"] == parts["attention"]
+    assert objective(teacher, student, epoch=1).parts["attention"] == parts["attention"]
 
 
 def test_only_losses_that_align_have_an_alignment():
     teacher, student = _traces()
     for name, keys in (("amad", ["encoder.self/1"]), ("head_mean", [])):
-        objective = Objective(other(name))
-        objective(teacher, student)
-        assert list(objective.alignment) == keys
+        assert list(Objective(other(name))(teacher, student).alignment) == keys
 
 
 def test_maps_that_a_loss_cannot_use_are_a_users_error():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from amad_bench.plan.run_config import UsedLoss
 from amad_bench.training.distill import Objective
 from amad_bench.training.optim import BestWeights, Updates, evaluation_steps, parameter_groups, rate_factor
 from tests.tiny_models import tiny_model
@@ -18,6 +19,15 @@ OPTIONS = {
     "clip": 5.0,
     "schedule": "linear",
 }
+CE = UsedLoss(
+    name="ce",
+    label="ce",
+    options={},
+    loss_weights={"ce": 1.0},
+    logit_temperature=None,
+    sites=[],
+    layer_map=None,
+)
 
 
 def rates(schedule: str, steps: int, warmup: float) -> list[float]:
@@ -69,7 +79,7 @@ def test_another_schedule_is_refused():
 )
 def test_weight_decay_also_on_t5_norms_but_not_on_the_relative_bias(kind, decayed, free):
     model = tiny_model(kind)
-    objective = Objective({"name": "ce", "label": "ce", "options": {}, "weights": {"ce": 1.0}, "sites": []})
+    objective = Objective(CE)
     groups = parameter_groups([model, objective], 0.01)
     assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
     kept, excluded = ({id(p) for p in group["params"]} for group in groups)

@@ -106,7 +106,7 @@ class Loss:
 
     implementation: its class in amad_bench/losses/<name>.py. base: what is trained beside it: "none" (it is
     the cross-entropy itself), "ce" (cross-entropy) or "logit_kd" (cross-entropy and logit distillation).
-    needs: the parts of a trace that it reads: "logits"; of the configured sites "probs" (attention maps),
+    reads: the parts of a trace: "logits"; of the configured sites "probs" (attention maps),
     "scores", "queries", "keys", "values", "output_weight" (of the teacher); of their stacks "hidden" (layer
     outputs).
     labelled_by: the option whose value is in the label (amad_kl). clash_of: why options that are fine one by
@@ -117,7 +117,7 @@ class Loss:
     name: str
     implementation: str
     base: str
-    needs: tuple[str, ...]
+    reads: tuple[str, ...]
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     labelled_by: str | None = None
     supports_shapes: Supports = _always
@@ -132,7 +132,7 @@ class Loss:
     @property
     def attention(self) -> bool:
         """Whether it reads layers of the configured sites, so that sites and a layer map matter."""
-        return bool(set(self.needs) - {"logits"})
+        return bool(set(self.reads) - {"logits"})
 
     @property
     def weighted_parts(self) -> tuple[str, ...]:
@@ -201,14 +201,14 @@ LOSSES: dict[str, Loss] = by_name(
         "StudentMean",
         "logit_kd",
         ("probs",),
-        {"variant": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
     ),
     Loss(
         "random_alignment",
         "RandomAlignment",
         "logit_kd",
         ("probs",),
-        {"variant": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
         seeded=True,
     ),
     Loss(
@@ -224,7 +224,7 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs",),
         {
-            "variant": _MAP_DISTANCE,
+            "distance": _MAP_DISTANCE,
             "epsilon": OptionSpec(float, 0.05, above=0.0, maximum=LARGEST_NUMBER),
             "detach_alignment": OptionSpec(bool, False),
             "head_reduction": _HEAD_REDUCTION,

@@ -47,7 +47,7 @@ def _label(where: str, entry: LossEntry, labels: dict[str, str]) -> Iterator[str
 
 
 def _assistant(config: Config, where: str, entry: LossEntry, assistant: Assistant) -> Iterator[str]:
-    if not LOSSES[entry.name].needs:
+    if not LOSSES[entry.name].reads:
         yield f"{where}.assistant: {entry.name} has no teacher, hence no assistant; remove it"
     if entry.label is None:
         yield f"{where}.label: missing; a loss taught by an assistant needs a label of its own"
