@@ -322,7 +322,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     ):
         spoilt(monkeypatch, missing)
         line = error(["plan"], capsys)
-        assert f'no Python package {package}; `pip install "amad-bench[bench]"` installs it' in line
+        assert f'no Python package {package}; `pip install "amad-bench[pipeline]"` installs it' in line
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ print([main([command, *more.get(command, [])]) for command in {commands}])
     assert len(lines) == len(commands)
     for line in lines:
         assert re.fullmatch(
-            r'amad-bench: error: no Python package \w+; `pip install "amad-bench\[bench\]"` installs it', line
+            r'amad-bench: error: no Python package \w+; `pip install "amad-bench\[pipeline\]"` installs it', line
         )
 
 

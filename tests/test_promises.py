@@ -26,11 +26,11 @@ def requirements(pyproject: dict[str, Any]) -> dict[str, SpecifierSet]:
     """The promised range of each package by its name."""
     project = pyproject["project"]
     extras = project["optional-dependencies"]
-    assert set(extras) == {"bench", "test"}
+    assert set(extras) == {"pipeline", "test"}
     lines = [
         *pyproject["build-system"]["requires"],
         *project["dependencies"],
-        *extras["bench"],
+        *extras["pipeline"],
         *extras["test"],
     ]
     found = [Requirement(line) for line in lines]

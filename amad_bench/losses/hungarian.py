@@ -95,7 +95,7 @@ def assign(cost_BHG: Tensor) -> Tensor:
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
-        raise ImportError("the loss 'hungarian' needs scipy; pip install 'amad-bench[bench]'") from error
+        raise ImportError("the loss 'hungarian' needs scipy; pip install 'amad-bench[pipeline]'") from error
     cost = torch.nan_to_num(cost_BHG, nan=0.0, posinf=0.0, neginf=0.0).double().cpu().numpy()
     assigned_BH = cost.argmin(2)
     for sample, cost_HG in enumerate(cost):

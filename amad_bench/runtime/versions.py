@@ -43,7 +43,7 @@ def _outside(packages: tuple[str, ...]) -> Iterator[str]:
     except ImportError:  # PackageNotFoundError is one
         return
     for requirement in map(Requirement, lines):
-        used = requirement.marker is None or requirement.marker.evaluate({"extra": "bench"})
+        used = requirement.marker is None or requirement.marker.evaluate({"extra": "pipeline"})
         version = installed_version(requirement.name)
         if not used or version is None or (packages and requirement.name not in packages):
             continue

@@ -79,5 +79,5 @@ def test_a_diverged_student_shows_in_the_loss():
 def test_without_scipy_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     teacher, student = trace({"a": [layer_trace(4)]}), trace({"a": [layer_trace(2)]})
-    with pytest.raises(ImportError, match=r"'hungarian' needs scipy; pip install 'amad-bench\[bench\]'"):
+    with pytest.raises(ImportError, match=r"'hungarian' needs scipy; pip install 'amad-bench\[pipeline\]'"):
         build_loss("hungarian")(teacher, student)

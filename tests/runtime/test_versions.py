@@ -9,7 +9,7 @@ import pytest
 from amad_bench.runtime.errors import UserErrors
 from amad_bench.runtime.versions import check_versions, installed_version
 
-REQUIRES = ["torch<3,>=2.11", 'transformers<5.25,>=5.17; extra == "bench"', 'pytest>=9; extra == "test"']
+REQUIRES = ["torch<3,>=2.11", 'transformers<5.25,>=5.17; extra == "pipeline"', 'pytest>=9; extra == "test"']
 
 
 @pytest.fixture(autouse=True)
