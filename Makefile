@@ -58,5 +58,5 @@ $(INSTALLED): $(PINS) pyproject.toml
 		"Python 3.11, 3.12 or 3.13 is needed, %s is %d.%d; set PYTHON=python3.11" % ("$(PYTHON)", *sys.version_info[:2]))'
 	test -e $(BIN)/python$(VERSION) || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet -r $(PINS)
-	$(BIN)/python -m pip install --quiet --no-build-isolation -c $(PINS) -e ".[pipeline,test]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c $(PINS) -e ".[pipeline]"
 	touch $(INSTALLED)

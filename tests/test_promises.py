@@ -25,13 +25,14 @@ def pyproject(repository: Path) -> dict[str, Any]:
 def requirements(pyproject: dict[str, Any]) -> dict[str, SpecifierSet]:
     """The promised range of each package by its name."""
     project = pyproject["project"]
-    extras = project["optional-dependencies"]
-    assert set(extras) == {"pipeline", "test"}
+    extras, groups = project["optional-dependencies"], pyproject["dependency-groups"]
+    assert set(extras) == {"pipeline"}
+    assert set(groups) == {"dev"}
     lines = [
         *pyproject["build-system"]["requires"],
         *project["dependencies"],
         *extras["pipeline"],
-        *extras["test"],
+        *groups["dev"],
     ]
     found = [Requirement(line) for line in lines]
     assert len({requirement.name for requirement in found}) == len(found)
@@ -70,6 +71,17 @@ def test_the_locked_versions_are_within_the_ranges(
         if locked[normal(name)] not in specifier
     }
     assert outside == {}
+
+
+def test_the_extra_that_is_installed_and_named_is_there(repository: Path, pyproject: dict[str, Any]) -> None:
+    (extra,) = pyproject["project"]["optional-dependencies"]
+    for file, words in (
+        ("Makefile", f'-e ".[{extra}]"'),  # pip only warns of an extra that is not there
+        ("amad_bench/runtime/versions.py", f'{{"extra": "{extra}"}}'),
+        ("amad_bench/cli/__init__.py", f"amad-bench[{extra}]"),
+        ("amad_bench/losses/hungarian.py", f"amad-bench[{extra}]"),
+    ):
+        assert words in (repository / file).read_text(encoding="utf-8"), file
 
 
 def test_the_promised_pythons_are_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
