@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+import amad_bench
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -82,6 +85,12 @@ def test_the_extra_that_is_installed_and_named_is_there(repository: Path, pyproj
         ("amad_bench/losses/hungarian.py", f"amad-bench[{extra}]"),
     ):
         assert words in (repository / file).read_text(encoding="utf-8"), file
+
+
+def test_the_version_stands_once(repository: Path, pyproject: dict[str, Any]) -> None:
+    assert pyproject["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "amad_bench.__version__"}
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == amad_bench.__version__
 
 
 def test_the_promised_pythons_are_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
