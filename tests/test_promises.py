@@ -88,10 +88,12 @@ def test_the_extra_that_is_installed_and_named_is_there(repository: Path, pyproj
         assert words in (repository / file).read_text(encoding="utf-8"), file
 
 
-def test_the_version_stands_once(repository: Path, pyproject: dict[str, Any]) -> None:
+def test_the_version_is_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
     assert pyproject["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "amad_bench.__version__"}
     citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == amad_bench.__version__
+    changelog = (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\n## {amad_bench.__version__} - " in changelog
 
 
 def test_the_tested_pythons_are_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
