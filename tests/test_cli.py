@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -114,8 +113,9 @@ def test_an_unknown_data_key(config: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(("command", "before"), [("compare", "collect"), ("figures", "compare")])
+@pytest.mark.usefixtures("collected")
 def test_tables_that_are_not_there_yet(
-    command: str, before: str, config: Path, collected: None, capsys: pytest.CaptureFixture[str]
+    command: str, before: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in Path("results/tables").iterdir():
         path.unlink()
@@ -140,8 +140,9 @@ def test_collect_counts_failed_runs_and_skipped_combinations_apart(
 
 
 @pytest.mark.parametrize("command", ["compare", "figures", "paper"])
+@pytest.mark.usefixtures("collected")
 def test_tables_of_another_config_are_refused(
-    command: str, config: Path, collected: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"seed": 1}))
@@ -153,8 +154,9 @@ def test_tables_of_another_config_are_refused(
     assert f"nothing is collected yet; run `amad-bench collect --config {config}` first" in line
 
 
+@pytest.mark.usefixtures("collected")
 def test_collecting_again_takes_away_what_was_made_from_the_older_tables(
-    config: Path, collected: None, capsys: pytest.CaptureFixture[str]
+    config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "--config", str(config)]) == 0
     Path("results/figures").mkdir()
@@ -166,9 +168,8 @@ def test_collecting_again_takes_away_what_was_made_from_the_older_tables(
     assert not Path("results/figures/losses.png").exists()
 
 
-def test_a_broken_table(
-    config: Path, collected: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("collected")
+def test_a_broken_table(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "results/tables/results.parquet").write_text("no parquet")
     assert "results.parquet: no readable parquet file" in error(["figures", "--config", str(config)], capsys)
 
@@ -289,7 +290,7 @@ def test_clean_removes_killed_preparations(config: Path, capsys: pytest.CaptureF
 
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def fail(path: Path) -> None:
+    def fail(_path: Path) -> None:
         raise error
 
     monkeypatch.setattr("amad_bench.plan.schema.load_config", fail)
@@ -410,7 +411,7 @@ def test_versions_that_were_never_tested_are_refused(
     monkeypatch: pytest.MonkeyPatch, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = metadata.version
-    monkeypatch.setattr(metadata, "requires", lambda name: ['pandas<4,>=2.2.3; extra == "pipeline"'])
+    monkeypatch.setattr(metadata, "requires", lambda _name: ['pandas<4,>=2.2.3; extra == "pipeline"'])
     monkeypatch.setattr(metadata, "version", lambda name: "1.5.3" if name == "pandas" else version(name))
     check_versions.cache_clear()
     line = error(["plan", "--config", str(config)], capsys)
@@ -436,12 +437,15 @@ def test_run_trains_on_the_device_that_was_asked_for(
 ) -> None:
     calls: list[tuple[str, str]] = []
 
-    def train(run: Any, device: str, workers: int) -> str:
+    def train(run: Any, device: str, _workers: int) -> str:
         calls.append((run.id, device))
         return "diverged"
 
     monkeypatch.setattr("amad_bench.training.run.train_run", train)
-    run: Callable[..., int] = lambda *more: main(["run", "--config", str(config), "--run", ids[0], *more])  # noqa: E731
+
+    def run(*more: str) -> int:
+        return main(["run", "--config", str(config), "--run", ids[0], *more])
+
     assert run() == 0  # a scientific failure is a result
     assert run("--device", "cpu") == 0
     assert calls == [(ids[0], "auto"), (ids[0], "cpu")]

@@ -30,7 +30,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return versions[name]
 
         monkeypatch.setattr(metadata, "version", version)
-        monkeypatch.setattr(metadata, "requires", lambda name: requires)
+        monkeypatch.setattr(metadata, "requires", lambda _name: requires)
 
     return install
 

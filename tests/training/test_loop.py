@@ -24,7 +24,7 @@ def test_the_best_validation_weights_are_kept(tiny_plan, tmp_path, monkeypatch):
     model = fresh_model(config, data)
     seen = []
 
-    def validation(model, *args, workers):
+    def validation(model, *_, **__):
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return [0.5, 0.9, 0.9][len(seen) - 1], 1.0
 

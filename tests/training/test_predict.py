@@ -35,7 +35,7 @@ def predicted(tiny_plan, monkeypatch):
     """predicted(family, task, **changes to the TaskData) -> the run, with every prediction "two"."""
 
     def predict_all(family: str, task: str, **changes) -> Run:
-        monkeypatch.setattr(predict, "decode", lambda model, split, *_, **__: ["two"] * len(split))
+        monkeypatch.setattr(predict, "decode", lambda _model, split, *_, **__: ["two"] * len(split))
         run = pick(tiny_plan(), family, task, "teacher")
         run_dir(run.id).mkdir(parents=True)
         data = load_task_data(run.config)
@@ -137,7 +137,7 @@ def test_blip_ranks_the_answers_of_the_training_split(tiny_plan, rank):
 def test_blind_predictions_come_from_other_images(tiny_plan, monkeypatch):
     """A decoder that prints the image's row: each example's blind row must differ from its own."""
 
-    def rows_as_text(model, split, images, tokenizer, decoding, device, image_rows=None, **_):
+    def rows_as_text(_model, split, *_, image_rows=None, **__):
         return [str(row) for row in (split.image_rows_N if image_rows is None else image_rows)]
 
     monkeypatch.setattr(predict, "decode", rows_as_text)
