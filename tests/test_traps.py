@@ -72,8 +72,8 @@ TRAPS = {
         "a finished student may be named as a teacher",
     ),
     "Head counts": (
-        "`fix: head_size` changes the inner width, `fix: inner_width` the head size",
-        "BLIP's width must divide by its heads: `fix: inner_width` only",
+        "`heads.keep: head_size` changes the inner width, `heads.keep: inner_width` the head size",
+        "BLIP's width must divide by its heads: `heads.keep: inner_width` only",
         "BLIP of 4 heads strict-loads into 2 heads and computes another function",
         "T5 of other heads fails through its bias table alone",
         "the head partition is part of a checkpoint",

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (package := _absent_package(error)) is None:
             raise
-        return _refused([f'no Python package {package}; `pip install "amad-bench[bench]"` installs it'])
+        return _refused([f'no Python package {package}; `pip install "amad-bench[pipeline]"` installs it'])
     except BrokenPipeError:  # the reader (head, less) has gone; nothing is left to say, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

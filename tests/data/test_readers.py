@@ -133,7 +133,7 @@ def test_multi30k(real, language):
     assert not any(images(splits)[name] for name in TESTS[1:])  # nothing joins them to Flickr8k
 
 
-def test_multi30k_with_other_tests_and_photos(real, shared_data):
+def test_multi30k_with_other_tests_and_photos(real):
     splits = real("multi30k", "translation", **MULTI30K | {"tests": TESTS[2:], "photos": "flickr30k"})
     assert list(splits) == ["train", "validation", "test", "test_2018_flickr"]
     assert sizes(splits)["test"] == 461  # the first of the tests

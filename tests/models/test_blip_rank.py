@@ -110,7 +110,7 @@ def test_groups_of_any_size_rank_the_same(model, monkeypatch):
     expected = model.rank(**batch, answer_ids_AL=ids, k=6)
     rows: list[int] = []
     model.text_decoder.register_forward_pre_hook(
-        lambda module, arguments, named: rows.append(len(named["input_ids"])), with_kwargs=True
+        lambda _module, _arguments, named: rows.append(len(named["input_ids"])), with_kwargs=True
     )
     monkeypatch.setattr(blip, "RANKED_LOGITS", 5 * VOCABULARY * 4)  # four answers of five tokens
     assert torch.equal(model.rank(**batch, answer_ids_AL=ids, k=6), expected)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from amad_bench.plan.schema import load_config
 
-from amad_bench.plan.grid import Plan, expand
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.grid import expand
+from amad_bench.plan.plan import Plan
 
 CONFIG = """
 name: tiny
@@ -107,9 +108,9 @@ def pick(plan: Plan, family: str, task: str, label: str, replicate: int = 0):
     found = [
         run
         for run in plan.runs
-        if (run.config["family"], run.config["task"], run.config["replicate"]) == (family, task, replicate)
-        and label == ("teacher" if run.kind == "teacher" else run.config["loss"]["label"])
-        and (run.kind != "pretrain" or run.config["model"]["heads"] == 4)
+        if (run.config.family, run.config.task, run.config.replicate) == (family, task, replicate)
+        and label == ("teacher" if run.kind == "teacher" else run.config.loss.label)
+        and (run.kind != "pretrain" or run.config.model.heads == 4)
     ]
     assert len(found) == 1
     return found[0]
