@@ -19,9 +19,7 @@ from safetensors.torch import load_file
 from amad_bench.cli import main
 from amad_bench.data import prepare_images
 from amad_bench.plan.catalogue import DATASETS, LOSSES
-from amad_bench.plan.config.load import load_config
-from amad_bench.plan.config.models import ModelSize
-from amad_bench.plan.config.schema import Config
+from amad_bench.plan.schema import Config, ModelSize, load_config
 from amad_bench.training import teacher_cache
 from tests.conftest import REPOSITORY
 from tests.paper_runs import check_columns, check_ranked_answers, check_start
@@ -62,7 +60,7 @@ def command(
 def test_nothing_is_left_to_a_default():
     """Every key of the schema is written whose default is a value, and every option of losses and data sets.
 
-    Left out are keys that default to nothing (None, {}), and `inherit_heads`, which says how `cut: inherit`
+    Left out are keys that default to nothing (None, {}), and `inherit_heads`, which says how `init: inherit`
     takes heads and is refused beside another init. Keys that stand for such a nothing, but would fall back on
     another key of the file (heads, weights, image_size), are written too.
     """
@@ -98,7 +96,7 @@ def _unwritten(value: Any, where: str) -> Any:
 
 def test_the_search_for_defaults_finds_them():
     raw = paper()
-    del raw["seed"], raw["models"]["blip"]["inputs"]["colours"], raw["tasks"][0]["teacher"]["schedule"]
+    del raw["seed"], raw["models"]["blip"]["inputs"]["colours"], raw["cells"][0]["teacher"]["schedule"]
     found = set(_unwritten(Config.model_validate(raw), ""))
     schedules = {".cells.0.teacher.schedule", ".cells.0.student.schedule"}  # an alias
     assert found == {".seed", ".models.blip.inputs.colours", *schedules}
@@ -154,8 +152,8 @@ def test_with_data_every_run_can_be_planned(command, published):
     assert kinds.count("student") == len(kinds) - 5 == 3 * 9 * 3 * (5 * 3 + 4 * 2)
     for run in plan["runs"]:
         config = run["config"]
-        assert (config.start is None) == (config.pretraining == "none")
-        assert "weights" in (config.start or {"weights": []})  # none is trained here
+        assert (config["start"] is None) == (config["pretraining"] == "none")
+        assert "weights" in (config["start"] or {"weights": []})  # none is trained here
     shapes = {
         (c["family"], m["layers"], m["width"], m["heads"])
         for c, m in ((run["config"], run["config"]["model"]) for run in plan["runs"])

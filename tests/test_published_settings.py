@@ -2,9 +2,7 @@
 
 import pytest
 
-from amad_bench.plan.config.load import load_config
-from amad_bench.plan.config.models import ModelSize
-from amad_bench.plan.config.schema import Config
+from amad_bench.plan.schema import Cell, Config, ModelSize, load_config
 
 
 @pytest.fixture(scope="module")
