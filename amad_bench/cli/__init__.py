@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "data", data, "generate, read and prepare the data of a config"
     ).add_mutually_exclusive_group()
     which.add_argument("--run", metavar="ID", help="only what this run reads")
-    which.add_argument("--key", help="only this prepared form (as named by the Snakefile)")
+    which.add_argument("--key", help="only these prepared data (as named by the Snakefile)")
     for name, command, summary in (
         ("run", run, "train one run, decode and score it"),
         (
