@@ -102,7 +102,7 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
     assert only(errors(raw)).endswith("Known keys: kind, size, patch, colours")
 
 
-@pytest.mark.trap("a layer map is last, uniform or pairs within both depths, checked before training")
+@pytest.mark.trap("site-3")
 @pytest.mark.parametrize(
     ("spoil", "starts", "contains"),
     [
@@ -210,7 +210,7 @@ def test_each_mistake_is_one_line_that_names_its_key(
     assert contains in line
 
 
-@pytest.mark.trap("BLIP's width must divide by its heads: `fix: inner_width` only")
+@pytest.mark.trap("heads-2")
 def test_impossible_head_counts_name_the_possible_ones(raw: Raw, errors: Errors) -> None:
     raw["heads"]["student"] = [6]
     line = only(errors(raw))  # 48 divides by 6, 64 does not
@@ -218,7 +218,7 @@ def test_impossible_head_counts_name_the_possible_ones(raw: Raw, errors: Errors)
     assert line.endswith("possible: 1, 2, 4, 8, 16, 32, 64")
 
 
-@pytest.mark.trap("BLIP's width must divide by its heads: `fix: inner_width` only")
+@pytest.mark.trap("heads-2")
 def test_blip_cannot_fix_the_head_size(raw: Raw, errors: Errors) -> None:
     raw["fix"] = "head_size"
     for role in ("teacher", "student"):
@@ -440,7 +440,7 @@ def test_paths_are_below_the_data_folder(raw: Raw, errors: Errors, path: str) ->
     assert {f"{key}: {found}" for key in keys} <= set(errors(raw))
 
 
-@pytest.mark.trap("a layer map is last, uniform or pairs within both depths, checked before training")
+@pytest.mark.trap("site-3")
 def test_an_assistant_has_the_students_layers(raw: Raw, errors: Errors, load: Any) -> None:
     """The teacher of SMALL's vlt5 has three layers, its students two."""
     raw["cells"] = raw["cells"][:1]
