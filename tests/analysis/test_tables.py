@@ -172,6 +172,7 @@ def test_bleu_differences_are_those_of_sacrebleu(tables, comparisons):
     assert "jackknife" in row["method"]
 
 
+@pytest.mark.trap("stat-9")
 def test_holm_within_the_setting_decides(fake, tmp_path):
     plan = fake.plan(tasks=(("vlt5", "vqa"), ("blip", "vqa")), seeds=4)
     for run in plan.runs:
@@ -227,6 +228,7 @@ def test_the_smallest_of_the_scores_is_warned_of(fake, tmp_path):
     assert headroom_table(tables.runs, tables.scores)["warning"].item().startswith("CIDEr on 7 images")
 
 
+@pytest.mark.trap("stat-13")
 def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
     plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
     for run in plan.runs:
@@ -247,6 +249,7 @@ def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
     assert row["difference"] > 0
 
 
+@pytest.mark.trap("stat-12")
 def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
     plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"))
     others = [r if r.id[-3:] == "s00" else replace(r, teacher_id="another-teacher") for r in plan.runs]
@@ -303,6 +306,7 @@ def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, tabl
     assert found == [["vlt5", "of vlt5", "train/test 1409"], ["blip", "of blip", "none"]]
 
 
+@pytest.mark.trap("stat-1")
 def test_an_assistant_is_compared_with_its_absence_and_is_no_rival() -> None:
     def rows(name: str, assistant: str | None = None) -> pd.DataFrame:
         return pd.DataFrame({"loss_name": [name], "assistant": [assistant]})

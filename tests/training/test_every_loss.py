@@ -63,7 +63,7 @@ def test_alignments_are_logged(tiny_plan):
 VIA = "  - {name: amad, label: amad_via4, assistant: {heads: 4, loss: amad_kl}}\n"
 
 
-@pytest.mark.trap("a finished student may be named as a teacher")
+@pytest.mark.trap("fair-3")
 def test_a_finished_student_teaches(tiny_plan):
     plan = tiny_plan(more_losses=VIA)
     student = pick(plan, "vlt5", "vqa", "amad_via4")

@@ -117,7 +117,7 @@ def test_the_share_of_padding_is_logged(tiny_plan, tmp_path):
     assert 0 < row["padding_share"] < 0.5
 
 
-@pytest.mark.trap("the VQA loss is each sample's token mean times its score, then a batch mean")
+@pytest.mark.trap("vlt5-16")
 def test_vqa_loss_of_vlt5_is_weighed_with_the_score_of_the_drawn_answer(tiny_plan, tmp_path):
     """Each question has one answer, its target, which earns 1 or .3; or the data set has no scores (None)."""
     config = pick(tiny_plan(), "vlt5", "vqa", "ce").config

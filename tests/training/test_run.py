@@ -236,7 +236,7 @@ def test_more_examples_than_there_are_is_one_line(tiny_plan):
         train_run(run, "cpu")
 
 
-@pytest.mark.trap("all losses of a replicate share seeds, data order and initial weights")
+@pytest.mark.trap("fair-1")
 def test_losses_of_a_replicate_start_from_the_same_weights_and_the_same_batch(tiny_plan):
     """Pairing: the first step's cross-entropy is the same number for every loss."""
     plan = tiny_plan()
