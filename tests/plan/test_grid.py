@@ -242,7 +242,7 @@ def test_one_teacher_per_replicate(raw: Raw, planned: Planned) -> None:
         assert plan.by_id[run.teacher_id].config.replicate == run.config.replicate
 
 
-@pytest.mark.trap("`heads.keep: head_size` changes the inner width, `heads.keep: inner_width` the head size")
+@pytest.mark.trap("heads-1")
 def test_a_fixed_head_size(raw: Raw, planned: Planned) -> None:
     del raw["models"]["blip"], raw["sites"]["blip"], raw["tasks"][1]
     raw["heads"]["keep"] = "head_size"

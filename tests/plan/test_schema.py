@@ -223,7 +223,7 @@ def test_each_mistake_is_one_line_that_names_its_key(
     assert contains in line
 
 
-@pytest.mark.trap("BLIP's width must divide by its heads: `heads.keep: inner_width` only")
+@pytest.mark.trap("heads-2")
 def test_impossible_head_counts_name_the_possible_ones(raw: Raw, errors: Errors) -> None:
     raw["heads"]["student"] = [6]
     line = only(errors(raw))  # 48 divides by 6, 64 does not
@@ -231,7 +231,7 @@ def test_impossible_head_counts_name_the_possible_ones(raw: Raw, errors: Errors)
     assert line.endswith("possible: 1, 2, 4, 8, 16, 32, 64")
 
 
-@pytest.mark.trap("BLIP's width must divide by its heads: `heads.keep: inner_width` only")
+@pytest.mark.trap("heads-2")
 def test_blip_cannot_fix_the_head_size(raw: Raw, errors: Errors) -> None:
     raw["heads"]["keep"] = "head_size"
     for role in ("teacher", "student"):
