@@ -1,12 +1,15 @@
 """A plan of tiny runs on generated scenes, in an empty working directory."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
 from amad_bench.plan.plan import Plan
+from amad_bench.plan.run import Run
 
 CONFIG = """
 name: tiny
@@ -101,6 +104,12 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return expand(load_config(path))
 
     return plan
+
+
+def retrained(run: Run, **changes: Any) -> Run:
+    """The run with another training, under its old id: as after a change of the code."""
+    training = run.config.training.model_copy(update=changes)
+    return replace(run, config=run.config.model_copy(update={"training": training}))
 
 
 def pick(plan: Plan, family: str, task: str, label: str, replicate: int = 0):

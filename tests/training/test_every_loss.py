@@ -67,10 +67,10 @@ VIA = "  - {name: amad, label: amad_via4, assistant: {heads: 4, loss: amad_kl}}\
 def test_a_finished_student_teaches(tiny_plan):
     plan = tiny_plan(more_losses=VIA)
     student = pick(plan, "vlt5", "vqa", "amad_via4")
-    assistant = plan.run(student.needs[0])
+    assistant = plan.run(student.prerequisites[0])
     assert assistant.config.loss.label == "amad_kl"
     assert assistant.config.model.heads == 4
-    teacher = plan.run(assistant.needs[0])
+    teacher = plan.run(assistant.prerequisites[0])
     assert (teacher.kind, student.teacher_id) == ("teacher", teacher.id)
     order = [run.id for run in plan.runs]
     assert order.index(teacher.id) < order.index(assistant.id) < order.index(student.id)
@@ -84,4 +84,4 @@ def test_a_student_of_an_untrained_assistant_says_what_to_do(tiny_plan, capsys):
     plan = tiny_plan(more_losses=VIA)
     student = pick(plan, "vlt5", "vqa", "amad_via4")
     assert main(["run", "--config", "tiny.yaml", "--run", student.id]) == 2
-    assert f"amad-bench run --run {student.needs[0]}" in capsys.readouterr().err
+    assert f"amad-bench run --run {student.prerequisites[0]}" in capsys.readouterr().err

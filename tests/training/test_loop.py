@@ -33,7 +33,7 @@ def test_the_best_validation_weights_are_kept(tiny_plan, tmp_path, monkeypatch):
         model=model,
         objective=Objective(config.loss),
         data=data,
-        options={**config.training, "evaluations": 3},
+        options=config.training.model_copy(update={"evaluations": 3}),
         seeds=config.seeds,
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",
@@ -50,7 +50,7 @@ def test_training_learns_and_logs_each_part(tiny_plan, tmp_path):
     data = load_task_data(config)
     model = fresh_model(config, data)
     before = token_accuracy_and_loss(model, data.train, data.images, "cpu", batch=64)[1]
-    options = {**config.training, "steps": 60, "learning_rate": 1e-2}
+    options = config.training.model_copy(update={"steps": 60, "learning_rate": 1e-2})
     train(
         model=model,
         objective=Objective(config.loss),
@@ -80,7 +80,7 @@ def test_neither_workers_nor_evaluations_in_between_change_training(tiny_plan, t
             model=fresh_model(config, data),
             objective=Objective(config.loss),
             data=data,
-            options={**config.training, "evaluations": evaluations},
+            options=config.training.model_copy(update={"evaluations": evaluations}),
             seeds=config.seeds,
             device=torch.device("cpu"),
             log_path=path,
@@ -103,7 +103,7 @@ def test_the_share_of_padding_is_logged(tiny_plan, tmp_path):
         model=fresh_model(config, data),
         objective=Objective(config.loss),
         data=data,
-        options={**config.training, "steps": 1, "batch": len(data.train), "evaluations": 1},
+        options=config.training.model_copy(update={"steps": 1, "batch": len(data.train), "evaluations": 1}),
         seeds=config.seeds,
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",
@@ -132,7 +132,7 @@ def test_vqa_loss_of_vlt5_is_weighed_with_the_score_of_the_drawn_answer(tiny_pla
             model=fresh_model(config, data),
             objective=Objective(config.loss),
             data=replace(data, train=replace(data.train, answers=answers)),
-            options={**config.training, "steps": 1, "evaluations": 1},
+            options=config.training.model_copy(update={"steps": 1, "evaluations": 1}),
             seeds=config.seeds,
             device=torch.device("cpu"),
             log_path=path,

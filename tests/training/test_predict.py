@@ -124,7 +124,8 @@ def test_the_majority_control_predicts_the_most_frequent_target(predicted):
 def test_blip_ranks_the_answers_of_the_training_split(tiny_plan, rank):
     """Every prediction, the blind ones too, is one of them; without `rank`, tiny models write others."""
     run = pick(tiny_plan(), "blip", "vqa", "teacher")
-    run = replace(run, config=run.config | {"decoding": run.config.decoding | {"rank": rank}})
+    decoding = run.config.decoding.model_copy(update={"rank": rank})
+    run = replace(run, config=run.config.model_copy(update={"decoding": decoding}))
     run_dir(run.id).mkdir(parents=True)
     data = load_task_data(run.config)
     predict_and_score(run, fresh_model(run.config, data), data, torch.device("cpu"))

@@ -20,7 +20,7 @@ from amad_bench.data.task_data import Split
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.locks import held
 from amad_bench.training.run import score_run, train_run
-from tests.training.conftest import pick, run_dir
+from tests.training.conftest import pick, retrained, run_dir
 
 
 def _status(run):
@@ -47,7 +47,7 @@ def test_teacher_then_student_write_everything(tiny_plan, family):
             "model.safetensors",
             "tokenizer.json",
         }
-        assert json.loads((run_dir(run.id) / "run.json").read_text())["config"] == run.config
+        assert json.loads((run_dir(run.id) / "run.json").read_text())["config"] == run.config.canonical()
     lines = (run_dir(student.id) / "steps.jsonl").read_text().splitlines()
     steps = [json.loads(line) for line in lines]
     logged = [step for step in steps if "loss" in step]
@@ -133,7 +133,7 @@ def test_a_diverged_teacher_is_a_status_and_its_student_says_so(tiny_plan):
 def test_a_run_that_fails_keeps_no_older_results(tiny_plan):
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
     train_run(run, "cpu")
-    run.config.training.learning_rate = 1e30  # the same folder, as after a change of the code
+    run = retrained(run, learning_rate=1e30)
     assert train_run(run, "cpu") == "diverged"
     assert not {"model.safetensors", "scores.parquet", "predictions.jsonl"} & {
         path.name for path in run_dir(run.id).iterdir()
@@ -201,7 +201,7 @@ def test_no_batch_is_larger_than_that_of_the_training(tiny_plan, monkeypatch, ta
     sizes: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     plan = tiny_plan()
     run = pick(plan, "vlt5", task, "amad_kl")
-    run.config.training.batch = 5
+    run = retrained(run, batch=5)
     train_run(pick(plan, "vlt5", task, "teacher"), "cpu")
     lengths = {name: len(getattr(load_task_data(run.config), name)) for name in sizes}
     assert len(set(lengths.values())) == 3
@@ -231,7 +231,7 @@ def test_a_bug_passes_through(tiny_plan, monkeypatch):
 
 def test_more_examples_than_there_are_is_one_line(tiny_plan):
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
-    run.config.training.examples = 49
+    run = retrained(run, examples=49)
     with pytest.raises(UserError, match="49 asked for, the training split has 48; lower it or write all"):
         train_run(run, "cpu")
 

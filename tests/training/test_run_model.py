@@ -11,23 +11,26 @@ from amad_bench.data.prepare import load_task_data
 from amad_bench.models.checkpoints import checkpoint_weights, save_tensors, save_weights
 from amad_bench.models.fresh import require_fresh
 from amad_bench.models.settings import settings_of
+from amad_bench.plan.run_config import Start, UsedTokenizer
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import fresh_model, positions, started_model, trained_model
 from tests.training.conftest import pick, run_dir
 
 
-def test_positions_are_berts_where_its_tokenizer_is_and_64_or_more_elsewhere():
-    assert positions({"tokenizer": {"folder": "bert"}}, 30) == 512
-    assert positions({"tokenizer": {"vocabulary": 200}}, 30) == 64
-    assert positions({"tokenizer": {"vocabulary": 200}}, 70) == 70
+def test_positions_are_berts_where_its_tokenizer_is_and_64_or_more_elsewhere(tiny_plan):
+    trained_here = pick(tiny_plan(), "blip", "vqa", "teacher").config
+    berts = trained_here.model_copy(update={"tokenizer": UsedTokenizer(folder="bert", hash="0")})
+    assert positions(berts, 30) == 512
+    assert positions(trained_here, 30) == 64
+    assert positions(trained_here, 70) == 70
 
 
 def test_a_run_without_pretraining_starts_from_fresh_weights(tiny_plan):
     run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
-    model, started_from = started_model(run, load_task_data(run.config))
+    model, head_map, start_weights = started_model(run, load_task_data(run.config))
     require_fresh(model)
-    assert started_from == {"head_map": {}, "start_weights": {}}
+    assert (head_map, start_weights) == ({}, {})
 
 
 @pytest.mark.trap("pre-1")
@@ -36,17 +39,17 @@ def test_a_none_run_refuses_weights(tiny_plan):
     data = load_task_data(run.config)
     for start, named in (
         ({"run_id": "vlt5-pretraining-x"}, "vlt5-pretraining-x"),
-        ({"weights": ["models/t5-base"], "hash": "0"}, "models/t5-base"),
+        ({"checkpoints": ["models/t5-base"], "hash": "0"}, "models/t5-base"),
     ):
-        start |= {"init": "random", "inherit_heads": None}
-        started = replace(run, config={**run.config, "start": start})
+        named_start = Start(cut="none", inherit_heads=None, **start)
+        started = replace(run, config=run.config.model_copy(update={"start": named_start}))
         with pytest.raises(UserError, match=f"a `none` run starts from random weights, .* names {named}"):
             started_model(started, data)
 
 
 def test_a_missing_pretraining_names_the_command_that_trains_it(tiny_plan):
     run = pick(tiny_plan(condition="text"), "vlt5", "vqa", "teacher")
-    with pytest.raises(UserError, match=rf"pre-training .*`amad-bench run --run {run.needs[0]}`$"):
+    with pytest.raises(UserError, match=rf"pre-training .*`amad-bench run --run {run.prerequisites[0]}`$"):
         train_run(run, "cpu")
     assert not (run_dir(run.id) / "status.json").exists()
 
@@ -54,10 +57,12 @@ def test_a_missing_pretraining_names_the_command_that_trains_it(tiny_plan):
 @pytest.mark.parametrize("status", ["diverged", "out_of_memory"])
 def test_a_pretraining_that_failed_is_a_status(tiny_plan, status):
     run = pick(tiny_plan(condition="text"), "vlt5", "vqa", "teacher")
-    source = run_dir(run.needs[0])
+    source = run_dir(run.prerequisites[0])
     source.mkdir(parents=True)
     (source / "status.json").write_text(json.dumps({"status": status, "reason": "at step 3"}))
-    with pytest.raises(RunFailed, match=rf"pre-training {run.needs[0]}: {status}: at step 3") as caught:
+    with pytest.raises(
+        RunFailed, match=rf"pre-training {run.prerequisites[0]}: {status}: at step 3"
+    ) as caught:
         started_model(run, load_task_data(run.config))
     assert caught.value.status == "pretraining_failed"
 
@@ -69,11 +74,11 @@ def test_a_teacher_starts_from_its_pretraining_whatever_is_not_in_it_stays_fresh
 ):
     plan = tiny_plan(condition=condition)
     run = pick(plan, family, "vqa", "teacher")
-    assert train_run(plan.run(run.needs[0]), "cpu") == "done"
+    assert train_run(plan.run(run.prerequisites[0]), "cpu") == "done"
     data = load_task_data(run.config)
-    model, started_from = started_model(run, data)
+    model, head_map, start_weights = started_model(run, data)
     fresh = fresh_model(run.config, data).state_dict()
-    stored = load_file(run_dir(run.needs[0]) / "model.safetensors")
+    stored = load_file(run_dir(run.prerequisites[0]) / "model.safetensors")
     state = model.state_dict()
     common = stored.keys() & state.keys()
     assert all(torch.equal(state[name], stored[name]) for name in common)
@@ -82,11 +87,11 @@ def test_a_teacher_starts_from_its_pretraining_whatever_is_not_in_it_stays_fresh
     assert {name for name in left if not any(part in name for part in seen)} <= {
         "encoder.embed_tokens.weight"
     }
-    assert started_from["head_map"]
-    assert all(heads == [[0], [1], [2], [3]] for heads in started_from["head_map"].values())
-    assert set(started_from["start_weights"]["heads"]) >= set(started_from["head_map"])
-    assert set(started_from["start_weights"]["heads"].values()) == {"4 of 4 channels"}
-    assert started_from["start_weights"]["heads_from"] == "its run"
+    assert head_map
+    assert all(heads == [[0], [1], [2], [3]] for heads in head_map.values())
+    assert set(start_weights["heads"]) >= set(head_map)
+    assert set(start_weights["heads"].values()) == {"4 of 4 channels"}
+    assert start_weights["heads_from"] == "its run"
 
 
 @pytest.mark.parametrize("family", ["vlt5", "blip"])
@@ -94,15 +99,15 @@ def test_settings_of_the_weights_are_those_of_every_model_that_loads_them(tiny_p
     """The start of a run, and its own weights when they are read back: for a student, or to be scored."""
     plan = tiny_plan(condition="vl")
     run = pick(plan, family, "vqa", "teacher")
-    assert train_run(plan.run(run.needs[0]), "cpu") == "done"
-    path = run_dir(run.needs[0]) / "model.safetensors"
+    assert train_run(plan.run(run.prerequisites[0]), "cpu") == "done"
+    path = run_dir(run.prerequisites[0]) / "model.safetensors"
     weights = checkpoint_weights(path)
     other = {name: 0.25 if "layer_norm" in name else "gelu_new" for name in weights.settings}
     other |= {"relative_attention_max_distance": 40} if family == "vlt5" else {}
     save_tensors(weights.tensors, path, weights.heads, other)
     data = load_task_data(run.config)
-    model, started_from = started_model(run, data)
-    assert settings_of(model) == started_from["start_weights"]["settings"] == other
+    model, head_map, start_weights = started_model(run, data)
+    assert settings_of(model) == start_weights["settings"] == other
     epsilons = [getattr(m, "eps", getattr(m, "variance_epsilon", 0.25)) for m in model.modules()]
     assert set(epsilons) == {0.25}
     save_weights(model, tmp_path / "model.safetensors")

@@ -9,7 +9,7 @@ from amad_bench.models.checkpoints import checkpoint_weights
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 from amad_bench.training.run import score_run, train_run
-from tests.training.conftest import pick, run_dir
+from tests.training.conftest import pick, retrained, run_dir
 
 FAMILIES = ["vlt5", "blip"]
 SITES = {
@@ -32,7 +32,7 @@ def test_pretraining_then_teacher_then_student(tiny_plan, family, condition):
     """Teacher and student have other shapes, so each has a pre-training of its own."""
     plan = tiny_plan(condition=condition)
     teacher, student = (pick(plan, family, "vqa", label) for label in ("teacher", "amad_kl"))
-    sources = [plan.run(run.needs[0]) for run in (teacher, student)]
+    sources = [plan.run(run.prerequisites[0]) for run in (teacher, student)]
     assert [run.kind for run in sources] == ["pretrain", "pretrain"]
     assert student.prerequisites == [sources[1].id, teacher.id]
     assert [train_run(run, "cpu") for run in (*sources, teacher, student)] == ["done"] * 4
@@ -59,15 +59,15 @@ def test_pretraining_then_teacher_then_student(tiny_plan, family, condition):
     assert len({(run_dir(run.id) / "tokenizer.json").read_bytes() for run in (*sources, teacher)}) == 1
 
 
-@pytest.mark.parametrize("init", ["inherit", "remap"])
+@pytest.mark.parametrize("cut", ["inherit", "remap"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_student_cut_from_the_teachers_pretraining(tiny_plan, family, init):
-    plan = tiny_plan(condition="vl", init=init)
+def test_a_student_cut_from_the_teachers_pretraining(tiny_plan, family, cut):
+    plan = tiny_plan(condition="vl", cut=cut)
     student = pick(plan, family, "vqa", "ce")
-    source = plan.run(student.needs[0])
+    source = plan.run(student.prerequisites[0])
     assert source.config.model.heads == 4
     assert [train_run(run, "cpu") for run in (source, student)] == ["done", "done"]
-    expected = {"inherit": [[0], [1]], "remap": [[0, 1], [2, 3]]}[init]
+    expected = {"inherit": [[0], [1]], "remap": [[0, 1], [2, 3]]}[cut]
     assert status_of(student)["head_map"] == dict.fromkeys(SITES[family], expected)
     assert set(checkpoint_weights(run_dir(student.id) / "model.safetensors").heads.values()) == {2}
     before = (run_dir(student.id) / "scores.parquet").read_bytes()
@@ -94,7 +94,7 @@ def test_runs_that_start_from_a_diverged_pretraining_say_so(tiny_plan):
     """And who learns from a teacher that failed for it says that the teacher failed."""
     plan = tiny_plan(condition="text", pretraining_rate="1.0e+30")
     teacher = pick(plan, "vlt5", "vqa", "teacher")
-    source = plan.run(teacher.needs[0])
+    source = plan.run(teacher.prerequisites[0])
     assert train_run(source, "cpu") == "diverged"
     assert "not finite at step" in status_of(source)["reason"]
     assert not {"model.safetensors"} & files_of(source)
@@ -102,15 +102,15 @@ def test_runs_that_start_from_a_diverged_pretraining_say_so(tiny_plan):
     assert status_of(teacher)["reason"].startswith(f"pre-training {source.id}: diverged: ")
     assert files_of(teacher) == {"run.json", "status.json", "tokenizer.json"}
     student = pick(plan, "vlt5", "vqa", "ce")
-    assert train_run(plan.run(student.needs[0]), "cpu") == "diverged"
+    assert train_run(plan.run(student.prerequisites[0]), "cpu") == "diverged"
     assert train_run(student, "cpu") == "pretraining_failed"
 
 
 def test_a_student_of_a_teacher_without_pretraining_says_that_the_teacher_failed(tiny_plan):
     plan = tiny_plan(condition="text")
     student = pick(plan, "vlt5", "vqa", "amad_kl")
-    assert train_run(plan.run(student.needs[0]), "cpu") == "done"
-    folder = run_dir(student.needs[1])
+    assert train_run(plan.run(student.prerequisites[0]), "cpu") == "done"
+    folder = run_dir(student.prerequisites[1])
     folder.mkdir(parents=True)
     (folder / "status.json").write_text(json.dumps({"status": "pretraining_failed", "reason": "diverged"}))
     assert train_run(student, "cpu") == "teacher_failed"
@@ -119,7 +119,7 @@ def test_a_student_of_a_teacher_without_pretraining_says_that_the_teacher_failed
 def test_a_pretraining_that_fails_keeps_no_older_results(tiny_plan):
     run = pick(tiny_plan(condition="text"), "vlt5", "pretraining", "pretrain")
     assert train_run(run, "cpu") == "done"
-    run.config.training.learning_rate = 1e30  # the same folder, as after a change of the code
+    run = retrained(run, learning_rate=1e30)
     assert train_run(run, "cpu") == "diverged"
     assert files_of(run) == {"run.json", "status.json", "steps.jsonl", "tokenizer.json"}
 
