@@ -1,7 +1,7 @@
 # make run [CONFIG=configs/smoke.yaml] [CORES=2]   set up .venv and run a config to tables, figures and paper
 # make test | make test-slow | make lint             set up .venv and check
 # make test-lowest | make test-pythons               the fast tests, and Snakemake's, with the lowest versions of all
-#                                                    packages, and with each other Python that is found
+#                                                    packages, and with each other tested Python that is found
 # PYTHON=python3.12 sets up .venv with that Python, anew if it was another version's; later calls keep it.
 
 CONFIG ?= configs/default.yaml
@@ -54,9 +54,9 @@ test-pythons:
 install: $(INSTALLED)
 
 $(INSTALLED): $(PINS) pyproject.toml
-	@"$(PYTHON)" -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else \
-		"Python 3.11, 3.12 or 3.13 is needed, %s is %d.%d; set PYTHON=python3.11" % ("$(PYTHON)", *sys.version_info[:2]))'
+	@"$(PYTHON)" -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+		"Python 3.11 or later is needed, %s is %d.%d; set PYTHON=python3.11" % ("$(PYTHON)", *sys.version_info[:2]))'
 	test -e $(BIN)/python$(VERSION) || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet -r $(PINS)
-	$(BIN)/python -m pip install --quiet --no-build-isolation -c $(PINS) -e ".[bench,test]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation -c $(PINS) -e ".[pipeline]"
 	touch $(INSTALLED)

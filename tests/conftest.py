@@ -44,17 +44,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """`pytest -m trap`: the traps of METHODS.md, each with its tests and how they ended."""
+    """`pytest -m trap`: the statements of docs/ that tests guard, each with its tests and how they ended."""
     if config.option.markexpr != "trap" or config.option.collectonly:
         return
-    from tests.test_traps import TRAPS
+    from tests.statements import statements
 
     tests: dict[str, set[str]] = {}
     for outcome in ("passed", "skipped", "failed", "error"):
         for report in terminalreporter.getreports(outcome):
-            for text in (text for name, text in report.user_properties if name == "trap"):
-                tests.setdefault(text, set()).add(f"{outcome:8}{report.nodeid.partition('[')[0]}")
-    for section, texts in TRAPS.items():
-        terminalreporter.write_sep("-", section)
-        for text in texts:
-            terminalreporter.write_line("\n    ".join([text, *sorted(tests.get(text, {"no test ran"}))]))
+            for identifier in (value for name, value in report.user_properties if name == "trap"):
+                tests.setdefault(identifier, set()).add(f"{outcome:8}{report.nodeid.partition('[')[0]}")
+    section = ""
+    for statement in statements(REPOSITORY):
+        if statement.guarded:
+            if section != (section := f"docs/{statement.page}.md: {statement.section}"):
+                terminalreporter.write_sep("-", section)
+            ended = sorted(tests.get(statement.id, {"no test ran"}))
+            terminalreporter.write_line("\n    ".join([f"{statement.id} {statement.text}", *ended]))

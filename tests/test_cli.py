@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from amad_bench.plan.schema import load_config
 
 from amad_bench.cli import main
+from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
-from amad_bench.runtime.versions import check_versions
+from amad_bench.runtime.versions import check_python, check_versions
 
 COMMANDS = ("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean")
 
@@ -114,8 +113,9 @@ def test_an_unknown_data_key(config: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(("command", "before"), [("compare", "collect"), ("figures", "compare")])
+@pytest.mark.usefixtures("collected")
 def test_tables_that_are_not_there_yet(
-    command: str, before: str, config: Path, collected: None, capsys: pytest.CaptureFixture[str]
+    command: str, before: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in Path("results/tables").iterdir():
         path.unlink()
@@ -140,8 +140,9 @@ def test_collect_counts_failed_runs_and_skipped_combinations_apart(
 
 
 @pytest.mark.parametrize("command", ["compare", "figures", "paper"])
+@pytest.mark.usefixtures("collected")
 def test_tables_of_another_config_are_refused(
-    command: str, config: Path, collected: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"seed": 1}))
@@ -153,7 +154,8 @@ def test_tables_of_another_config_are_refused(
     assert f"nothing is collected yet; run `amad-bench collect --config {config}` first" in line
 
 
-def test_comparing_plans_once(config: Path, collected: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("collected")
+def test_comparing_plans_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = []
     monkeypatch.setattr(
         "amad_bench.plan.grid.expand", lambda asked: planned.append(expand(asked)) or planned[0]
@@ -162,8 +164,9 @@ def test_comparing_plans_once(config: Path, collected: None, monkeypatch: pytest
     assert len(planned) == 1
 
 
+@pytest.mark.usefixtures("collected")
 def test_collecting_again_takes_away_what_was_made_from_the_older_tables(
-    config: Path, collected: None, capsys: pytest.CaptureFixture[str]
+    config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "--config", str(config)]) == 0
     Path("results/figures").mkdir()
@@ -175,9 +178,8 @@ def test_collecting_again_takes_away_what_was_made_from_the_older_tables(
     assert not Path("results/figures/losses.png").exists()
 
 
-def test_a_broken_table(
-    config: Path, collected: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("collected")
+def test_a_broken_table(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "results/tables/results.parquet").write_text("no parquet")
     assert "results.parquet: no readable parquet file" in error(["figures", "--config", str(config)], capsys)
 
@@ -202,7 +204,7 @@ def test_status(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]
 def captioned(config: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
     """A config that asks for METEOR, and its captioning runs, which are done; a caption's METEOR is 0.5."""
     config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"extra_metrics": ["METEOR"]}))
-    ids = [run.id for run in expand(load_config(config)).runs if run.config["task"] == "captioning"]
+    ids = [run.id for run in expand(load_config(config)).runs if run.config.task == "captioning"]
     row = {"split": "test", "example_id": "1", "cluster_id": "1", "prediction": "a dog"}
     for identifier in ids:
         finish(identifier)
@@ -223,7 +225,7 @@ def test_scores_of_one_config_outlive_those_of_another(
     assert main(["score", "--config", str(config)]) == 0
     assert capsys.readouterr().out == f"METEOR: {len(ids)} scores\n"
     raw = yaml.safe_load(config.read_text())
-    raw["cells"] = [cell for cell in raw["cells"] if cell["task"] == "captioning"][:1]
+    raw["tasks"] = [cell for cell in raw["tasks"] if cell["task"] == "captioning"][:1]
     raw["replicates"] = 1
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(raw))
@@ -275,7 +277,7 @@ def test_clean_keeps_runs_that_are_not_planned_only_for_want_of_data(
     raw = yaml.safe_load(config.read_text())
     raw["datasets"]["daquar"] = {}
     raw["models"]["vlt5"]["inputs"] |= {"boxes": "grid", "rows": 1, "columns": 1}
-    raw["cells"].append({**raw["cells"][0], "dataset": "daquar"})
+    raw["tasks"].append({**raw["tasks"][0], "dataset": "daquar"})
     config.write_text(yaml.safe_dump(raw))
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     finish("a-run-of-daquar")
@@ -298,10 +300,10 @@ def test_clean_removes_killed_preparations(config: Path, capsys: pytest.CaptureF
 
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def fail(path: Path) -> None:
+    def fail(_path: Path) -> None:
         raise error
 
-    monkeypatch.setattr("amad_bench.plan.schema.load_config", fail)
+    monkeypatch.setattr("amad_bench.plan.config.load.load_config", fail)
 
 
 def test_an_interruption_and_a_bug(
@@ -331,7 +333,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
     ):
         spoilt(monkeypatch, missing)
         line = error(["plan"], capsys)
-        assert f'no Python package {package}; `pip install "amad-bench[bench]"` installs it' in line
+        assert f'no Python package {package}; `pip install "amad-bench[pipeline]"` installs it' in line
 
 
 @pytest.mark.parametrize(
@@ -367,19 +369,19 @@ print([main([command, *more.get(command, [])]) for command in {commands}])
     assert len(lines) == len(commands)
     for line in lines:
         assert re.fullmatch(
-            r'amad-bench: error: no Python package \w+; `pip install "amad-bench\[bench\]"` installs it', line
+            r'amad-bench: error: no Python package \w+; `pip install "amad-bench\[pipeline\]"` installs it',
+            line,
         )
 
 
-def test_another_python_is_refused(
+def test_an_older_python_is_refused_a_newer_one_is_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for version in ((3, 10, 13), (3, 14, 0)):
-        monkeypatch.setattr(sys, "version_info", version)
-        line = error(["plan"], capsys)
-        assert (
-            f"Python 3.11, 3.12 or 3.13 is needed, {sys.executable} is {'.'.join(map(str, version))}" in line
-        )
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13))
+    line = error(["plan"], capsys)
+    assert f"Python 3.11 or later is needed, {sys.executable} is 3.10.13" in line
+    monkeypatch.setattr(sys, "version_info", (3, 15, 0))
+    check_python()
 
 
 @pytest.mark.parametrize("encoding", ["ascii:strict", "utf-8:strict"])
@@ -419,7 +421,7 @@ def test_versions_that_were_never_tested_are_refused(
     monkeypatch: pytest.MonkeyPatch, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     version = metadata.version
-    monkeypatch.setattr(metadata, "requires", lambda name: ['pandas<4,>=2.2.3; extra == "bench"'])
+    monkeypatch.setattr(metadata, "requires", lambda _name: ['pandas<4,>=2.2.3; extra == "pipeline"'])
     monkeypatch.setattr(metadata, "version", lambda name: "1.5.3" if name == "pandas" else version(name))
     check_versions.cache_clear()
     line = error(["plan", "--config", str(config)], capsys)
@@ -445,12 +447,15 @@ def test_run_trains_on_the_device_that_was_asked_for(
 ) -> None:
     calls: list[tuple[str, str]] = []
 
-    def train(run: Any, device: str, workers: int) -> str:
+    def train(run: Any, device: str, _workers: int) -> str:
         calls.append((run.id, device))
         return "diverged"
 
     monkeypatch.setattr("amad_bench.training.run.train_run", train)
-    run: Callable[..., int] = lambda *more: main(["run", "--config", str(config), "--run", ids[0], *more])  # noqa: E731
+
+    def run(*more: str) -> int:
+        return main(["run", "--config", str(config), "--run", ids[0], *more])
+
     assert run() == 0  # a scientific failure is a result
     assert run("--device", "cpu") == 0
     assert calls == [(ids[0], "auto"), (ids[0], "cpu")]
@@ -470,7 +475,7 @@ def test_what_the_machine_refuses_is_one_line(
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code), "results/x")
 
-    monkeypatch.setattr("amad_bench.plan.schema.read_yaml", refuse)
+    monkeypatch.setattr("amad_bench.plan.config.load.read_yaml", refuse)
     assert says in error(["plan", "--config", str(config)], capsys)
 
 
@@ -480,7 +485,7 @@ def test_an_error_of_the_system_that_is_a_bug_keeps_its_traceback(
     def fail(*_: object) -> None:
         raise FileExistsError(errno.EEXIST, "there", "results/x")
 
-    monkeypatch.setattr("amad_bench.plan.schema.read_yaml", fail)
+    monkeypatch.setattr("amad_bench.plan.config.load.read_yaml", fail)
     with pytest.raises(FileExistsError):
         main(["plan", "--config", str(config)])
 

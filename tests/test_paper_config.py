@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from amad_bench.plan.schema import Config, ModelSize, load_config
 from pydantic import BaseModel
 from safetensors.torch import load_file
 
 from amad_bench.cli import main
 from amad_bench.data import prepare_images
 from amad_bench.plan.catalogue import DATASETS, LOSSES
-from amad_bench.plan.schema import Config, ModelSize, load_config
 from amad_bench.training import teacher_cache
 from tests.conftest import REPOSITORY
 from tests.paper_runs import check_columns, check_ranked_answers, check_start
@@ -102,9 +102,7 @@ def test_the_search_for_defaults_finds_them():
     assert found == {".seed", ".models.blip.inputs.colours", *schedules}
 
 
-@pytest.mark.trap(
-    "VL-T5: 20/20/40 epochs in batches of 4 x 80/80/30; BLIP: 10 and 5 epochs in batches of 256"
-)
+@pytest.mark.trap("train-7")
 def test_steps_are_the_published_epochs():
     """Training examples: VQA v2 and COCO on Karpathy's split (train and restval), Multi30K."""
     published = {

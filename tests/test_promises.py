@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+import amad_bench
+from amad_bench.runtime.versions import OLDEST_PYTHON
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,13 +29,14 @@ def pyproject(repository: Path) -> dict[str, Any]:
 def requirements(pyproject: dict[str, Any]) -> dict[str, SpecifierSet]:
     """The promised range of each package by its name."""
     project = pyproject["project"]
-    extras = project["optional-dependencies"]
-    assert set(extras) == {"bench", "test"}
+    extras, groups = project["optional-dependencies"], pyproject["dependency-groups"]
+    assert set(extras) == {"pipeline"}
+    assert set(groups) == {"dev"}
     lines = [
         *pyproject["build-system"]["requires"],
         *project["dependencies"],
-        *extras["bench"],
-        *extras["test"],
+        *extras["pipeline"],
+        *groups["dev"],
     ]
     found = [Requirement(line) for line in lines]
     assert len({requirement.name for requirement in found}) == len(found)
@@ -72,22 +77,45 @@ def test_the_locked_versions_are_within_the_ranges(
     assert outside == {}
 
 
-def test_the_promised_pythons_are_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
-    promised = SpecifierSet(pyproject["project"]["requires-python"])
-    minors = [minor for minor in range(100) if f"3.{minor}" in promised]
-    names = [f"3.{minor}" for minor in minors]
-    assert minors == list(range(minors[0], minors[-1] + 1))
-    classifiers = pyproject["project"]["classifiers"]
-    assert [name.rpartition(" ")[2] for name in classifiers if "Python ::" in name] == names
+def test_the_extra_that_is_installed_and_named_is_there(repository: Path, pyproject: dict[str, Any]) -> None:
+    (extra,) = pyproject["project"]["optional-dependencies"]
+    for file, words in (
+        ("Makefile", f'-e ".[{extra}]"'),  # pip only warns of an extra that is not there
+        ("amad_bench/runtime/versions.py", f'{{"extra": "{extra}"}}'),
+        ("amad_bench/cli/__init__.py", f"amad-bench[{extra}]"),
+        ("amad_bench/losses/hungarian.py", f"amad-bench[{extra}]"),
+    ):
+        assert words in (repository / file).read_text(encoding="utf-8"), file
 
-    makefile = (repository / "Makefile").read_text(encoding="utf-8")
-    assert f"(3, {minors[0]}) <= sys.version_info < (3, {minors[-1] + 1})" in makefile
-    assert f"Python {', '.join(names[:-1])} or {names[-1]} is needed" in makefile
+
+def test_the_version_is_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
+    assert pyproject["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "amad_bench.__version__"}
+    citation = yaml.safe_load((repository / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == amad_bench.__version__
+    changelog = (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"\n## {amad_bench.__version__} - " in changelog
+
+
+def test_the_tested_pythons_are_the_same_everywhere(repository: Path, pyproject: dict[str, Any]) -> None:
+    classifiers = pyproject["project"]["classifiers"]
+    names = [name.rpartition(" ")[2] for name in classifiers if "Python ::" in name]
+    assert [Version(name).minor for name in names] == list(
+        range(OLDEST_PYTHON[1], OLDEST_PYTHON[1] + len(names))
+    )
     assert f"for version in {' '.join(names)}; do" in (repository / ".ci/pythons").read_text(encoding="utf-8")
     assert f"Python {names[0]}-{names[-1]}" in (repository / "README.md").read_text(encoding="utf-8")
 
-    assert pyproject["tool"]["pyright"]["pythonVersion"] == names[0]
-    assert pyproject["tool"]["ruff"]["target-version"] == f"py{names[0].replace('.', '')}"
+
+def test_the_oldest_python_is_the_same_everywhere_and_no_newer_one_is_refused(
+    repository: Path, pyproject: dict[str, Any]
+) -> None:
+    oldest = "{}.{}".format(*OLDEST_PYTHON)
+    assert pyproject["project"]["requires-python"] == f">={oldest}"
+    makefile = (repository / "Makefile").read_text(encoding="utf-8")
+    assert f"None if sys.version_info >= {OLDEST_PYTHON} else" in makefile
+    assert f"Python {oldest} or later is needed" in makefile
+    assert pyproject["tool"]["pyright"]["pythonVersion"] == oldest
+    assert pyproject["tool"]["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"
 
 
 def python_of(path: Path, version: tuple[int, int]) -> Path:
@@ -109,14 +137,22 @@ def make(repository: Path, make_environment: dict[str, str]) -> Make:
     return run
 
 
-def test_a_python_that_is_not_promised_is_refused_by_make(make: Make, tmp_path: Path) -> None:
+def test_a_python_that_is_too_old_is_refused_by_make(make: Make, tmp_path: Path) -> None:
     old, environment = python_of(tmp_path / "old", (3, 9)), tmp_path / "venv"
     done = make("install", f"VENV={environment}", f"PYTHON={old}")
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == (
-        f"Python 3.11, 3.12 or 3.13 is needed, {old} is 3.9; set PYTHON=python3.11"
+        f"Python 3.11 or later is needed, {old} is 3.9; set PYTHON=python3.11"
     )
     assert not environment.exists()
+
+
+def test_a_newer_python_than_those_tested_is_not_refused_by_make(make: Make, tmp_path: Path) -> None:
+    new, environment = python_of(tmp_path / "new", (3, 15)), tmp_path / "venv"
+    done = make("install", f"VENV={environment}", f"PYTHON={new}")
+    assert "is needed" not in done.stderr
+    assert f'"{new}" -m venv --clear {environment}' in done.stdout  # which a stand-in has not: make ends here
+    assert done.returncode == 2
 
 
 def test_an_environment_of_another_python_is_made_anew(make: Make, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""The published hyperparameters (METHODS.md, facts of VL-T5 and BLIP) as configs/paper.yaml has them."""
+"""The published hyperparameters (docs/pretraining.md#training-recipes) as configs/paper.yaml has them."""
 
 import pytest
-
 from amad_bench.plan.schema import Cell, Config, ModelSize, load_config
 
 
@@ -18,7 +17,7 @@ def sizes(model: ModelSize) -> tuple[int, int, int, float]:
     return model.layers, model.width, model.feed_forward, model.dropout
 
 
-@pytest.mark.trap("VL-T5 is fine-tuned with lr 5e-5, warm-up .1, weight decay .01, clip 5, dropout .1")
+@pytest.mark.trap("train-4")
 @pytest.mark.parametrize("task", ["vqa", "captioning", "translation"])
 def test_vlt5_is_trained_as_published(config, task):
     training = cell(config, "vlt5", task).student
@@ -30,13 +29,13 @@ def test_vlt5_is_trained_as_published(config, task):
     assert (model.inputs.size, model.inputs.max_regions) == (2048, 36)
 
 
-@pytest.mark.trap("VL-T5's VQA is greedy with max_length 20: the script's 5 beams are not passed on")
+@pytest.mark.trap("vlt5-18")
 def test_vlt5_answers_greedily(config):
     decoding = cell(config, "vlt5", "vqa").decoding
     assert (decoding.max_length, decoding.beams) == (20, 1)
 
 
-@pytest.mark.trap("BLIP: caption lr 1e-5, 384 px, 3 beams; VQA lr 2e-5, 480 px, k = 128; decay .05, cosine")
+@pytest.mark.trap("train-6")
 @pytest.mark.parametrize(
     ("task", "rate", "pixels", "beams", "rank"),
     [("captioning", 1e-5, 384, 3, None), ("vqa", 2e-5, 480, 1, 128)],
@@ -50,7 +49,7 @@ def test_blip_is_trained_as_published(config, task, rate, pixels, beams, rank):
     assert (found.decoding.beams, found.decoding.rank) == (beams, rank)
 
 
-@pytest.mark.trap("BLIP base is ViT-B/16 of 768 channels, 12 layers and 12 heads, and a BERT of the same")
+@pytest.mark.trap("blip-1")
 def test_blip_base_has_the_published_sizes(config):
     model = config.models["blip"]
     assert sizes(model.teacher)[:3] == (12, 768, 3072)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
-from amad_bench.plan.schema import load_config
 
 COMMAND = """
 import os, sys
@@ -55,7 +55,7 @@ models:
 heads: {teacher: [4], student: [2]}
 losses: [{name: ce}, {name: amad}]
 sites: {vlt5: [encoder.self]}
-cells:
+tasks:
   - {family: vlt5, task: vqa, dataset: scenes, vocabulary: 50, decoding: {max_length: 4, beams: 1},
      teacher: &training {examples: all, steps: 4, batch: 2, learning_rate: 0.001, warmup: 0.1,
                          weight_decay: 0.0, clip: 1.0, evaluations: 1},

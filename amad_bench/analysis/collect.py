@@ -143,7 +143,7 @@ def _not_run(reason: str) -> dict[str, Any]:
 
 
 def _refuse_mixing(run: Run, folder: RunFolder, written: Mapping[str, Any]) -> None:
-    planned = json.loads(json.dumps(run.config))
+    planned = run.config.canonical()
     difference = _first_difference(planned, written, "")
     if difference:
         raise UserError(

@@ -118,7 +118,7 @@ def describe_start(start: Start | None) -> str:
         return RANDOM
     if start.run_id is not None:
         return f"pretrain run {start.run_id}"
-    return f"{', '.join(start.checkpoints or ())} ({(start.hash or '')[:SHORT_HASH]})"
+    return f"{', '.join(start.checkpoints)} ({(start.hash or '')[:SHORT_HASH]})"
 
 
 def describe_limit(dataset: UsedDataset) -> str:

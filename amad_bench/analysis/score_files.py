@@ -27,9 +27,7 @@ def extra_scores(
     finished: ids of the runs that have predictions. Extra metrics are for captions; scores that were made
     from other predictions than a run's folder holds now are left out.
     """
-    captioning = [
-        run.id for run in plan.runs if run.id in finished and run.config["task"] == EXTRA_METRICS_TASK
-    ]
+    captioning = [run.id for run in plan.runs if run.id in finished and run.config.task == EXTRA_METRICS_TASK]
     known = read_extra(results) or no_scores()
     frames, failures = [], []
     for metric in plan.extra_metrics:
@@ -48,7 +46,7 @@ def extra_scores(
             count = f"{len(lacking)} of {len(captioning)} captioning runs lack it"
             failures.append(("not_run", f"{metric}: {count}; run `amad-bench score`"))
     rows = [_failure(EXTRA_METRICS_TASK, *failure) for failure in failures]
-    if METEOR in plan.extra_metrics and any(run.config["task"] == "translation" for run in plan.runs):
+    if METEOR in plan.extra_metrics and any(run.config.task == "translation" for run in plan.runs):
         rows.append(_failure("translation", "metric_unavailable", _NO_TRANSLATIONS))
     return pd.concat([known.frame.head(0), *frames]), rows
 

@@ -1,7 +1,7 @@
 """AMAD as printed, in plain PyTorch: what `amad_bench.losses` is measured against. Not used for training.
 
 Zhao et al., AAAI 2024, doi 10.1609/aaai.v38i7.28583, eq. 2-9 and 12; float32 autograd, every intermediate map
-is stored. Masks and floors as in METHODS.md. Axes as in amad_bench/losses/maps.py.
+is stored. Masks and floors as in docs/methods.md#amad. Axes as in amad_bench/losses/maps.py.
 """
 
 import torch

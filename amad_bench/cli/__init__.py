@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (package := _absent_package(error)) is None:
             raise
-        return _refused([f'no Python package {package}; `pip install "amad-bench[bench]"` installs it'])
+        return _refused([f'no Python package {package}; `pip install "amad-bench[pipeline]"` installs it'])
     except BrokenPipeError:  # the reader (head, less) has gone; nothing is left to say, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "data", data, "generate, read and prepare the data of a config"
     ).add_mutually_exclusive_group()
     which.add_argument("--run", metavar="ID", help="only what this run reads")
-    which.add_argument("--key", help="only this prepared form (as named by the Snakefile)")
+    which.add_argument("--key", help="only these prepared data (as named by the Snakefile)")
     for name, command, summary in (
         ("run", run, "train one run, decode and score it"),
         (

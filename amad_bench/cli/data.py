@@ -3,14 +3,14 @@
 import argparse
 import json
 
-from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
 
 
 def plan(options: argparse.Namespace) -> None:
-    from amad_bench.plan.grid import NothingToTrain, Plan, expand, possible_plan
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.grid import expand, possible_plan
     from amad_bench.plan.overview import overview
-    from amad_bench.plan.schema import load_config
+    from amad_bench.plan.plan import NothingToTrain, Plan
 
     config, missing = load_config(options.config), None
     try:
@@ -30,7 +30,7 @@ def doctor(options: argparse.Namespace) -> None:
     from amad_bench.data.doctor import examine_files, files_report
     from amad_bench.data.doctor_tasks import examine_tasks
     from amad_bench.models.start_checks import examine_weights
-    from amad_bench.plan.schema import load_config
+    from amad_bench.plan.config.load import load_config
 
     config = load_config(options.config)
     findings = examine_files(config)
@@ -51,19 +51,20 @@ def doctor(options: argparse.Namespace) -> None:
 
 def data(options: argparse.Namespace) -> None:
     from amad_bench.data.prepare import prepare
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.grid import expand, find_data, find_run
     from amad_bench.runtime.files import write_json_atomic
     from amad_bench.runtime.results import RESULTS
 
-    asked = planned(options)
-    by_key = {run.data_key: run for run in asked.runs}
+    config = load_config(options.config)
     if options.run:
-        keys = [asked.run(options.run).data_key]
-    elif options.key and options.key not in by_key:
-        raise UserError(f"--key {options.key}: not in this plan; its keys: {', '.join(by_key)}")
+        asked = [find_run(config, options.run).config]
+    elif options.key:
+        asked = [find_data(config, options.key)]
     else:
-        keys = [options.key] if options.key else list(by_key)
-    for key in keys:
-        folder = prepare(by_key[key].config)
+        asked = [run.config for run in expand(config).runs]
+    for key, run_config in {run_config.data_key: run_config for run_config in asked}.items():
+        folder = prepare(run_config)
         marker = RESULTS.prepared(key)
         if not marker.exists():  # a newer one would make Snakemake redo what depends on it
             write_json_atomic(marker, {"prepared": str(folder)})

@@ -11,7 +11,7 @@ from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.results import RESULTS
 
 if TYPE_CHECKING:
-    from amad_bench.plan.grid import Plan
+    from amad_bench.plan.plan import Plan
     from amad_bench.plan.run import Run
 
 
@@ -59,11 +59,11 @@ def _score_extra(plan: "Plan") -> None:
 
 def _run_and_machine(options: argparse.Namespace) -> "tuple[Run, str, int]":
     """The run, the device and the number of processes that load its batches."""
-    from amad_bench.plan.grid import expand
-    from amad_bench.plan.schema import load_config
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.grid import find_run
 
     config = load_config(options.config)
-    return expand(config).run(options.run), options.device or config.device, config.workers
+    return find_run(config, options.run), options.device or config.device, config.workers
 
 
 def status(options: argparse.Namespace) -> None:
@@ -76,7 +76,7 @@ def clean(options: argparse.Namespace) -> None:
     plan = planned(options)
     if absent := next((skip for skip in plan.skipped if skip.absent), None):
         raise UserError(
-            f"{options.config}: {absent.cell} is not planned only for want of data ({absent.reason}), and "
+            f"{options.config}: {absent.setting} is not planned only for want of data ({absent.reason}), and "
             "its finished runs would be removed: make the data available, or delete by hand"
         )
     kept = {RESULTS.run(identifier).path for identifier in plan.by_id}

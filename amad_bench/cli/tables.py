@@ -11,7 +11,7 @@ from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, Tabl
 if TYPE_CHECKING:
     import pandas as pd
 
-    from amad_bench.plan.grid import Plan
+    from amad_bench.plan.plan import Plan
 
 
 def collect(options: argparse.Namespace) -> None:
@@ -81,8 +81,10 @@ def compare(options: argparse.Namespace) -> None:
 def figures(options: argparse.Namespace) -> None:
     if options.run:
         from amad_bench.analysis.alignments import draw_alignments
+        from amad_bench.plan.config.load import load_config
+        from amad_bench.plan.grid import find_run
 
-        run = planned(options).run(options.run)
+        run = find_run(load_config(options.config), options.run)
         for path in draw_alignments(RESULTS.run(run.id), RESULTS.figures):
             print(path)
         return

@@ -14,12 +14,12 @@ from typing import Any
 from amad_bench.data.features import H5_SUFFIXES, FeatureFiles
 from amad_bench.data.manifests import FileFacts, read_manifest
 from amad_bench.data.photos import Photos
-from amad_bench.plan.cell_data import data_needs, pretraining_needs, weight_needs
-from amad_bench.plan.datafiles import Need
+from amad_bench.plan.config.schema import Config, TaskEntry
+from amad_bench.plan.datafiles import Source
 from amad_bench.plan.grid import possible_runs
 from amad_bench.plan.overview import aligned
 from amad_bench.plan.run import Run
-from amad_bench.plan.schema import Cell, Config
+from amad_bench.plan.task_data import checkpoint_sources, data_sources, pretraining_sources
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import listing, read_sha256
 from amad_bench.runtime.files import read_bytes, read_json, refuse_lfs_pointer
@@ -52,8 +52,8 @@ class Finding:
 
 @dataclass
 class _Users:
-    need: Need
-    tasks: dict[str, Cell] = field(default_factory=dict)
+    source: Source
+    tasks: dict[str, TaskEntry] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
 
 
@@ -63,19 +63,19 @@ def examine_files(config: Config) -> list[Finding]:
     UserError: a file in configs/data that is broken.
     """
     users: dict[str, _Users] = {}  # a folder can hold a tokenizer and a checkpoint
-    for entry in config.cells:
+    for entry in config.tasks:
         runs = possible_runs(config, entry)
         pretrained = {run.id for run in runs if run.config.pretraining != "none"}
         concerned = {
-            **dict.fromkeys(pretraining_needs(config, entry), pretrained),
-            **{need: {run.id for run in runs} for need in data_needs(config, entry)},
+            **dict.fromkeys(pretraining_sources(config, entry), pretrained),
+            **{source: {run.id for run in runs} for source in data_sources(config, entry)},
             **{
-                need: {run.id for run in runs if _starts_from(run, need.path)}
-                for need in weight_needs(config, entry)
+                source: {run.id for run in runs if _starts_from(run, source.path)}
+                for source in checkpoint_sources(config, entry)
             },
         }
-        for need, blocked in concerned.items():
-            of_path = users.setdefault(need.path, _Users(need))
+        for source, blocked in concerned.items():
+            of_path = users.setdefault(source.path, _Users(source))
             of_path.tasks[f"{entry.family} {entry.task} {entry.dataset}"] = entry
             of_path.runs |= blocked
     return [
@@ -83,37 +83,38 @@ def examine_files(config: Config) -> list[Finding]:
             path=path,
             tasks=tuple(of_path.tasks),
             runs=len(of_path.runs),
-            source=(published := _published(config, of_path.need, [*of_path.tasks.values()])).publisher,
-            **_measured(of_path.need, published),
+            source=(published := _published(config, of_path.source, [*of_path.tasks.values()])).publisher,
+            **_measured(of_path.source, published),
         )
         for path, of_path in users.items()
     ]
 
 
 def _starts_from(run: Run, path: str) -> bool:
-    return path in (run.config.start or {}).get("weights", ())
+    start = run.config.start
+    return start is not None and path in start.checkpoints
 
 
-def _published(config: Config, need: Need, entries: Sequence[Cell]) -> FileFacts:
+def _published(config: Config, source: Source, entries: Sequence[TaskEntry]) -> FileFacts:
     """Facts known of a file; a part of a data set (`subset`) is not compared with the published whole."""
-    if need.kind in ("features", "folder", "weights"):
-        return read_manifest(NAMED).files.get(need.path, FileFacts(publisher=FROM_CONFIG))
+    if source.kind in ("features", "folder", "checkpoint"):
+        return read_manifest(NAMED).files.get(source.path, FileFacts(publisher=FROM_CONFIG))
     whole = [e for e in entries if not config.datasets[e.dataset].options(e.dataset).get("subset", False)]
-    facts = read_manifest((whole or entries)[0].dataset).facts(need.path)
+    facts = read_manifest((whole or entries)[0].dataset).facts(source.path)
     return facts if whole else FileFacts(publisher=facts.publisher)
 
 
-def _measured(need: Need, published: FileFacts) -> dict[str, Any]:
+def _measured(source: Source, published: FileFacts) -> dict[str, Any]:
     """The measured fields of its Finding."""
     try:
         root = amad_data()
     except UserError as error:
         return {"state": "missing", "note": str(error).split(":")[0]}
-    path = need.found(root)
+    path = source.found(root)
     if path is None:
-        return _not_found(root / need.path)
+        return _not_found(root / source.path)
     try:
-        found = _measure(need, path, published)
+        found = _measure(source, path, published)
     except (OSError, tarfile.TarError, UserError) as error:
         return {"state": "unreadable", "note": str(error).removeprefix(f"{path}: ")}
     expected = {key: getattr(published, key) for key in ("sha256", "records", "bytes")}
@@ -134,31 +135,31 @@ def _not_found(path: Path) -> dict[str, Any]:
     return {"state": "missing"}
 
 
-def _measure(need: Need, path: Path, published: FileFacts) -> dict[str, Any]:
+def _measure(source: Source, path: Path, published: FileFacts) -> dict[str, Any]:
     """Size and number of records, of a folder the number of its files alone; a known SHA-256 is compared."""
-    if path.is_dir() and need.kind != "photos":
+    if path.is_dir() and source.kind != "photos":
         if path.suffix in H5_SUFFIXES:
             raise IsADirectoryError("a folder")
         files = listing(path)
-        for file in files if need.kind != "features" else ():
+        for file in files if source.kind != "features" else ():
             refuse_lfs_pointer(path / file.name)
         return {"bytes": None, "sha256": None, "records": len(files)}
-    records = _records(need, path)
+    records = _records(source, path)
     if path.is_dir():
         return {"bytes": None, "sha256": None, "records": records}
     digest = read_sha256(path) if published.sha256 else None
     return {"bytes": os.path.getsize(path), "sha256": digest, "records": records}
 
 
-def _records(need: Need, path: Path) -> int | None:
+def _records(source: Source, path: Path) -> int | None:
     """Photos, records of a JSON file, lines of a text (of a table without its header); not of other files."""
-    if need.kind == "weights":
+    if source.kind == "checkpoint":
         refuse_lfs_pointer(path)
         return None
-    if need.kind == "photos":
-        with Photos([path.with_name(Path(need.path).name)]) as photos:
+    if source.kind == "photos":
+        with Photos([path.with_name(Path(source.path).name)]) as photos:
             return len(photos.names)
-    if need.kind == "features":
+    if source.kind == "features":
         FeatureFiles([path], size=1, max_regions=1).close()  # it can be opened
         return None
     if ".json" in path.suffixes:
@@ -178,7 +179,7 @@ def _json_records(path: Path) -> int:
 
 
 def files_report(findings: Sequence[Finding]) -> list[str]:
-    """The findings as lines for people; of what is not as needed, which tasks it blocks, and its source."""
+    """The findings as lines for people; of what is not as source, which tasks it blocks, and its source."""
     if not findings:
         return ["no file is needed below AMAD_DATA: all data of this config are generated"]
     header = ["file", "state", "MiB", "records", "compared", "runs"]

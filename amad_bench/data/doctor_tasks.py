@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,9 +14,10 @@ from amad_bench.data.prepare_images import find_images, photo_bases
 from amad_bench.data.records import SplitSource
 from amad_bench.data.tokenizer import load_folder_tokenizer
 from amad_bench.plan.catalogue import DATASETS
-from amad_bench.plan.cell_data import cell_form, data_needs
+from amad_bench.plan.config.inputs import ExtractedInputs
+from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.datafiles import missing
-from amad_bench.plan.schema import Cell, Config
+from amad_bench.plan.task_data import data_sources, planned_data
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import amad_data
 
@@ -38,20 +40,20 @@ def examine_tasks(config: Config) -> list[Check]:
     Examples are read as for preparing, all images are looked up, features of one image per file are read,
     tokenizers and vision models are loaded and tried.
     """
-    groups: dict[tuple[str, str], list[Cell]] = {}
-    for entry in config.cells:
-        if (needs := data_needs(config, entry)) and not missing(needs):
+    groups: dict[tuple[str, str], list[TaskEntry]] = {}
+    for entry in config.tasks:
+        if (wanted := data_sources(config, entry)) and not missing(wanted):
             groups.setdefault((entry.dataset, entry.task), []).append(entry)
     return [check for entries in groups.values() for check in _examine(config, entries)]
 
 
-def _examine(config: Config, entries: Sequence[Cell]) -> Iterator[Check]:
+def _examine(config: Config, entries: Sequence[TaskEntry]) -> Iterator[Check]:
     """Checks of the entries for one task of one data set."""
     dataset, task = entries[0].dataset, entries[0].task
     sources = None
     if not DATASETS[dataset].generated:
         try:
-            sources = read_examples(cell_form(config, entries[0])["dataset"], task, Path())
+            sources = read_examples(planned_data(config, entries[0]).dataset, task, Path())
         except UserError as error:
             yield Check(f"{dataset} {task}", str(error), ok=False)
         else:
@@ -70,24 +72,24 @@ def _counts(sources: dict[str, SplitSource]) -> str:
 
 
 def _steps(
-    config: Config, entry: Cell, sources: dict[str, SplitSource] | None
+    config: Config, entry: TaskEntry, sources: dict[str, SplitSource] | None
 ) -> Iterator[Callable[[], object]]:
     """Each raises UserError for what cannot be used. sources: None when there are none to look at."""
-    spec, root = cell_form(config, entry), amad_data()
-    inputs, tokenizer = spec["inputs"], entry.tokenizer
+    spec, root = planned_data(config, entry), amad_data()
+    inputs, tokenizer = spec.inputs, entry.tokenizer
 
     def images() -> None:
         if sources is not None:
             with Photos(photo_bases(sources)) as photos:
-                find_images(spec["dataset"], inputs, sources, photos)
+                find_images(spec.dataset, inputs, sources, photos)
 
-    def vision_model() -> None:
+    def vision_model(extracted: ExtractedInputs) -> None:
         from amad_bench.data.extract import load_extractor  # transformers: slow to import
 
-        load_extractor(root / inputs["model"], inputs, torch.device("cpu"))
+        load_extractor(root / extracted.model, extracted, torch.device("cpu"))
 
     yield images
-    if inputs["kind"] == "extracted":
-        yield vision_model
+    if isinstance(inputs, ExtractedInputs):
+        yield partial(vision_model, inputs)
     if tokenizer is not None:
         yield lambda: load_folder_tokenizer(root / tokenizer, entry.family)

@@ -18,7 +18,7 @@ _QUESTIONS_OF_PART = {"train2014": 443_757, "val2014": 214_354}
 _QUESTIONS = {"train": 605_102, "validation": 26_729, "test": 26_280}
 
 
-def vqa_v2(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def vqa_v2(root: Path, _task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
     """Official questions and annotations. options: "answers" (of the vocabulary) computed | file, "subset".
 
     Unless `subset`, all sizes must be official. A subset leaves out, and counts, the questions on images that
@@ -61,7 +61,7 @@ def _computed_answers(annotations: dict[str, dict[int, Annotation]]) -> frozense
     )
 
 
-def coco(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def coco(root: Path, _task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
     """Official captions. options: "subset". Unless it is true, all sizes must be official.
 
     A subset leaves out, and counts, the images that Karpathy's file does not have; UserError when a split

@@ -14,7 +14,7 @@ from amad_bench.data.translation import read_flickr8k_join, read_pairs
 from amad_bench.data.vqa import read_vqa
 
 
-def scenes(folder: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def scenes(folder: Path, task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
     """The generated data set in `folder`."""
     return {
         split: SplitSource(_scenes_split(folder, task, split), (folder / f"images_{split}",))
@@ -33,7 +33,7 @@ def _scenes_split(folder: Path, task: str, split: str) -> list[Example]:
     return read_pairs(texts / f"{split}.en", texts / f"{split}.de", texts / f"{split}_images.txt")
 
 
-def daquar(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def daquar(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
     """DAQUAR has no validation split: a tenth of its train images serve, chosen by a hash of the image id."""
     folder = root / "daquar"
     official = {
@@ -53,7 +53,7 @@ def daquar(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSou
     return _with_validation(official, held_out, folder / "images_112")
 
 
-def vqa_v2_subset(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def vqa_v2_subset(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
     """51,023 questions of VQA v2; the few whose photo is in coco-mini have it, the others none.
 
     Its train and test split share 1,409 images. Validation: a tenth of the other train images, by a hash of
@@ -82,7 +82,7 @@ def vqa_v2_subset(root: Path, task: str, options: dict[str, Any]) -> dict[str, S
     return _with_validation(given, held_out, photos)
 
 
-def coco_mini(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def coco_mini(root: Path, task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
     """Splits made here: 60 % of the images train, 10 % validate, 30 % test, by a hash of the image id."""
     folder = root / "coco-mini"
     if task == "vqa":
@@ -119,7 +119,7 @@ def _with_validation(
     return {split: SplitSource(examples, (photos,)) for split, examples in splits.items()}
 
 
-def flickr8k(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def flickr8k(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
     """The official lists of 6,000, 1,000 and 1,000 images."""
     folder = root / "flickr8k"
     lists = {"train": "trainImages", "validation": "devImages", "test": "testImages"}
@@ -136,7 +136,7 @@ def flickr8k(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitS
 _JOINED = {"train": ("train", "none"), "val": ("dev",), "test_2016_flickr": ("test",)}
 
 
-def multi30k(root: Path, task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
+def multi30k(root: Path, _task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
     """Task 1, English to `language`; the first of `tests` is the split "test", the others keep their names.
 
     photos: "flickr8k" (of the lines that are joined to it; the later tests are not), "flickr30k" (all but

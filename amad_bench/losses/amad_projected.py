@@ -3,7 +3,7 @@
     S~ = ReLU(S W^T + b), W in R^{n x n}, n = Q * K      L = KL(T || softmax(T S~^T) S~)
 
 Each row of the mix is divided by max(its sum, 1e-12) before the KL, since a projection is no distribution and
-ReLU can empty a row. W starts near the identity, b at 1/K. Open choices of the paper, made in METHODS.md.
+ReLU can empty a row. W starts near the identity, b at 1/K. Choices of ours: docs/methods.md#amad-9.
 Domain: maps of one fixed size with at most 4,096 entries; W has the square of that many parameters.
 """
 

@@ -3,7 +3,7 @@
     L = D(mean_h t_h, mean_g s_g)
     kl:  D = mean over valid rows of sum_k t log(t / s)        mse:  D = | t/|t| - s/|s| |^2
 
-The plainest comparison across head counts; it cannot tell heads apart. No single source: METHODS.md.
+The plainest comparison across head counts; it cannot tell heads apart (docs/methods.md#head-mean-1).
 Domain: attention probabilities; any numbers of heads.
 """
 

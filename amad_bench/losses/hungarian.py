@@ -4,7 +4,7 @@
                                  each teacher head left over (H > G) goes to its nearest student head
     kl:  D = mean over valid rows of sum_k t log(t / s)        mse:  D = | t_h/|t_h| - s_g/|s_g| |^2
 
-Source: ours, no published distillation paper was found (METHODS.md); the assignment is scipy's
+Source: ours, no published distillation paper was found (docs/methods.md#hungarian-1); assigned by scipy's
 `linear_sum_assignment` (Crouse 2016, doi 10.1109/TAES.2016.140952), and no gradient passes through it.
 Domain: attention probabilities; any numbers of heads. Where H < G the surplus student heads are free.
 """

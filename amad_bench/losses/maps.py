@@ -14,7 +14,7 @@ from torch import Tensor
 
 from amad_bench.runtime.errors import did_you_mean
 
-EPSILON = 1e-12  # the floor of METHODS.md, for norms and for the logarithm of a student's map
+EPSILON = 1e-12  # the floor (docs/methods.md#amad-4), of norms and of the logarithm of a student's map
 DISTANCES = ("kl", "mse")  # of a teacher's map to a student's
 
 

@@ -3,7 +3,8 @@
     kl:  sum_h KL(t_h || sum_g a_hg s_g)        mse:  sum_h | t_h/|t_h| - sum_g a_hg s_g/|s_g| |^2
 
 Tells whether it matters which student heads a teacher head listens to, since any fixed mixture breaks the
-symmetry of the student's heads (METHODS.md). Domain: attention probabilities; any numbers of heads.
+symmetry of the student's heads (docs/methods.md#random-alignment-1).
+Domain: attention probabilities; any numbers of heads.
 """
 
 from collections.abc import Sequence

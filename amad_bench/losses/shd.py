@@ -1,7 +1,7 @@
 """Squeezing-heads distillation: teacher heads are merged into as many maps as the student has, then compared.
 
 Source: Bing et al., "Optimizing Knowledge Distillation in Transformers: Enabling Multi-Head Attention without
-Alignment Barriers", 2025. The closed form of alpha is reconstructed (METHODS.md), no released code was run.
+Alignment Barriers", 2025. No released code was run, alpha is reconstructed (docs/methods.md#shd-2).
 
 Teacher heads in order are split into G consecutive groups, sizes differing by at most 1, larger ones first.
 Within a group heads are merged left to right, p being what was merged so far and q the next head:

@@ -3,7 +3,7 @@
     C_hg = 1 - cos(t_h, s_g)     P = argmin over plans with uniform marginals of <P, C> + epsilon sum P log P
     a_hg = H P_hg                L as AMAD's `kl` or `mse` with these weights
 
-Source: ours as a distillation loss (METHODS.md); the algorithm is that of Cuturi, "Sinkhorn Distances", NIPS
+Source: ours as a loss (docs/methods.md#sinkhorn-1); the algorithm is Cuturi's, "Sinkhorn Distances", NIPS
 2013, in the log domain: epsilon = .05, 100 iterations, each fitting the columns, then the rows. Then the plan
 is rounded onto its marginals (Altschuler, Weed and Rigollet, NIPS 2017, algorithm 2). Without that, sharp
 maps of one query are up to 3e-3 off after 100 iterations and 1e-5 can take over 5,000; where the iterations

@@ -2,7 +2,7 @@
 
     kl:  sum_h KL(t_h || sum_g s_g / G)        mse:  sum_h | t_h/|t_h| - sum_g s_g/|s_g| / G |^2
 
-At tau = 1 the weights of AMAD (Zhao et al. 2024) cannot be sharp, so AMAD must beat this (METHODS.md).
+At tau = 1 AMAD's weights (Zhao et al. 2024) cannot be sharp: it must beat this (docs/methods.md#amad-22).
 Domain: attention probabilities; any numbers of heads.
 """
 

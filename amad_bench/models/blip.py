@@ -35,7 +35,7 @@ RANKED_LOGITS = 2**27  # numbers that ranking answers holds at once: half a GiB
 class SdpaVisionAttention(BlipAttention):
     """BlipAttention with the same parameters, computed by SDPA."""
 
-    def forward(self, hidden_states: Tensor, **kwargs: Any) -> tuple[Tensor, None]:
+    def forward(self, hidden_states: Tensor, **_kwargs: Any) -> tuple[Tensor, None]:
         query, key, value = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in self.qkv(hidden_states).chunk(3, dim=-1)

@@ -3,7 +3,7 @@
 As salesforce/BLIP starts (models/blip_pretrain.py): BERT for the text encoder and, with its LM head, for the
 text decoder. Pooler and heads of tasks have no place in BLIP. Nor have token types; of these, the vector of
 the first one, which BERT adds to every position of a single text, is added to the positions: the official
-start drops it, after which a real BERT computes something else (METHODS.md, BLIP facts). The two words that
+start drops it, after which a real BERT computes something else (docs/methods.md#blip-8). The two words that
 BLIP adds ([DEC], [ENC]), cross-attention, and the vision side without a ViT folder are not among the weights.
 """
 

@@ -37,7 +37,7 @@ def read_start(start: Start, *, family: str, task: str, pretraining: str) -> Wei
     """
     if start.run_id is not None:
         return checkpoint_weights(RESULTS.run(start.run_id).checkpoint)
-    paths = [amad_data() / path for path in start.checkpoints or ()]
+    paths = [amad_data() / path for path in start.checkpoints]
     if family == "blip":
         return blip_weights(paths, task, pretraining)
     if len(paths) != 1:

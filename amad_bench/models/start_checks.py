@@ -61,7 +61,7 @@ def _checkpoints(config: Config) -> dict[_Checkpoint, list[_Model]]:
     for entry in config.tasks:
         for run in possible_runs(config, entry):
             start = run.config.start
-            paths = tuple(start.checkpoints or ()) if start else ()
+            paths = tuple(start.checkpoints) if start else ()
             if not paths or missing([Source(path, "checkpoint") for path in paths]):
                 continue
             task = entry.task if entry.family == "blip" else None

@@ -11,9 +11,16 @@ from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.plan import NothingToTrain, Plan, Skip
 from amad_bench.plan.run import Run
-from amad_bench.plan.run_config import Model, readable_prefix
-from amad_bench.plan.task_data import DataMissing, planned_data, present_data
+from amad_bench.plan.run_config import Model, RunConfig, readable_prefix
+from amad_bench.plan.task_data import (
+    DataMissing,
+    planned_data,
+    present_data,
+    pretraining_data,
+    pretrains_here,
+)
 from amad_bench.plan.task_runs import TaskRuns
+from amad_bench.runtime.errors import UserError
 
 
 def expand(config: Config) -> Plan:
@@ -62,6 +69,28 @@ def find_run(config: Config, run_id: str) -> Run:
             if run.id == run_id:
                 return run
     return expand(config).run(run_id)  # which knows what was meant
+
+
+def find_data(config: Config, key: str) -> RunConfig:
+    """The config of a run whose prepared data are named so, without planning what reads others.
+
+    UserError for a name that is not in the plan.
+    """
+    known: dict[str, None] = {}
+    for entry in config.tasks:
+        try:
+            data = present_data(config, entry)
+            trained_here = pretrains_here(config, entry.family)
+            pretraining = [pretraining_data(config, entry, data)] if trained_here else []
+        except DataMissing:
+            continue
+        keys = dict.fromkeys(spec.data_key for spec in (data, *pretraining))
+        known |= keys
+        if key in keys:
+            runs = _expand_entry(TaskRuns(config, entry, data)).runs
+            if run := next((run for run in runs if run.data_key == key), None):
+                return run.config
+    raise UserError(f"--key {key}: not in this plan; its keys: {', '.join(known)}")
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Start(Part):
 
     cut: Literal["none", "inherit", "remap"]
     inherit_heads: Literal["first", "spread"] | None
-    checkpoints: list[str] | None = None
+    checkpoints: list[str] = []
     hash: str | None = None
     run_id: str | None = None
 
@@ -177,6 +177,13 @@ class RunConfig(DataSpec):
     controls: bool
     seeds: Seeds
     versions: dict[str, int]
+
+    @property
+    def answers(self) -> Decoding:
+        """How answers are read off the model; ValueError for a pre-training, which gives none."""
+        if self.decoding is None:
+            raise ValueError(f"a run of kind {self.kind} gives no answers")
+        return self.decoding
 
     @property
     def id_prefix(self) -> str:

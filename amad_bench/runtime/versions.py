@@ -1,4 +1,4 @@
-"""Installed versions, and whether pyproject.toml promises them: that is, whether they were tested."""
+"""Installed versions: an old Python is refused, and packages outside the ranges of pyproject.toml."""
 
 import sys
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from functools import cache
 from importlib import metadata
 
 from amad_bench.runtime.errors import UserError, UserErrors
+
+OLDEST_PYTHON = (3, 11)
 
 
 def installed_version(package: str) -> str | None:
@@ -16,10 +18,10 @@ def installed_version(package: str) -> str | None:
 
 
 def check_python() -> None:
-    """UserError for a Python that is not promised; pip refuses it, but for a source tree on PYTHONPATH."""
-    if not (3, 11) <= sys.version_info < (3, 14):
-        found = ".".join(map(str, sys.version_info[:3]))
-        raise UserError(f"Python 3.11, 3.12 or 3.13 is needed, {sys.executable} is {found}")
+    """UserError for a Python that is too old; pip refuses it, but for a source tree on PYTHONPATH."""
+    if sys.version_info < OLDEST_PYTHON:
+        needed, found = (".".join(map(str, version[:3])) for version in (OLDEST_PYTHON, sys.version_info))
+        raise UserError(f"Python {needed} or later is needed, {sys.executable} is {found}")
 
 
 @cache
@@ -43,7 +45,7 @@ def _outside(packages: tuple[str, ...]) -> Iterator[str]:
     except ImportError:  # PackageNotFoundError is one
         return
     for requirement in map(Requirement, lines):
-        used = requirement.marker is None or requirement.marker.evaluate({"extra": "bench"})
+        used = requirement.marker is None or requirement.marker.evaluate({"extra": "pipeline"})
         version = installed_version(requirement.name)
         if not used or version is None or (packages and requirement.name not in packages):
             continue

@@ -1,8 +1,7 @@
 """Predictions of a model for a split: greedy or beam search, or the best of given answers; deterministic."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from amad_bench.data.image_table import ImageTable
 from amad_bench.data.loader import batches
 from amad_bench.data.task_data import Split
 from amad_bench.data.tokenizer import Tokenizer
+from amad_bench.plan.config.training import Decoding
 
 
 def decode(
@@ -21,7 +21,7 @@ def decode(
     split: Split,
     images: ImageTable,
     tokenizer: Tokenizer,
-    decoding: Mapping[str, Any],
+    decoding: Decoding,
     device: str | torch.device,
     batch: int,
     image_rows: np.ndarray | None = None,
@@ -41,11 +41,11 @@ def decode(
         if len(image_rows) != len(split):
             raise ValueError(f"{len(image_rows)} image rows for {len(split)} examples")
         split = split.with_image_rows(image_rows)
-    rank = decoding.get("rank")
+    rank = decoding.rank
     if rank and not candidates:
         raise ValueError("decoding asks for the best of the candidate answers, and there are none")
     answer_ids_AL = _answers(tokenizer, candidates).to(device) if rank else None
-    order = evaluation_order(split, max(1, batch // decoding["beams"]))
+    order = evaluation_order(split, max(1, batch // decoding.beams))
     texts = [""] * len(split)
     with evaluating(model), torch.no_grad():
         for rows, examples in batches(split, images, order, device, workers):
@@ -55,8 +55,8 @@ def decode(
             else:
                 ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
                     **examples.inputs,
-                    max_new_tokens=decoding["max_length"],
-                    num_beams=decoding["beams"],
+                    max_new_tokens=decoding.max_length,
+                    num_beams=decoding.beams,
                     do_sample=False,
                 )
                 found = [tokenizer.decode(ids) for ids in ids_BL.tolist()]

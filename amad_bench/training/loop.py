@@ -16,6 +16,8 @@ from amad_bench.data.task_data import TaskData
 from amad_bench.losses.diagnostics import describe_alignment
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import Trace
+from amad_bench.plan.config.training import Training
+from amad_bench.plan.run_config import Seeds
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
@@ -30,8 +32,8 @@ def train(
     model: nn.Module,
     objective: Objective,
     data: TaskData,
-    options: dict[str, Any],
-    seeds: dict[str, int],
+    options: Training,
+    seeds: Seeds,
     device: torch.device,
     log_path: Path,
     teacher_trace: TeacherTrace | None,
@@ -49,14 +51,14 @@ def train(
     tie. Raises RunFailed("diverged") when the loss is not finite.
     """
     started = time.perf_counter()
-    steps = options["steps"]
+    steps = options.steps
     _materialise(objective, model, data, device, teacher_trace)
     updates = Updates([model, objective], options)
     evaluate_at = evaluation_steps(options)
-    torch.manual_seed(seeds["dropout"])
-    generator = np.random.default_rng(seeds["data_order"])
+    torch.manual_seed(seeds.dropout)
+    generator = np.random.default_rng(seeds.data_order)
     answers = generator.spawn(1)[0] if draw_answers else None  # leaves the order of the examples as it is
-    order = training_order(data.train, options["batch"], steps, generator)
+    order = training_order(data.train, options.batch, steps, generator)
     loader = batches(data.train, data.images, order, device, workers, answers)
     best = BestWeights([model, objective])
     alignment: dict[str, Tensor] = {}
@@ -71,7 +73,7 @@ def train(
             student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
             student.sample_weight_B = batch.sample_weight_B
             teacher = teacher_trace(rows, batch) if teacher_trace else None
-            epoch = 1 + (step - 1) * options["batch"] // len(data.train)
+            epoch = 1 + (step - 1) * options.batch // len(data.train)
             value: ObjectiveValue = objective(teacher, student, epoch)
             norm = updates.step(value.total)
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
@@ -81,7 +83,7 @@ def train(
                 log.training(step, updates.rate, value.total, norm, value.parts, **more)
             if step in evaluate_at:
                 accuracy, loss = token_accuracy_and_loss(
-                    model, data.validation, data.images, device, options["batch"], workers=workers
+                    model, data.validation, data.images, device, options.batch, workers=workers
                 )
                 log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                 best.offer(accuracy, step)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from amad_bench.plan.config.training import Training
+
 # The exclusion list of the official VL-T5 code. T5 and BLIP's ViT name their norms otherwise: they decay. But
 # T5's relative_attention_bias does not.
 NO_DECAY = ("bias", "LayerNorm.weight")
@@ -28,15 +30,15 @@ class Updates:
     rate: the learning rate of the latest step.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], options: dict[str, Any]) -> None:
-        groups = parameter_groups(modules, options["weight_decay"])
+    def __init__(self, modules: Sequence[nn.Module], options: Training) -> None:
+        groups = parameter_groups(modules, options.weight_decay)
         self.parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
-        self.clip: float = options["clip"]
+        self.clip: float = options.clip
         self.rate = 0.0
-        self._optimizer = torch.optim.AdamW(groups, lr=options["learning_rate"], eps=1e-6, fused=True)
+        self._optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, eps=1e-6, fused=True)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimizer,
-            lambda step: rate_factor(options["schedule"], step, options["steps"], options["warmup"]),
+            lambda step: rate_factor(options.schedule, step, options.steps, options.warmup),
         )
 
     def step(self, loss: Tensor) -> Tensor:
@@ -74,9 +76,9 @@ def rate_factor(schedule: str, step: int, steps: int, warmup: float) -> float:
     raise ValueError(f"schedule {schedule!r} is neither linear nor cosine")
 
 
-def evaluation_steps(options: dict[str, Any]) -> set[int]:
+def evaluation_steps(options: Training) -> set[int]:
     """The steps, counted from 1, after which there is a validation; the last one always."""
-    steps, evaluations = options["steps"], options["evaluations"]
+    steps, evaluations = options.steps, options.evaluations
     return {round(steps * (k + 1) / evaluations) for k in range(evaluations)}
 
 

@@ -28,8 +28,8 @@ def predict_and_score(
     RunFailed("metric_unavailable") after all other scores are written.
     """
     config, folder = run.config, RESULTS.run(run.id)
-    ranked = bool(config["decoding"].get("rank"))
-    by_frequency = _by_frequency(data.train) if ranked or config["controls"] else []
+    ranked = config.answers.rank is not None
+    by_frequency = _by_frequency(data.train) if ranked or config.controls else []
 
     def predictions(split: Split, image_rows: np.ndarray | None = None) -> list[str]:
         return decode(
@@ -37,25 +37,25 @@ def predict_and_score(
             split,
             data.images,
             data.tokenizer,
-            config["decoding"],
+            config.answers,
             device,
-            batch=config["training"]["batch"],
+            batch=config.training.batch,
             image_rows=image_rows,
             workers=workers,
             candidates=by_frequency if ranked else (),
         )
 
     rows = {"test": _rows(data.test, "test", predictions(data.test))}
-    if config["controls"]:
-        shuffled = _shuffled_images(data.test.image_rows_N, config["seeds"]["blind"])
+    if config.controls:
+        shuffled = _shuffled_images(data.test.image_rows_N, config.seeds.blind)
         rows["test_blind"] = _rows(data.test, "test_blind", predictions(data.test, shuffled))
         rows["test_majority"] = _rows(data.test, "test_majority", by_frequency[:1] * len(data.test))
     for name, split in data.more_tests.items():
         rows[name] = _rows(split, name, predictions(split))
     write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
 
-    metric = primary_metric(config["task"], config["dataset"]["name"])
-    scored = score_splits(config["task"], metric, rows)
+    metric = primary_metric(config.task, config.dataset.name)
+    scored = score_splits(config.task, metric, rows)
     write_scores(folder.scores, run.id, {split: part.frame for split, part in scored.items()})
     metrics_by_reason: dict[str, dict[str, None]] = {}
     for part in scored.values():

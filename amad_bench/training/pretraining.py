@@ -3,7 +3,6 @@
 import time
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from amad_bench.data.batch import PretrainingBatch
 from amad_bench.data.pretraining import PretrainingData
 from amad_bench.data.pretraining_batches import pretraining_batches
 from amad_bench.models.build import build_pretrainer
+from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
@@ -20,7 +20,7 @@ from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_
 from amad_bench.training.run_model import positions
 
 
-def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module:
+def fresh_pretrainer(config: RunConfig, data: PretrainingData) -> nn.Module:
     """The model of a pre-training run's config, with its objectives and random weights."""
     longest = max(data.train.longest, data.validation.longest) + 1
     return build_pretrainer(
@@ -33,21 +33,21 @@ def fresh_pretrainer(config: dict[str, Any], data: PretrainingData) -> nn.Module
         init_seed=config.seeds.init,
         special=data.tokenizer.special,
         feature_size=data.images.feature_size,
-        momentum_distillation=config.training.get("momentum_distillation", False),
+        momentum_distillation=bool(config.momentum_distillation),
     )
 
 
-def first_batch(data: PretrainingData, config: dict[str, Any], device: torch.device) -> PretrainingBatch:
+def first_batch(data: PretrainingData, config: RunConfig, device: torch.device) -> PretrainingBatch:
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
-    form = (config.family, config.pretraining, config.training.batch)
-    loader = pretraining_batches(data.train, data, *form, 1, np.random.default_rng(0), device)
+    which = (config.family, config.pretraining, config.training.batch)
+    loader = pretraining_batches(data.train, data, *which, 1, np.random.default_rng(0), device)
     return next(loader).two_images_first()
 
 
 def pretrain(
     model: nn.Module,
     data: PretrainingData,
-    config: dict[str, Any],
+    config: RunConfig,
     device: torch.device,
     log_path: Path,
     description: str,
@@ -60,15 +60,15 @@ def pretrain(
     """
     started = time.perf_counter()
     options, seeds = config.training, config.seeds
-    steps = options["steps"]
+    steps = options.steps
     updates = Updates([model], options)
     evaluate_at = evaluation_steps(options)
-    torch.manual_seed(seeds["dropout"])
-    generator = np.random.default_rng(seeds["data_order"])
-    form = (config.family, config.pretraining, options["batch"])
+    torch.manual_seed(seeds.dropout)
+    generator = np.random.default_rng(seeds.data_order)
+    which = (config.family, config.pretraining, options.batch)
     best = BestWeights([model])
     with StepLog(log_path) as log, progress(steps, description) as bar:
-        loader = pretraining_batches(data.train, data, *form, steps, generator, device)
+        loader = pretraining_batches(data.train, data, *which, steps, generator, device)
         for step, batch in enumerate(loader, start=1):
             model.train()
             loss, parts = model(**batch.arguments)
@@ -86,7 +86,7 @@ def pretrain(
 
 
 def validation_loss(
-    model: nn.Module, data: PretrainingData, config: dict[str, Any], device: torch.device
+    model: nn.Module, data: PretrainingData, config: RunConfig, device: torch.device
 ) -> float:
     """The mean loss over validation batches that are the same at every call; no random state is changed."""
     family, condition, batch = config.family, config.pretraining, config.training.batch

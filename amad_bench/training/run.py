@@ -51,7 +51,7 @@ def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
 
 def _train_run(run: Run, folder: RunFolder, where: torch.device, workers: int) -> str:
     folder.clear()
-    RunRecord(run.id, run.kind, run.config, provenance(str(where))).write(folder.record)
+    RunRecord(run.id, run.kind, run.config.canonical(), provenance(str(where))).write(folder.record)
     started, status = time.perf_counter(), Status()
     with failures_noted(status):
         if run.kind == "pretrain":
@@ -71,7 +71,7 @@ def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) 
     model = fresh_pretrainer(run.config, data).to(where)
     status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
-    print(f"{run.id}: pre-training {run.config['pretraining']}", flush=True)
+    print(f"{run.id}: pre-training {run.config.pretraining}", flush=True)
     trained = pretrain(model, data, run.config, where, folder.steps, run.id)
     weights = model.task_weights()  # pyright: ignore[reportCallIssue]
     save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
@@ -82,11 +82,11 @@ def _train_and_score(run: Run, folder: RunFolder, where: torch.device, status: S
     data = load_task_data(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
-    model, started_from = started_model(run, data)
-    model = model.to(where)
-    status.head_map, status.start_weights = started_from["head_map"], started_from["start_weights"]
+    started = started_model(run, data)
+    model = started.model.to(where)
+    status.head_map, status.start_weights = started.head_map, started.start_weights
     status.parameters = sum(p.numel() for p in model.parameters())
-    status.flops_per_example = _flops(model, data, run.config["training"]["batch"], where)
+    status.flops_per_example = _flops(model, data, run.config.training.batch, where)
     trained = _train(run, model, data, where, status, workers)
     save_weights(model, folder.checkpoint)
     _note(trained, status)
@@ -147,10 +147,10 @@ def _train(
     run: Run, model: nn.Module, data: TaskData, device: torch.device, status: Status, workers: int
 ) -> Trained:
     config, folder = run.config, RESULTS.run(run.id)
-    loss = config["loss"]
-    objective = Objective(loss, config["seeds"]["init"])
+    loss = config.loss
+    objective = Objective(loss, config.seeds.init)
     print(f"{run.id}: {objective}", flush=True)
-    examples = config["training"]["examples"]
+    examples = config.training.examples
     if examples != "all":
         if examples > len(data.train):
             raise UserError(
@@ -158,12 +158,12 @@ def _train(
                 f"{len(data.train)}; lower it or write all"
             )
         data = replace(data, train=data.train.first(examples))
-    if loss["options"].get("variant") == "projected" and data.train.mostly_padding:
+    if loss.options.get("variant") == "projected" and data.train.mostly_padding:
         varying = [site for site in objective.sites if site != "vision.self"]
         if varying:
             raise UserError(
-                f"loss {loss['label']} needs maps of one size, but at {varying[0]} the batches of "
-                f"{config['dataset']['name']} have lengths of their own; use kl, mse or token"
+                f"loss {loss.label} needs maps of one size, but at {varying[0]} the batches of "
+                f"{config.dataset.name} have lengths of their own; use kl, mse or token"
             )
     teacher_trace = None
     if objective.needs_teacher:
@@ -174,7 +174,7 @@ def _train(
             data.images,
             objective.sites,
             device,
-            config["training"]["batch"],
+            config.training.batch,
             objective.needs_hidden,
         )
         teacher_trace = outputs.trace
@@ -182,13 +182,13 @@ def _train(
         model=model,
         objective=objective,
         data=data,
-        options=config["training"],
-        seeds=config["seeds"],
+        options=config.training,
+        seeds=config.seeds,
         device=device,
         log_path=folder.steps,
         teacher_trace=teacher_trace,
         description=run.id,
-        draw_answers=(config["family"], config["task"]) == ("vlt5", "vqa"),
+        draw_answers=(config.family, config.task) == ("vlt5", "vqa"),
         workers=workers,
     )
     status.extra_params = sum(p.numel() for p in objective.parameters())

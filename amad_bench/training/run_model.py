@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
+from pydantic import ValidationError
 from torch import nn
 
 from amad_bench.data.task_data import TaskData
@@ -13,8 +14,9 @@ from amad_bench.models.fresh import require_fresh
 from amad_bench.models.start import load_start, read_start
 from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Settings
-from amad_bench.plan.cell_data import weights_hash
 from amad_bench.plan.run import Run
+from amad_bench.plan.run_config import RunConfig
+from amad_bench.plan.task_data import checkpoints_hash
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
@@ -26,17 +28,15 @@ from amad_bench.runtime.run_folder.status import Status
 BERT_POSITIONS, POSITIONS = 512, 64
 
 
-def positions(config: dict[str, Any], longest: int) -> int:
+def positions(config: RunConfig, longest: int) -> int:
     """The number of text positions of a model whose longest text sequence has `longest` tokens."""
-    return max(BERT_POSITIONS if "folder" in config.tokenizer else POSITIONS, longest)
+    return max(BERT_POSITIONS if config.tokenizer.folder is not None else POSITIONS, longest)
 
 
-def fresh_model(
-    config: dict[str, Any], data: TaskData, settings: Settings = MappingProxyType({})
-) -> nn.Module:
+def fresh_model(config: RunConfig, data: TaskData, settings: Settings = MappingProxyType({})) -> nn.Module:
     """The model of a teacher's or student's config with random weights; settings: of those it will load."""
     source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
-    longest = source + max(target, config.decoding.max_length) + 1
+    longest = source + max(target, config.answers.max_length) + 1
     return build_model(
         config.family,
         config.task,
@@ -51,7 +51,7 @@ def fresh_model(
     )
 
 
-def trained_model(config: dict[str, Any], data: TaskData, path: Path) -> nn.Module:
+def trained_model(config: RunConfig, data: TaskData, path: Path) -> nn.Module:
     """The model of a run with the weights that it ended with; UserError for a file that is not theirs."""
     weights = checkpoint_weights(path)
     model = fresh_model(config, data, weights.settings)
@@ -59,11 +59,22 @@ def trained_model(config: dict[str, Any], data: TaskData, path: Path) -> nn.Modu
     return model
 
 
-def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
-    """The model that a run trains, and for its row what it started from.
+class Started(NamedTuple):
+    """A model, and for its run's row what it started from.
 
     head_map: site -> for each head those it was cut from; start_weights: see `start_facts`; both are {} for
-    random weights. RunFailed("pretraining_failed") where the weights come from a run that did not end well.
+    random weights.
+    """
+
+    model: nn.Module
+    head_map: dict[str, list[list[int]]]
+    start_weights: dict[str, Any]
+
+
+def started_model(run: Run, data: TaskData) -> Started:
+    """The model that a run trains, with its first weights.
+
+    RunFailed("pretraining_failed") where the weights come from a run that did not end well.
     UserError where that run was not trained, and for a run without pre-training that names weights.
     """
     config = run.config
@@ -71,36 +82,45 @@ def started_model(run: Run, data: TaskData) -> tuple[nn.Module, dict[str, Any]]:
     if condition == "none":
         model = fresh_model(config, data)
         if start is not None:
-            named = start.get("run_id") or ", ".join(start["weights"])
+            named = start.run_id or ", ".join(start.checkpoints)
             raise UserError(
                 f"{run.id}: a `none` run starts from random weights, but its start names {named}; set start"
                 " to null, or pretraining to the condition of these weights"
             )
         require_fresh(model)
-        return model, {"head_map": {}, "start_weights": {}}
+        return Started(model, {}, {})
     if start is None:
         raise ValueError(f"{run.id}: pre-training {condition!r} without weights to start from")
-    if "run_id" in start:
-        finished_run(run.id, start["run_id"], "pre-training", "pretraining_failed")
-    elif weights_hash(start["weights"]) != start["hash"]:
-        raise UserError(f"{', '.join(start['weights'])}: changed since {run.id} was planned; plan again")
+    if start.run_id is not None:
+        finished_run(run.id, start.run_id, "pre-training", "pretraining_failed")
+    elif checkpoints_hash(start.checkpoints) != start.hash:
+        raise UserError(f"{', '.join(start.checkpoints)}: changed since {run.id} was planned; plan again")
     where = {"family": config.family, "task": config.task, "pretraining": condition}
     weights = read_start(start, **where)
-    how = {key: start[key] for key in ("init", "inherit_heads")}
     model = fresh_model(config, data, weights.settings)
-    head_map = load_start(model, weights, **where, **how)
+    head_map = load_start(model, weights, **where, cut=start.cut, inherit_heads=start.inherit_heads)
     facts = start_facts(weights, model, condition, config.inputs)
-    return model, {"head_map": head_map, "start_weights": facts}
+    return Started(model, head_map, facts)
 
 
 def finished_teacher(run: Run, data: TaskData) -> nn.Module:
     """The trained teacher of a run, frozen; RunFailed("teacher_failed") when it did not end well."""
     teacher = run.config.teacher
-    if not teacher or teacher["run_id"] is None:
-        raise ValueError(f"{run.id}: loss {run.config['loss']['label']} needs a teacher, the run names none")
-    folder = finished_run(run.id, teacher["run_id"], "teacher", "teacher_failed")
-    config = RunRecord.read(folder.record).config
+    if teacher is None or teacher.run_id is None:
+        raise ValueError(f"{run.id}: loss {run.config.loss.label} needs a teacher, the run names none")
+    folder = finished_run(run.id, teacher.run_id, "teacher", "teacher_failed")
+    config = recorded_config(folder)
     return trained_model(config, data, folder.checkpoint).eval().requires_grad_(False)
+
+
+def recorded_config(folder: RunFolder) -> RunConfig:
+    """The config in a run's record; UserError for one that this version does not know."""
+    try:
+        return RunConfig.model_validate(RunRecord.read(folder.record).config)
+    except ValidationError:
+        raise UserError(
+            f"{folder.record}: another version's config; delete the run's folder and run again"
+        ) from None
 
 
 def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> RunFolder:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amad_bench.plan.grid import Plan
+from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE
 
@@ -113,7 +113,7 @@ def make_pretrain(family: str = "vlt5", condition: str = "vl", heads: int = 2) -
     config = make_config(family, "pretraining", "ce", teacher_id=None, heads=(heads, heads))
     config |= {"kind": "pretrain", "teacher": None, "teacher_pretraining": None, "decoding": None}
     config |= {"pretraining": condition, "controls": False}
-    config["loss"] |= {"label": "pretrain", "weights": {}}
+    config.loss |= {"label": "pretrain", "weights": {}}
     return Run(f"{family}-pretraining-h{heads}-{condition}-s00", "pretrain", config)
 
 
@@ -138,21 +138,21 @@ def make_plan(
                         limit=limit,
                     )
                     identifier = f"{family}-{task}-h{heads[0]}to{heads[1]}-{label}-s{replicate:02d}"
-                    students.append(Run(identifier, "student", config, config["teacher"]["run_id"]))
+                    students.append(Run(identifier, "student", config, config.teacher.run_id))
     return Plan([*teachers.values(), *students], extra_metrics=extra_metrics)
 
 
 def make_scores(run: Run, images: int = 60, per_image: int = 4) -> pd.DataFrame:
     """Scores whose level depends on the loss; images and seeds have effects that all losses share."""
-    task = run.config["task"]
-    label = "teacher" if run.kind == "teacher" else run.config["loss"]["label"]
-    shared = np.random.default_rng([TASKS.index((run.config["family"], task)), 7])
+    task = run.config.task
+    label = "teacher" if run.kind == "teacher" else run.config.loss.label
+    shared = np.random.default_rng([TASKS.index((run.config.family, task)), 7])
     easy = shared.normal(0, 0.1, images).repeat(per_image)
     own = np.random.default_rng([ord(letter) for letter in run.id])
-    level = LEVEL[label] + shared.normal(0, 0.02, 20)[run.config["replicate"]] + own.normal(0, 0.01)
+    level = LEVEL[label] + shared.normal(0, 0.02, 20)[run.config.replicate] + own.normal(0, 0.01)
     examples = [f"e{number:04d}" for number in range(images * per_image)]
     clusters = [f"i{number // per_image:03d}" for number in range(images * per_image)]
-    splits = ("test", "test_blind", "test_majority") if run.config["controls"] else ("test",)
+    splits = ("test", "test_blind", "test_majority") if run.config.controls else ("test",)
     metrics = {
         "vqa": ("vqa_accuracy", "vqa_accuracy_2021"),
         "captioning": ("CIDEr", "Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L"),
@@ -208,7 +208,7 @@ def make_predictions(run: Run, scores: pd.DataFrame) -> list[dict[str, Any]]:
         row |= {
             "prediction": "a",
             "references": ["a"],
-            "groups": groups if run.config["task"] == "vqa" else {},
+            "groups": groups if run.config.task == "vqa" else {},
         }
     return rows
 

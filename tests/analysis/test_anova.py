@@ -9,6 +9,7 @@ from statsmodels.stats.anova import anova_lm
 from amad_bench.analysis.anova import crossed_effects, influence_of_mean, influence_of_statistic
 
 
+@pytest.mark.trap("stat-4")
 def test_mean_squares_by_hand():
     # means of rows (seeds) 2, 4, of columns (clusters) 1, 3, 5; residuals ±1 in the first two columns
     effects = crossed_effects(np.array([[1.0, 1.0, 4.0], [1.0, 5.0, 6.0]]))
@@ -19,6 +20,7 @@ def test_mean_squares_by_hand():
     assert effects.df == 1  # 2**2 / (1/1 + (8/6)**2/2 + (2/6)**2/2) = 2.06, capped at S - 1
 
 
+@pytest.mark.trap("stat-4")
 def test_mean_squares_against_statsmodels():
     values = np.random.default_rng(1).normal(size=(6, 9)) + np.arange(6)[:, None] + np.arange(9) ** 0.5
     seed, cluster = np.meshgrid(range(6), range(9), indexing="ij")
@@ -47,6 +49,7 @@ def test_one_cluster_is_refused():
         crossed_effects(np.zeros((3, 1)))
 
 
+@pytest.mark.trap("stat-2")
 def test_influence_of_the_mean_with_unequal_clusters_by_hand():
     values, clusters = np.array([[1.0, 3.0, 8.0], [0.0, 0.0, 3.0]]), np.array(["x", "x", "y"])
     # seed 1: m = 4, m_x = 2, m_y = 8, C = 2, N = 3: 2*2*(2-4)/3 + 4 and 2*1*(8-4)/3 + 4; seed 2: m = 1, 0, 3
@@ -70,6 +73,7 @@ def test_jackknife_of_a_mean_is_the_direct_formula_for_equal_clusters():
     np.testing.assert_allclose(jackknife, influence_of_mean(values, clusters))
 
 
+@pytest.mark.trap("stat-3")
 def test_jackknife_leaves_out_one_cluster_at_a_time():
     statistics = np.random.default_rng(5).uniform(1, 2, size=(2, 6, 2))
     clusters = np.array([0, 1, 1, 2, 2, 2])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from amad_bench.analysis.collect import collect
-from amad_bench.plan.grid import Plan, Skip
+from amad_bench.plan.plan import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
@@ -110,7 +110,7 @@ def test_a_run_that_failed_before_it_had_a_model_has_no_head_map_and_no_cost(fak
 
 def test_head_maps_and_starts_are_columns(fake, tmp_path):
     first = fake.pretrain(heads=8)
-    start = {"init": "inherit", "inherit_heads": "first", "run_id": first.id}
+    start = {"cut": "inherit", "inherit_heads": "first", "run_id": first.id}
     run = fake.plan(tasks=VQA, losses=("ce",), seeds=1).runs[1]
     run.config.update(start=start, pretraining="vl")
     fake.write(tmp_path, first)
@@ -192,7 +192,7 @@ def test_a_damaged_step_log_names_the_file(fake, tmp_path, log, said):
 
 def test_a_tokenizer_from_elsewhere_has_no_vocabulary_of_ours(fake, tmp_path):
     run = fake.plan(tasks=VQA).runs[0]
-    run.config["tokenizer"] = {"folder": "t5-base", "hash": "0123"}
+    run.config.tokenizer = {"folder": "t5-base", "hash": "0123"}
     fake.write(tmp_path, run)
     runs = collect(Plan([run]), tmp_path).runs
     assert pd.isna(runs["vocabulary"].item())
@@ -257,7 +257,7 @@ def test_nothing_has_run_yet(fake, tmp_path):
 
 
 def test_scores_of_a_run_that_lacks_one_metric_are_kept(fake, tmp_path):
-    (run,) = [run for run in fake.plan(tasks=VQA, seeds=1).runs if run.config["loss"]["label"] == "amad_kl"]
+    (run,) = [run for run in fake.plan(tasks=VQA, seeds=1).runs if run.config.loss.label == "amad_kl"]
     folder = fake.write(tmp_path, run)
     status = json.loads((folder / "status.json").read_text())
     (folder / "status.json").write_text(
@@ -269,7 +269,7 @@ def test_scores_of_a_run_that_lacks_one_metric_are_kept(fake, tmp_path):
 
 
 def test_a_run_without_any_available_metric_is_a_failure_and_no_error(fake, tmp_path):
-    runs = [run for run in fake.plan(tasks=VQA, seeds=1).runs if run.config["loss"]["name"] == "ce"]
+    runs = [run for run in fake.plan(tasks=VQA, seeds=1).runs if run.config.loss.name == "ce"]
     folders = [fake.write(tmp_path, run, status="metric_unavailable", reason="no Java") for run in runs]
     for folder in folders:
         pd.DataFrame(columns=SCORE_COLUMNS).to_parquet(folder / "scores.parquet", index=False)
@@ -292,7 +292,7 @@ def test_skipped_combinations_are_rows_of_the_failures(fake, tmp_path):
     assert len(tables.runs) == 2
     failed, skipped = tables.failures.to_dict("records")
     assert (failed["status"], failed["limit"]) == ("not_run", "limited to train 20, validation 2, test 3")
-    assert (skipped["run_id"], skipped["status"], skipped["reason"]) == (skip.cell, "skipped", skip.reason)
+    assert (skipped["run_id"], skipped["status"], skipped["reason"]) == (skip.setting, "skipped", skip.reason)
     assert (skipped["family"], skipped["task"], skipped["dataset"]) == ("vlt5", "vqa", "scenes")
     write_table(tables.failures, tmp_path / "failures")
 
@@ -325,7 +325,7 @@ def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
 
 def test_other_data_are_not_mixed_in(fake, tmp_path):
     run = fake.plan(tasks=VQA).runs[0]
-    fake.write(tmp_path, run, dataset=run.config["dataset"] | {"hash": "ffff"})
+    fake.write(tmp_path, run, dataset=run.config.dataset | {"hash": "ffff"})
     with pytest.raises(UserError, match=r"dataset\.hash is 'ffff', the plan says '0123456789abcdef'"):
         collect(Plan([run]), tmp_path)
 

@@ -21,6 +21,7 @@ def ratio(sums):
     return sums[..., 0] / sums[..., 1]
 
 
+@pytest.mark.trap("stat-5")
 def test_t_and_p_from_the_mean_squares_of_a_hand_worked_table():
     # d of test_anova.test_mean_squares_by_hand: mean 3, variance 2, df 1; t of one df is Cauchy
     result = compare([[1.0, 1.0, 4.0], [1.0, 5.0, 6.0]], np.zeros((2, 3)))
@@ -41,6 +42,7 @@ def test_seed_effects_alone_are_a_paired_t_test_over_seeds(rng):
     assert (result.ci_low, result.ci_high) == (pytest.approx(low), pytest.approx(high))
 
 
+@pytest.mark.trap("stat-6")
 def test_one_seed_is_a_t_test_over_the_means_of_equal_clusters(rng):
     a, b = rng.normal(0.3, 1, (1, 80)), rng.normal(0, 1, (1, 80))
     result = compare(a, b, clusters=np.repeat(np.arange(20), 4))
@@ -70,6 +72,7 @@ def test_swapping_the_systems_turns_everything_round(rng):
     assert there.p_superiority == pytest.approx(1 - back.p_superiority)
 
 
+@pytest.mark.trap("stat-7")
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 def test_identical_systems_have_p_one(rng, seeds):
     a = rng.normal(size=(seeds, 30))
@@ -79,6 +82,7 @@ def test_identical_systems_have_p_one(rng, seeds):
     assert compare(a, a.copy(), region=0.1).statement == "equivalent"
 
 
+@pytest.mark.trap("stat-7")
 def test_the_same_difference_everywhere_is_not_testable(rng):
     a = rng.normal(size=(3, 30))
     for region in (None, 10.0):
@@ -90,12 +94,14 @@ def test_the_same_difference_everywhere_is_not_testable(rng):
         assert result.difference == pytest.approx(0.1)
 
 
+@pytest.mark.trap("stat-7")
 def test_one_cluster_is_not_testable(rng):
     result = compare(rng.normal(size=(3, 9)), rng.normal(size=(3, 9)), clusters=["one image"] * 9)
     assert result.statement == "not testable"
     assert "one cluster" in result.reason
 
 
+@pytest.mark.trap("stat-10")
 def test_statements_in_order(rng):
     shared = rng.normal(size=(10, 200))
     noise = rng.normal(0, 0.1, (10, 200))
@@ -106,6 +112,7 @@ def test_statements_in_order(rng):
     assert compare(shared + noise - 0.05, shared, region=0.01).statement == "worse"
 
 
+@pytest.mark.trap("stat-11")
 def test_inconclusive_names_the_smallest_difference_that_could_have_been_shown(rng):
     result = compare(rng.normal(size=(5, 40)), rng.normal(size=(5, 40)))
     assert result.statement == "inconclusive"
@@ -131,6 +138,7 @@ def test_a_corpus_metric_that_is_a_mean_gives_the_numbers_of_a_mean(rng):
     assert "jackknife" in corpus.method
 
 
+@pytest.mark.trap("stat-3")
 def test_corpus_difference_is_the_plug_in_score(rng):
     a, b = rng.uniform(1, 2, (3, 40, 2)), rng.uniform(1, 2, (3, 40, 2))
     expected = np.mean([ratio(a[seed].sum(0)) - ratio(b[seed].sum(0)) for seed in range(3)])
@@ -139,6 +147,7 @@ def test_corpus_difference_is_the_plug_in_score(rng):
     assert (same.p_value, same.statement) == (1.0, "inconclusive")
 
 
+@pytest.mark.trap("stat-7")
 def test_a_score_that_is_undefined_without_one_cluster_is_not_testable():
     statistics = np.zeros((2, 3, 2))
     statistics[:, 0] = [2.0, 4.0]
@@ -197,12 +206,14 @@ def test_estimate_without_variation_has_no_interval():
         assert math.isnan(high)
 
 
+@pytest.mark.trap("stat-9")
 def test_holm_against_statsmodels(rng):
     for size in (1, 2, 7, 20):
         p = rng.uniform(0, 0.2, size) ** 2
         np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])
 
 
+@pytest.mark.trap("stat-9")
 def test_holm_leaves_out_what_could_not_be_tested():
     np.testing.assert_allclose(holm([0.02, math.nan, 0.03]), [0.04, math.nan, 0.04])
     assert holm([]).shape == (0,)
@@ -253,6 +264,7 @@ def rejections(seeds, seed_sd, cluster_sd, *, repetitions, truth=0.0, sizes=None
     return rejected / repetitions
 
 
+@pytest.mark.trap("stat-8")
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_null_rejections(seeds):
     assert rejections(seeds, 0.15, 0.3, repetitions=20_000) <= 0.06  # standard error .0016
@@ -273,6 +285,7 @@ def test_power_rises_with_the_difference():
     assert power[-1] > 0.9
 
 
+@pytest.mark.trap("stat-8")
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize(("seed_sd", "cluster_sd"), [(0.0, 0.3), (0.05, 0.3), (0.5, 0.3), (0.3, 1.0)])
@@ -280,6 +293,7 @@ def test_null_rejections_over_effects(seeds, seed_sd, cluster_sd):
     assert rejections(seeds, seed_sd, cluster_sd, repetitions=20_000, random_seed=1) <= 0.06
 
 
+@pytest.mark.trap("stat-8")
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_null_rejections_with_unequal_clusters(seeds):

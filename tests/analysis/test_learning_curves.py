@@ -19,7 +19,7 @@ from amad_bench.analysis.learning_curves import (
     mean_curves,
     steps_to_score,
 )
-from amad_bench.plan.grid import Plan
+from amad_bench.plan.plan import Plan
 
 
 def row(run_id, pretraining="none", replicate=0, **changes):
@@ -167,7 +167,7 @@ def test_from_a_results_folder(fake, tmp_path):
         run.config.update(pretraining="vl", start=start)
         runs.append(type(run)(f"{run.id}-vl", run.kind, run.config))
     for run in runs:
-        fake.steps(fake.write(tmp_path, run), curves[run.config["pretraining"]])
+        fake.steps(fake.write(tmp_path, run), curves[run.config.pretraining])
     collected = collect(Plan(runs), tmp_path)
     found = steps_to_score(collected.runs, collected.curves)
     shown = found[["kind", "heads", "pretraining", "fixed_score", "first_step", "best_score"]]

@@ -17,7 +17,7 @@ from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.paper import paper
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.tables import comparisons_table, headroom_table
-from amad_bench.plan.grid import Plan, Skip
+from amad_bench.plan.plan import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 
@@ -126,7 +126,7 @@ def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, sour
 def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source, asked):
     plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
     for run in plan.runs:
-        run.config["dataset"]["options"] = {"subset": True}
+        run.config.dataset.options = {"subset": True}
         fake.write(tmp_path, run)
     publish(plan, tmp_path, tmp_path)
     paper(tmp_path, source, tmp_path / "main.pdf")
@@ -169,12 +169,12 @@ def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source
 def test_learning_curves_and_steps_of_several_conditions(fake, tmp_path, source, asked):
     first, plan = fake.pretrain("vlt5", "vl", heads=2), fake.plan(tasks=(("vlt5", "vqa"),), seeds=1)
     runs = [first, *plan.runs]
-    start = {"init": "inherit", "inherit_heads": "first", "run_id": first.id}
+    start = {"cut": "inherit", "inherit_heads": "first", "run_id": first.id}
     for run in fake.plan(tasks=(("vlt5", "vqa"),), seeds=1, losses=("ce",)).runs[1:]:
         run.config.update(pretraining="vl", start=start)
         runs.append(type(run)(f"{run.id}-vl", run.kind, run.config, run.teacher_id))
     for run in runs:
-        best = 0.4321 if run.config["start"] else 0.5678
+        best = 0.4321 if run.config.start else 0.5678
         overlap = {"train/test": 12} if run is first else {}
         folder = fake.write(tmp_path, run, data={"image_overlap": overlap})
         fake.steps(folder, {500: 0.1234, 1000: best})

@@ -116,7 +116,7 @@ def with_further_tests(fake, tmp_path):
     """A translation run scored on three tests; those of amad_kl failed."""
     plan = fake.plan(tasks=TRANSLATION, losses=("ce", "amad_kl"))
     for run in plan.runs:
-        run.config["dataset"]["options"] = {"language": "de", "tests": ["t2016", "t2018", "t2017"]}
+        run.config.dataset.options = {"language": "de", "tests": ["t2016", "t2018", "t2017"]}
         path = fake.write(tmp_path, run, status="diverged" if "amad" in run.id else "done") / "scores.parquet"
         if "amad" not in run.id:
             own = pd.read_parquet(path)
@@ -214,9 +214,9 @@ def test_features_and_shared_images_of_a_setting(fake, tmp_path):
     plan = fake.plan(tasks=(*VQA, ("blip", "vqa"), *TRANSLATION), losses=("ce",))
     seen = {"vlt5": "36 regions from file.h5", "blip": "pixels"}
     for run in plan.runs:
-        if run.config["task"] == "vqa":
-            overlap = {"train/test": 1409, "train/validation": 3} if run.config["family"] == "vlt5" else {}
-            data = {"image_overlap": overlap, "features": seen[run.config["family"]]}
+        if run.config.task == "vqa":
+            overlap = {"train/test": 1409, "train/validation": 3} if run.config.family == "vlt5" else {}
+            data = {"image_overlap": overlap, "features": seen[run.config.family]}
             fake.write(tmp_path, run, data=data)
     tables = collect(plan, tmp_path)
     rows = results_table(tables.runs, tables.scores, tables.examples)

@@ -53,10 +53,10 @@ def test_shapes(sizes, heads_keep, expected):
     [
         (None, "random", "random"),
         ({"init": "random", "inherit_heads": None, "run_id": "a-run"}, "as is", "pretrain run a-run"),
-        ({"init": "inherit", "inherit_heads": "first", "run_id": "r"}, "inherit first", "pretrain run r"),
-        ({"init": "inherit", "inherit_heads": "spread", "run_id": "r"}, "inherit spread", "pretrain run r"),
+        ({"cut": "inherit", "inherit_heads": "first", "run_id": "r"}, "inherit first", "pretrain run r"),
+        ({"cut": "inherit", "inherit_heads": "spread", "run_id": "r"}, "inherit spread", "pretrain run r"),
         (
-            {"init": "remap", "inherit_heads": None, "weights": ["bert", "vit"], "hash": "0123456789"},
+            {"cut": "remap", "inherit_heads": None, "weights": ["bert", "vit"], "hash": "0123456789"},
             "remap",
             "bert, vit (01234567)",
         ),

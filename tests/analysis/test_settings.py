@@ -7,7 +7,7 @@ import pytest
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.settings import settings
-from amad_bench.plan.grid import Plan
+from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 
 
@@ -25,14 +25,14 @@ def test_each_setting_has_its_students_and_its_teacher(fake, tmp_path):
 
 
 def sized(config, **size):
-    """Another size, with the heads' size that `fix: inner_width` gives."""
-    model = config["model"] | size
+    """Another size, with the heads' size that `heads.keep: inner_width` gives."""
+    model = config.model | size
     return config | {"model": model | {"head_size": model["width"] // model["heads"]}}
 
 
 def test_students_of_other_sizes_and_cuts_are_settings_of_their_own(fake, tmp_path):
     teacher, *students = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1).runs
-    cut = {"init": "inherit", "inherit_heads": "first", "weights": ["models/t5"], "hash": "0123456789"}
+    cut = {"cut": "inherit", "inherit_heads": "first", "weights": ["models/t5"], "hash": "0123456789"}
     kinds = {
         "usual": lambda config: config,
         "deeper": lambda config: sized(config, layers=3),
@@ -40,7 +40,7 @@ def test_students_of_other_sizes_and_cuts_are_settings_of_their_own(fake, tmp_pa
         "other feed-forward": lambda config: sized(config, feed_forward=100),
         "text": lambda config: config | {"pretraining": "text", "start": cut | {"init": "random"}},
         "cut": lambda config: config | {"pretraining": "text", "start": cut},
-        "remapped": lambda config: config | {"pretraining": "text", "start": cut | {"init": "remap"}},
+        "remapped": lambda config: config | {"pretraining": "text", "start": cut | {"cut": "remap"}},
     }
     runs = [
         replace(run, id=f"{name}, {run.id}", config=change(run.config))
@@ -65,11 +65,11 @@ def test_students_of_other_sizes_and_cuts_are_settings_of_their_own(fake, tmp_pa
 def test_head_sizes_tell_settings_apart_where_they_are_free(fake, tmp_path):
     teacher, student = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs
     sizes = [
-        replace(student, id=str(size), config=student.config | {"model": student.config["model"] | size})
+        replace(student, id=str(size), config=student.config | {"model": student.config.model | size})
         for size in ({"head_size": 24}, {"head_size": 12})
     ]
     for run in (teacher, *sizes):
-        run.config["fix"] = "head_size"
+        run.config.heads_keep = "head_size"
     found = settings(collect(Plan([teacher, *sizes]), tmp_path).runs)
     shapes = [setting.axes["student_shape"] for setting in found]
     assert shapes == ["2x48, head size 24", "2x48, head size 12"]
@@ -84,7 +84,7 @@ def test_names_tell_students_apart_that_differ_in_dropout_or_checkpoint_only(fak
         "other": {"pretraining": "text", "start": start | {"hash": "9876543210"}},
     }
     if part == "dropout":
-        model = students[0].config["model"]
+        model = students[0].config.model
         changes = {"usual": {}, "other": {"model": model | {"dropout": 0.1}}}
     runs = [
         replace(run, id=f"{name}, {run.id}", config=run.config | change, student_name=name)
@@ -106,6 +106,6 @@ def test_runs_that_the_tables_cannot_tell_apart_are_refused(fake, tmp_path):
     twin = replace(last, id="the-twin")
     with pytest.raises(UserError, match="runs vlt5-vqa-h8to2-ce-s00 and the-twin differ in nothing"):
         settings(collect(Plan([*plan.runs, twin]), tmp_path).runs)
-    twin.config["training"]["examples"] = "all"
+    twin.config.training.examples = "all"
     found = settings(collect(Plan([*plan.runs, twin]), tmp_path).runs)
     assert [setting.axes["examples"] for setting in found] == ["6000", "all"]

@@ -13,7 +13,7 @@ from amad_bench.analysis.collect import collect
 from amad_bench.analysis.comparisons import compare
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.tables import _pairs, comparisons_table, headroom_table
-from amad_bench.plan.grid import Plan
+from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 from tests.analysis.oracles import sacre_bleu, values
@@ -172,6 +172,7 @@ def test_bleu_differences_are_those_of_sacrebleu(tables, comparisons):
     assert "jackknife" in row["method"]
 
 
+@pytest.mark.trap("stat-9")
 def test_holm_within_the_setting_decides(fake, tmp_path):
     plan = fake.plan(tasks=(("vlt5", "vqa"), ("blip", "vqa")), seeds=4)
     for run in plan.runs:
@@ -204,7 +205,7 @@ def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
     for run in plan.runs:
         path = fake.write(tmp_path, run) / "scores.parquet"
         own = pd.read_parquet(path)
-        few = run.config["family"] == "vlt5"
+        few = run.config.family == "vlt5"
         own[own["example_id"] < ("e0049" if few else "e0050")].to_parquet(path, index=False)
     tables = collect(plan, tmp_path)
     for table in (headroom_table, comparisons_table):
@@ -227,6 +228,7 @@ def test_the_smallest_of_the_scores_is_warned_of(fake, tmp_path):
     assert headroom_table(tables.runs, tables.scores)["warning"].item().startswith("CIDEr on 7 images")
 
 
+@pytest.mark.trap("stat-13")
 def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
     plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
     for run in plan.runs:
@@ -247,6 +249,7 @@ def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
     assert row["difference"] > 0
 
 
+@pytest.mark.trap("stat-12")
 def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
     plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"))
     others = [r if r.id[-3:] == "s00" else replace(r, teacher_id="another-teacher") for r in plan.runs]
@@ -261,7 +264,7 @@ def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_pa
     larger = [
         replace(run, id=run.id.replace("h8to2", "large"), config=run.config | {"model": large})
         for run in students
-        for large in (run.config["model"] | {"layers": 3},)
+        for large in (run.config.model | {"layers": 3},)
     ]
     runs = [fake.pretrain(), teacher, *students, *larger]
     for run in runs:
@@ -295,7 +298,7 @@ def test_tables_read_from_files_give_the_same(tables, tmp_path, table):
 def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, table):
     plan = fake.plan(tasks=(*VQA, ("blip", "vqa")), losses=("ce", "amad_kl"))
     for run in plan.runs[:-1]:
-        overlap = {"train/test": 1409} if run.config["family"] == "vlt5" else {}
+        overlap = {"train/test": 1409} if run.config.family == "vlt5" else {}
         fake.write(tmp_path, run, data={"image_overlap": overlap, "features": f"of {run.config['family']}"})
     tables = collect(plan, tmp_path)
     rows = table(tables.runs, tables.scores)
@@ -303,6 +306,7 @@ def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, tabl
     assert found == [["vlt5", "of vlt5", "train/test 1409"], ["blip", "of blip", "none"]]
 
 
+@pytest.mark.trap("stat-1")
 def test_an_assistant_is_compared_with_its_absence_and_is_no_rival() -> None:
     def rows(name: str, assistant: str | None = None) -> pd.DataFrame:
         return pd.DataFrame({"loss_name": [name], "assistant": [assistant]})

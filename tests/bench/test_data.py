@@ -23,7 +23,7 @@ def test_a_process_of_its_own(tmp_path):
     assert data._in_fresh_process(_process, 3, tmp_path)["id"] != _process(3, tmp_path)["id"]
 
 
-def _process(size: int, folder: Path) -> dict[str, int]:
+def _process(_size: int, _folder: Path) -> dict[str, int]:
     import os
 
     return {"id": os.getpid()}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from amad_bench.plan.schema import Config, load_config
 
 from amad_bench.cli import main
-from amad_bench.plan.schema import Config, load_config
 
 TRAINING = {
     "examples": "all",
@@ -47,7 +47,7 @@ CONFIG: dict[str, Any] = {
 RUNS = 1 + 2 * 2  # a teacher; two losses with two replicates
 
 
-def _questions(part: str, image_ids: list[int]) -> tuple[dict, dict]:
+def _questions(image_ids: list[int]) -> tuple[dict, dict]:
     questions, annotations = [], []
     for number, image in enumerate(image_ids):
         shared = {"question_id": image * 1000 + number, "image_id": image}
@@ -64,7 +64,7 @@ def write_doctored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "data"
     (root / "daquar").mkdir(parents=True)
     for part, images in (("train", list(range(1, 31))), ("test", [1, *range(31, 40)])):
-        for what, content in zip(("questions", "annotations"), _questions(part, images), strict=True):
+        for what, content in zip(("questions", "annotations"), _questions(images), strict=True):
             (root / "daquar" / f"{what}_{part}.json").write_text(json.dumps(content))
     (tmp_path / "image").write_bytes(b"not looked at")
     with tarfile.open(root / "daquar" / "images_112.tar", "w") as archive:

@@ -230,7 +230,7 @@ def drawn(rows: list[int], seed: int = 0) -> tuple[list[list[int]], list[float]]
     return ids_BT.tolist(), [round(float(weight), 6) for weight in weight_B]
 
 
-@pytest.mark.trap("VQA answers are drawn in proportion to their scores")
+@pytest.mark.trap("vlt5-19")
 def test_vqa_answers_are_drawn_in_proportion_to_their_scores():
     """3 in 4 draws should be the answer at .9 (standard deviation .0034 for 16,000 of them)."""
     ids, weights = drawn([0] * 16_000)

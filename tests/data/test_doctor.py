@@ -23,7 +23,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_doctored(tmp_path, monkeypatch)
 
 
-def test_complete_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("folder")
+def test_complete_data(capsys: pytest.CaptureFixture[str]) -> None:
     findings = {finding.path: finding for finding in examine_files(doctored_config())}
     assert len(findings) == 5
     assert {finding.state for finding in findings.values()} == {"ok"}
@@ -95,7 +96,8 @@ def test_a_link_in_a_circle_is_unreadable(folder: Path, capsys: pytest.CaptureFi
     ("manifest", "message"),
     [("files: [", "line 2: broken YAML"), ("- 1", "the file: "), ("files: {a: {sha: x}}", "files.a.sha: ")],
 )
-def test_a_broken_manifest(folder: Path, manifest: str, message: str, capsys) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_broken_manifest(manifest: str, message: str, capsys) -> None:
     Path("configs/data/daquar.yaml").write_text(f"{manifest}\n")
     code, _, err = doctor(capsys)
     assert code == 2
@@ -151,7 +153,8 @@ def test_weights_that_git_lfs_has_not_fetched(folder: Path, path: str, kind: str
     assert "a Git LFS pointer" in found["note"]
 
 
-def test_without_amad_data(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+@pytest.mark.usefixtures("folder")
+def test_without_amad_data(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.delenv("AMAD_DATA")
     code, out, _ = doctor(capsys)
     assert code == 2
@@ -163,7 +166,8 @@ def test_generated_data_need_nothing(capsys: pytest.CaptureFixture[str]) -> None
     assert "no file is needed" in capsys.readouterr().out
 
 
-def test_the_doctor_touches_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("folder")
+def test_the_doctor_touches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
     doctor(capsys)
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before

@@ -180,7 +180,7 @@ def test_damaged_weights(folders, tmp_path, size):
         extract(folders, tmp_path / "vit", tmp_path / "a.h5")
 
 
-@pytest.mark.trap("the image processor is PIL's by name, no fallback")
+@pytest.mark.trap("data-7")
 def test_the_image_processor_is_pils_by_name(folders, tmp_path, monkeypatch):
     """Not by falling back to it: with torchvision installed, transformers would take torchvision's."""
     asked = []

@@ -49,7 +49,7 @@ def test_keys_are_names_without_the_ending():
     assert feature_key("1000092795.jpg") == "1000092795"
 
 
-@pytest.mark.trap("of the files' regions the first 36 are used, boxes become [0, 1]")
+@pytest.mark.trap("data-6")
 @pytest.mark.parametrize("name", WRITERS)
 def test_features_and_normalised_boxes(tmp_path, name):
     stored = record()
@@ -61,7 +61,7 @@ def test_features_and_normalised_boxes(tmp_path, name):
     assert features_RF.dtype == boxes_R4.dtype == np.float32
 
 
-@pytest.mark.trap("of the files' regions the first 36 are used, boxes become [0, 1]")
+@pytest.mark.trap("data-6")
 def test_the_first_boxes_are_used(tmp_path):
     stored = record(regions=7)
     path = write_h5(tmp_path / "a.h5", {"a": stored})

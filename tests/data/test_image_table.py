@@ -44,7 +44,7 @@ def test_a_memory_map_is_pickled_by_its_path(tmp_path):
     assert isinstance(pickle.loads(data).pixels_M3SS, np.memmap)
 
 
-@pytest.mark.trap("the image processor is PIL's by name, no fallback")
+@pytest.mark.trap("data-7")
 @pytest.mark.parametrize(("width", "height"), [(640, 427), (300, 500), (384, 384)])
 def test_clip_colours_are_those_of_transformers_blip(tmp_path, width, height):
     """Against the processor that is PIL by name: `BlipImageProcessor` is torchvision's where that is there.

@@ -20,6 +20,7 @@ def read(folder, *images, subset=True):
     return read_karpathy(path, subset)
 
 
+@pytest.mark.trap("data-1")
 def test_restval_trains(tmp_path):
     assert read(tmp_path, TRAIN, REST, REST | {"cocoid": 9, "split": "val", "filename": name(9)}) == {
         7: KarpathyImage("train", "COCO_train2014_000000000007.jpg"),

@@ -33,7 +33,8 @@ def test_vqa_questions_follow_karpathys_split(root):
     assert sources["test"].photos == (root / "coco/images/train2014", root / "coco/images/val2014")
 
 
-def test_answers_earn_scores_by_the_vocabulary(root):
+@pytest.mark.usefixtures("root")
+def test_answers_earn_scores_by_the_vocabulary():
     """yes is the multiple-choice answer of ten questions; each image's own number only of one."""
     by_id = {example.example_id: example for example in read(VQA, "vqa")["test"].examples}
     plain, rare = by_id["15000"], by_id["15002"]
@@ -57,7 +58,8 @@ def test_the_vocabulary_may_come_from_a_file(root):
     assert rare.groups["domain"] == "in"
 
 
-def test_captions_follow_karpathys_split(root):
+@pytest.mark.usefixtures("root")
+def test_captions_follow_karpathys_split():
     sources = read(COCO, "captioning")
     ids = {split: [example.example_id for example in source.examples] for split, source in sources.items()}
     assert sorted(ids["train"]) == ["11", "12", "13"]
@@ -76,8 +78,10 @@ def test_a_subset_leaves_out_images_that_the_split_file_lacks(root, dataset, tas
     assert [source.left_out for source in sources.values()] == [{"train2014": count}] * 3
 
 
+@pytest.mark.trap("data-1")
 @pytest.mark.parametrize(("dataset", "task"), [(VQA, "vqa"), (COCO, "captioning")])
-def test_sizes_are_asserted_unless_it_is_a_subset(root, dataset, task):
+@pytest.mark.usefixtures("root")
+def test_sizes_are_asserted_unless_it_is_a_subset(dataset, task):
     with pytest.raises(
         UserError, match=r"dataset_coco\.json: 3 train images, officially 113287; .*subset: true"
     ):
@@ -95,7 +99,8 @@ def tiny_sizes(monkeypatch):
     monkeypatch.setattr(official, "ANSWERS", 1)
 
 
-def test_with_official_sizes_all_is_read(root, tiny_sizes):
+@pytest.mark.usefixtures("root", "tiny_sizes")
+def test_with_official_sizes_all_is_read():
     assert [len(source.examples) for source in read(VQA, "vqa", subset=False).values()] == [9, 3, 3]
     assert [len(source.examples) for source in read(COCO, "captioning", subset=False).values()] == [3, 1, 1]
 
@@ -108,14 +113,16 @@ def test_with_official_sizes_all_is_read(root, tiny_sizes):
         ("ANSWERS", 3129, "vqa-v2: 1 vocabulary answers, officially 3129"),
     ],
 )
-def test_each_official_size_counts(root, tiny_sizes, monkeypatch, name, value, message):
+@pytest.mark.usefixtures("root", "tiny_sizes")
+def test_each_official_size_counts(monkeypatch, name, value, message):
     monkeypatch.setattr(official, name, value)
     with pytest.raises(UserError, match=message):
         read(VQA, "vqa", subset=False)
 
 
 @pytest.mark.parametrize(("dataset", "task"), [(VQA, "vqa"), (COCO, "captioning")])
-def test_an_image_that_the_split_file_lacks_is_no_secret(root, tiny_sizes, monkeypatch, dataset, task):
+@pytest.mark.usefixtures("tiny_sizes")
+def test_an_image_that_the_split_file_lacks_is_no_secret(root, monkeypatch, dataset, task):
     monkeypatch.setattr("amad_bench.data.karpathy.IMAGES", {"train": 2, "validation": 1, "test": 1})
     edit_json(root / "coco/dataset_coco.json", lambda content: content["images"].pop(0))
     with pytest.raises(
@@ -124,7 +131,8 @@ def test_an_image_that_the_split_file_lacks_is_no_secret(root, tiny_sizes, monke
         read(dataset, task, subset=False)
 
 
-def test_no_image_is_in_two_splits(root):
+@pytest.mark.usefixtures("root")
+def test_no_image_is_in_two_splits():
     for dataset, task in ((VQA, "vqa"), (COCO, "captioning")):
         clusters = [
             {example.cluster_id for example in source.examples} for source in read(dataset, task).values()

@@ -1,3 +1,5 @@
+import pytest
+
 from amad_bench.data.datasets import read_examples
 from amad_bench.data.overlap import image_overlap
 from amad_bench.data.records import Example, SplitSource
@@ -19,6 +21,7 @@ def test_pairs_that_share_images():
     assert image_overlap({"train": source("1"), "test": source("2")}) == {}
 
 
+@pytest.mark.trap("data-5")
 def test_the_images_that_vqa_v2_subsets_train_and_test_share(shared_data, monkeypatch):
     """1,409 (the README of the data); none of them is among those held out for validation."""
     monkeypatch.setenv("AMAD_DATA", str(shared_data))

@@ -57,7 +57,7 @@ def restored(source: str, target: str) -> str:
     return " ".join(source.split())
 
 
-@pytest.mark.trap("pre-training prefixes and tasks are the official ones")
+@pytest.mark.trap("pre-2")
 def test_one_epoch_of_vl_t5s_mix(data_of):
     data = data_of("vlt5", "vl")
     split, found = data.train, epoch(data_of("vlt5", "vl"), "vlt5", "vl")
@@ -83,7 +83,7 @@ def test_one_epoch_of_vl_t5s_mix(data_of):
         assert Counter(row for _, _, row in bare[task]) == Counter(split.phrase_rows_M.tolist())
 
 
-@pytest.mark.trap("half of the pairs of image text match are mismatched")
+@pytest.mark.trap("pre-4")
 def test_a_caption_matches_its_image_half_of_the_time_and_the_answer_says_so(data_of):
     data = data_of("vlt5", "vl")
     owners: dict[str, set[int]] = {}

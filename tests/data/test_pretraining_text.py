@@ -48,7 +48,7 @@ def test_hand_cases(text, rate, masked, source, target):
     assert tuple(map(" ".join, found)) == (source, target)
 
 
-@pytest.mark.trap("span prediction masks 15 % of the words")
+@pytest.mark.trap("pre-3")
 @given(WORDS, SEEDS)
 def test_source_and_target_joined_are_the_text(words, seed):
     source, target = corrupt_spans(words, name, np.random.default_rng(seed))
@@ -153,7 +153,7 @@ def test_masking_depends_on_the_generator_only():
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.trap("pre-training prefixes and tasks are the official ones")
+@pytest.mark.trap("pre-2")
 def test_every_task_has_its_official_prefix():
     assert PRETRAIN_TASKS == ("lm", "qa", "itm", "ground_caption", "refer")
     assert PREFIXES == {

@@ -51,6 +51,7 @@ def test_daquar(real):
     assert known.groups["answer_type"] == "other"
 
 
+@pytest.mark.trap("data-4")
 def test_leak_daquars_splits_share_no_photo(real):
     photos = images(real("daquar", "vqa"))
     assert sum(map(len, photos.values())) == len(set.union(*photos.values())) == 794 + 653
@@ -79,6 +80,7 @@ def test_vqa_v2_subset(real):
     assert known.answer_scores["brunch"] == 0.6
 
 
+@pytest.mark.trap("data-5")
 def test_leak_vqa_v2_subsets_validation_has_no_image_of_another_split(real):
     """The official split shares 1,409 images between train and test (test_overlap.py); ours adds none."""
     clusters = {
@@ -133,7 +135,7 @@ def test_multi30k(real, language):
     assert not any(images(splits)[name] for name in TESTS[1:])  # nothing joins them to Flickr8k
 
 
-def test_multi30k_with_other_tests_and_photos(real, shared_data):
+def test_multi30k_with_other_tests_and_photos(real):
     splits = real("multi30k", "translation", **MULTI30K | {"tests": TESTS[2:], "photos": "flickr30k"})
     assert list(splits) == ["train", "validation", "test", "test_2018_flickr"]
     assert sizes(splits)["test"] == 461  # the first of the tests
@@ -150,6 +152,7 @@ def test_multi30k_with_other_tests_and_photos(real, shared_data):
 
 # Of the joined lines: 6,993 of train, 867 of them Flickr8k dev and 871 Flickr8k test photos; of the 243 of
 # test_2016_flickr, 173 are Flickr8k train photos (the README).
+@pytest.mark.trap("data-3")
 def test_leak_joined_train_lines_have_no_flickr8k_dev_or_test_photo(real):
     trained = images(real("multi30k", "translation", **MULTI30K))["train"]
     assert len(trained) == 6993 - 867 - 871
@@ -157,6 +160,7 @@ def test_leak_joined_train_lines_have_no_flickr8k_dev_or_test_photo(real):
     assert not trained & (flickr8k["validation"] | flickr8k["test"])
 
 
+@pytest.mark.trap("data-3")
 def test_leak_joined_test_lines_have_no_flickr8k_train_photo(real):
     tested = images(real("multi30k", "translation", **MULTI30K))["test"]
     assert 0 < len(tested) <= 243 - 173

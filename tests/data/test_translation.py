@@ -57,6 +57,7 @@ def join(folder, content, splits):
     return read_flickr8k_join(folder / "train.tsv", folder / "train.txt", splits)
 
 
+@pytest.mark.trap("data-3")
 def test_a_photo_needs_an_agreeing_split(tmp_path):
     rows = "0\t1.jpg\t1_a.jpg\ttrain\n3\t2.jpg\t2_a.jpg\ttest\n5\t3.jpg\t3_a.jpg\tnone\n"
     assert join(tmp_path, JOIN + rows, ("train", "none")) == {0: "1_a.jpg", 5: "3_a.jpg"}

@@ -19,12 +19,14 @@ def test_scores_by_the_number_of_annotators():
     assert answer_scores(answers, frozenset({"b", "d", "x"})) == {"b": 0.6, "d": 1.0}
 
 
+@pytest.mark.trap("data-2")
 def test_answers_count_as_written():
     """As in the official code: "Yes" is not in the vocabulary, and it adds nothing to "yes"."""
     assert answer_scores(["Yes"] * 6 + ["yes"] * 4 + [""] * 2, frozenset({"yes", ""})) == {"yes": 1.0}
     assert answer_scores(["Yes"] * 8 + ["yes"] * 2, frozenset({"yes"})) == {"yes": 0.6}
 
 
+@pytest.mark.trap("data-2")
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [

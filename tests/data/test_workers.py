@@ -114,7 +114,7 @@ def test_a_result_that_cannot_be_sent_ends_the_wait(capfd):
 
 
 def raises(error: Exception) -> Callable[[int], int]:
-    def function(item: int) -> int:
+    def function(_item: int) -> int:
         raise error
 
     return function

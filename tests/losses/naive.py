@@ -1,4 +1,4 @@
-"""The formulas of METHODS.md as printed, in loops over samples, heads and rows: oracles without the package.
+"""The formulas of docs/methods.md as printed, in loops over samples, heads, rows; without the package.
 
 Every function reads valid entries only, so that autograd gives masked entries a gradient of exactly 0.
 `valid_BQK`: bool, the entries that count.

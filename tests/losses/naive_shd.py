@@ -1,4 +1,4 @@
-"""Squeezing heads as METHODS.md has it, in loops over samples, groups, heads, rows, keys and channels."""
+"""Squeezing heads (docs/methods.md#shd-1) in loops over samples, groups, heads, rows, keys and channels."""
 
 import torch
 

@@ -45,7 +45,7 @@ def wave(shape, rate, shift):
     return torch.sin(rate * n + shift).view(shape)
 
 
-@pytest.mark.trap("a2d as released: double softmax, a sum, a weight of .9^(epoch - 1)")
+@pytest.mark.trap("a2d-1")
 def test_the_released_code_gives_the_same_value_and_gradients():
     tensors = [
         (2 * wave((2, 6, 4, 5), 0.7, 0.3)).softmax(-1),
@@ -133,7 +133,7 @@ def test_reachable_optimum_and_invariances(seed, mask):
     assert loss >= 0
 
 
-@pytest.mark.trap("a2d without double softmax keeps rows distributions")
+@pytest.mark.trap("a2d-2")
 def test_without_double_softmax_equal_weights_are_the_student_mean():
     """W = 0 gives every student map the same weight: AMAD's limit of a hot temperature."""
     where = agreement.entries(SHAPES["H < G"], "query")
@@ -174,7 +174,7 @@ def test_the_module_convolves_all_layers_and_heads_of_each_site(double_softmax):
     assert torch.equal(again(teacher, student)["attention"], value)
 
 
-@pytest.mark.trap("a2d as released: double softmax, a sum, a weight of .9^(epoch - 1)")
+@pytest.mark.trap("a2d-1")
 def test_the_weight_shrinks_by_a_tenth_with_each_epoch():
     loss = build_loss("a2d")
     assert [loss.weight_factor(epoch) for epoch in (1, 2, 3)] == [1.0, 0.9, pytest.approx(0.81)]

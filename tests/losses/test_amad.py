@@ -1,4 +1,4 @@
-"""Properties of AMAD that METHODS.md names, and its interface."""
+"""Properties of AMAD that docs/methods.md names, and its interface."""
 
 import inspect
 import math
@@ -30,8 +30,8 @@ def distinct_one_hot_heads(heads, queries, keys):
     return torch.eye(keys, dtype=torch.float64)[:heads, None, :].expand(heads, queries, keys)[None]
 
 
-@pytest.mark.trap("over heads it is the printed sum, or the mean")
-def test_the_interface_is_that_of_the_design():
+@pytest.mark.trap("amad-15")
+def test_the_interface_stays_put():
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(amad_loss).parameters.items()
@@ -51,7 +51,7 @@ def test_the_interface_is_that_of_the_design():
     }
 
 
-@pytest.mark.trap("the order of heads does not matter")
+@pytest.mark.trap("amad-19")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_order_of_heads_does_not_matter(variant):
     case = make_case("H < G", "all")
@@ -63,7 +63,7 @@ def test_the_order_of_heads_does_not_matter(variant):
     assert_close(permuted, loss, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.trap("losses zero whatever stands in masked cells, inf and NaN included")
+@pytest.mark.trap("map-6")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_masked_entries_may_hold_anything(variant):
     case = make_case("H = G, square", "all")
@@ -75,8 +75,8 @@ def test_masked_entries_may_hold_anything(variant):
     assert torch.equal(amad_loss(case.teacher_BHQK, case.student_BGQK, **options), clean)
 
 
-@pytest.mark.trap("0 when all heads are one and the same map")
-@pytest.mark.trap("mse equals its Gram form, which cancels near zero unless summed in float64")
+@pytest.mark.trap("amad-20")
+@pytest.mark.trap("amad-24")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_zero_when_all_heads_are_one_and_the_same_map(variant, dtype):
@@ -89,7 +89,7 @@ def test_zero_when_all_heads_are_one_and_the_same_map(variant, dtype):
     assert abs(loss.item()) < (in_float32 if dtype == torch.float32 else 1e-13)
 
 
-@pytest.mark.trap("a student that copies distinct heads has a loss and a gradient: it is no optimum")
+@pytest.mark.trap("amad-21")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_student_that_copies_distinct_heads_is_not_at_the_optimum(variant):
     maps = distributions(2, 3, 4, 6)
@@ -99,7 +99,7 @@ def test_a_student_that_copies_distinct_heads_is_not_at_the_optimum(variant):
     assert (gradient - gradient.mean(-1, keepdim=True)).abs().max() > 0.01
 
 
-@pytest.mark.trap("no weight exceeds e / (e + G - 1), .280 for G = 8")
+@pytest.mark.trap("amad-22")
 @pytest.mark.parametrize("heads", [2, 3, 8])
 def test_one_weight_is_at_most_e_over_e_plus_the_other_heads(heads):
     bound = math.e / (math.e + heads - 1)
@@ -113,21 +113,21 @@ def test_one_weight_is_at_most_e_over_e_plus_the_other_heads(heads):
     assert token_alignment_weights(*random).max() < bound
 
 
-@pytest.mark.trap("no weight exceeds e / (e + G - 1), .280 for G = 8")
+@pytest.mark.trap("amad-22")
 def test_the_published_alignment_among_eight_heads_is_at_most_280_thousandths():
     sharpest = distinct_one_hot_heads(8, queries=3, keys=8)
     assert round(alignment_weights(sharpest, sharpest).max().item(), 3) == 0.280
     assert alignment_weights(sharpest, sharpest, temperature=0.1).max() > 0.99
 
 
-@pytest.mark.trap("l1 similarity collapses to the mean of student heads for long Q")
+@pytest.mark.trap("amad-16")
 @pytest.mark.parametrize(
     ("queries", "published"), [(1, 0.280), (2, 0.190), (4, 0.153), (20, 0.129), (56, 0.126)]
 )
 def test_l1_similarity_collapses_to_the_mean_of_student_heads(queries, published):
     """The similarity of equal maps is at most 1/Q, so the largest weight is e^(1/Q) / (e^(1/Q) + 7).
 
-    METHODS.md's largest weights were measured on maps that are not quite orthogonal: just below that bound.
+    Those of docs/methods.md#amad-16 were measured on maps that are not quite orthogonal: just below it.
     """
     sharpest = distinct_one_hot_heads(8, queries, keys=8)
     largest = alignment_weights(sharpest, sharpest, similarity="l1").max().item()
@@ -135,7 +135,7 @@ def test_l1_similarity_collapses_to_the_mean_of_student_heads(queries, published
     assert published - 0.0005 < largest < published + 0.0025
 
 
-@pytest.mark.trap("mse equals its Gram form, which cancels near zero unless summed in float64")
+@pytest.mark.trap("amad-24")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_mse_equals_its_gram_form(shape):
     """The direct form of the formula (naive) against the Gram form of the package, in float32 inputs."""
@@ -146,7 +146,7 @@ def test_mse_equals_its_gram_form(shape):
     assert_close(gram.double(), direct, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.trap("L1-normalised flattened maps give the same KL as rows")
+@pytest.mark.trap("amad-7")
 def test_kl_of_flattened_maps_normalised_by_l1_is_that_of_rows():
     """t / |t|_1 is t / rows, so that KL of the flattened maps is the mean over rows; the mixture likewise."""
     teacher, student = distributions(3, 2, 4, 6), distributions(3, 5, 4, 6, seed=1)
@@ -156,7 +156,7 @@ def test_kl_of_flattened_maps_normalised_by_l1_is_that_of_rows():
     assert_close(amad_loss(teacher, student), expected, rtol=1e-12, atol=0)
 
 
-@pytest.mark.trap("the alignment is a softmax over student heads")
+@pytest.mark.trap("amad-5")
 @pytest.mark.parametrize("similarity", ["cosine", "l1"])
 @pytest.mark.parametrize("temperature", [1.0, 0.2])
 def test_alignment_weights_are_those_of_the_formula(similarity, temperature):
@@ -172,7 +172,7 @@ def test_alignment_weights_are_those_of_the_formula(similarity, temperature):
         assert_close(weights_BHG[b], torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=0)
 
 
-@pytest.mark.trap("a hot temperature is the control student_mean")
+@pytest.mark.trap("amad-23")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_high_temperature_is_the_student_mean(variant):
     case = make_case("H < G", "all")
@@ -183,7 +183,7 @@ def test_a_high_temperature_is_the_student_mean(variant):
     assert_close(hot, mean, rtol=1e-7, atol=0)
 
 
-@pytest.mark.trap("the gradient passes through the alignment unless detached")
+@pytest.mark.trap("amad-17")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_alignment_passes_a_gradient_unless_it_is_detached(variant):
     case = make_case("H < G", "all")

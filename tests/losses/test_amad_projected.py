@@ -46,7 +46,7 @@ def test_a_projection_that_changes_nothing_leaves_kl():
     )
 
 
-@pytest.mark.trap("projected: a mixture's row is divided by max(its sum, 1e-12), as ReLU can empty it")
+@pytest.mark.trap("amad-9")
 def test_rows_that_relu_empties_cost_the_floor_and_stay_finite():
     case = make_case("H = G, square")
     student = case.student_BGQK.float().requires_grad_()
@@ -64,7 +64,7 @@ def test_rows_that_relu_empties_cost_the_floor_and_stay_finite():
         assert gradient is None or gradient.isfinite().all()
 
 
-@pytest.mark.trap("projected starts near the identity, with a bias of 1/K")
+@pytest.mark.trap("amad-10")
 def test_it_starts_near_the_identity_with_a_bias_of_one_over_the_keys():
     weight_nn, bias_n = initial_projection(20, 30)
     assert_close(bias_n, torch.full((600,), 1 / 30))
@@ -72,7 +72,7 @@ def test_it_starts_near_the_identity_with_a_bias_of_one_over_the_keys():
     assert not torch.equal(weight_nn, torch.eye(600))
 
 
-@pytest.mark.trap("projected needs one fixed map size and is refused above 4,096 cells")
+@pytest.mark.trap("amad-11")
 def test_large_maps_are_refused_with_the_size_that_they_would_need():
     """BLIP at 384 px: 577 x 577 entries."""
     message = r"332,929 x 332,929 = 110,841,719,041 numbers for maps of 577 x 577, more than 4,096 x 4,096"
@@ -142,7 +142,7 @@ def test_a_state_dict_can_be_loaded_before_any_trace_was_seen():
         materialised.load_state_dict({})
 
 
-@pytest.mark.trap("projected needs one fixed map size and is refused above 4,096 cells")
+@pytest.mark.trap("amad-11")
 def test_maps_of_another_size_are_refused():
     loss = projected()
     loss(*traces())

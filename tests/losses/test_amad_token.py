@@ -7,7 +7,7 @@ from tests.losses import naive
 from tests.losses.cases import make_case
 
 
-@pytest.mark.trap("token aligns each query row by itself")
+@pytest.mark.trap("amad-12")
 @pytest.mark.parametrize("similarity", ["cosine", "l1"])
 @pytest.mark.parametrize("temperature", [1.0, 0.2])
 def test_each_row_has_the_weights_of_a_map_of_one_query(similarity, temperature):
@@ -33,7 +33,7 @@ def test_one_query_is_aligned_as_by_kl():
     assert_close(amad_loss(*pair, **case.masks, variant="token"), amad_loss(*pair, **case.masks))
 
 
-@pytest.mark.trap("token aligns each query row by itself")
+@pytest.mark.trap("amad-12")
 def test_rows_may_prefer_different_student_heads():
     """Two heads that swap roles between two rows: whole maps are equally similar, rows are not."""
     eye = torch.eye(2, dtype=torch.float64)
@@ -44,7 +44,7 @@ def test_rows_may_prefer_different_student_heads():
     assert amad_loss(*maps, variant="token") < student_mean_loss(*maps) - 0.5
 
 
-@pytest.mark.trap("token is the mean over valid rows, or the printed sum")
+@pytest.mark.trap("amad-13")
 def test_the_printed_sum_over_rows_is_the_mean_times_the_rows():
     case = make_case("H = G, square")
     pair = case.teacher_BHQK, case.student_BGQK

@@ -11,7 +11,7 @@ from amad_bench.losses.base import layer_pairs
 from tests.losses.cases import layer_trace, trace
 
 
-@pytest.mark.trap("a layer map is last, uniform or pairs within both depths, checked before training")
+@pytest.mark.trap("site-3")
 @pytest.mark.parametrize(
     ("layer_map", "student_layers", "teacher_layers", "pairs"),
     [
@@ -28,7 +28,7 @@ def test_layer_maps(layer_map, student_layers, teacher_layers, pairs):
     assert layer_pairs(layer_map, student_layers, teacher_layers) == pairs
 
 
-@pytest.mark.trap("a layer map is last, uniform or pairs within both depths, checked before training")
+@pytest.mark.trap("site-3")
 @pytest.mark.parametrize(
     ("layer_map", "message"),
     [
@@ -48,7 +48,7 @@ def test_impossible_layer_maps_are_refused(layer_map, message):
         layer_pairs(layer_map, student_layers=2, teacher_layers=4)
 
 
-@pytest.mark.trap("the loss is the mean over the batch, the mapped layers and sites")
+@pytest.mark.trap("amad-14")
 def test_the_mean_is_over_mapped_layers_and_sites():
     teacher = trace({site: [layer_trace(4, seed=i + n) for i in (9, 0, 9, 1)] for n, site in enumerate("ab")})
     student = trace({site: [layer_trace(2, seed=i + n) for i in range(2)] for n, site in enumerate("ab")})
@@ -75,7 +75,7 @@ def test_by_default_only_sites_of_both_traces_are_compared():
         build_loss("amad")(teacher, trace({"c": student.sites["c"]}))
 
 
-@pytest.mark.trap("a site that the model lacks is an error")
+@pytest.mark.trap("site-2")
 def test_a_site_that_a_trace_lacks_is_named():
     teacher = trace({"encoder.self": [layer_trace(4)]})
     student = trace({"encoder.self": [layer_trace(2)]})
@@ -88,7 +88,7 @@ def test_a_site_that_a_trace_lacks_is_named():
             build_loss("amad", sites=sites)
 
 
-@pytest.mark.trap("invalid cells drop out of every sum")
+@pytest.mark.trap("amad-1")
 def test_masks_of_both_traces_decide_which_entries_count():
     """Padded keys, padded queries and a causal mask, against the mask arguments of the pure function."""
     key_mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
@@ -146,7 +146,7 @@ def test_a_loss_that_lacks_its_teacher_says_so():
             build_loss(name)(None, student)
 
 
-@pytest.mark.trap("ce needs no teacher")
+@pytest.mark.trap("ce-1")
 def test_logit_losses_take_labels_from_the_student():
     teacher, student = trace({}, seed=0), trace({}, seed=1)
     teacher.labels_BL = torch.full_like(teacher.labels_BL, -100)

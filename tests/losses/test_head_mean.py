@@ -5,7 +5,7 @@ from amad_bench.losses import head_mean_loss, one_to_one_loss
 from tests.losses.cases import make_case
 
 
-@pytest.mark.trap("head_mean compares the two means")
+@pytest.mark.trap("head-mean-1")
 @pytest.mark.parametrize("distance", ["kl", "mse"])
 def test_it_is_the_one_to_one_distance_of_the_two_means(distance):
     case = make_case("H < G")

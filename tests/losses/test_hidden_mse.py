@@ -26,7 +26,7 @@ def inputs(tokens_BL, seed=0):
     return [*states, torch.randn(5, 3, generator=source, dtype=torch.float64)]
 
 
-@pytest.mark.trap("hidden_mse learns a d_S x d_T map without bias and counts valid tokens")
+@pytest.mark.trap("hidden-mse-1")
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_value_and_gradients_agree_with_loops(tokens):
     tensors = inputs(TOKENS[tokens])
@@ -73,7 +73,7 @@ def test_zero_where_the_map_reaches_the_teacher_whatever_padding_holds(seed, gar
     )
 
 
-@pytest.mark.trap("hidden_mse learns a d_S x d_T map without bias and counts valid tokens")
+@pytest.mark.trap("hidden-mse-1")
 def test_the_weight_is_created_once_and_by_stack_and_is_saved():
     """Sites of one stack share its hidden states and its W: they are compared once."""
     sites = ["encoder.self", "decoder.self", "decoder.cross"]

@@ -14,7 +14,7 @@ from tests.losses.cases import layer_trace, make_case, trace, value_and_gradient
 ORDER = [2, 0, 3, 1]
 
 
-@pytest.mark.trap("hungarian: the best assignment, then each head left over to its nearest")
+@pytest.mark.trap("hungarian-1")
 @pytest.mark.parametrize("shape", [(3, 3), (2, 5), (6, 3), (5, 1), (1, 4)])
 def test_the_assignment_is_the_best_of_all(shape):
     cost = torch.rand(20, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -28,7 +28,7 @@ def test_it_is_better_than_the_nearest_head_for_each():
     assert assign(torch.tensor([[[0.0, 5.0], [1.0, 9.0]]])).tolist() == [[1, 0]]  # 6 instead of 9
 
 
-@pytest.mark.trap("hungarian: the best assignment, then each head left over to its nearest")
+@pytest.mark.trap("hungarian-1")
 def test_teacher_heads_left_over_go_to_their_nearest_student_head():
     assert assign(torch.tensor([[[0.1, 9.0], [0.2, 9.0], [9.0, 0.1], [3.0, 0.4]]])).tolist() == [[0, 0, 1, 1]]
 

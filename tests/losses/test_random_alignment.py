@@ -15,7 +15,7 @@ def traces():
     return teacher, student
 
 
-@pytest.mark.trap("random_alignment is Dirichlet(1), drawn once per site and layer from the seed")
+@pytest.mark.trap("random-alignment-1")
 def test_rows_are_uniform_over_the_simplex():
     """A coordinate of Dirichlet(1) over G heads is Beta(1, G - 1)."""
     weights_HG = random_alignment_weights(4000, 3, seed=0, key="a/0/0")
@@ -25,7 +25,7 @@ def test_rows_are_uniform_over_the_simplex():
     assert abs(np.corrcoef(weights_HG[:, 0], weights_HG[:, 1])[0, 1] + 0.5) < 0.05  # -1 / (G - 1)
 
 
-@pytest.mark.trap("random_alignment is Dirichlet(1), drawn once per site and layer from the seed")
+@pytest.mark.trap("random-alignment-1")
 def test_weights_are_drawn_once_per_site_and_layer_from_the_seed():
     teacher, student = traces()
     loss = build_loss("random_alignment", layer_map="uniform", seed=3)

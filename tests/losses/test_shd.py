@@ -80,7 +80,7 @@ def test_one_hot_maps_and_zero_mass_are_finite():
     assert_close(results[0].item(), 2 * 12 * 2.302585093, rtol=1e-6, atol=0)
 
 
-@pytest.mark.trap("shd: alpha is the best in [0, 1], .5 where D X = 0")
+@pytest.mark.trap("shd-2")
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**31))
 def test_alpha_is_the_best_of_a_fine_grid(seed):
@@ -99,8 +99,8 @@ def test_alpha_is_the_best_of_a_fine_grid(seed):
     assert_close(found.sum(-1), torch.ones(4, dtype=torch.float64))  # rows stay distributions
 
 
-@pytest.mark.trap("shd: consecutive groups whose sizes differ by at most 1, merged left to right")
-@pytest.mark.trap("shd: alpha is the best in [0, 1], .5 where D X = 0")
+@pytest.mark.trap("shd-1")
+@pytest.mark.trap("shd-2")
 def test_groups_are_consecutive_and_of_nearly_equal_size():
     """Values of length 0 make alpha one half, so that a merged map shows who is in it: 3, 2 and 2 of 7."""
     maps = torch.eye(7, dtype=torch.float64)[None, :, None, :]  # head h attends to key h
@@ -136,7 +136,7 @@ def test_the_module_reads_the_teacher_s_values_and_output_weight():
         build_loss("shd")(trace({"a": [teacher]}), trace({"a": [student]}))
 
 
-@pytest.mark.trap("shd is skipped for H < G")
+@pytest.mark.trap("shd-3")
 def test_more_student_than_teacher_heads_are_refused_by_plan_and_loss():
     teacher, student = (trace({"a": [layer_trace(n)]}) for n in (2, 4))
     with pytest.raises(ValueError, match=r"^a: shd merges .* has 2 heads and the student 4"):

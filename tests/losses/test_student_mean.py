@@ -5,7 +5,7 @@ from amad_bench.losses import one_to_one_loss, student_mean_loss
 from tests.losses.cases import make_case
 
 
-@pytest.mark.trap("student_mean weighs all student heads alike")
+@pytest.mark.trap("student-mean-1")
 def test_every_teacher_head_sees_the_mean_of_student_heads():
     """KL(t_h || mean of students) is the one-to-one loss against a student whose heads all are that mean."""
     case = make_case("H < G")

@@ -1,4 +1,4 @@
-"""BLIP against transformers' stock classes, and the traps that METHODS.md lists."""
+"""BLIP against transformers' stock classes, and the traps that docs/methods.md lists."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from tests.tiny_models import tiny_batch, tiny_model, without_labels
 KINDS = ("blip-vqa", "blip-captioning")
 
 
-@pytest.mark.trap("BlipVisionConfig.initializer_range is 1e-10: fresh weights need a spread")
+@pytest.mark.trap("blip-4")
 @pytest.mark.parametrize("kind", KINDS)
 def test_fresh_weights_are_spread(kind):
     """transformers' vision default initializer_range is 1e-10: such weights would never learn."""
@@ -22,7 +22,7 @@ def test_fresh_weights_are_spread(kind):
             assert weight.std().item() == pytest.approx(expected, rel=0.5), name
 
 
-@pytest.mark.trap("BlipTextConfig has 8 heads by default, no tensor shows it")
+@pytest.mark.trap("heads-10")
 @pytest.mark.parametrize("heads", [2, 4])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_attention_has_the_heads_asked_for(kind, heads):
@@ -36,7 +36,7 @@ def test_every_attention_has_the_heads_asked_for(kind, heads):
     assert counts == [heads] * (2 + 4 * (2 if kind == "blip-vqa" else 1))
 
 
-@pytest.mark.trap("BLIP runs under SDPA by own modules with the same parameters")
+@pytest.mark.trap("blip-5")
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_equal_the_stock_model(kind):
     ours = tiny_model(kind).eval()
@@ -73,7 +73,7 @@ def test_padding_of_the_question_changes_nothing():
     assert torch.equal(ids[0], ids[1])
 
 
-@pytest.mark.trap("labels of -100 raise an IndexError in transformers' VQA path")
+@pytest.mark.trap("blip-6")
 @pytest.mark.parametrize("kind", KINDS)
 def test_ignored_labels_are_allowed_and_do_not_count(kind):
     """Labels of -100 raise an IndexError in transformers' VQA decoder path."""
@@ -85,7 +85,7 @@ def test_ignored_labels_are_allowed_and_do_not_count(kind):
     torch.testing.assert_close(output.loss, expected)
 
 
-@pytest.mark.trap("labels of -100 raise an IndexError in transformers' VQA path")
+@pytest.mark.trap("blip-6")
 def test_stock_answerer_cannot_take_ignored_labels():
     """Why our models prepare the decoder's input themselves; fails once transformers allows them."""
     batch = tiny_batch("blip-vqa")
@@ -94,7 +94,7 @@ def test_stock_answerer_cannot_take_ignored_labels():
         BlipForQuestionAnswering(tiny_model("blip-vqa").config)(**batch)
 
 
-@pytest.mark.trap("labels shifted twice lose the first token")
+@pytest.mark.trap("blip-7")
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_examples_are_learnt_and_decoded_exactly(kind):
     """Fails when labels are shifted twice: the answer would then decode without its first token."""

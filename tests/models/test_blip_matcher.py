@@ -49,7 +49,7 @@ def test_a_saved_stock_folder_loads_unchanged(tmp_path):
     torch.testing.assert_close(loaded(**pairs()), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.trap("BLIP runs under SDPA by own modules with the same parameters")
+@pytest.mark.trap("blip-5")
 def test_every_attention_is_sdpa():
     ours, _ = both()
     kinds = [type(module) for module in ours.modules() if "Attention" in type(module).__name__]

@@ -80,7 +80,7 @@ def test_ranking_all_answers_finds_the_most_probable(model):
     assert model.rank(**batch, answer_ids_AL=ids, k=10 * len(ids)).tolist() == whole.argmax(1).tolist()
 
 
-@pytest.mark.trap("answers are generated or the best of k, chosen by their first token")
+@pytest.mark.trap("blip-3")
 @torch.no_grad()
 @pytest.mark.parametrize("k", [1, 2, 4, 7])
 def test_k_answers_are_chosen_by_their_first_token(model, k):
@@ -110,7 +110,7 @@ def test_groups_of_any_size_rank_the_same(model, monkeypatch):
     expected = model.rank(**batch, answer_ids_AL=ids, k=6)
     rows: list[int] = []
     model.text_decoder.register_forward_pre_hook(
-        lambda module, arguments, named: rows.append(len(named["input_ids"])), with_kwargs=True
+        lambda _module, _arguments, named: rows.append(len(named["input_ids"])), with_kwargs=True
     )
     monkeypatch.setattr(blip, "RANKED_LOGITS", 5 * VOCABULARY * 4)  # four answers of five tokens
     assert torch.equal(model.rank(**batch, answer_ids_AL=ids, k=6), expected)
@@ -130,7 +130,7 @@ def test_padding_of_question_and_answers_changes_nothing(model):
     assert torch.equal(model.rank(**batch, answer_ids_AL=wider, k=5), expected)
 
 
-@pytest.mark.trap("answers are generated or the best of k, chosen by their first token")
+@pytest.mark.trap("blip-3")
 def test_two_learnt_answers_are_ranked_first():
     """Two-token answers among others with the same first token or the same second one."""
     model = tiny_model("blip-vqa", seed=1)

@@ -89,7 +89,7 @@ def pixels() -> Tensor:
 GREEDY = {"max_new_tokens": 6, "do_sample": False, "num_beams": 1}
 
 
-@pytest.mark.trap('the captioner continues the prompt "a picture of"')
+@pytest.mark.trap("blip-2")
 @torch.no_grad()
 def test_the_captioner_computes_what_the_stock_model_does(saved):
     folder, stock = saved(BlipForConditionalGeneration, config())
@@ -114,7 +114,7 @@ def test_the_captioner_computes_what_the_stock_model_does(saved):
         assert torch.equal(ours.generate(pixels(), prompt, prompt_mask, **options), wanted)
 
 
-@pytest.mark.trap("labels shifted twice lose the first token")
+@pytest.mark.trap("blip-7")
 @torch.no_grad()
 def test_the_answerer_computes_what_the_stock_model_does(saved):
     """Labels in the stock way begin with BOS; it shifts them once, and so do ours."""
@@ -183,7 +183,7 @@ def refused(folder: Path, task: str = "vqa", condition: str = "vl") -> str:
     return message
 
 
-@pytest.mark.trap("BlipTextConfig has 8 heads by default, no tensor shows it")
+@pytest.mark.trap("heads-10")
 @pytest.mark.parametrize("side", ["text", "vision"])
 def test_a_config_without_a_head_count_is_refused(saved, side):
     """transformers would silently take its default, 8 for text where BERT has 12."""
@@ -192,7 +192,7 @@ def test_a_config_without_a_head_count_is_refused(saved, side):
     assert f"config.json: {side}_config.num_attention_heads" in refused(folder)
 
 
-@pytest.mark.trap("BERT and ViT-B have 12 heads, ViT-L 16")
+@pytest.mark.trap("heads-9")
 @pytest.mark.parametrize(
     ("side", "width", "layers", "heads"),
     [("text", 768, 12, 12), ("vision", 768, 12, 12), ("vision", 1024, 24, 16)],

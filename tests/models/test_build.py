@@ -46,7 +46,7 @@ def test_special_ids_of_a_given_tokenizer():
     assert (t5.pad_token_id, t5.eos_token_id, t5.decoder_start_token_id) == (0, 1, 0)
 
 
-@pytest.mark.trap("models trained here have the true area")
+@pytest.mark.trap("vlt5-9")
 @pytest.mark.parametrize("order_embedding", [False, True])
 @pytest.mark.parametrize("box_area", ["true", "official"])
 def test_order_embedding_and_area_are_the_configs(order_embedding, box_area):
@@ -56,7 +56,7 @@ def test_order_embedding_and_area_are_the_configs(order_embedding, box_area):
     assert model.config.box_area == box_area
 
 
-@pytest.mark.trap("BlipTextConfig has 8 heads by default, no tensor shows it")
+@pytest.mark.trap("heads-10")
 def test_a_class_with_heads_of_its_own_is_refused(monkeypatch):
     """transformers' BlipTextConfig has 8 heads where none are given."""
 
@@ -69,7 +69,7 @@ def test_a_class_with_heads_of_its_own_is_refused(monkeypatch):
         build_model("blip", "vqa", SHAPE, PIXELS, 120, 20, 0)
 
 
-@pytest.mark.trap("BLIP's width must divide by its heads: `fix: inner_width` only")
+@pytest.mark.trap("heads-2")
 def test_a_head_size_that_blip_cannot_have_is_refused():
     with pytest.raises(ValueError, match="BLIP's heads share its width"):
         build_model("blip", "vqa", SHAPE | {"head_size": 4}, PIXELS, 120, 20, 0)

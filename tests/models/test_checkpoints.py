@@ -27,7 +27,7 @@ def test_saved_weights_come_back_exactly(kind, tmp_path):
     assert torch.equal(model(**tiny_batch(kind)).logits, other(**tiny_batch(kind)).logits)
 
 
-@pytest.mark.trap("BLIP of 4 heads strict-loads into 2 heads and computes another function")
+@pytest.mark.trap("heads-3")
 def test_another_head_count_is_refused_although_all_shapes_fit(tmp_path):
     """BLIP with 4 heads strict-loads into 2 heads ("All keys matched") and computes another function."""
     four, two = tiny_model("blip-vqa", heads=4, seed=1).eval(), tiny_model("blip-vqa", heads=2).eval()
@@ -42,7 +42,7 @@ def test_another_head_count_is_refused_although_all_shapes_fit(tmp_path):
     assert torch.equal(two(**batch).logits, before)
 
 
-@pytest.mark.trap("T5 of other heads fails through its bias table alone")
+@pytest.mark.trap("heads-4")
 def test_t5_of_another_head_count_fails_through_its_bias_tables_alone():
     """The projections of one inner width fit; without the bias tables nothing would show the heads."""
     four, two = tiny_model("vlt5", heads=4).state_dict(), tiny_model("vlt5", heads=2)
@@ -72,7 +72,7 @@ def test_one_site_with_other_heads_is_refused(tmp_path):
         load_weights(model, checkpoint_weights(tmp_path / "weights"))
 
 
-@pytest.mark.trap("the head partition is part of a checkpoint")
+@pytest.mark.trap("heads-5")
 def test_tensors_come_back_with_their_partition(tmp_path):
     tensors = {"b": torch.arange(6.0).view(2, 3).T, "a": torch.ones(2)}
     save_tensors(tensors, tmp_path / "weights", {"text.self": 4, "decoder.self": 2}, SETTINGS)
@@ -91,7 +91,7 @@ def test_tensors_come_back_with_their_partition(tmp_path):
     assert (tmp_path / "again").read_bytes() == (tmp_path / "weights").read_bytes()
 
 
-@pytest.mark.trap("the head partition is part of a checkpoint")
+@pytest.mark.trap("heads-5")
 @pytest.mark.parametrize(
     "metadata", [None, {"heads": "4"}, {"model": "4"}, {"model": "no json"}, {"model": '{"heads": {}}'}]
 )

@@ -31,7 +31,7 @@ def test_a_head_size_of_its_own_and_order_embeddings_are_fresh():
     require_fresh(shaped_model("vlt5", heads=2, head_size=24, order_embedding=True))
 
 
-@pytest.mark.trap("a none run refuses weights, fine-tuned ones among them")
+@pytest.mark.trap("pre-1")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_trained_for_fifty_steps_is_not_fresh(kind):
     model = tiny_model(kind).train()
@@ -60,7 +60,7 @@ def test_the_spread_alone_gives_weights_away(kind):
     require_fresh(model)
 
 
-@pytest.mark.trap("BlipVisionConfig.initializer_range is 1e-10: fresh weights need a spread")
+@pytest.mark.trap("blip-4")
 def test_transformers_own_vision_spread_is_refused():
     """BlipVisionConfig.initializer_range is 1e-10 where none is given."""
     config = shaped_model("blip-vqa").config

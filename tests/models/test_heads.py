@@ -62,7 +62,7 @@ def _without_heads(teacher, kept, heads):
     return model
 
 
-@pytest.mark.trap("each task's model has the sites of its family and no others")
+@pytest.mark.trap("site-1")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_partition_is_what_the_recorder_sees(kind):
     model = tiny_model(kind, heads=2)
@@ -97,7 +97,7 @@ def test_layers_that_differ_and_models_without_attention_are_no_partition():
         head_partition(torch.nn.Linear(2, 2))
 
 
-@pytest.mark.trap("`fix: head_size` changes the inner width, `fix: inner_width` the head size")
+@pytest.mark.trap("heads-1")
 def test_student_shapes():
     base = {"layers": 12, "width": 768, "heads": 12, "head_size": 64, "feed_forward": 3072, "dropout": 0.1}
     assert student_shape(base, 8, fix="head_size") == base | {"heads": 8}
@@ -109,7 +109,7 @@ def test_student_shapes():
     assert base["heads"] == 12
 
 
-@pytest.mark.trap("inherit takes the first G heads or every H/G-th")
+@pytest.mark.trap("heads-7")
 def test_head_maps_by_hand():
     assert head_map(8, 2, init="inherit") == [[0], [1]]
     assert head_map(8, 2, init="inherit", inherit_heads="spread") == [[0], [4]]
@@ -135,7 +135,7 @@ def test_the_same_shape_gives_the_same_function(kind, init):
     assert torch.equal(_outputs(teacher, kind), _outputs(student, kind))
 
 
-@pytest.mark.trap("inherit takes the first G heads or every H/G-th")
+@pytest.mark.trap("heads-7")
 @pytest.mark.parametrize(("inherit_heads", "kept"), [("first", [0, 1]), ("spread", [0, 2])])
 def test_inherited_t5_heads_compute_what_they_did(inherit_heads, kept):
     """All sites at once: encoder, decoder and cross-attention, with their columns of the bias tables."""
@@ -158,7 +158,7 @@ def test_twelve_t5_heads_give_eight():
     torch.testing.assert_close(_outputs(student, "vlt5"), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.trap("inherit takes the first G heads or every H/G-th")
+@pytest.mark.trap("heads-7")
 @pytest.mark.parametrize(("inherit_heads", "kept"), [("first", [0, 1]), ("spread", [0, 2])])
 @pytest.mark.parametrize("kind", ["blip-vqa", "blip-captioning"])
 def test_inherited_blip_heads_compute_what_they_did(kind, inherit_heads, kept):
@@ -343,7 +343,7 @@ def test_the_weights_stay_as_they_are(kind):
     assert all(torch.equal(tensor, copies.tensors[name]) for name, tensor in weights.tensors.items())
 
 
-@pytest.mark.trap("loading across head counts is refused unless `init` says inherit or remap")
+@pytest.mark.trap("heads-6")
 @pytest.mark.parametrize(
     ("kind", "init", "changes", "message"),
     [

@@ -81,7 +81,8 @@ REMAP = {"init": "remap"}
 
 
 @pytest.mark.parametrize("family", ["blip", "vlt5"])
-def test_weights_that_fit_are_no_finding(folder: Path, family: str, capsys) -> None:
+@pytest.mark.usefixtures("folder")
+def test_weights_that_fit_are_no_finding(family: str, capsys) -> None:
     _write(family, {}, REMAP)
     assert _found() == []
     code, out, err = doctor(capsys)
@@ -89,7 +90,8 @@ def test_weights_that_fit_are_no_finding(folder: Path, family: str, capsys) -> N
     assert f"{family} vqa daquar: {_said()[0]}" in out.splitlines()
 
 
-def test_heads_are_said_with_what_they_were_read_from(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_heads_are_said_with_what_they_were_read_from() -> None:
     """No tensor of BERT shows its heads: a wrong number in config.json would load, and is printed."""
     _write("blip", {}, REMAP)
     heads = "heads by bert/config.json: text.self, decoder.self: 12 of 2 channels"
@@ -139,7 +141,8 @@ def test_shapes_that_do_not_fit_are_one_line_each(folder: Path, family, teacher,
     assert reason in text
 
 
-def test_two_shapes_that_do_not_fit_are_two_lines(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_two_shapes_that_do_not_fit_are_two_lines() -> None:
     _write("blip", {"feed_forward": 40}, {})
     assert [text.split(": ", 1)[1].split(";")[0] for _, text in _found()] == [
         "text_encoder.encoder.layer.0.intermediate.dense.weight is (32, 24) there, (40, 24) in the model",
@@ -172,7 +175,8 @@ def test_a_vocabulary_that_does_not_fit(folder: Path, change: int) -> None:
     assert f"has {words} rows, the tokenizer {len(lines) + 2} tokens" in text
 
 
-def test_features_of_another_size(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_features_of_another_size() -> None:
     _write("vlt5", {}, REMAP, inputs={"kind": "features", "size": 5, "max_regions": 4})
     raw = yaml.safe_load(Path("config.yaml").read_text())
     Path("config.yaml").write_text(yaml.safe_dump(raw | {"datasets": {"daquar": {"features": ["a.h5"]}}}))

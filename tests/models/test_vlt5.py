@@ -1,4 +1,4 @@
-"""VL-T5's facts of METHODS.md, each against a computation that does not use the model's own code path."""
+"""VL-T5's facts (docs/methods.md#vl-t5), each against a computation beside the model's own code path."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tests.models.attention.plain_models import attend_with
 from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model, without_labels
 
 
-@pytest.mark.trap("the official area reads boxes as x1, x2, y1, y2 and can be negative")
+@pytest.mark.trap("vlt5-8")
 def test_box_area_true_and_the_official_quirk():
     box = torch.tensor([[[0.1, 0.2, 0.5, 0.9]]])
     assert box_area(box, "true").item() == pytest.approx(0.4 * 0.7, rel=1e-5)
@@ -22,8 +22,8 @@ def _official_vlt5():
     return VLT5(VLT5Config(**{**tiny_model("vlt5").config.to_dict(), "use_vis_order_embedding": True}))
 
 
-@pytest.mark.trap("a region is features + place and area + image order + object order")
-@pytest.mark.trap("features and places pass a norm each, orders and the sum none; or the sum one")
+@pytest.mark.trap("vlt5-3")
+@pytest.mark.trap("vlt5-5")
 def test_region_embedding_is_the_sum_of_four_parts():
     model = _official_vlt5().eval()
     visual = model.encoder.visual_embedding
@@ -44,7 +44,7 @@ def test_region_embedding_is_the_sum_of_four_parts():
     torch.testing.assert_close(visual(batch["vis_feats"], boxes), expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.trap("object i is row V-1-i of the text embedding table")
+@pytest.mark.trap("vlt5-4")
 def test_object_order_is_the_text_table_read_backwards():
     """Object i is row V-1-i: a change of that word's embedding moves region i and no other."""
     model = _official_vlt5().eval()
@@ -66,8 +66,8 @@ def _encoder_input(model, batch):
     return seen[0]
 
 
-@pytest.mark.trap("the encoder sees text, then regions; no scaling and no norm on both")
-@pytest.mark.trap("masked boxes get order embeddings, too")
+@pytest.mark.trap("vlt5-2")
+@pytest.mark.trap("vlt5-6")
 def test_encoder_input_is_text_then_regions_with_order_embeddings_for_masked_boxes_too():
     """No scaling and no norm on the concatenation; sample 2's boxes are all masked."""
     model = _official_vlt5().eval()
@@ -82,7 +82,7 @@ def test_encoder_input_is_text_then_regions_with_order_embeddings_for_masked_box
     torch.testing.assert_close(_encoder_input(model, batch)[:, 6:], found[:, 6:] + 1.0, atol=1e-5, rtol=0)
 
 
-@pytest.mark.trap("features and places pass a norm each, orders and the sum none; or the sum one")
+@pytest.mark.trap("vlt5-5")
 def test_without_individual_norms_the_whole_sum_passes_one_norm():
     fields = {**tiny_model("vlt5").config.to_dict(), "use_vis_order_embedding": True}
     model = VLT5(VLT5Config(**{**fields, "individual_vis_layer_norm": False})).eval()
@@ -99,7 +99,7 @@ def test_without_individual_norms_the_whole_sum_passes_one_norm():
     assert [len(visual.feat_embedding), len(visual.absolute_vis_pos_embedding)] == [1, 1]
 
 
-@pytest.mark.trap("share_vis_lang_layer_norm does nothing")
+@pytest.mark.trap("vlt5-7")
 def test_share_vis_lang_layer_norm_does_nothing():
     fields, batch = tiny_model("vlt5").config.to_dict(), tiny_batch("vlt5")
     found = []
@@ -111,7 +111,7 @@ def test_share_vis_lang_layer_norm_does_nothing():
     assert found[0][1] == found[1][1]
 
 
-@pytest.mark.trap("scores are q.k without D^-1/2")
+@pytest.mark.trap("vlt5-12")
 def test_scores_are_queries_times_keys_without_a_scale():
     """The first encoder attention by hand, its table read at each text distance, padding and boxes masked."""
     model = tiny_model("vlt5").eval()
@@ -140,7 +140,7 @@ def test_scores_are_queries_times_keys_without_a_scale():
     torch.testing.assert_close(found, hidden + mixed @ attention.o.weight.T, atol=1e-5, rtol=0)
 
 
-@pytest.mark.trap("the decoder has no padding mask")
+@pytest.mark.trap("vlt5-13")
 def test_decoder_has_no_padding_mask():
     """A pad inside the decoder's input (as -100 inside labels leaves it) is a key like any other."""
     model = tiny_model("vlt5").eval()
@@ -153,7 +153,7 @@ def test_decoder_has_no_padding_mask():
     assert (found - hidden)[:, -1].abs().max() > 1e-3
 
 
-@pytest.mark.trap("logits are hidden * d^-0.5 times the shared table")
+@pytest.mark.trap("vlt5-14")
 def test_logits_are_decoder_states_times_the_root_of_the_width_times_the_embedding():
     model = tiny_model("vlt5").eval()
     seen = []
@@ -163,7 +163,7 @@ def test_logits_are_decoder_states_times_the_root_of_the_width_times_the_embeddi
     torch.testing.assert_close(found, seen[0] * 16**-0.5 @ model.shared.weight.T, atol=1e-5, rtol=0)
 
 
-@pytest.mark.trap("without weights the loss is the mean over all label tokens that are not -100")
+@pytest.mark.trap("vlt5-15")
 def test_forward_loss_without_weights_is_the_mean_over_all_label_tokens():
     """Of all tokens that are not -100, samples do not count alike: they have 3, 5 and 5 tokens."""
     model, batch = tiny_model("vlt5").eval(), tiny_batch("vlt5")
@@ -178,7 +178,7 @@ def test_forward_loss_without_weights_is_the_mean_over_all_label_tokens():
     torch.testing.assert_close(outputs.loss, torch.stack(picked).mean(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.trap("the relative bias is between text tokens only, and one for all layers")
+@pytest.mark.trap("vlt5-10")
 def test_relative_bias_only_between_text_tokens():
     model = tiny_model("vlt5").eval()
     batch = tiny_batch("vlt5")
@@ -192,7 +192,7 @@ def test_relative_bias_only_between_text_tokens():
     assert torch.all(bias[..., :, 6:] == 0)
 
 
-@pytest.mark.trap("the key mask covers padded text and masked boxes")
+@pytest.mark.trap("vlt5-11")
 def test_masked_regions_and_padding_change_nothing():
     model = tiny_model("vlt5").eval()
     batch = tiny_batch("vlt5")

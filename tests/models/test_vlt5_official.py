@@ -73,8 +73,8 @@ def test_the_fixture_covers_every_case_and_names_its_origin():
     assert ((y2 - y1) * (x2 - x1) > 0).all()
 
 
-@pytest.mark.trap("VL-T5 equals the official code: states, logits, losses, greedy answers")
-@pytest.mark.trap("the official area reads boxes as x1, x2, y1, y2 and can be negative")
+@pytest.mark.trap("vlt5-1")
+@pytest.mark.trap("vlt5-8")
 @pytest.mark.parametrize("case", CASES)
 def test_forward_and_loss_equal_the_official_code(case, tmp_path):
     labels = _labels()
@@ -87,7 +87,7 @@ def test_forward_and_loss_equal_the_official_code(case, tmp_path):
     torch.testing.assert_close(outputs.loss, _expected(case, "mean_loss"), **CLOSE)
 
 
-@pytest.mark.trap("without weights the loss is the mean over all label tokens that are not -100")
+@pytest.mark.trap("vlt5-15")
 def test_forward_loss_without_weights_is_the_mean_over_all_label_tokens():
     """Not over samples: the fixture's labels have 4, 6, 1 and 6 tokens."""
     token_loss, labels = _expected("official", "token_loss"), _labels()
@@ -97,7 +97,7 @@ def test_forward_loss_without_weights_is_the_mean_over_all_label_tokens():
     assert (by_sample - expected).abs() > 1e-3
 
 
-@pytest.mark.trap("VL-T5 equals the official code: states, logits, losses, greedy answers")
+@pytest.mark.trap("vlt5-1")
 @pytest.mark.parametrize("case", CASES)
 def test_greedy_generation_equals_the_official_code(case, tmp_path):
     options = {"max_length": 20, "num_beams": 1, "do_sample": False}
@@ -105,8 +105,8 @@ def test_greedy_generation_equals_the_official_code(case, tmp_path):
     assert torch.equal(ids, _expected(case, "generated"))
 
 
-@pytest.mark.trap("the VQA loss is each sample's token mean times its score, then a batch mean")
-@pytest.mark.trap("official steps pass no box mask: then every box is seen")
+@pytest.mark.trap("vlt5-16")
+@pytest.mark.trap("vlt5-17")
 @pytest.mark.parametrize("case", CASES)
 def test_vqa_loss_equals_the_official_code(case, tmp_path):
     """Token mean of each sample times its answer's score, mean over samples; no box mask."""
@@ -117,7 +117,7 @@ def test_vqa_loss_equals_the_official_code(case, tmp_path):
     torch.testing.assert_close(loss, _expected(case, "vqa_loss"), **CLOSE)
 
 
-@pytest.mark.trap("pre-training losses are those of the official code")
+@pytest.mark.trap("pre-5")
 @pytest.mark.parametrize("case", CASES)
 def test_pretraining_losses_equal_the_official_code(case, tmp_path):
     header = _fixture()[0]
@@ -153,7 +153,7 @@ def test_true_box_area_is_another_function(tmp_path):
     assert (found - _expected("official", "logits")).abs().max() > 1e-2
 
 
-@pytest.mark.trap("share_vis_lang_layer_norm does nothing")
+@pytest.mark.trap("vlt5-7")
 def test_share_vis_lang_layer_norm_does_nothing(tmp_path):
     """The official case "no_order" has it on: the same logits with it off."""
     assert _fixture()[0]["cases"]["no_order"]["config"]["share_vis_lang_layer_norm"]

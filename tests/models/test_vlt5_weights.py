@@ -92,7 +92,7 @@ def test_a_wrong_shape_names_the_parameter(tmp_path):
     assert "shared.weight is (40, 16), the config makes it (39, 16)" in message
 
 
-@pytest.mark.trap("T5 of other heads fails through its bias table alone")
+@pytest.mark.trap("heads-4")
 def test_another_head_count_is_refused_where_only_the_bias_table_shows_it(tmp_path):
     message = _refusal(VLT5.from_official, _saved(tmp_path / "w.pth"), _config(num_heads=2, d_kv=8))
     assert "weights of 4 heads, the config says 2" in message
@@ -168,7 +168,7 @@ def test_what_is_no_state_dict_is_refused(tmp_path):
     assert "one of .pth, .npz, .safetensors" in _refusal(official_weights, tmp_path / "w.ckpt")
 
 
-@pytest.mark.trap("t5-small has 8 heads, t5-base 12, t5-large 16, of 64 channels")
+@pytest.mark.trap("heads-8")
 @pytest.mark.parametrize(
     ("name", "width", "layers", "heads"),
     [("t5-small", 512, 6, 8), ("t5-base", 768, 12, 12), ("t5-large", 1024, 24, 16)],

@@ -200,7 +200,7 @@ def test_a_raised_version_moves_exactly_the_runs_that_use_it(
     )  # the captioning entry, its teacher included
 
 
-@pytest.mark.trap("all losses of a replicate share seeds, data order and initial weights")
+@pytest.mark.trap("fair-1")
 def test_all_losses_of_a_replicate_share_seeds(raw: Raw, planned: Planned) -> None:
     seeds = {}
     for run in students(planned(raw)):
@@ -330,7 +330,7 @@ def test_an_assistant_that_cannot_be_trained_skips_what_it_would_teach(raw: Raw,
     assert reasons["vlt5-vqa-scenes-h8to2-via_4"].startswith("its assistant cannot be trained: one_to_one")
 
 
-@pytest.mark.trap("projected needs one fixed map size and is refused above 4,096 cells")
+@pytest.mark.trap("amad-11")
 def test_only_the_configured_sites_matter_for_a_loss(raw: Raw, planned) -> None:
     """A projection of BLIP's 577 x 577 maps is refused, of its short decoder maps not."""
     raw["losses"] = [{"name": "ce"}, {"name": "amad", "variant": "projected"}]

@@ -38,7 +38,7 @@ def test_all_conditions_trained_here_are_accepted(pretrained: Raw, load: Callabl
     assert set(config.pretraining.training) == {"vlt5", "blip"}
 
 
-@pytest.mark.trap("a none run refuses weights, fine-tuned ones among them")
+@pytest.mark.trap("pre-1")
 @pytest.mark.parametrize(
     ("spoil", "line", "contains"),
     [

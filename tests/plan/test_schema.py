@@ -111,7 +111,7 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
     assert only(errors(raw)).endswith("Known keys: kind, size, patch, colours")
 
 
-@pytest.mark.trap("a layer map is last, uniform or pairs within both depths, checked before training")
+@pytest.mark.trap("site-3")
 @pytest.mark.parametrize(
     ("spoil", "starts", "contains"),
     [
@@ -453,7 +453,7 @@ def test_paths_are_below_the_data_folder(raw: Raw, errors: Errors, path: str) ->
     assert {f"{key}: {found}" for key in keys} <= set(errors(raw))
 
 
-@pytest.mark.trap("a layer map is last, uniform or pairs within both depths, checked before training")
+@pytest.mark.trap("site-3")
 def test_an_assistant_has_the_students_layers(raw: Raw, errors: Errors, load: Any) -> None:
     """The teacher of SMALL's vlt5 has three layers, its students two."""
     raw["tasks"] = raw["tasks"][:1]

@@ -158,7 +158,7 @@ def test_students_of_several_sizes_with_heads_of_their_own(raw: Raw, planned: Pl
     }
 
 
-@pytest.mark.trap("models trained here have the true area")
+@pytest.mark.trap("vlt5-9")
 @pytest.mark.parametrize(("asked", "area"), [({}, "true"), ({"box_area": "official"}, "official")])
 def test_regions_have_their_true_area_unless_the_official_one_is_asked_for(
     raw: Raw, planned: Planned, asked: Raw, area: str

@@ -9,7 +9,7 @@ import pytest
 from amad_bench.runtime.errors import UserErrors
 from amad_bench.runtime.versions import check_versions, installed_version
 
-REQUIRES = ["torch<3,>=2.11", 'transformers<5.25,>=5.17; extra == "bench"', 'pytest>=9; extra == "test"']
+REQUIRES = ["torch<3,>=2.11", 'transformers<5.25,>=5.17; extra == "pipeline"', 'jax>=9; extra == "other"']
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return versions[name]
 
         monkeypatch.setattr(metadata, "version", version)
-        monkeypatch.setattr(metadata, "requires", lambda name: requires)
+        monkeypatch.setattr(metadata, "requires", lambda _name: requires)
 
     return install
 
@@ -39,7 +39,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     "versions",
     [
         {"torch": "2.11.0", "transformers": "5.17.0"},
-        {"torch": "2.14.1", "transformers": "5.24.3", "pytest": "7.0"},  # the tests' own: not ours to refuse
+        {"torch": "2.14.1", "transformers": "5.24.3", "jax": "7.0"},  # of another extra: not ours to refuse
         {"torch": "2.13.0+cu130"},  # a build's name; no transformers, as in a core install
         {"torch": "2.11.0a0+6ab3c0de.nv26.03"},  # NVIDIA's containers
         {"torch": "2.12.0.dev20260301", "transformers": "5.24.0.post1"},

@@ -43,7 +43,8 @@ def assert_equal_to_pycocoevalcap(references, hypotheses, scores):
         assert scores.per_example[metric].tolist() == each
 
 
-def test_equals_pycocoevalcap(java_on_path):
+@pytest.mark.usefixtures("java_on_path")
+def test_equals_pycocoevalcap():
     scores = score_captions(REFERENCES, HYPOTHESES)
     assert scores.unavailable == {}
     assert list(scores.per_example.columns) == ["example_id", *DEFAULT_METRICS]
@@ -222,7 +223,8 @@ def coco_val2017(shared_data) -> tuple[dict[str, list[str]], dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_coco_val2017_first_caption_against_the_rest(coco_val2017, java_on_path):
+@pytest.mark.usefixtures("java_on_path")
+def test_coco_val2017_first_caption_against_the_rest(coco_val2017):
     # .8865 by issue 3 and the data's README; a lower-casing white-space tokenizer would give .7002
     scores = score_captions(*coco_val2017)
     assert scores.unavailable == {}
@@ -235,7 +237,8 @@ def test_coco_val2017_first_caption_against_the_rest(coco_val2017, java_on_path)
 
 
 @pytest.mark.slow
-def test_coco_val2017_meteor(coco_val2017, java_on_path):
+@pytest.mark.usefixtures("java_on_path")
+def test_coco_val2017_meteor(coco_val2017):
     references, hypotheses = coco_val2017
     scores = score_captions(references, hypotheses, ["METEOR"])
     gts = pycocoevalcap_oracle.tokens(references)

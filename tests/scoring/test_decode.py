@@ -59,6 +59,7 @@ class Parrot(nn.Module):
     def generate(self, input_ids, attention_mask, pixel_values, **options):
         assert not self.training
         assert not torch.is_grad_enabled()
+        assert attention_mask.shape == input_ids.shape
         self.calls.append({"examples": len(input_ids), "longest": input_ids.shape[1], **options})
         colour_B = ((pixel_values[:, 0, 0, 0] + 1) * 127.5 / 10).round().long()
         words = [WORDS[int(i)] for i in (input_ids[:, 0] - 10 + colour_B) // 2]
@@ -75,6 +76,7 @@ class Chooser(Parrot):
 
     def rank(self, input_ids, attention_mask, pixel_values, answer_ids_AL, k):
         assert not self.training
+        assert attention_mask.shape == input_ids.shape
         self.calls.append({"examples": len(input_ids), "k": k, "answers": answer_ids_AL.tolist()})
         colour_B = ((pixel_values[:, 0, 0, 0] + 1) * 127.5 / 10).round().long()
         return len(answer_ids_AL) - 1 - (input_ids[:, 0] - 10 + colour_B) // 2

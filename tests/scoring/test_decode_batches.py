@@ -71,7 +71,7 @@ def test_the_cache_is_used_and_changes_nothing(kind, beams):
     lengths: list[int] = []
     decoder = model.get_submodule(DECODERS[kind])
     handle = decoder.register_forward_pre_hook(
-        lambda module, arguments, named: lengths.append(named["input_ids"].shape[1]), with_kwargs=True
+        lambda _module, _arguments, named: lengths.append(named["input_ids"].shape[1]), with_kwargs=True
     )
     cached = decode(model, split, images, Numbers(), options, "cpu", batch=64 * beams)
     handle.remove()

@@ -124,7 +124,8 @@ def test_what_another_config_asked_for_is_kept(score, calls, tmp_path):
     pd.testing.assert_frame_equal(both.frame, score(["METEOR", "SPICE"], a="one", b="two", c="six").frame)
 
 
-def test_reasons_of_another_config_are_kept(score, calls):
+@pytest.mark.usefixtures("calls")
+def test_reasons_of_another_config_are_kept(score):
     first = score(["METEOR"], a="java dies", b="two")
     second = score(["METEOR"], first, c="three")
     assert second.unavailable == {"METEOR": {"a": "it died"}}
@@ -149,7 +150,7 @@ def test_another_version_scores_all_again_and_is_not_mixed(score, calls, monkeyp
         "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb|version:1|pycocoevalcap:1.2"
     }
     if of == "the package":
-        monkeypatch.setattr("amad_bench.scoring.extra.version", lambda package: "1.3")
+        monkeypatch.setattr("amad_bench.scoring.extra.version", lambda _package: "1.3")
     else:
         monkeypatch.setitem(METRICS, "METEOR", dataclasses.replace(METRICS["METEOR"], version=2))
     again = score(["METEOR"], previous, a="one")
@@ -214,7 +215,8 @@ def test_mistakes_of_the_user(score, tmp_path):
         score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path))
 
 
-def test_reading_back(score, calls, tmp_path):
+@pytest.mark.usefixtures("calls")
+def test_reading_back(score, tmp_path):
     assert read_extra(ResultsFolder(tmp_path)) is None
     scores = score(["METEOR", "SPICE"], a="one", b="java dies")
     write_extra(ResultsFolder(tmp_path), scores)

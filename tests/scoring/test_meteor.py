@@ -82,7 +82,8 @@ def test_a_meteor_that_hangs_is_stopped(fake_java, monkeypatch):
 
 
 @pytest.mark.slow
-def test_equals_pycocoevalcap_and_its_statistics_add_up(java_on_path, repository):
+@pytest.mark.usefixtures("java_on_path")
+def test_equals_pycocoevalcap_and_its_statistics_add_up(repository):
     gts = pycocoevalcap_oracle.tokens(REFERENCES)
     res = pycocoevalcap_oracle.tokens({key: [HYPOTHESES[key]] for key in REFERENCES})
     expected, expected_each = pycocoevalcap_oracle.meteor(gts, res)
@@ -101,7 +102,8 @@ def test_equals_pycocoevalcap_and_its_statistics_add_up(java_on_path, repository
 
 
 @pytest.mark.slow
-def test_no_score_depends_on_the_locale_or_the_path(beside_umlauts, monkeypatch):
+@pytest.mark.usefixtures("beside_umlauts")
+def test_no_score_depends_on_the_locale_or_the_path(monkeypatch):
     monkeypatch.setenv("_JAVA_OPTIONS", "-Duser.language=de -Duser.country=DE")  # numbers with a comma
     ((total, each, _),) = meteor_scores([[(["a dog on the couch"], "a dog upon the sofa")]])
     assert [total, *each] == pytest.approx([0.38008123644787195] * 2, abs=1e-15)  # as METEOR itself prints it

@@ -13,7 +13,8 @@ FIRST = ["A dog at Apple Inc.", "it is 5 p.m.", "", "The end is in the U.S."]
 SECOND = ["Another dog etc.", "  ", "*NL* (here) -- \"there\" 'tis don't", "two 3/4 pounds at St.", ""]
 
 
-def test_blocks_equal_separate_runs_of_pycocoevalcap(java_on_path):
+@pytest.mark.usefixtures("java_on_path")
+def test_blocks_equal_separate_runs_of_pycocoevalcap():
     first, second = (tokens({"x": block})["x"] for block in (FIRST, SECOND))
     assert ptb_tokenize(FIRST, SECOND, FIRST) == [first, second, first]
 

@@ -34,7 +34,7 @@ def values(frame: pd.DataFrame, metric: str) -> dict[str, float]:
     return dict(zip(chosen["example_id"], chosen["value"], strict=True))
 
 
-@pytest.mark.trap("the rule is 2017 by default and both are stored")
+@pytest.mark.trap("vqa-4")
 def test_vqa_with_ten_answers():
     scored = score_one(
         "vqa",
@@ -51,7 +51,7 @@ def test_vqa_with_ten_answers():
     assert all(statistics is None for statistics in scored.frame["statistics"])
 
 
-@pytest.mark.trap("one answer per question: leave-one-out is 0, the metric is exact_match")
+@pytest.mark.trap("vqa-8")
 def test_vqa_with_one_answer():
     scored = score_one("vqa", "exact_match", rows(("1", "The Lamp", ["lamp"]), ("2", "lamp", ["table"])))
     assert set(scored.frame["metric"]) == {"exact_match"}
@@ -106,7 +106,7 @@ def test_captioning_without_java(tmp_path, monkeypatch):
     assert set(scored.unavailable) == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr"}
 
 
-@pytest.mark.trap("Multi30K has BLEU with case:lc")
+@pytest.mark.trap("bleu-1")
 def test_translation():
     """Expected scores and signatures come from sacreBLEU's own metrics."""
     references = ["Der Ball ist rot und groß.", "Sie liegt links."]

@@ -37,7 +37,8 @@ json.dump([{"image_id": r["image_id"], "scores": {"All": {"pr": 1.0, "f": f_of(r
 """
 
 
-def test_scores_in_the_captions_order(installed, fake_java):
+@pytest.mark.usefixtures("installed")
+def test_scores_in_the_captions_order(fake_java):
     fake_java(script(ANSWER))
     assert spice_scores(CAPTIONS) == [0.5, 0.5, 0.0]
 
@@ -77,13 +78,15 @@ def test_missing_models_are_named(installed):
         (script(ANSWER.replace("len(record", "float('nan') * len(record")), "no score for caption 1 of 3"),
     ],
 )
-def test_no_caption_is_lost_silently(installed, fake_java, body, reason):
+@pytest.mark.usefixtures("installed")
+def test_no_caption_is_lost_silently(fake_java, body, reason):
     fake_java(body)
     with pytest.raises(JavaFailed, match=reason):
         spice_scores(CAPTIONS)
 
 
-def test_a_spice_that_hangs_is_stopped(installed, fake_java, monkeypatch):
+@pytest.mark.usefixtures("installed")
+def test_a_spice_that_hangs_is_stopped(fake_java, monkeypatch):
     monkeypatch.setattr(spice, "_START_SECONDS", 0.2)
     monkeypatch.setattr(spice, "_SECONDS_PER_CAPTION", 0.0)
     fake_java("exec /bin/sleep 30")
@@ -91,7 +94,8 @@ def test_a_spice_that_hangs_is_stopped(installed, fake_java, monkeypatch):
         spice_scores(CAPTIONS)
 
 
-def test_one_job_for_all_corpora(installed, fake_java, tmp_path):
+@pytest.mark.usefixtures("installed")
+def test_one_job_for_all_corpora(fake_java, tmp_path):
     count = f"printf x >> {tmp_path / 'spice-starts'}\n"
     tokenizer = "/bin/cat captions.txt"
     fake_java(f'case "$*" in *PTBTokenizer*) {tokenizer};; *) {count}{script(ANSWER)}\nesac')

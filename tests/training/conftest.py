@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from amad_bench.plan.schema import load_config
 
-from amad_bench.plan.grid import Plan, expand
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.grid import expand
+from amad_bench.plan.plan import Plan
 
 CONFIG = """
 name: tiny
@@ -17,7 +18,7 @@ models:
     inputs: {{kind: regions, boxes: file, crop: 4, max_regions: 8}}
     order_embedding: {order_embedding}
     teacher: &size {{layers: 2, width: 16, feed_forward: 32, dropout: 0.1}}
-    student: &student_size {{layers: 2, width: 16, feed_forward: 32, dropout: 0.1, init: {init}}}
+    student: &student_size {{layers: 2, width: 16, feed_forward: 32, dropout: 0.1, cut: {cut}}}
   blip:
     inputs: {{kind: pixels, size: 16, patch: 8}}
     teacher: *size
@@ -28,7 +29,7 @@ losses:
   - {{name: logit_kd}}
   - {{name: amad, variant: kl, temperature: {temperature}}}
 {more_losses}sites: {{vlt5: [encoder.self], blip: [vision.self]}}
-{pretraining}cells:
+{pretraining}tasks:
   - family: vlt5
     task: vqa
     dataset: scenes
@@ -72,7 +73,7 @@ def pretraining_of(condition: str, rate: str, momentum: bool) -> str:
 def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """tiny_plan(rate=..., data_seed=..., more_losses=YAML lines, ...) -> Plan; results go below tmp_path.
 
-    condition: the pre-training of all models; pretraining_rate: its learning rate; init: of students.
+    condition: the pre-training of all models; pretraining_rate: its learning rate; cut: of students.
     """
     monkeypatch.chdir(tmp_path)
 
@@ -84,7 +85,7 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         condition: str = "none",
         pretraining_rate: str = "1.0e-3",
         momentum: bool = False,
-        init: str = "random",
+        cut: str = "none",
     ) -> Plan:
         path = tmp_path / "tiny.yaml"
         text = CONFIG.format(
@@ -94,7 +95,7 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             more_losses=more_losses,
             order_embedding=str(condition == "vl").lower(),
             pretraining=pretraining_of(condition, pretraining_rate, momentum),
-            init=init,
+            cut=cut,
         )
         path.write_text(text, encoding="utf-8")
         return expand(load_config(path))
@@ -103,13 +104,13 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def pick(plan: Plan, family: str, task: str, label: str, replicate: int = 0):
-    """The only run of that cell; label "teacher" or a loss. Of a pre-training, the teacher's shape."""
+    """The only run of that task entry; label "teacher" or a loss. Of a pre-training, the teacher's shape."""
     found = [
         run
         for run in plan.runs
-        if (run.config["family"], run.config["task"], run.config["replicate"]) == (family, task, replicate)
-        and label == ("teacher" if run.kind == "teacher" else run.config["loss"]["label"])
-        and (run.kind != "pretrain" or run.config["model"]["heads"] == 4)
+        if (run.config.family, run.config.task, run.config.replicate) == (family, task, replicate)
+        and label == ("teacher" if run.kind == "teacher" else run.config.loss.label)
+        and (run.kind != "pretrain" or run.config.model.heads == 4)
     ]
     assert len(found) == 1
     return found[0]

@@ -43,8 +43,8 @@ def test_the_sum_is_weighted_and_the_parts_are_not():
     assert unweighted(teacher, student).parts["attention"] == parts["attention"]
 
 
-@pytest.mark.trap("ce needs no teacher")
-@pytest.mark.trap("every attention loss has the same CE + logit-KD base")
+@pytest.mark.trap("ce-1")
+@pytest.mark.trap("fair-2")
 @pytest.mark.parametrize(
     ("loss", "text", "parts", "needs_teacher"),
     [

@@ -34,7 +34,7 @@ def rates(schedule: str, steps: int, warmup: float) -> list[float]:
     return [rate_factor(schedule, step, steps, warmup) for step in range(steps + 1)]
 
 
-@pytest.mark.trap("the linear schedule warms up, then falls to 0")
+@pytest.mark.trap("train-3")
 def test_linear_schedule_rises_then_falls_to_zero():
     """100 steps, 10 % warm-up: 1/10, 2/10, ..., 1 at the tenth step, then linear to 0 after the last."""
     factors = rates("linear", 100, 0.1)
@@ -47,7 +47,7 @@ def test_linear_schedule_rises_then_falls_to_zero():
     assert rates("linear", 6, 0.1)[:6] == pytest.approx([1.0, 5 / 5.4, 4 / 5.4, 3 / 5.4, 2 / 5.4, 1 / 5.4])
 
 
-@pytest.mark.trap("BLIP's schedule is a cosine")
+@pytest.mark.trap("train-5")
 def test_cosine_schedule_is_half_a_period():
     """BLIP's: (1 + cos(pi t / T)) / 2 without warm-up; with one, the same on what is left."""
     assert rates("cosine", 8, 0.0) == pytest.approx([(1 + cos(pi * t / 8)) / 2 for t in range(9)], abs=1e-15)
@@ -64,11 +64,11 @@ def test_another_schedule_is_refused():
         rate_factor("constant", 5, 10, 0.1)
 
 
-@pytest.mark.trap("weight decay is on T5's norms, too, and not on the relative bias")
+@pytest.mark.trap("train-1")
 @pytest.mark.parametrize(
     ("kind", "decayed", "free"),
     [
-        # METHODS.md: official VL-T5 decays T5's norms, whose name its exclusion misses, but no relative bias
+        # official VL-T5 decays T5's norms, whose name its exclusion misses, but no relative bias
         (
             "vlt5",
             ["layer_norm.weight", "shared.weight", "SelfAttention.q.weight"],
@@ -114,7 +114,7 @@ def test_a_step_tells_its_rate_and_the_norm_before_clipping():
     assert updates.rate == pytest.approx(0.1)
 
 
-@pytest.mark.trap("AdamW has eps 1e-6")
+@pytest.mark.trap("train-2")
 def test_adamw_has_the_epsilon_of_the_official_code():
     """1e-6: the first step is rate * g / (|g| + eps), half of the rate for a gradient as small as that."""
     layer = nn.Linear(1, 1, bias=False)

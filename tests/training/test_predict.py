@@ -34,7 +34,7 @@ def predicted(tiny_plan, monkeypatch):
     """predicted(family, task, **changes to the TaskData) -> the run, with every prediction "two"."""
 
     def predict_all(family: str, task: str, **changes) -> Run:
-        monkeypatch.setattr(predict, "decode", lambda model, split, *_, **__: ["two"] * len(split))
+        monkeypatch.setattr(predict, "decode", lambda _model, split, *_, **__: ["two"] * len(split))
         run = pick(tiny_plan(), family, task, "teacher")
         run_dir(run.id).mkdir(parents=True)
         data = load_task_data(run.config)
@@ -124,7 +124,7 @@ def test_the_majority_control_predicts_the_most_frequent_target(predicted):
 def test_blip_ranks_the_answers_of_the_training_split(tiny_plan, rank):
     """Every prediction, the blind ones too, is one of them; without `rank`, tiny models write others."""
     run = pick(tiny_plan(), "blip", "vqa", "teacher")
-    run = replace(run, config=run.config | {"decoding": run.config["decoding"] | {"rank": rank}})
+    run = replace(run, config=run.config | {"decoding": run.config.decoding | {"rank": rank}})
     run_dir(run.id).mkdir(parents=True)
     data = load_task_data(run.config)
     predict_and_score(run, fresh_model(run.config, data), data, torch.device("cpu"))
@@ -136,7 +136,7 @@ def test_blip_ranks_the_answers_of_the_training_split(tiny_plan, rank):
 def test_blind_predictions_come_from_other_images(tiny_plan, monkeypatch):
     """A decoder that prints the image's row: each example's blind row must differ from its own."""
 
-    def rows_as_text(model, split, images, tokenizer, decoding, device, image_rows=None, **_):
+    def rows_as_text(_model, split, *_, image_rows=None, **__):
         return [str(row) for row in (split.image_rows_N if image_rows is None else image_rows)]
 
     monkeypatch.setattr(predict, "decode", rows_as_text)

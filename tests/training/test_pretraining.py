@@ -49,7 +49,7 @@ def test_validation_is_the_same_at_every_call_and_draws_nothing(prepared, family
 @pytest.mark.parametrize(("family", "condition"), ALL)
 def test_pretraining_learns_and_logs_each_objective(prepared, tmp_path, family, condition):
     config, data, model = prepared(family, condition)
-    config["training"] |= {"steps": 40, "batch": 16, "learning_rate": 1e-2}
+    config.training |= {"steps": 40, "batch": 16, "learning_rate": 1e-2}
     before = validation_loss(model, data, config, CPU)
     path = tmp_path / "steps.jsonl"
     trained = pretrain(model, data, config, CPU, path, "test")
@@ -74,7 +74,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(prepared, tmp_path, 
         return [3.0, 1.0, 1.0, 2.0][len(seen) - 1]
 
     monkeypatch.setattr(pretraining, "validation_loss", validation)
-    config["training"]["evaluations"] = 4
+    config.training.evaluations = 4
     assert pretrain(model, data, config, CPU, tmp_path / "steps.jsonl", "test").best_step == 2
     assert all(torch.equal(value, seen[1][name]) for name, value in model.state_dict().items())
     assert not torch.equal(seen[1]["vlt5.shared.weight"], seen[2]["vlt5.shared.weight"])

@@ -133,7 +133,7 @@ def test_a_diverged_teacher_is_a_status_and_its_student_says_so(tiny_plan):
 def test_a_run_that_fails_keeps_no_older_results(tiny_plan):
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
     train_run(run, "cpu")
-    run.config["training"]["learning_rate"] = 1e30  # the same folder, as after a change of the code
+    run.config.training.learning_rate = 1e30  # the same folder, as after a change of the code
     assert train_run(run, "cpu") == "diverged"
     assert not {"model.safetensors", "scores.parquet", "predictions.jsonl"} & {
         path.name for path in run_dir(run.id).iterdir()
@@ -201,7 +201,7 @@ def test_no_batch_is_larger_than_that_of_the_training(tiny_plan, monkeypatch, ta
     sizes: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     plan = tiny_plan()
     run = pick(plan, "vlt5", task, "amad_kl")
-    run.config["training"]["batch"] = 5
+    run.config.training.batch = 5
     train_run(pick(plan, "vlt5", task, "teacher"), "cpu")
     lengths = {name: len(getattr(load_task_data(run.config), name)) for name in sizes}
     assert len(set(lengths.values())) == 3
@@ -231,12 +231,12 @@ def test_a_bug_passes_through(tiny_plan, monkeypatch):
 
 def test_more_examples_than_there_are_is_one_line(tiny_plan):
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
-    run.config["training"]["examples"] = 49
+    run.config.training.examples = 49
     with pytest.raises(UserError, match="49 asked for, the training split has 48; lower it or write all"):
         train_run(run, "cpu")
 
 
-@pytest.mark.trap("all losses of a replicate share seeds, data order and initial weights")
+@pytest.mark.trap("fair-1")
 def test_losses_of_a_replicate_start_from_the_same_weights_and_the_same_batch(tiny_plan):
     """Pairing: the first step's cross-entropy is the same number for every loss."""
     plan = tiny_plan()

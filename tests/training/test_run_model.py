@@ -30,7 +30,7 @@ def test_a_run_without_pretraining_starts_from_fresh_weights(tiny_plan):
     assert started_from == {"head_map": {}, "start_weights": {}}
 
 
-@pytest.mark.trap("a none run refuses weights, fine-tuned ones among them")
+@pytest.mark.trap("pre-1")
 def test_a_none_run_refuses_weights(tiny_plan):
     run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
     data = load_task_data(run.config)

@@ -34,7 +34,7 @@ def test_pretraining_then_teacher_then_student(tiny_plan, family, condition):
     teacher, student = (pick(plan, family, "vqa", label) for label in ("teacher", "amad_kl"))
     sources = [plan.run(run.needs[0]) for run in (teacher, student)]
     assert [run.kind for run in sources] == ["pretrain", "pretrain"]
-    assert student.needs == [sources[1].id, teacher.id]
+    assert student.prerequisites == [sources[1].id, teacher.id]
     assert [train_run(run, "cpu") for run in (*sources, teacher, student)] == ["done"] * 4
     for run in sources:
         assert files_of(run) == {
@@ -65,7 +65,7 @@ def test_a_student_cut_from_the_teachers_pretraining(tiny_plan, family, init):
     plan = tiny_plan(condition="vl", init=init)
     student = pick(plan, family, "vqa", "ce")
     source = plan.run(student.needs[0])
-    assert source.config["model"]["heads"] == 4
+    assert source.config.model.heads == 4
     assert [train_run(run, "cpu") for run in (source, student)] == ["done", "done"]
     expected = {"inherit": [[0], [1]], "remap": [[0, 1], [2, 3]]}[init]
     assert status_of(student)["head_map"] == dict.fromkeys(SITES[family], expected)
@@ -119,7 +119,7 @@ def test_a_student_of_a_teacher_without_pretraining_says_that_the_teacher_failed
 def test_a_pretraining_that_fails_keeps_no_older_results(tiny_plan):
     run = pick(tiny_plan(condition="text"), "vlt5", "pretraining", "pretrain")
     assert train_run(run, "cpu") == "done"
-    run.config["training"]["learning_rate"] = 1e30  # the same folder, as after a change of the code
+    run.config.training.learning_rate = 1e30  # the same folder, as after a change of the code
     assert train_run(run, "cpu") == "diverged"
     assert files_of(run) == {"run.json", "status.json", "steps.jsonl", "tokenizer.json"}
 

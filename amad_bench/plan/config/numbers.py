@@ -1,6 +1,6 @@
 """Types of the numbers that a config may say."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -32,4 +32,4 @@ def _all_or_count(value: Any) -> Any:
     raise ValueError(f"`all` or a whole number from 1 to {MOST_RECORDS:,}")
 
 
-Examples = Annotated[int | str, BeforeValidator(_all_or_count)]
+Examples = Annotated[int | Literal["all"], BeforeValidator(_all_or_count)]

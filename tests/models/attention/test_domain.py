@@ -1,4 +1,4 @@
-"""Why the recorder exists: what METHODS.md ("Domain of an attention map") says of transformers, in turn."""
+"""Why the recorder exists: what docs/methods.md#attention-maps says of transformers, in turn."""
 
 import inspect
 
@@ -49,7 +49,7 @@ def own_attention():
     ALL_MASK_ATTENTION_FUNCTIONS._global_mapping.pop(OWN, None)
 
 
-@pytest.mark.trap("under SDPA output_attentions=True returns an empty tuple without an exception")
+@pytest.mark.trap("map-7")
 @pytest.mark.parametrize("kind", ATTENTIONS)
 def test_under_the_default_sdpa_transformers_returns_an_empty_tuple_of_maps_without_an_exception(kind):
     model = plain_model(kind).eval()
@@ -61,7 +61,7 @@ def test_under_the_default_sdpa_transformers_returns_an_empty_tuple_of_maps_with
     assert all(layer.probs_BHQK().sum() > 0 for layers in trace.sites.values() for layer in layers)
 
 
-@pytest.mark.trap("eager maps of T5 and BLIP's vision are after dropout, of BLIP's text before it")
+@pytest.mark.trap("map-8")
 @pytest.mark.parametrize("kind", KINDS)
 def test_eager_maps_are_after_dropout_except_of_blip_text_and_recorded_ones_before_it(kind):
     model = plain_model(kind, eager=True, dropout=0.5).train()
@@ -85,7 +85,7 @@ def test_eager_maps_are_after_dropout_except_of_blip_text_and_recorded_ones_befo
             torch.testing.assert_close(returned_RHK[kept], 2 * probs_RHK[kept], atol=2e-6, rtol=0)
 
 
-@pytest.mark.trap("a registered attention function without a mask function loses the padding mask")
+@pytest.mark.trap("map-9")
 @pytest.mark.parametrize("kind", ["t5", "bert"])
 def test_a_registered_attention_function_without_a_mask_function_loses_the_padding_and_is_refused(
     kind, own_attention
@@ -123,7 +123,7 @@ def test_with_its_mask_function_a_registered_attention_function_is_recorded(kind
         assert torch.all(layer.probs_BHQK()[1, :, :, 3:] == 0)
 
 
-@pytest.mark.trap("a map outside the domain raises AttentionDomainError with site, layer and what")
+@pytest.mark.trap("map-5")
 def test_a_mask_of_another_form_is_refused(own_attention):
     """Flash attention's mask functions return (B, K); nothing here can tell what such a function does."""
     own_attention(
@@ -138,7 +138,7 @@ def test_a_mask_of_another_form_is_refused(own_attention):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-@pytest.mark.trap("BLIP's own attention ignores registered attention functions")
+@pytest.mark.trap("map-10")
 def test_stock_blip_never_calls_a_registered_attention_function(own_attention):
     def refuse(*args, **kwargs):
         raise AssertionError
@@ -164,7 +164,7 @@ def test_a_bool_mask_under_eager_attention_would_mask_nothing_and_is_refused():
         model.encoder.block[0](hidden_BKd, attention_mask=mask_B11K)
 
 
-@pytest.mark.trap("a map outside the domain raises AttentionDomainError with site, layer and what")
+@pytest.mark.trap("map-5")
 def test_a_step_of_a_generation_is_refused():
     model = plain_model("t5").eval()
     batch = KINDS["t5"].batch

@@ -1,4 +1,4 @@
-"""The recorder against transformers' own eager attention, and the domain that METHODS.md asks for."""
+"""The recorder against transformers' own eager attention, and the domain that docs/methods.md asks for."""
 
 import sys
 
@@ -23,8 +23,8 @@ def _trace(kind, model=None, train=False, **options):
         return recorder.trace(model(**batch), labels=batch["labels"])
 
 
-@pytest.mark.trap("maps are before dropout, in training too")
-@pytest.mark.trap("every valid row sums to 1 and masked keys are exactly 0")
+@pytest.mark.trap("map-2")
+@pytest.mark.trap("map-3")
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_sum_to_one_and_masked_keys_hold_exactly_zero_mass(kind, train):
@@ -41,7 +41,7 @@ def test_rows_sum_to_one_and_masked_keys_hold_exactly_zero_mass(kind, train):
                 assert torch.all(probs_BHQK[masked] == 0)
 
 
-@pytest.mark.trap("the key mask covers padded text and masked boxes")
+@pytest.mark.trap("vlt5-11")
 def test_padding_is_masked_at_the_sites_that_see_it():
     joint = _trace("vlt5").sites["encoder.self"][0]
     expected = torch.tensor([[1] * 6 + [1, 1, 1], [1] * 4 + [0, 0] + [1, 1, 0], [1] * 6 + [0, 0, 0]]).bool()
@@ -183,7 +183,7 @@ def test_gradients_reach_the_projections_of_the_student():
     assert model.encoder.block[1].layer[0].SelfAttention.q.weight.grad.abs().sum() > 0
 
 
-@pytest.mark.trap("a site that the model lacks is an error")
+@pytest.mark.trap("site-2")
 def test_unknown_site_names_the_model_and_what_it_has():
     with pytest.raises(
         ValueError,
@@ -192,7 +192,7 @@ def test_unknown_site_names_the_model_and_what_it_has():
         record(tiny_model("vlt5"), ["vision.self"]).__enter__()
 
 
-@pytest.mark.trap("a map outside the domain raises AttentionDomainError with site, layer and what")
+@pytest.mark.trap("map-5")
 def test_a_trace_without_a_forward_pass_is_an_error():
     model = tiny_model("vlt5")
     batch = tiny_batch("vlt5")

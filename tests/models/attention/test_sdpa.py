@@ -93,7 +93,7 @@ def _compare(kind, train, tolerance):
         )
 
 
-@pytest.mark.trap("maps are before dropout, in training too")
+@pytest.mark.trap("map-2")
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("kind", UNDER_SDPA)
 def test_maps_are_those_that_sdpa_computes(kind, train):
@@ -101,7 +101,7 @@ def test_maps_are_those_that_sdpa_computes(kind, train):
     _compare(kind, train, 1e-6)
 
 
-@pytest.mark.trap("maps are float32, under autocast too")
+@pytest.mark.trap("map-1")
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("kind", UNDER_SDPA)
 def test_maps_are_those_that_sdpa_computes_under_autocast(kind, train):
