@@ -3,7 +3,6 @@
 Needs torch and numpy only (`hungarian` scipy, too).
 """
 
-import math
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -24,8 +23,9 @@ from amad_bench.losses.shd import shd_loss
 from amad_bench.losses.sinkhorn import sinkhorn_loss
 from amad_bench.losses.student_mean import student_mean_loss
 from amad_bench.losses.tinybert import tinybert_attention_loss
-from amad_bench.plan.catalogue import LOSSES, Loss, OptionSpec
-from amad_bench.runtime.errors import did_you_mean
+from amad_bench.plan.catalogue import LOSSES, Loss
+from amad_bench.plan.catalogue.options import check_options
+from amad_bench.plan.config.shown import unknown
 
 __all__ = [
     "a2d_loss",
@@ -62,18 +62,13 @@ def build_loss(
     options that cannot go together.
     """
     if name not in LOSSES:
-        raise ValueError(
-            f"unknown loss {name!r}; available: {', '.join(LOSSES)}.{did_you_mean(name, LOSSES)}"
-        )
+        raise ValueError(unknown("loss", name, LOSSES))
     record = LOSSES[name]
     given = {"seed": options.pop("seed", 0)} if record.seeded else {}
-    for key, value in options.items():
-        if key not in record.options:
-            known, hint = ", ".join(record.options) or "none", did_you_mean(key, record.options)
-            raise ValueError(f"loss {name!r} has no option {key!r}; its options: {known}.{hint}")
-        _check_option(name, key, value, record.options[key])
+    if problem := next(check_options(name, options, record.options), None):
+        raise ValueError(problem)
     if clash := record.clash(options):
-        raise ValueError(f"loss {name!r}: {clash}")
+        raise ValueError(f"{name}: {clash}")
     implementation = implementation_of(record)
     if issubclass(implementation, LayerLoss):
         return implementation(sites, layer_map, **given, **record.complete(options))
@@ -83,20 +78,3 @@ def build_loss(
 def implementation_of(record: Loss) -> type[TraceLoss]:
     """The class behind a record of the catalogue."""
     return getattr(import_module(f"amad_bench.losses.{record.name}"), record.implementation)
-
-
-def _check_option(loss: str, key: str, value: Any, spec: OptionSpec) -> None:
-    """Raises ValueError for a value of another type, outside the choices or outside the range."""
-    where = f"loss {loss!r}, option {key!r}"
-    accepted = (int, float) if spec.type is float else spec.type
-    if not isinstance(value, accepted) or (isinstance(value, bool) and spec.type is not bool):
-        raise ValueError(f"{where}: expected {spec.type.__name__}, not {value!r}")
-    if spec.choices and value not in spec.choices:
-        known = ", ".join(spec.choices)
-        raise ValueError(f"{where}: {value!r} is none of {known}.{did_you_mean(value, spec.choices)}")
-    if spec.type is float and not math.isfinite(value):
-        raise ValueError(f"{where}: must be finite, not {value}")
-    if spec.above is not None and not value > spec.above:
-        raise ValueError(f"{where}: must be above {spec.above}, not {value}")
-    if spec.minimum is not None and not value >= spec.minimum:
-        raise ValueError(f"{where}: must be at least {spec.minimum}, not {value}")

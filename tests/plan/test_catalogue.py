@@ -67,14 +67,22 @@ def test_defaults_are_allowed_values() -> None:
     for record in (*LOSSES.values(), *DATASETS.values()):
         for spec in record.options.values():
             assert isinstance(spec.default, spec.type)
+            assert list(spec.problems("default", spec.default)) == []
             chosen = spec.default if spec.type is list else [spec.default]
             assert not spec.choices or set(chosen) <= set(spec.choices)
+
+
+def test_every_option_is_described() -> None:
+    for record in (*LOSSES.values(), *DATASETS.values()):
+        for key, spec in record.options.items():
+            assert 20 < len(spec.description) < 200, (record.name, key)
+            assert "|" not in spec.description  # stands in a table of docs/config.md
 
 
 def test_labels_carry_the_variant() -> None:
     assert LOSSES["amad"].label({}) == "amad_kl"
     assert LOSSES["amad"].label({"variant": "mse"}) == "amad_mse"
-    assert LOSSES["student_mean"].label({"variant": "mse"}) == "student_mean"
+    assert LOSSES["student_mean"].label({"distance": "mse"}) == "student_mean"
 
 
 @pytest.mark.trap("site-1")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amad_bench.plan.catalogue.metrics import TASKS
-from amad_bench.plan.catalogue.options import OptionSpec, by_name
+from amad_bench.plan.catalogue.options import OptionSpec, WithOptions, by_name
 from amad_bench.plan.limits import LARGEST_SEED, MOST_IMAGES
 
 Options = Mapping[str, Any]
@@ -20,7 +20,7 @@ def _none(options: Options) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(WithOptions):
     """A data set; all its paths are relative to AMAD_DATA.
 
     `texts`: the files with the records of a task, None for a generated data set. `photos`: bases of its
@@ -34,7 +34,7 @@ class Dataset:
     tasks: tuple[str, ...]
     texts: Callable[[str, Options], tuple[str, ...]] | None = None
     photos: Callable[[Options], tuple[str, ...]] = _none
-    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
     vqa_metric: str | None = None
     has_boxes: bool = False
     version: int = 1
@@ -47,10 +47,6 @@ class Dataset:
     @property
     def generated(self) -> bool:
         return self.texts is None
-
-    def complete(self, options: Options) -> dict[str, Any]:
-        """The given options with every default filled in, in the catalogue's order."""
-        return {key: options.get(key, spec.default) for key, spec in self.options.items()}
 
 
 def _always(*paths: str) -> Callable[..., tuple[str, ...]]:
@@ -93,8 +89,17 @@ def _coco_mini_texts(task: str, options: Options) -> tuple[str, ...]:
 
 _COCO_PHOTOS = _always("coco/images/train2014", "coco/images/val2014")
 _SUBSET = OptionSpec(
-    bool, False
-)  # True: only a part of the official files is there, their sizes are not asserted
+    bool,
+    False,
+    description="whether files may hold a part of the official records; else sizes are asserted",
+)
+
+
+def _generated(split: str, default: int) -> OptionSpec:
+    return OptionSpec(
+        int, default, minimum=1, maximum=MOST_IMAGES, description=f"images that are generated for {split}"
+    )
+
 
 DATASETS: dict[str, Dataset] = by_name(
     Dataset(
@@ -102,10 +107,16 @@ DATASETS: dict[str, Dataset] = by_name(
         "Scenes",
         ("vqa", "captioning", "translation"),
         options={
-            "train_images": OptionSpec(int, 10000, minimum=1, maximum=MOST_IMAGES),
-            "validation_images": OptionSpec(int, 250, minimum=1, maximum=MOST_IMAGES),
-            "test_images": OptionSpec(int, 500, minimum=1, maximum=MOST_IMAGES),
-            "seed": OptionSpec(int, 0, minimum=0, maximum=LARGEST_SEED),
+            "train_images": _generated("training", 10000),
+            "validation_images": _generated("validation", 250),
+            "test_images": _generated("testing", 500),
+            "seed": OptionSpec(
+                int,
+                0,
+                minimum=0,
+                maximum=LARGEST_SEED,
+                description="that images and sentences are drawn from",
+            ),
         },
         vqa_metric="vqa_accuracy",
         has_boxes=True,
@@ -116,7 +127,15 @@ DATASETS: dict[str, Dataset] = by_name(
         ("vqa",),
         _vqa_v2_texts,
         _COCO_PHOTOS,
-        {"answers": OptionSpec(str, "computed", ("computed", "file")), "subset": _SUBSET},
+        {
+            "answers": OptionSpec(
+                str,
+                "computed",
+                ("computed", "file"),
+                description="the 3,129 most common answers: computed, or read from VL-T5's file of them",
+            ),
+            "subset": _SUBSET,
+        },
         vqa_metric="vqa_accuracy",
     ),
     Dataset(
@@ -134,9 +153,19 @@ DATASETS: dict[str, Dataset] = by_name(
         _multi30k_texts,
         _multi30k_photos,
         {
-            "language": OptionSpec(str, "de", ("de", "fr")),
-            "tests": OptionSpec(list, ["test_2016_flickr"], MULTI30K_TESTS),
-            "photos": OptionSpec(str, "flickr8k", ("flickr8k", "flickr30k", "none")),
+            "language": OptionSpec(str, "de", ("de", "fr"), description="translated into: German, French"),
+            "tests": OptionSpec(
+                list,
+                ["test_2016_flickr"],
+                MULTI30K_TESTS,
+                description="test sets; the first one is `test`, others are scored beside it",
+            ),
+            "photos": OptionSpec(
+                str,
+                "flickr8k",
+                ("flickr8k", "flickr30k", "none"),
+                description="those of Flickr8k, for sentences that have one there; of Flickr30k; or none",
+            ),
         },
         version=2,
     ),

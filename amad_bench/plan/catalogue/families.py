@@ -66,7 +66,7 @@ class ModelShape:
     layers: dict[str, int]
     width: dict[str, int]
     head_size: dict[str, int]
-    tokens: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class _Sizes(Protocol):

@@ -5,30 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amad_bench.plan.catalogue.families import ModelShape
-from amad_bench.plan.catalogue.options import OptionSpec, by_name
+from amad_bench.plan.catalogue.options import OptionSpec, WithOptions, by_name
 from amad_bench.plan.limits import LARGEST_NUMBER, MOST_PARTS
 
 Supports = Callable[[ModelShape, ModelShape, Mapping[str, Any]], tuple[bool, str]]
 Clash = Callable[[Mapping[str, Any]], str]
 
-LARGEST_PROJECTED_MAP = 4096  # cells; the projection has the square of that many parameters
+LARGEST_PROJECTED_MAP = 4096  # entries; the projection has the square of that many parameters
 
 
 def _always(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
-    return True, ""
-
-
-def _equal_heads_unless_dropped(
-    teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]
-) -> tuple[bool, str]:
-    if options["drop"] == "extra":
-        return True, ""
-    for site, heads in teacher.heads.items():
-        if heads != student.heads[site]:
-            return False, (
-                f"one_to_one compares head h with head h, but at {site} the teacher has {heads} heads and "
-                f"the student {student.heads[site]}; set `drop: extra` to leave the surplus heads out"
-            )
     return True, ""
 
 
@@ -40,6 +26,12 @@ def _equal_heads(teacher: ModelShape, student: ModelShape, name: str, instead: s
                 f"student {student.heads[site]}; {instead}"
             )
     return True, ""
+
+
+def _one_to_one(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
+    if options["drop"] == "extra":
+        return True, ""
+    return _equal_heads(teacher, student, "one_to_one", "set `drop: extra` to leave the surplus heads out")
 
 
 def _minilm(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
@@ -81,11 +73,11 @@ def _no_fewer_teacher_heads(
 
 def _projectable(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
     for site, tokens in student.tokens.items():
-        cells = tokens**2
-        if options["variant"] == "projected" and cells > LARGEST_PROJECTED_MAP:
+        entries = tokens**2
+        if options["variant"] == "projected" and entries > LARGEST_PROJECTED_MAP:
             return False, (
-                f"amad's variant projected would need a matrix of {cells:,} x {cells:,} numbers at {site}, "
-                f"more than {LARGEST_PROJECTED_MAP:,} x {LARGEST_PROJECTED_MAP:,}"
+                f"amad's variant projected would need a matrix of {entries:,} x {entries:,} numbers at "
+                f"{site}, more than {LARGEST_PROJECTED_MAP:,} x {LARGEST_PROJECTED_MAP:,}"
             )
     return True, ""
 
@@ -101,14 +93,13 @@ def _rows_of_mse(options: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(WithOptions):
     """A way to distil.
 
     implementation: its class in amad_bench/losses/<name>.py. base: what is trained beside it: "none" (it is
     the cross-entropy itself), "ce" (cross-entropy) or "logit_kd" (cross-entropy and logit distillation).
-    reads: the parts of a trace: "logits"; of the configured sites "probs" (attention maps),
-    "scores", "queries", "keys", "values", "output_weight" (of the teacher); of their stacks "hidden" (layer
-    outputs).
+    reads: parts of a trace: "logits"; of the configured sites "probs" (attention maps), "scores", "queries",
+    "keys", "values", "output_weight" (of the teacher); of their stacks "hidden" (layer outputs).
     labelled_by: the option whose value is in the label (amad_kl). clash_of: why options that are fine one by
     one cannot go together. seeded: draws something once, from the run's `init` seed, which `build_loss` takes
     as `seed`.
@@ -118,7 +109,7 @@ class Loss:
     implementation: str
     base: str
     reads: tuple[str, ...]
-    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
     labelled_by: str | None = None
     supports_shapes: Supports = _always
     clash_of: Clash = _never
@@ -136,7 +127,7 @@ class Loss:
 
     @property
     def weighted_parts(self) -> tuple[str, ...]:
-        """The keys of `weights` that this loss uses."""
+        """The keys of `loss_weights` that this loss uses."""
         return {
             "none": ("ce",),
             "ce": ("ce", "logit_kd"),
@@ -147,10 +138,6 @@ class Loss:
     def uses(self) -> tuple[str, ...]:
         """Names of all losses that a student of this one is trained with, itself included."""
         return {"none": (), "ce": ("ce",), "logit_kd": ("ce", "logit_kd")}[self.base] + (self.name,)
-
-    def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The given options with every default filled in, in the catalogue's order."""
-        return {key: options.get(key, spec.default) for key, spec in self.options.items()}
 
     def clash(self, options: Mapping[str, Any]) -> str:
         """Why these options cannot go together, in one sentence; "" when they can."""
@@ -171,8 +158,16 @@ class Loss:
         return self.supports_shapes(teacher, student, self.complete(options or {}))
 
 
-_HEAD_REDUCTION = OptionSpec(str, "sum", ("sum", "mean"))
-_MAP_DISTANCE = OptionSpec(str, "kl", ("kl", "mse"))
+_HEAD_REDUCTION = OptionSpec(
+    str, "sum", ("sum", "mean"), description="over the heads that are compared; the papers print the sum"
+)
+_DISTANCE = OptionSpec(
+    str,
+    "kl",
+    ("kl", "mse"),
+    description="of two maps: KL of rows, in nats, or squared distance of maps of length 1, without unit",
+)
+_DETACH = OptionSpec(bool, False, description="whether no gradient passes through the alignment weights")
 
 LOSSES: dict[str, Loss] = by_name(
     Loss("ce", "CrossEntropy", "none", ()),
@@ -181,7 +176,15 @@ LOSSES: dict[str, Loss] = by_name(
         "LogitKD",
         "ce",
         ("logits",),
-        {"temperature": OptionSpec(float, 2.0, above=0.0, maximum=LARGEST_NUMBER)},
+        {
+            "temperature": OptionSpec(
+                float,
+                2.0,
+                above=0.0,
+                maximum=LARGEST_NUMBER,
+                description="divides the logits of teacher and student, without unit; its square is a factor",
+            )
+        },
     ),
     Loss(
         "one_to_one",
@@ -189,26 +192,31 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs",),
         {
-            "drop": OptionSpec(str, "refuse", ("refuse", "extra")),
-            "distance": _MAP_DISTANCE,
+            "drop": OptionSpec(
+                str,
+                "refuse",
+                ("refuse", "extra"),
+                description="other head counts are refused, or the last heads of the larger model left out",
+            ),
+            "distance": _DISTANCE,
             "head_reduction": _HEAD_REDUCTION,
         },
-        supports_shapes=_equal_heads_unless_dropped,
+        supports_shapes=_one_to_one,
     ),
-    Loss("head_mean", "HeadMean", "logit_kd", ("probs",), {"distance": _MAP_DISTANCE}),
+    Loss("head_mean", "HeadMean", "logit_kd", ("probs",), {"distance": _DISTANCE}),
     Loss(
         "student_mean",
         "StudentMean",
         "logit_kd",
         ("probs",),
-        {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION},
     ),
     Loss(
         "random_alignment",
         "RandomAlignment",
         "logit_kd",
         ("probs",),
-        {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION},
         seeded=True,
     ),
     Loss(
@@ -216,7 +224,7 @@ LOSSES: dict[str, Loss] = by_name(
         "Hungarian",
         "logit_kd",
         ("probs",),
-        {"distance": _MAP_DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION},
     ),
     Loss(
         "sinkhorn",
@@ -224,9 +232,15 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs",),
         {
-            "distance": _MAP_DISTANCE,
-            "epsilon": OptionSpec(float, 0.05, above=0.0, maximum=LARGEST_NUMBER),
-            "detach_alignment": OptionSpec(bool, False),
+            "distance": _DISTANCE,
+            "epsilon": OptionSpec(
+                float,
+                0.05,
+                above=0.0,
+                maximum=LARGEST_NUMBER,
+                description="weight of entropy, in units of 1 - cosine: small ones assign, large ones spread",
+            ),
+            "detach_alignment": _DETACH,
             "head_reduction": _HEAD_REDUCTION,
         },
     ),
@@ -236,7 +250,15 @@ LOSSES: dict[str, Loss] = by_name(
         "MiniLMv2",
         "logit_kd",
         ("queries", "keys", "values"),
-        {"relation_heads": OptionSpec(int, 8, minimum=1, maximum=MOST_PARTS)},
+        {
+            "relation_heads": OptionSpec(
+                int,
+                8,
+                minimum=1,
+                maximum=MOST_PARTS,
+                description="heads that vectors of both models are cut into anew; divides both inner widths",
+            )
+        },
         supports_shapes=_relation_heads_divide,
     ),
     Loss(
@@ -244,7 +266,11 @@ LOSSES: dict[str, Loss] = by_name(
         "TinyBert",
         "logit_kd",
         ("scores", "hidden"),
-        {"attention": OptionSpec(bool, True)},
+        {
+            "attention": OptionSpec(
+                bool, True, description="whether scores are compared, too, which takes equal head counts"
+            )
+        },
         supports_shapes=_tinybert,
     ),
     Loss(
@@ -253,9 +279,22 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs",),
         {
-            "double_softmax": OptionSpec(bool, True),
-            "reduction": OptionSpec(str, "sum", ("sum", "mean")),
-            "decay": OptionSpec(float, 0.9, above=0.0, maximum=LARGEST_NUMBER),
+            "double_softmax": OptionSpec(
+                bool,
+                True,
+                description="as released: a softmax over whole maps, which are probabilities already; false: "
+                "over the weights of student maps, so that rows stay distributions",
+            ),
+            "reduction": OptionSpec(
+                str, "sum", ("sum", "mean"), description="over samples and teacher maps; released is the sum"
+            ),
+            "decay": OptionSpec(
+                float,
+                0.9,
+                above=0.0,
+                maximum=LARGEST_NUMBER,
+                description="factor of the loss weight after each epoch, without unit; 1: it stays",
+            ),
         },
     ),
     Loss(
@@ -273,12 +312,31 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs",),
         {
-            "variant": OptionSpec(str, "kl", ("kl", "mse", "projected", "token")),
-            "similarity": OptionSpec(str, "cosine", ("cosine", "l1")),
-            "temperature": OptionSpec(float, 1.0, above=0.0, maximum=LARGEST_NUMBER),
-            "detach_alignment": OptionSpec(bool, False),
+            "variant": OptionSpec(
+                str,
+                "kl",
+                ("kl", "mse", "projected", "token"),
+                description="distance to mixtures of student heads: KL of rows, in nats; squared distance of "
+                "maps of length 1, without unit; KL after a learned layer; KL with weights for each query",
+            ),
+            "similarity": OptionSpec(
+                str,
+                "cosine",
+                ("cosine", "l1"),
+                description="of two maps: their inner product over their L2 or their L1 norms, without unit",
+            ),
+            "temperature": OptionSpec(
+                float,
+                1.0,
+                above=0.0,
+                maximum=LARGEST_NUMBER,
+                description="divides the similarities before the softmax, without unit; published is 1",
+            ),
+            "detach_alignment": _DETACH,
             "head_reduction": _HEAD_REDUCTION,
-            "row_reduction": OptionSpec(str, "mean", ("mean", "sum")),
+            "row_reduction": OptionSpec(
+                str, "mean", ("mean", "sum"), description="over valid query rows, which `mse` does not have"
+            ),
         },
         labelled_by="variant",
         supports_shapes=_projectable,

@@ -1,11 +1,11 @@
-"""Options of a record, and records by name."""
+"""Options of a record, for the plan and for whoever builds the record's class alike; and records by name."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
 
-from amad_bench.plan.config.shown import bound, shown, yaml_number
+from amad_bench.plan.config.shown import bound, repeated, shown, unknown, yaml_number
 from amad_bench.runtime.errors import did_you_mean
 
 TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", list: "a list"}
@@ -13,7 +13,10 @@ TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true
 
 @dataclass(frozen=True)
 class OptionSpec:
-    """One option of a record. `minimum` and `maximum` are inclusive, `above` is exclusive."""
+    """One option of a record. `minimum` and `maximum` are inclusive, `above` is exclusive.
+
+    choices: of a list, those of its entries. description: stands in docs/config.md; with the unit, if any.
+    """
 
     type: type
     default: Any
@@ -21,48 +24,73 @@ class OptionSpec:
     minimum: float | None = None
     above: float | None = None
     maximum: float | None = None
+    description: str = field(kw_only=True)
+
+    def problems(self, where: str, value: Any) -> Iterator[str]:
+        """What is wrong with a value, in lines that begin with `where`."""
+        if self.type is list and isinstance(value, list):
+            yield from self._problems_of_list(where, cast(list[Any], value))
+            return
+        fits = isinstance(value, (int, float) if self.type is float else self.type)
+        if not fits or (isinstance(value, bool) and self.type is not bool):
+            number = yaml_number(value) if isinstance(value, str) and self.type is float else None
+            advice = f"; write {number}, YAML reads {value} as text" if number else ""
+            yield f"{where}: expected {TYPE_NAMES[self.type]}, found {shown(value)}{advice}"
+        elif self.type is float and not math.isfinite(value):
+            yield f"{where}: expected a finite number, found {shown(value)}"
+        elif self.choices and value not in self.choices:
+            hint = did_you_mean(value, self.choices)
+            yield f"{where}: expected {' or '.join(self.choices)}, found {shown(value)}.{hint}"
+        elif self.above is not None and not value > self.above:
+            yield f"{where}: expected more than {self.above:g}, found {shown(value)}"
+        elif self.minimum is not None and not value >= self.minimum:
+            yield f"{where}: expected at least {self.minimum:g}, found {shown(value)}"
+        elif self.maximum is not None and not value <= self.maximum:
+            yield f"{where}: expected at most {bound(self.maximum)}, found {shown(value)}"
+
+    def _problems_of_list(self, where: str, values: list[Any]) -> Iterator[str]:
+        if not values:
+            yield f"{where}: expected at least one of {', '.join(self.choices)}, found an empty list"
+        yield from (f"{where}{line}" for line in repeated(values))
+        for index, value in enumerate(values):
+            if value not in self.choices:
+                yield f"{where}[{index}]: {unknown('entry', value, self.choices)}"
 
 
-def by_name(*records: Any) -> dict[str, Any]:
+def check_options(
+    where: str, given: Mapping[Any, Any], specs: Mapping[str, OptionSpec], also: Sequence[str] = ()
+) -> Iterator[str]:
+    """What is wrong with given options, in lines that begin with `where`; also: keys that are no options."""
+    for key, value in given.items():
+        if key in specs:
+            yield from specs[key].problems(f"{where}.{key}", value)
+        elif isinstance(key, str) and key not in also:  # keys of other types are the schema's
+            known = [*specs, *also]
+            hint = did_you_mean(key, known) or f" Known: {', '.join(known) or 'none'}"
+            yield f"{where}.{key}: unknown key.{hint}"
+
+
+class WithOptions:
+    """A record that has options."""
+
+    options: Mapping[str, OptionSpec]
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The given options with every default filled in, in the catalogue's order."""
+        return {key: given.get(key, spec.default) for key, spec in self.options.items()}
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=_Named)
+
+
+def by_name(*records: Record) -> dict[str, Record]:
+    """The records by name. Raises ValueError where two have the same."""
     named = {record.name: record for record in records}
     if len(named) != len(records):
         raise ValueError(f"a name is used twice among {[record.name for record in records]}")
     return named
-
-
-def check_option(where: str, value: Any, spec: OptionSpec) -> Iterator[str]:
-    if spec.type is list and isinstance(value, list):
-        if not value:
-            yield f"{where}: expected at least one of {', '.join(spec.choices)}, found an empty list"
-        for index, item in enumerate(value):
-            if item not in spec.choices:
-                yield f"{where}[{index}]: unknown entry"
-        return
-    fits = isinstance(value, (int, float) if spec.type is float else spec.type)
-    if not fits or (isinstance(value, bool) and spec.type is not bool):
-        number = yaml_number(value) if isinstance(value, str) and spec.type is float else None
-        advice = f"; write {number}, YAML reads {value} as text" if number else ""
-        yield f"{where}: expected {TYPE_NAMES[spec.type]}, found {shown(value)}{advice}"
-    elif spec.type is float and not math.isfinite(value):
-        yield f"{where}: expected a finite number, found {shown(value)}"
-    elif spec.choices and value not in spec.choices:
-        hint = did_you_mean(value, spec.choices)
-        yield f"{where}: expected {' or '.join(spec.choices)}, found {shown(value)}.{hint}"
-    elif spec.above is not None and not value > spec.above:
-        yield f"{where}: expected more than {spec.above:g}, found {shown(value)}"
-    elif spec.minimum is not None and not value >= spec.minimum:
-        yield f"{where}: expected at least {spec.minimum:g}, found {shown(value)}"
-    elif spec.maximum is not None and not value <= spec.maximum:
-        yield f"{where}: expected at most {bound(spec.maximum)}, found {shown(value)}"
-
-
-def check_options(
-    where: str, given: Mapping[Any, Any], specs: Mapping[str, OptionSpec], also: tuple[str, ...]
-) -> Iterator[str]:
-    for key, value in given.items():
-        if key in specs:
-            yield from check_option(f"{where}.{key}", value, specs[key])
-        elif isinstance(key, str) and key not in also:  # other types are reported by the schema
-            known = [*specs, *also]
-            hint = did_you_mean(key, known) or f" Known: {', '.join(known)}"
-            yield f"{where}.{key}: unknown key.{hint}"

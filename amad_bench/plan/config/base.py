@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from amad_bench.plan.config.shown import shown
-from amad_bench.runtime.errors import did_you_mean
+from amad_bench.plan.config.shown import repeated, unknown
 
 LONGEST_NAME = 255  # characters; what file systems take
 
@@ -51,19 +50,9 @@ def known(what: str, names: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def unknown(what: str, name: str, names: Collection[str]) -> str:
-    """The message on a name that is none of those known."""
-    return f"unknown {what} {shown(name)}.{did_you_mean(name, names) or ' Known: ' + ', '.join(names)}"
-
-
 def distinct(values: list[Any]) -> list[Any]:
     """The list; Problems where a value stands twice."""
-    lines = [
-        f"[{index}]: {shown(value)} stands twice; keep one"
-        for index, value in enumerate(values)
-        if value in values[:index]
-    ]
-    if lines:
+    if lines := list(repeated(values)):
         raise Problems(lines)
     return values
 

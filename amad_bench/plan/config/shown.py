@@ -1,8 +1,11 @@
 """Values of a config file as a person reads and writes them."""
 
 import re
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from typing import Any
+
+from amad_bench.runtime.errors import did_you_mean
 
 
 def shown(value: Any) -> str:
@@ -15,6 +18,18 @@ def shown(value: Any) -> str:
 def bound(limit: float) -> str:
     """A limit as messages say it."""
     return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+
+
+def unknown(what: str, name: Any, names: Collection[str]) -> str:
+    """The message on a name that is none of those known."""
+    return f"unknown {what} {shown(name)}.{did_you_mean(name, names) or ' Known: ' + ', '.join(names)}"
+
+
+def repeated(values: Sequence[Any]) -> Iterator[str]:
+    """Messages on values that stand in a list already, each after its index: "[1]: ..."."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield f"[{index}]: {shown(value)} stands twice; keep one"
 
 
 def yaml_number(text: str) -> str | None:
