@@ -40,7 +40,7 @@ class ExtraScores:
 
 @dataclass(frozen=True)
 class _OfMetric:
-    """By run id: rows of the frame, reasons why others have none, and what both were made from."""
+    """Facts by run id: rows of the frame, reasons why others have none, and what both were made from."""
 
     rows: dict[str, pd.DataFrame] = field(default_factory=dict)
     reasons: Reasons = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, SupportsFloat, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.files import read_bytes
@@ -52,6 +52,12 @@ class Validation(NamedTuple):
     validation_loss: float
 
 
+class Scalar(Protocol):
+    """A tensor with one value."""
+
+    def item(self) -> float: ...
+
+
 class StepLog:
     """A log in the making; RunFailed("diverged") for a loss or a gradient that is not finite."""
 
@@ -70,15 +76,15 @@ class StepLog:
         self,
         step: int,
         rate: float,
-        loss: SupportsFloat,
-        norm: SupportsFloat,
-        parts: Mapping[str, SupportsFloat],
+        loss: Scalar,
+        norm: Scalar,
+        parts: Mapping[str, Scalar],
         padding_share: float | None = None,
         alignment: Mapping[str, Alignment] | None = None,
     ) -> None:
         """Write the line of a step, see TrainingStep."""
-        numbers = {"step": step, "learning_rate": rate, "loss": float(loss), "gradient_norm": float(norm)}
-        numbers |= {name: float(part) for name, part in parts.items()}
+        numbers = {"step": step, "learning_rate": rate, "loss": loss.item(), "gradient_norm": norm.item()}
+        numbers |= {name: part.item() for name, part in parts.items()}
         more = {"padding_share": padding_share, "alignment": alignment}
         self._write(numbers, {name: value for name, value in more.items() if value is not None})
 
