@@ -37,7 +37,7 @@ def collect(options: argparse.Namespace) -> None:
 
 
 def _forget_older_tables() -> None:
-    """What was made from the tables that are replaced must not pass for made from the new ones."""
+    """Remove what was made from the tables that are replaced: it must not pass for made from the new ones."""
     for path in (RESULTS.plan, *RESULTS.table_files(*COMPARED), *RESULTS.figure_files()):
         path.unlink(missing_ok=True)
 

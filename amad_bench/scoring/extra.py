@@ -40,7 +40,7 @@ class ExtraScores:
 
 @dataclass(frozen=True)
 class _OfMetric:
-    """Facts by run id: rows of the frame, reasons why others have none, and what both were made from."""
+    """Rows of the frame by run id, reasons why others have none, and what both were made from."""
 
     rows: dict[str, pd.DataFrame] = field(default_factory=dict)
     reasons: Reasons = field(default_factory=dict)
@@ -139,7 +139,7 @@ def _signature(metric: str) -> str:
 
 
 def _kept(metric: str, previous: ExtraScores, results: ResultsFolder) -> _OfMetric:
-    """The part of `previous` that still holds."""
+    """Part of `previous` that still holds."""
     if previous.signatures.get(metric) != _signature(metric):
         return _OfMetric()
     old, reasons = previous.sources.get(metric, {}), previous.unavailable.get(metric, {})
