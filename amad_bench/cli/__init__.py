@@ -14,6 +14,7 @@ from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
+from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS
 from amad_bench.runtime.versions import check_python, check_versions
 
 _WRITABLE = "make it readable and writable, or work in another folder"
@@ -116,15 +117,15 @@ def _parser() -> argparse.ArgumentParser:
             "--run", metavar="ID", required=name == "run", help="id of a run, see `amad-bench plan --json`"
         )
         sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the config's `device`")
-    add("collect", collect, "gather all runs into results/tables/{runs,scores,examples,failures}")
-    add("compare", compare, "make results/tables/{results,headroom,comparisons} from the collected tables")
-    add("figures", figures, "draw results/figures from the tables").add_argument(
+    add("collect", collect, f"gather all runs into {RESULTS.tables}/{{{','.join(COLLECTED)}}}")
+    add("compare", compare, f"make {RESULTS.tables}/{{{','.join(COMPARED)}}} from the collected tables")
+    add("figures", figures, f"draw {RESULTS.figures} from the tables").add_argument(
         "--run", metavar="ID", help="draw which head teaches which in this run instead"
     )
-    add("paper", paper, "compile paper/main.pdf from tables and figures").add_argument(
+    add("paper", paper, f"compile {PAPER} from tables and figures").add_argument(
         "--template", type=Path, default=shipped(TEMPLATE), help="its text (default: %(default)s)"
     )
-    measured = add("bench", bench, "measure speed and memory, into results/bench")
+    measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}")
     measured.add_argument(
         "what",
         choices=("data", "losses", "capture"),

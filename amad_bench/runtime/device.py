@@ -1,4 +1,4 @@
-"""Whether runs will use a GPU, asked by the scheduler before any run starts."""
+"""The question whether runs will use a GPU, asked by the scheduler before any run starts."""
 
 import sys
 from pathlib import Path

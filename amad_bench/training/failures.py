@@ -12,7 +12,7 @@ from amad_bench.runtime.run_folder.status import Status
 
 @contextmanager
 def failures_noted(status: Status) -> Iterator[None]:
-    """Inside, a scientific failure becomes the status; anything else passes through."""
+    """Turn a scientific failure inside into the status; anything else passes through."""
     try:
         yield
     except RunFailed as failure:

@@ -99,7 +99,7 @@ def _note(trained: Trained, status: Status) -> None:
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
-    """Of one example, as long as it is in a batch of the training split; few of its images are read."""
+    """FLOPs of an example, as long as it is in a batch of the training split; few of its images are read."""
     rows = np.arange(min(batch, len(data.train)))
     images = data.images.batch(data.train.image_rows_N[rows[:EXAMPLES]], device)
     few = text_batch(data.train, rows, device).first(EXAMPLES).with_images(images)

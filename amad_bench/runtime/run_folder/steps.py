@@ -2,17 +2,17 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, SupportsFloat, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.files import read_bytes
 
 LOG_EVERY = 20  # steps between two lines
 _WHAT_TO_DO = "delete the run's folder and run again"
+_Row = TypeVar("_Row")
 
 
 class Alignment(TypedDict):
@@ -52,6 +52,12 @@ class Validation(NamedTuple):
     validation_loss: float
 
 
+class Scalar(Protocol):
+    """A tensor with one value."""
+
+    def item(self) -> float: ...
+
+
 class StepLog:
     """A log in the making; RunFailed("diverged") for a loss or a gradient that is not finite."""
 
@@ -61,24 +67,22 @@ class StepLog:
     def __enter__(self) -> "StepLog":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tail: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def training(
         self,
         step: int,
         rate: float,
-        loss: SupportsFloat,
-        norm: SupportsFloat,
-        parts: Mapping[str, SupportsFloat],
+        loss: Scalar,
+        norm: Scalar,
+        parts: Mapping[str, Scalar],
         padding_share: float | None = None,
         alignment: Mapping[str, Alignment] | None = None,
     ) -> None:
         """Write the line of a step, see TrainingStep."""
-        numbers = {"step": step, "learning_rate": rate, "loss": float(loss), "gradient_norm": float(norm)}
-        numbers |= {name: float(part) for name, part in parts.items()}
+        numbers = {"step": step, "learning_rate": rate, "loss": loss.item(), "gradient_norm": norm.item()}
+        numbers |= {name: part.item() for name, part in parts.items()}
         more = {"padding_share": padding_share, "alignment": alignment}
         self._write(numbers, {name: value for name, value in more.items() if value is not None})
 
@@ -104,15 +108,20 @@ def read_training(path: Path) -> list[TrainingStep]:
     """The logged steps of a training, in order; UserError for a log that is missing or damaged."""
     if not path.exists():
         raise UserError(f"{path}: no such file; train that run first")
-    found = []
-    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            if "validation_loss" not in row:
-                found.append(_training_step(row))
-        except (ValueError, KeyError, TypeError):
-            raise _damaged(path, number, "step, learning_rate, loss and gradient_norm") from None
-    return found
+    return _read(path, "learning_rate", _training_step, "step, learning_rate, loss and gradient_norm")
+
+
+def read_validations(path: Path, required: bool) -> list[Validation]:
+    """The validations of a teacher or student, in order; none where there is no log and none is required.
+
+    UserError for a log that is missing or damaged.
+    """
+    if path.exists():
+        expected = "step, validation_token_accuracy and validation_loss"
+        return _read(path, "validation_token_accuracy", _validation, expected)
+    if required:
+        raise UserError(f"{path}: the run is done but its step log is missing; {_WHAT_TO_DO}")
+    return []
 
 
 def _training_step(row: dict[str, Any]) -> TrainingStep:
@@ -121,27 +130,18 @@ def _training_step(row: dict[str, Any]) -> TrainingStep:
     return TrainingStep(**named, parts=row, padding_share=share, alignment=alignment)
 
 
-def read_validations(path: Path, required: bool) -> list[Validation]:
-    """The validations of a teacher or student, in order; none where there is no log and none is required.
+def _validation(row: dict[str, Any]) -> Validation:
+    step, accuracy, loss = (row[name] for name in Validation._fields)
+    return Validation(int(step), float(accuracy), float(loss))
 
-    UserError for a log that is missing or damaged.
-    """
-    if not path.exists():
-        if required:
-            raise UserError(f"{path}: the run is done but its step log is missing; {_WHAT_TO_DO}")
-        return []
+
+def _read(path: Path, key: str, read: Callable[[dict[str, Any]], _Row], expected: str) -> list[_Row]:
+    """The lines that have a key; the others, some of them long, are not parsed."""
     found = []
     for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
-        if b"validation_token_accuracy" not in line:  # most lines are others, some of them long
-            continue
-        try:
-            row = json.loads(line)
-            numbers = row["validation_token_accuracy"], row["validation_loss"]
-            found.append(Validation(int(row["step"]), *map(float, numbers)))
-        except (ValueError, KeyError, TypeError):
-            raise _damaged(path, number, "step, validation_token_accuracy and validation_loss") from None
+        if key.encode() in line:
+            try:
+                found.append(read(json.loads(line)))
+            except (ValueError, KeyError, TypeError):
+                raise UserError(f"{path}: line {number}: {expected} were expected; {_WHAT_TO_DO}") from None
     return found
-
-
-def _damaged(path: Path, number: int, expected: str) -> UserError:
-    return UserError(f"{path}: line {number}: {expected} were expected; {_WHAT_TO_DO}")

@@ -36,7 +36,7 @@ def test_steps_and_validations_are_lines_in_order(tmp_path):
     assert read_validations(path, required=True) == [(2, 0.75, 0.125)]  # the other is a pre-training's
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"step": 2}', ""])
+@pytest.mark.parametrize("line", ['{"learning_rate": 1', '["learning_rate"]', '{"learning_rate": 1}'])
 def test_a_damaged_line_is_named(tmp_path, line):
     path = tmp_path / "steps.jsonl"
     path.write_text('{"step": 1, "learning_rate": 1, "loss": 2, "gradient_norm": 3}\n' + line + "\n")
