@@ -6,56 +6,41 @@ from typing import Any
 import pytest
 
 from amad_bench.data.scenes_files import write_scenes
-
-OPTIONS = {"train_images": 40, "validation_images": 8, "test_images": 12, "seed": 0}
-REGIONS = {"kind": "regions", "boxes": "file", "crop": 8, "max_regions": 8}
-PIXELS = {"kind": "pixels", "size": 48, "patch": 8, "colours": "half"}
+from amad_bench.plan.run_config import RunConfig
+from tests.planned import SCENES, planned_config
 
 
 @pytest.fixture(scope="session")
 def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Read-only by agreement: tests that break files copy it."""
     folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, OPTIONS)
+    write_scenes(folder, SCENES)
     return folder
 
 
 @pytest.fixture
 def scenes_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """run_config(family, task) for the small scenes, in an empty working directory."""
+    """run_config(family, task): a teacher's for the small scenes, in an empty working directory.
+
+    small: as `tests.planned.small_config` takes it.
+    """
     monkeypatch.chdir(tmp_path)
 
-    def run_config(family: str, task: str, limit: dict[str, int] | None = None) -> dict[str, Any]:
-        dataset = {
-            "name": "scenes",
-            "options": OPTIONS,
-            "limit": limit,
-            "hash": "0123456789abcdef",
-            "version": 1,
-        }
-        inputs = REGIONS if family == "vlt5" else PIXELS
-        return {
-            "family": family,
-            "task": task,
-            "dataset": dataset,
-            "inputs": inputs,
-            "tokenizer": {"vocabulary": 150},
-        }
+    def run_config(family: str, task: str, limit: dict[str, int] | None = None, **small: Any) -> RunConfig:
+        return planned_config(family, task, limit=limit, **small)
 
     return run_config
 
 
 @pytest.fixture
-def pretrain_config(scenes_config):
-    """run_config(family, condition): that of a pre-training on the small scenes."""
+def pretrain_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """run_config(family, condition): that of a pre-training, likewise."""
+    monkeypatch.chdir(tmp_path)
 
-    def run_config(family: str, condition: str, limit: dict[str, int] | None = None) -> dict[str, Any]:
-        tasks = ["captioning", "translation", "vqa"] if family == "vlt5" else ["captioning", "vqa"]
-        return {
-            **scenes_config(family, "pretraining", limit),
-            "kind": "pretrain",
-            "pretraining": condition,
-            "tokenizer": {"vocabulary": 400, "tasks": tasks},
-        }
+    def run_config(
+        family: str, condition: str, limit: dict[str, int] | None = None, vocabulary: int = 400, **small: Any
+    ) -> RunConfig:
+        shared = {"kind": "pretrain", "condition": condition, "vocabulary": vocabulary}
+        return planned_config(family, "vqa", limit=limit, **shared, **small)
 
     return run_config

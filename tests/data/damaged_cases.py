@@ -1,13 +1,14 @@
 """What is damaged in the tiny official files of official_tree.py, and what the message must say of it."""
 
 from pathlib import Path
-from typing import Any
 
+from amad_bench.plan.run_config import UsedDataset
 from tests.data.damage import Damage, added, bytes_of, first, json_of, packed, replaced, text_of, without
 from tests.data.official_tree import COCO, MULTI30K, VQA, answers, file_name, jpeg, write_json
+from tests.planned import planned_dataset
 
-FROM_FILE = VQA | {"options": {"answers": "file", "subset": True}}
-WHOLE = VQA | {"options": {"answers": "computed", "subset": False}}
+FROM_FILE = planned_dataset("vqa_v2", answers="file", subset=True)
+WHOLE = planned_dataset("vqa_v2")
 QUESTIONS = "vqa-v2/v2_OpenEnded_mscoco_val2014_questions.json"
 ANNOTATIONS = "vqa-v2/v2_mscoco_val2014_annotations.json"
 CAPTIONS = "coco/annotations/captions_val2014.json"
@@ -28,7 +29,7 @@ def same_question_in_both_years(questions: Path) -> None:
 
 # data set, damaged file, {name: (damage, regular expression of what follows the file's name in the message)}
 Cases = dict[str, tuple[Damage, str]]
-GROUPS: list[tuple[dict[str, Any], str, Cases]] = [
+GROUPS: list[tuple[UsedDataset, str, Cases]] = [
     (
         VQA,
         ANNOTATIONS,

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from amad_bench.plan.schema import Config, load_config
 
 from amad_bench.cli import main
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.config.schema import Config
 
 TRAINING = {
     "examples": "all",
@@ -32,7 +33,7 @@ CONFIG: dict[str, Any] = {
     },
     "heads": {"teacher": [2], "student": [1]},
     "losses": [{"name": "ce"}, {"name": "logit_kd"}],
-    "cells": [
+    "tasks": [
         {
             "family": "blip",
             "task": "vqa",

@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image
 
+from tests.planned import planned_dataset
+
 # image id -> (COCO part, Karpathy split)
 IMAGES = {
     11: ("train2014", "train"),
@@ -21,12 +23,9 @@ IMAGES = {
 OF_PART = {
     part: [image for image, (of, _) in IMAGES.items() if of == part] for part in ("train2014", "val2014")
 }
-VQA = {"name": "vqa_v2", "options": {"answers": "computed", "subset": True}}
-COCO = {"name": "coco", "options": {"subset": True}}
-MULTI30K = {
-    "name": "multi30k",
-    "options": {"language": "de", "tests": ["test_2016_flickr"], "photos": "flickr8k"},
-}
+VQA = planned_dataset("vqa_v2", subset=True)
+COCO = planned_dataset("coco", subset=True)
+MULTI30K = planned_dataset("multi30k")
 SPLITS_OF_LINES = {"train": ("train", 3), "val": ("dev", 1), "test_2016_flickr": ("test", 2)}
 
 

@@ -5,8 +5,8 @@ import numpy as np
 from amad_bench.data.answer_arrays import AnswerArrays, load_answers
 from amad_bench.data.prepare import load_task_data
 from amad_bench.data.tokenizer import train_tokenizer
-from tests.data.official_tree import VQA, edit_json, write_official
 from tests.data.official_tree import answers as given
+from tests.data.official_tree import edit_json, write_official
 from tests.data.test_prepare import DATA
 
 SCORES = [{"red": 1.0, "dark red": 0.3}, {}, {"red": 0.6}, {"dog": 0.9, "red": 0.3}]
@@ -89,10 +89,7 @@ def test_a_question_that_no_answer_of_the_vocabulary_fits(scenes_config, tmp_pat
         lambda content: content["annotations"][2].update(answers=given(*["b"] * 10)),
     )
     monkeypatch.setenv("AMAD_DATA", str(root))
-    vqa = {**VQA, "limit": None, "hash": "f" * 16}
-    inputs = {"kind": "regions", "boxes": "grid", "rows": 2, "columns": 2, "crop": 4, "max_regions": 4}
-    config = {**scenes_config("vlt5", "vqa"), "dataset": vqa, "inputs": inputs}
-    train = load_task_data(config).train
+    train = load_task_data(scenes_config("vlt5", "vqa", dataset="vqa_v2", subset=True)).train
     answers = train.answers
     assert answers is not None
     assert len(answers.ids_AL) == 1

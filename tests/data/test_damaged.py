@@ -7,13 +7,13 @@ reads all examples of the data set and opens all their photos.
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from amad_bench.data.datasets import read_examples
 from amad_bench.data.photos import Photos
 from amad_bench.data.prepare import prepare
+from amad_bench.plan.run_config import UsedDataset
 from amad_bench.runtime.errors import UserError
 from tests.data.damaged_cases import FROM_FILE, GERMAN, GROUPS, LABELS, PACKED, PHOTOS, QUESTIONS
 from tests.data.official_tree import (
@@ -26,12 +26,13 @@ from tests.data.official_tree import (
     write_official,
     write_tar,
 )
+from tests.planned import planned_config
 
 TASKS = {"vqa_v2": "vqa", "coco": "captioning", "multi30k": "translation"}
 
 
-def read_all(dataset: dict[str, Any], root: Path) -> None:
-    sources = read_examples(dataset | {"limit": None}, TASKS[dataset["name"]], root)
+def read_all(dataset: UsedDataset, root: Path) -> None:
+    sources = read_examples(dataset, TASKS[dataset.name], root)
     for source in sources.values():
         with Photos(source.photos) as photos:
             for example in source.examples:
@@ -67,7 +68,7 @@ def test_undamaged_files_are_read(root, dataset):
     read_all(dataset, root)
 
 
-def check_one_line(dataset: dict[str, Any], root: Path, file: str, message: str) -> None:
+def check_one_line(dataset: UsedDataset, root: Path, file: str, message: str) -> None:
     """Reading fails in one line, about the file, with an advice; nothing appears or changes anywhere."""
     before = snapshot(root.parent)
     with pytest.raises(UserError) as caught:
@@ -135,13 +136,7 @@ def test_photos_in_a_folder_are_damaged_alike(root, put, message):
 @pytest.mark.parametrize("image", [{}, {file_name(13): b""}], ids=["missing", "zero bytes"])
 def test_preparing_for_a_run_leaves_no_file_behind(root, image):
     write_tar(root / PHOTOS, {file_name(14): jpeg(), file_name(15): jpeg()} | image)
-    config = {
-        "family": "vlt5",
-        "task": "captioning",
-        "dataset": COCO | {"limit": None, "features": None, "hash": "0123456789abcdef", "version": 1},
-        "inputs": {"kind": "regions", "boxes": "grid", "crop": 4, "max_regions": 4, "rows": 2, "columns": 2},
-        "tokenizer": {"vocabulary": 120},
-    }
+    config = planned_config("vlt5", "captioning", dataset="coco", subset=True)
     with pytest.raises(UserError, match=file_name(13)):
         prepare(config)
     assert not [path for path in Path.cwd().rglob("*") if not path.is_dir()]

@@ -3,14 +3,15 @@ import shutil
 
 import pytest
 
-from amad_bench.data.datasets import READERS, read_examples
+from amad_bench.data.datasets import READERS, data_dir, read_examples
 from amad_bench.plan.catalogue import DATASETS
 from amad_bench.runtime.errors import UserError
-from tests.data.official_tree import MULTI30K, write_official
+from tests.data.official_tree import write_official
+from tests.planned import planned_dataset
 
 
 def scenes(limit=None):
-    return {"name": "scenes", "options": {}, "limit": limit}
+    return planned_dataset("scenes", limit=limit)
 
 
 def test_the_catalogue_and_the_readers_name_the_same_data_sets():
@@ -57,12 +58,22 @@ def test_an_empty_split(scenes_folder, tmp_path):
         read_examples(scenes(), "vqa", folder)
 
 
+def _two_tests(limit):
+    """No config may test on `val`, the only other split of the tiny Multi30K."""
+    dataset = planned_dataset("multi30k", limit=limit)
+    return dataset.model_copy(update={"options": {**dataset.options, "tests": ["test_2016_flickr", "val"]}})
+
+
 def test_the_tests_limit_is_for_every_test_split(monkeypatch, tmp_path):
     monkeypatch.setenv("AMAD_DATA", str(write_official(tmp_path)))
-    options = MULTI30K["options"] | {"tests": ["test_2016_flickr", "val"]}
     limit = {"train": 3, "validation": 1, "test": 1}
-    sources = read_examples({"name": "multi30k", "options": options, "limit": limit}, "translation", tmp_path)
+    sources = read_examples(_two_tests(limit), "translation", tmp_path)
     assert {split: len(source.examples) for split, source in sources.items()} == limit | {"val": 1}
     limit["test"] = 2  # more than the second test has
-    sources = read_examples({"name": "multi30k", "options": options, "limit": limit}, "translation", tmp_path)
+    sources = read_examples(_two_tests(limit), "translation", tmp_path)
     assert {split: len(source.examples) for split, source in sources.items()} == limit | {"val": 1}
+
+
+def test_a_data_set_that_is_only_planned_has_no_folder():
+    with pytest.raises(ValueError, match="scenes: a planned data set without a hash has no folder"):
+        data_dir(planned_dataset("scenes"))

@@ -13,7 +13,8 @@ from amad_bench.data.doctor import NAMED, _measured, _records, examine_files
 from amad_bench.data.doctor_tasks import examine_tasks
 from amad_bench.data.manifests import FileFacts
 from amad_bench.plan.catalogue import DATASETS, MULTI30K_TESTS
-from amad_bench.plan.datafiles import Need, needs
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.datafiles import Source, sources
 from tests.data.doctored import RUNS, doctor, doctored_config, write_doctored
 from tests.runtime.test_filehash import add_junk
 
@@ -131,24 +132,24 @@ def test_an_unpacked_archive_is_compared_too(folder: Path, capsys: pytest.Captur
 
 def test_the_header_of_a_table_is_no_record(folder: Path) -> None:
     (folder / "join.tsv").write_text("line\tphoto\n0\ta.jpg\n1\tb.jpg\n")
-    assert _records(Need("join.tsv", "text"), folder / "join.tsv") == 2
+    assert _records(Source("join.tsv", "text"), folder / "join.tsv") == 2
 
 
-@pytest.mark.parametrize("kind", ["photos", "features", "folder", "weights"])
+@pytest.mark.parametrize("kind", ["photos", "features", "folder", "checkpoint"])
 def test_what_is_not_data_is_not_counted(folder: Path, kind: str) -> None:
     (folder / "it").mkdir()
     for name in ("a.jpg", "b.npz", "config.json"):
         (folder / "it" / name).write_text("data")
     add_junk(folder / "it")
-    assert _measured(Need("it", kind), FileFacts())["records"] == 3
+    assert _measured(Source("it", kind), FileFacts())["records"] == 3
 
 
-@pytest.mark.parametrize(("path", "kind"), [("a.pth", "weights"), ("it", "weights"), ("it", "folder")])
+@pytest.mark.parametrize(("path", "kind"), [("a.pth", "checkpoint"), ("it", "checkpoint"), ("it", "folder")])
 def test_weights_that_git_lfs_has_not_fetched(folder: Path, path: str, kind: str) -> None:
     (folder / "it").mkdir()
     for name in ("a.pth", "it/model.safetensors"):
         (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 3\n")
-    found = _measured(Need(path, kind), FileFacts())
+    found = _measured(Source(path, kind), FileFacts())
     assert found["state"] == "unreadable"
     assert "a Git LFS pointer" in found["note"]
 
@@ -179,12 +180,12 @@ def test_manifests_and_data_sets_name_the_same_files() -> None:
     assert known.keys() == {name for name, record in DATASETS.items() if not record.generated}
     for name, manifest in known.items():
         assert manifest["publisher"].startswith("https://")
-        wanted = {need.path for task in DATASETS[name].tasks for need in _every_need(name, task)}
+        wanted = {source.path for task in DATASETS[name].tasks for source in _every_source(name, task)}
         listed = {file.removesuffix(".tar") for file in manifest["files"]}
         assert listed == wanted
 
 
-def _every_need(name: str, task: str) -> list:
+def _every_source(name: str, task: str) -> list[Source]:
     record = DATASETS[name]
     variants = [record.complete({})]
     if name == "multi30k":
@@ -196,7 +197,7 @@ def _every_need(name: str, task: str) -> list:
         ]
     if name == "vqa_v2":
         variants.append({**variants[0], "answers": "file"})
-    return [need for options in variants for need in needs(name, task, options, "pixels", None)]
+    return [source for options in variants for source in sources(name, task, options, "pixels", None)]
 
 
 def test_the_shared_data_are_as_published(shared_data: Path, monkeypatch) -> None:

@@ -41,7 +41,7 @@ def _with_vlt5(inputs: dict[str, Any], **entry: Any) -> None:
     """The config for VL-T5, which sees `inputs`, and with other keys in its task entry."""
     raw = {**CONFIG, "models": {"vlt5": {"inputs": inputs, "teacher": SIZE, "student": SIZE}}}
     raw["datasets"] = {"daquar": {"features": ["obj36.h5"]}}
-    raw["cells"] = [{**CONFIG["cells"][0], "family": "vlt5", **entry}]
+    raw["tasks"] = [{**CONFIG["tasks"][0], "family": "vlt5", **entry}]
     Path("config.yaml").write_text(yaml.safe_dump(raw))
 
 

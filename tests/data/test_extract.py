@@ -15,6 +15,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from amad_bench.data.extract import extract_features, load_extractor
 from amad_bench.data.features import FeatureFiles
 from amad_bench.data.photos import Photos
+from amad_bench.plan.config.inputs import ExtractedInputs
 from amad_bench.runtime.errors import UserError
 from tests.data.folders import resnet_folder, vit_folder
 
@@ -36,10 +37,13 @@ def folders(tmp_path_factory):
     return root
 
 
+def extracted(size=32, rows=2, columns=2) -> ExtractedInputs:
+    return ExtractedInputs(kind="extracted", model="not read", size=size, rows=rows, columns=columns)
+
+
 def extract(folders, model, path, **inputs) -> int:
-    inputs = {"size": 32, "rows": 2, "columns": 2, **inputs}
     with Photos([folders / "photos"]) as photos:
-        return extract_features(path, folders / model, inputs, photos, NAMES, CPU)
+        return extract_features(path, folders / model, extracted(**inputs), photos, NAMES, CPU)
 
 
 def pixels_of(folders, name: str, size: int) -> torch.Tensor:
@@ -222,4 +226,4 @@ def test_a_shard_that_git_lfs_has_not_fetched_is_named(tmp_path):
     (tmp_path / "vit" / "model.safetensors.index.json").write_text(json.dumps(index))
     (tmp_path / "vit" / "one.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UserError, match=r"one\.safetensors: a Git LFS pointer"):
-        load_extractor(tmp_path / "vit", {"size": 32, "rows": 1, "columns": 1}, torch.device("cpu"))
+        load_extractor(tmp_path / "vit", extracted(rows=1, columns=1), CPU)

@@ -8,6 +8,7 @@ from amad_bench.data import official
 from amad_bench.data.datasets import read_examples
 from amad_bench.runtime.errors import UserError
 from tests.data.official_tree import COCO, IMAGES, VQA, edit_json, file_name, write_official
+from tests.planned import planned_dataset
 
 
 @pytest.fixture
@@ -17,8 +18,7 @@ def root(tmp_path, monkeypatch):
 
 
 def read(dataset, task, **options):
-    dataset = {**dataset, "options": dataset["options"] | options, "limit": None}
-    return read_examples(dataset, task, None)
+    return read_examples(planned_dataset(dataset.name, **dataset.options | options), task, None)
 
 
 def test_vqa_questions_follow_karpathys_split(root):

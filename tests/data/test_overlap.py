@@ -3,6 +3,7 @@ import pytest
 from amad_bench.data.datasets import read_examples
 from amad_bench.data.overlap import image_overlap
 from amad_bench.data.records import Example, SplitSource
+from tests.planned import planned_dataset
 
 
 def source(*clusters):
@@ -25,5 +26,5 @@ def test_pairs_that_share_images():
 def test_the_images_that_vqa_v2_subsets_train_and_test_share(shared_data, monkeypatch):
     """1,409 (the README of the data); none of them is among those held out for validation."""
     monkeypatch.setenv("AMAD_DATA", str(shared_data))
-    dataset = {"name": "vqa_v2_subset", "options": {}, "limit": None}
-    assert image_overlap(read_examples(dataset, "vqa", shared_data)) == {"train/test": 1409}
+    sources = read_examples(planned_dataset("vqa_v2_subset"), "vqa", shared_data)
+    assert image_overlap(sources) == {"train/test": 1409}

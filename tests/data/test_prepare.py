@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 
 from amad_bench.data.columns import Column
+from amad_bench.data.datasets import data_dir
 from amad_bench.data.image_table import PatchRegions, StoredPixels
 from amad_bench.data.prepare import load_task_data, prepare
 from amad_bench.data.scenes import make_scene
 from amad_bench.data.tokenizer import SpecialIds
 from amad_bench.runtime.errors import UserError
 from tests.data.folders import bert_folder
-from tests.data.official_tree import MULTI30K, VQA, edit_json, write_official
+from tests.data.official_tree import edit_json, write_official
+from tests.planned import REGIONS, planned_config
 
 TASKS = [
     ("vlt5", "vqa"),
@@ -27,7 +29,7 @@ TASKS = [
     ("blip", "vqa"),
     ("blip", "captioning"),
 ]
-DATA = Path("results/data/scenes-01234567")
+DATA = data_dir(planned_config("vlt5", "vqa").dataset)  # of the small scenes
 EOS, BOS = 1, 3
 
 
@@ -117,8 +119,8 @@ def test_another_input_vocabulary_or_limit_is_another_folder(scenes_config):
     config = scenes_config("vlt5", "vqa")
     others = [
         config,
-        {**config, "inputs": {**config["inputs"], "crop": 4}},
-        {**config, "tokenizer": {"vocabulary": 140}},
+        scenes_config("vlt5", "vqa", inputs={**REGIONS, "crop": 4}),
+        scenes_config("vlt5", "vqa", vocabulary=140),
         scenes_config("vlt5", "vqa", {"train": 5, "validation": 5, "test": 5}),
     ]
     assert len({prepare(other) for other in others}) == 4
@@ -173,18 +175,8 @@ def test_text_without_photos_into_french_with_two_test_splits(scenes_config, tmp
         (root / "raw" / f"{split}.fr.gz").write_bytes(gzip.compress(b"Un chien.\nUn chat.\n"))
         (root / "image_splits" / f"{split}.txt").write_text("1.jpg\n2.jpg\n")
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
-    config = scenes_config("vlt5", "translation")
     options = {"language": "fr", "tests": ["test_2018_flickr", "test_2017_flickr"], "photos": "none"}
-    config["dataset"] = {"name": "multi30k", "options": options, "limit": None, "hash": "f" * 16}
-    config["inputs"] = {
-        "kind": "regions",
-        "boxes": "grid",
-        "rows": 2,
-        "columns": 2,
-        "crop": 4,
-        "max_regions": 4,
-    }
-    data = load_task_data(config)
+    data = load_task_data(scenes_config("vlt5", "translation", dataset="multi30k", **options))
     assert data.train.image_rows_N.tolist() == [-1, -1]
     assert len(data.images) == 0
     assert isinstance(data.images, PatchRegions)
@@ -204,17 +196,13 @@ def test_text_without_photos_into_french_with_two_test_splits(scenes_config, tmp
 def test_how_many_examples_have_an_image_is_a_fact(scenes_config, tmp_path, monkeypatch):
     """Six lines of Multi30K with Flickr8k's photos; one line of train and one of test lose theirs."""
     monkeypatch.setenv("AMAD_DATA", str(write_official(tmp_path / "data")))
-    config = scenes_config("vlt5", "translation")
-    config["dataset"] = {**MULTI30K, "limit": None, "hash": "f" * 16}
-    config["inputs"] = {"kind": "regions", "boxes": "grid", "rows": 2, "columns": 2}
-    config["inputs"] |= {"crop": 4, "max_regions": 4}
     grid = "raw 4 x 4 px patches of a 2 x 2 grid"
-    assert load_task_data(config).facts["features"] == grid
+    complete = scenes_config("vlt5", "translation", dataset="multi30k")
+    assert load_task_data(complete).facts["features"] == grid
     for split in ("train", "test_2016_flickr"):
         path = tmp_path / "data" / f"multi30k/join_flickr8k/{split}.tsv"
         path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
-    config["dataset"]["hash"] = "e" * 16
-    facts = load_task_data(config).facts
+    facts = load_task_data(scenes_config("vlt5", "translation", dataset="multi30k")).facts
     assert facts["with_image"] == {"train": 2, "validation": 1, "test": 1}
     assert facts["features"] == f"{grid}; 1 of 2 test examples have an image"
 
@@ -224,8 +212,7 @@ def test_what_a_subset_leaves_out_is_a_fact(scenes_config, tmp_path, monkeypatch
     root = write_official(tmp_path / "data")
     edit_json(root / "coco/dataset_coco.json", lambda content: content["images"].pop(0))
     monkeypatch.setenv("AMAD_DATA", str(root))
-    config = {**scenes_config("blip", "vqa"), "dataset": {**VQA, "limit": None, "hash": "f" * 16}}
-    facts = load_task_data(config).facts
+    facts = load_task_data(scenes_config("blip", "vqa", dataset="vqa_v2", subset=True)).facts
     assert (facts["left_out"], facts["answers"]) == ({"train2014": 3}, 1)
     assert facts["examples"] == facts["with_image"] == {"train": 6, "validation": 3, "test": 3}
 
@@ -264,7 +251,7 @@ def test_a_tokenizer_from_a_folder(scenes_config, tmp_path, monkeypatch):
     """BERT's ids: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3; lower case, words cut into pieces."""
     bert_folder(tmp_path / "data" / "bert")
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
-    data = load_task_data({**scenes_config("blip", "vqa"), "tokenizer": {"folder": "bert", "hash": "0"}})
+    data = load_task_data(scenes_config("blip", "vqa", tokenizer="bert"))
     assert data.tokenizer.special == SpecialIds(0, 3, 1, 16, 4, 17)
     meta = json.loads(next(DATA.glob("prepared/blip-*/meta.json")).read_text())
     assert meta["special_ids"] == {"pad": 0, "eos": 3, "unknown": 1, "bos": 16, "mask": 4, "start": 17}

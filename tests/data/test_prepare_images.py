@@ -18,6 +18,7 @@ from amad_bench.runtime.errors import UserError
 from tests.data.folders import vit_folder
 from tests.data.test_features import record, write_h5
 from tests.data.test_prepare import DATA, IMAGE, TASKS, damaged
+from tests.planned import GRID, PIXELS
 
 
 def test_regions_are_the_boxes_of_the_file(scenes_config, scenes_folder):
@@ -70,8 +71,7 @@ def test_boxes_that_miss_an_image_or_leave_it(scenes_config, scenes_folder):
 
 
 def test_too_many_pixels_are_decoded_for_each_batch_to_the_same_values(scenes_config, monkeypatch):
-    config = scenes_config("blip", "vqa")
-    config["inputs"] = {"kind": "pixels", "size": 32, "patch": 8, "colours": "clip"}
+    config = scenes_config("blip", "vqa", inputs={**PIXELS, "size": 32, "colours": "clip"})
     stored = load_task_data(config)
     shutil.rmtree(DATA / "prepared")
     monkeypatch.setattr(prepare_images, "STORED_PIXELS", 60 * 3 * 32 * 32 - 1)
@@ -93,16 +93,14 @@ def test_a_photo_that_will_be_decoded_later_is_checked_now(scenes_config, scenes
     assert not list((DATA / "prepared").iterdir())
 
 
-def features_config(scenes_config, tmp_path, monkeypatch, names: list[str]):
+def features_config(scenes_config, tmp_path, monkeypatch, names: list[str], limit: dict[str, int] | None):
     """Scenes with precomputed features below AMAD_DATA: one file for the images `names`."""
     (tmp_path / "data").mkdir()
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
     records = {name.removesuffix(".png"): record(seed=i) for i, name in enumerate(names)}
     write_h5(tmp_path / "data" / "boxes36.h5", records)
-    config = scenes_config("vlt5", "vqa", {"train": 6, "validation": 4, "test": 4})
-    config["dataset"] = {**config["dataset"], "features": ["boxes36.h5"]}
-    config["inputs"] = {"kind": "features", "size": 5, "max_regions": 36}
-    return config
+    inputs = {"kind": "features", "size": 5, "max_regions": 36}
+    return scenes_config("vlt5", "vqa", limit, inputs=inputs, features=["boxes36.h5"])
 
 
 def all_names(scenes_config) -> list[str]:
@@ -111,7 +109,8 @@ def all_names(scenes_config) -> list[str]:
 
 def test_precomputed_features(scenes_config, tmp_path, monkeypatch):
     names = all_names(scenes_config)
-    config = features_config(scenes_config, tmp_path, monkeypatch, names)
+    limit = {"train": 6, "validation": 4, "test": 4}
+    config = features_config(scenes_config, tmp_path, monkeypatch, names, limit)
     (tmp_path / "data").rename(tmp_path / "moved")
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "moved"))
     prepare(config)
@@ -130,8 +129,7 @@ def test_precomputed_features(scenes_config, tmp_path, monkeypatch):
 
 def test_features_that_lack_an_image_or_are_broken(scenes_config, tmp_path, monkeypatch):
     names = all_names(scenes_config)
-    config = features_config(scenes_config, tmp_path, monkeypatch, names[1:])
-    config["dataset"]["limit"] = None
+    config = features_config(scenes_config, tmp_path, monkeypatch, names[1:], limit=None)
     message = rf"questions_train\.json: question_id \d+: its image {names[0]} is not in .*boxes36\.h5; add"
     with pytest.raises(UserError, match=message):
         prepare(config)
@@ -146,9 +144,9 @@ def test_extracted_features(scenes_config, tmp_path, monkeypatch):
     """A model that was given each scene's photo: its features are those of the photo's own row."""
     vit_folder(tmp_path / "data" / "vit")
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
-    config = scenes_config("vlt5", "captioning", {"train": 3, "validation": 2, "test": 2})
-    config["inputs"] = {"kind": "extracted", "model": "vit", "hash": "0", "size": 32, "rows": 2, "columns": 2}
-    data = load_task_data(config)
+    limit = {"train": 3, "validation": 2, "test": 2}
+    inputs = {"kind": "extracted", "model": "vit", "size": 32, "rows": 2, "columns": 2}
+    data = load_task_data(scenes_config("vlt5", "captioning", limit, inputs=inputs))
     assert isinstance(data.images, FeatureRegions)
     assert data.images.feature_size == 16
     assert data.facts["features"] == "extracted 2 x 2 grid features (vit at 32 px)"
@@ -167,18 +165,9 @@ def test_extracted_features(scenes_config, tmp_path, monkeypatch):
 
 def test_real_photos_with_a_grid(shared_data, scenes_config, monkeypatch):
     monkeypatch.setenv("AMAD_DATA", str(shared_data))
-    config = scenes_config("vlt5", "vqa")
     limit = {"train": 30, "validation": 10, "test": 10}
-    config["dataset"] = {"name": "daquar", "options": {}, "limit": limit, "hash": "d" * 16, "version": 1}
-    config["inputs"] = {
-        "kind": "regions",
-        "boxes": "grid",
-        "rows": 2,
-        "columns": 3,
-        "crop": 8,
-        "max_regions": 6,
-    }
-    data = load_task_data(config)
+    inputs = {**GRID, "rows": 2, "columns": 3, "crop": 8, "max_regions": 6}
+    data = load_task_data(scenes_config("vlt5", "vqa", limit, dataset="daquar", inputs=inputs))
     assert isinstance(data.images, PatchRegions)
     row = data.test.image_rows_N[0]
     with tarfile.open(shared_data / "daquar" / "images_112.tar") as archive:

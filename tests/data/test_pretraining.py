@@ -104,18 +104,21 @@ def test_a_limit_is_that_of_the_tasks(pretrain_config):
     assert data.facts["images"]["train"] == len({*data.train.caption_rows_C, *data.train.question_rows_Q})
 
 
+def _named(config, name):
+    """A pre-training on a data set for which every config is refused."""
+    return config.model_copy(update={"dataset": config.dataset.model_copy(update={"name": name})})
+
+
 @pytest.mark.parametrize("name", ["daquar", "flickr8k", "coco", "multi30k"])
 def test_a_data_set_without_captions_or_questions(pretrain_config, name):
-    config = pretrain_config("blip", "text")
-    config["dataset"] = {**config["dataset"], "name": name}
+    config = _named(pretrain_config("blip", "text"), name)
     message = rf"^pretraining: text: .* \(coco_mini, scenes\), {name} is none of them; name local checkpoints"
     with pytest.raises(UserError, match=message):
         prepare(config)
 
 
 def test_coco_mini_names_no_regions(pretrain_config):
-    config = pretrain_config("vlt5", "vl")
-    config["dataset"] = {**config["dataset"], "name": "coco_mini"}
+    config = _named(pretrain_config("vlt5", "vl"), "coco_mini")
     with pytest.raises(UserError, match=r"^pretraining: vl: coco_mini does not say .*; take scenes, or"):
         prepare(config)
 
@@ -124,18 +127,7 @@ def test_coco_mini(pretrain_config, shared_data, monkeypatch):
     """A caption may have twenty words, an answer several texts with scores, and a photo no question."""
     monkeypatch.setenv("AMAD_DATA", str(shared_data))
     limit = {"train": 30, "validation": 10, "test": 10}
-    config = pretrain_config("vlt5", "text", limit)
-    config["dataset"] |= {"name": "coco_mini", "options": {}}
-    config["inputs"] = {
-        "kind": "regions",
-        "boxes": "grid",
-        "rows": 2,
-        "columns": 2,
-        "crop": 4,
-        "max_regions": 4,
-    }
-    config["tokenizer"] = {"vocabulary": 800, "tasks": ["captioning", "vqa"]}
-    data = load_pretraining(config)
+    data = load_pretraining(pretrain_config("vlt5", "text", limit, vocabulary=800, dataset="coco_mini"))
     assert data.facts["captions"]["train"] >= 5 * 30
     assert data.facts["questions"] == {"train": 30, "validation": 10}
     assert len(data.train.phrases) == 0
@@ -147,11 +139,10 @@ def test_tokenizers_from_folders(pretrain_config, tmp_path, monkeypatch):
     t5_folder(tmp_path / "data" / "t5")
     bert_folder(tmp_path / "data" / "bert")
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
-    t5, bert = ({"folder": name, "hash": "0"} for name in ("t5", "bert"))
-    tokenizer = load_pretraining({**pretrain_config("vlt5", "text"), "tokenizer": t5}).tokenizer
+    tokenizer = load_pretraining(pretrain_config("vlt5", "text", tokenizer="t5")).tokenizer
     assert tokenizer.sentinel(0) == tokenizer.size - 101
-    tokenizer = load_pretraining({**pretrain_config("blip", "text"), "tokenizer": bert}).tokenizer
+    tokenizer = load_pretraining(pretrain_config("blip", "text", tokenizer="bert")).tokenizer
     assert (tokenizer.start, tokenizer.special.mask) == (17, 4)
     message = r"^bert: the tokenizer has no <extra_id_0>, .*; take T5's"
     with pytest.raises(UserError, match=message):
-        load_pretraining({**pretrain_config("vlt5", "text"), "tokenizer": bert})
+        load_pretraining(pretrain_config("vlt5", "text", tokenizer="bert"))

@@ -5,6 +5,7 @@ import pytest
 from amad_bench.data.datasets import read_examples
 from amad_bench.data.photos import Photos
 from amad_bench.runtime.errors import UserError
+from tests.planned import planned_dataset
 
 TESTS = ["test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"]
 MULTI30K = {"language": "de", "tests": TESTS[:1], "photos": "flickr8k"}
@@ -16,7 +17,7 @@ def real(shared_data, monkeypatch):
     monkeypatch.setenv("AMAD_DATA", str(shared_data))
 
     def read(name, task, **options):
-        sources = read_examples({"name": name, "options": options, "limit": None}, task, shared_data)
+        sources = read_examples(planned_dataset(name, **options), task, shared_data)
         return {split: source.examples for split, source in sources.items()}
 
     return read
@@ -189,4 +190,4 @@ def test_leak_joined_validation_lines_have_flickr8k_dev_photos_only(real):
 def test_a_missing_file(tmp_path, monkeypatch, name, task, options, message):
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     with pytest.raises(UserError, match=message):
-        read_examples({"name": name, "options": options, "limit": None}, task, tmp_path)
+        read_examples(planned_dataset(name, **options), task, tmp_path)

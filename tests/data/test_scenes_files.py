@@ -9,6 +9,7 @@ from PIL import Image
 from amad_bench.data.datasets import read_examples
 from amad_bench.data.scenes import SPLITS, make_scene
 from amad_bench.data.scenes_files import write_scenes
+from tests.planned import planned_dataset
 
 COUNTS = {"train": 40, "validation": 8, "test": 12}
 
@@ -77,7 +78,7 @@ def test_archive_holds_the_scenes_and_the_splits_share_no_image(scenes_folder):
 
 @pytest.mark.parametrize(("task", "each"), [("vqa", 4), ("captioning", 1), ("translation", 2)])
 def test_the_loaders_of_the_real_data_sets_read_it(scenes_folder, task, each):
-    sources = read_examples({"name": "scenes", "options": {}, "limit": None}, task, scenes_folder)
+    sources = read_examples(planned_dataset("scenes"), task, scenes_folder)
     assert {split: len(source.examples) for split, source in sources.items()} == {
         split: each * count for split, count in COUNTS.items()
     }

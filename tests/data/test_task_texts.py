@@ -10,27 +10,27 @@ from amad_bench.data.pretraining_text import PREFIXES
 from amad_bench.data.tokenizer import SpecialIds
 from tests.data.test_prepare import DATA
 
+SHARED = {"condition": "text", "vocabulary": 400}  # as the fixture pretrain_config has it
+
 
 @pytest.mark.parametrize("family", ["vlt5", "blip"])
 def test_tasks_and_pre_training_share_one_vocabulary(scenes_config, pretrain_config, family):
     pretraining = load_pretraining(pretrain_config(family, "text"))
-    shared = pretrain_config(family, "text")["tokenizer"]
-    tasks = shared["tasks"]
-    data = [load_task_data({**scenes_config(family, task), "tokenizer": shared}) for task in tasks]
+    tasks = ["captioning", "translation", "vqa"] if family == "vlt5" else ["captioning", "vqa"]
+    data = [load_task_data(scenes_config(family, task, **SHARED)) for task in tasks]
     hashes = {found.facts["tokenizer_sha256"] for found in [pretraining, *data]}
     assert len(hashes) == 1
     shutil.rmtree(DATA)
-    again = load_task_data({**scenes_config(family, tasks[-1]), "tokenizer": shared})
+    again = load_task_data(scenes_config(family, tasks[-1], **SHARED))
     assert {again.facts["tokenizer_sha256"]} == hashes
     assert {found.tokenizer.size for found in [pretraining, *data]} == {again.tokenizer.size}
     special = SpecialIds(start=3, mask=again.tokenizer.size - 1) if family == "blip" else SpecialIds()
     assert {found.tokenizer.special for found in [pretraining, *data]} == {special}
 
 
-def test_every_task_is_written_without_unknown_ids(scenes_config, pretrain_config):
-    shared = pretrain_config("vlt5", "vl")["tokenizer"]
-    for task in shared["tasks"]:
-        data = load_task_data({**scenes_config("vlt5", task), "tokenizer": shared})
+def test_every_task_is_written_without_unknown_ids(scenes_config):
+    for task in ("captioning", "translation", "vqa"):
+        data = load_task_data(scenes_config("vlt5", task, **SHARED))
         for split in (data.train, data.test):
             assert (split.source_ids_NL != data.tokenizer.unknown).all()
             assert (split.target_ids_NL != data.tokenizer.unknown).all()
@@ -38,10 +38,7 @@ def test_every_task_is_written_without_unknown_ids(scenes_config, pretrain_confi
 
 def test_pre_training_prefixes_are_whole_words(pretrain_config):
     """Each word one id, and one for the colon; also where the vocabulary is too small for all words."""
-    config = pretrain_config("vlt5", "vl")
-    tokenizer = load_pretraining(
-        {**config, "tokenizer": {**config["tokenizer"], "vocabulary": 250}}
-    ).tokenizer
+    tokenizer = load_pretraining(pretrain_config("vlt5", "vl", vocabulary=250)).tokenizer
     assert tokenizer.size == 250 + 200
     for prefix in PREFIXES.values():
         ids = tokenizer.encode(prefix)
@@ -51,6 +48,7 @@ def test_pre_training_prefixes_are_whole_words(pretrain_config):
 
 
 def test_a_pre_training_without_shared_tasks_is_a_bug(pretrain_config):
-    config = {**pretrain_config("vlt5", "text"), "tokenizer": {"vocabulary": 300}}
+    config = pretrain_config("vlt5", "text")
+    alone = config.tokenizer.model_copy(update={"tasks": None})  # no plan says so
     with pytest.raises(ValueError, match="single task"):
-        load_pretraining(config)
+        load_pretraining(config.model_copy(update={"tokenizer": alone}))
