@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from amad_bench.plan.schema import load_config
 
 from amad_bench.cli import main
 from amad_bench.data.doctor import NAMED, _measured, _records, examine_files

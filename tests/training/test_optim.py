@@ -6,19 +6,23 @@ import pytest
 import torch
 from torch import nn
 
+from amad_bench.plan.config.training import Training
 from amad_bench.plan.run_config import UsedLoss
 from amad_bench.training.distill import Objective
 from amad_bench.training.optim import BestWeights, Updates, evaluation_steps, parameter_groups, rate_factor
 from tests.tiny_models import tiny_model
 
-OPTIONS = {
-    "steps": 4,
-    "learning_rate": 0.1,
-    "warmup": 0.5,
-    "weight_decay": 0.0,
-    "clip": 5.0,
-    "schedule": "linear",
-}
+OPTIONS = Training(
+    examples="all",
+    steps=4,
+    batch=2,
+    learning_rate=0.1,
+    warmup=0.5,
+    weight_decay=0.0,
+    clip=5.0,
+    evaluations=1,
+    schedule="linear",
+)
 CE = UsedLoss(
     name="ce",
     label="ce",
@@ -95,7 +99,7 @@ def test_weight_decay_also_on_t5_norms_but_not_on_the_relative_bias(kind, decaye
 def test_frozen_parameters_are_left_alone():
     layer, frozen = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(False)
     before = frozen.weight.clone()
-    updates = Updates([layer, frozen], {**OPTIONS, "weight_decay": 0.5})
+    updates = Updates([layer, frozen], OPTIONS.model_copy(update={"weight_decay": 0.5}))
     assert len(updates.parameters) == 2
     updates.step(frozen(layer(torch.ones(1, 2))).sum())
     assert torch.equal(frozen.weight, before)
@@ -105,7 +109,7 @@ def test_a_step_tells_its_rate_and_the_norm_before_clipping():
     """Gradient (3, 4) of norm 5; AdamW's first step has the size of the rate, whatever the gradient."""
     layer = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(layer.weight)
-    updates = Updates([layer], {**OPTIONS, "clip": 1.0})
+    updates = Updates([layer], OPTIONS.model_copy(update={"clip": 1.0}))
     norm = updates.step(layer(torch.tensor([[3.0, 4.0]])).sum())
     assert norm.item() == pytest.approx(5.0)
     assert updates.rate == pytest.approx(0.05)  # the first of two steps of warm-up
@@ -119,13 +123,13 @@ def test_adamw_has_the_epsilon_of_the_official_code():
     """1e-6: the first step is rate * g / (|g| + eps), half of the rate for a gradient as small as that."""
     layer = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(layer.weight)
-    Updates([layer], {**OPTIONS, "warmup": 0.0}).step(layer(torch.tensor([[1e-6]])).sum())
+    Updates([layer], OPTIONS.model_copy(update={"warmup": 0.0})).step(layer(torch.tensor([[1e-6]])).sum())
     assert layer.weight.item() == pytest.approx(-0.05, rel=1e-3)
 
 
 def test_updates_follow_the_schedule_that_is_asked_for():
     layer = nn.Linear(1, 1)
-    updates = Updates([layer], {**OPTIONS, "warmup": 0.0, "schedule": "cosine"})
+    updates = Updates([layer], OPTIONS.model_copy(update={"warmup": 0.0, "schedule": "cosine"}))
     seen = []
     for _ in range(4):
         updates.step(layer(torch.ones(1, 1)).sum())
@@ -134,7 +138,7 @@ def test_updates_follow_the_schedule_that_is_asked_for():
 
 
 def test_the_last_step_is_always_an_evaluation():
-    assert evaluation_steps({"steps": 7, "evaluations": 3}) == {2, 5, 7}
+    assert evaluation_steps(OPTIONS.model_copy(update={"steps": 7, "evaluations": 3})) == {2, 5, 7}
 
 
 def test_the_best_weights_come_back_the_earlier_ones_on_a_tie():

@@ -106,7 +106,7 @@ def test_settings_of_the_weights_are_those_of_every_model_that_loads_them(tiny_p
     other |= {"relative_attention_max_distance": 40} if family == "vlt5" else {}
     save_tensors(weights.tensors, path, weights.heads, other)
     data = load_task_data(run.config)
-    model, head_map, start_weights = started_model(run, data)
+    model, _, start_weights = started_model(run, data)
     assert settings_of(model) == start_weights["settings"] == other
     epsilons = [getattr(m, "eps", getattr(m, "variance_epsilon", 0.25)) for m in model.modules()]
     assert set(epsilons) == {0.25}
