@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from amad_bench.plan.run import canonical_json
+from amad_bench.plan.run_config import canonical_json
 from amad_bench.plan.workflow import planned
 from amad_bench.runtime import paths
 from amad_bench.runtime.device import uses_gpu
@@ -40,7 +40,7 @@ RUN = RESULTS.run("{run_id}")
 PREPARED = RESULTS.prepared("{data_key}")
 tables = RESULTS.table_files
 EXTRA_SCORES = [RESULTS.extra_scores, RESULTS.extra_facts]
-FORMS = {run.data_key: run for run in PLAN.runs}
+DATA = {run.data_key: run for run in PLAN.runs}
 
 
 def ids(kind):
@@ -48,7 +48,7 @@ def ids(kind):
 
 
 def science(wildcards):
-    return canonical_json(PLAN.by_id[wildcards.run_id].config)
+    return canonical_json(PLAN.by_id[wildcards.run_id].config.canonical())
 
 
 def prepared_data(wildcards):
@@ -57,12 +57,12 @@ def prepared_data(wildcards):
 
 def extractor_gpu(wildcards):
     """Image features by a pretrained vision model are made where there is a GPU."""
-    return GPU * (FORMS[wildcards.data_key].config["inputs"]["kind"] == "extracted")
+    return GPU * (DATA[wildcards.data_key].config.inputs.kind == "extracted")
 
 
 def needed_runs(wildcards):
     """The pre-training that a run starts from, the teacher that it learns from."""
-    return [RESULTS.run(needed).status for needed in PLAN.by_id[wildcards.run_id].needs]
+    return [RESULTS.run(needed).status for needed in PLAN.by_id[wildcards.run_id].prerequisites]
 
 
 def every_status():
