@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.losses import build_loss
-from amad_bench.losses.base import TraceLoss
 from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.plan.run_config import UsedLoss
@@ -39,7 +38,7 @@ class Objective(nn.Module):
         self.seed = seed
         self.label = loss.label
         options: dict[str, Any] = {**loss.options, **({"seed": seed} if record.seeded else {})}
-        parts: dict[str, TraceLoss] = {"ce": build_loss("ce")}
+        parts = {"ce": build_loss("ce")}
         if record.base == "ce":
             parts["logit_kd"] = build_loss(loss.name, **options)
         elif record.base == "logit_kd":
