@@ -13,8 +13,10 @@ from amad_bench.runtime.errors import UserError
 
 
 class ObjectiveValue(NamedTuple):
-    """What a step minimises, and what its log shows: unweighted scalar parts, and alignments of heads
-    (alignment_HG by "site/student layer"; none where the loss aligns no heads)."""
+    """The sum that a step minimises, its unweighted scalar parts, and how its loss aligns heads, if it does.
+
+    alignment: alignment_HG by "site/student layer".
+    """
 
     total: Tensor
     parts: dict[str, Tensor]

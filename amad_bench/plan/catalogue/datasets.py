@@ -41,7 +41,7 @@ class Dataset(WithOptions):
 
     @property
     def pretrains(self) -> bool:
-        """Whether models can be pre-trained on it: on its captions and questions."""
+        """True where models can be pre-trained on it: on its captions and questions."""
         return {"vqa", "captioning"} <= set(self.tasks)
 
     @property

@@ -120,7 +120,7 @@ class Loss(WithOptions):
 
     @property
     def attention(self) -> bool:
-        """Whether it reads layers of the configured sites, so that sites and a layer map matter."""
+        """True where it reads layers of the configured sites, so that sites and a layer map matter."""
         return bool(set(self.reads) - {"logits"})
 
     @property
@@ -138,7 +138,7 @@ class Loss(WithOptions):
         return {"none": (), "ce": ("ce",), "logit_kd": ("ce", "logit_kd")}[self.base] + (self.name,)
 
     def clash(self, options: Mapping[str, Any]) -> str:
-        """Why these options cannot go together, in one sentence; "" when they can."""
+        """Reason why these options cannot go together, in one sentence; "" when they can."""
         return self.clash_of(self.complete(options))
 
     @property
