@@ -1,7 +1,7 @@
 """AMAD: every teacher head is compared with a soft mixture of all student heads.
 
 Source: Zhao et al., "No Head Left Behind: Multi-Head Alignment Distillation for Transformers", AAAI 2024,
-doi 10.1609/aaai.v38i7.28583. Per sample, over valid entries of the maps t_h, s_g (docs/methods.md#amad):
+doi 10.1609/aaai.v38i7.28583. Per sample, over valid entries, t_h, s_g being flat maps (docs/methods.md#amad):
 
     w_hg = <t_h, s_g> / (|t_h| |s_g|)               cosine, eq. 2; `similarity: l1` takes L1 norms instead
     a_hg = exp(w_hg / tau) / sum_m exp(w_hm / tau)  softmax over STUDENT heads; tau = 1 as published

@@ -5,11 +5,12 @@ heads return, by "site/student layer" (`Outcome`). Pure functions; all return pl
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from torch import Tensor
 
 from amad_bench.losses.maps import entropies
+from amad_bench.runtime.run_folder.steps import Alignment
 
 
 def alignment_entropy(alignment_HG: Tensor) -> float:
@@ -24,12 +25,9 @@ def largest_weight(alignment_HG: Tensor) -> float:
 
 def describe_alignment(
     alignments: Mapping[str, Tensor], previous: Mapping[str, Tensor]
-) -> dict[str, dict[str, Any]]:
-    """{"alignment": {key: {entropy, largest_weight, changed_share, weights}}}, {} without alignments.
-
-    changed_share is against `previous`, None for a key that it lacks.
-    """
-    described: dict[str, dict[str, Any]] = {}
+) -> dict[str, Alignment]:
+    """Alignments as the step log has them; changed_share is against `previous`, None for a key it lacks."""
+    described: dict[str, Alignment] = {}
     for key, alignment_HG in alignments.items():
         rows = cast(list[list[float]], alignment_HG.tolist())  # pyright: ignore[reportUnknownMemberType]
         described[key] = {
@@ -38,7 +36,7 @@ def describe_alignment(
             "changed_share": changed_share(previous[key], alignment_HG) if key in previous else None,
             "weights": [[round(weight, 4) for weight in row] for row in rows],
         }
-    return {"alignment": described} if described else {}
+    return described
 
 
 def changed_share(previous_HG: Tensor, alignment_HG: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Shared by the map losses: which entries count, maps in full precision, distances per head, reductions.
+"""Parts that map losses share: which entries count, maps in full precision, distances per head, reductions.
 
 Axes: B batch, H teacher heads, G student heads, Q queries, K keys, N = Q*K. Masks are bool, True = valid.
 A row counts when it has a valid entry; a sample without a valid entry leaves the mean over the batch.

@@ -1,4 +1,4 @@
-"""Shared by losses that compare each teacher head with a mixture of student heads: weights and distances.
+"""Weights and distances of losses that compare each teacher head with a mixture of student heads.
 
 Axes as in maps.py and chunked.py: `weights_BRHG` sum to 1 over the student heads G, for whole maps (R = 1) or
 for each query row (R = Q).

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.losses import build_loss
-from amad_bench.losses.base import TraceLoss
 from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.plan.run_config import UsedLoss
@@ -14,8 +13,10 @@ from amad_bench.runtime.errors import UserError
 
 
 class ObjectiveValue(NamedTuple):
-    """What a step minimises, and what its log shows: unweighted scalar parts, and alignments of heads
-    (alignment_HG by "site/student layer"; none where the loss aligns no heads)."""
+    """The sum that a step minimises, its unweighted scalar parts, and how its loss aligns heads, if it does.
+
+    alignment: alignment_HG by "site/student layer".
+    """
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -39,7 +40,7 @@ class Objective(nn.Module):
         self.seed = seed
         self.label = loss.label
         options: dict[str, Any] = {**loss.options, **({"seed": seed} if record.seeded else {})}
-        parts: dict[str, TraceLoss] = {"ce": build_loss("ce")}
+        parts = {"ce": build_loss("ce")}
         if record.base == "ce":
             parts["logit_kd"] = build_loss(loss.name, **options)
         elif record.base == "logit_kd":

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -77,10 +76,10 @@ def train(
             value: ObjectiveValue = objective(teacher, student, epoch)
             norm = updates.step(value.total)
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
-                more: dict[str, Any] = {"padding_share": batch.padding_share}
-                more |= describe_alignment(value.alignment, alignment)
+                described = describe_alignment(value.alignment, alignment) or None
                 alignment = value.alignment
-                log.training(step, updates.rate, value.total, norm, value.parts, **more)
+                share = batch.padding_share
+                log.training(step, updates.rate, value.total, norm, value.parts, share, described)
             if step in evaluate_at:
                 accuracy, loss = token_accuracy_and_loss(
                     model, data.validation, data.images, device, options.batch, workers=workers

@@ -1,4 +1,4 @@
-"""What can be asked for: data sets, families, tasks, metrics and losses, as plain records without torch.
+"""Catalogue of data sets, families, tasks, metrics and losses, as plain records without torch.
 
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """

@@ -15,7 +15,7 @@ KARPATHY = "coco/dataset_coco.json"
 ANSWER_FILE = "vqa-v2/trainval_ans2label.json"
 
 
-def _none(options: Options) -> tuple[str, ...]:
+def _none(_: Options) -> tuple[str, ...]:
     return ()
 
 
@@ -41,7 +41,7 @@ class Dataset(WithOptions):
 
     @property
     def pretrains(self) -> bool:
-        """Whether models can be pre-trained on it: on its captions and questions."""
+        """True where models can be pre-trained on it: on its captions and questions."""
         return {"vqa", "captioning"} <= set(self.tasks)
 
     @property
@@ -53,7 +53,7 @@ def _always(*paths: str) -> Callable[..., tuple[str, ...]]:
     return lambda *_: paths
 
 
-def _multi30k_texts(task: str, options: Options) -> tuple[str, ...]:
+def _multi30k_texts(_: str, options: Options) -> tuple[str, ...]:
     splits = ("train", "val", *options["tests"])
     joined = [split for split in splits if split in ("train", "val", "test_2016_flickr")]
     return (
@@ -72,7 +72,7 @@ def _multi30k_photos(options: Options) -> tuple[str, ...]:
     return bases[options["photos"]]
 
 
-def _vqa_v2_texts(task: str, options: Options) -> tuple[str, ...]:
+def _vqa_v2_texts(_: str, options: Options) -> tuple[str, ...]:
     return (
         *(f"vqa-v2/v2_OpenEnded_mscoco_{part}2014_questions.json" for part in ("train", "val")),
         *(f"vqa-v2/v2_mscoco_{part}2014_annotations.json" for part in ("train", "val")),
@@ -81,7 +81,7 @@ def _vqa_v2_texts(task: str, options: Options) -> tuple[str, ...]:
     )
 
 
-def _coco_mini_texts(task: str, options: Options) -> tuple[str, ...]:
+def _coco_mini_texts(task: str, _: Options) -> tuple[str, ...]:
     if task == "captioning":
         return ("coco-mini/captions.json",)
     return ("coco-mini/vqa_v2_questions.json", "coco-mini/vqa_v2_annotations.json")

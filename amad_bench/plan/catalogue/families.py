@@ -11,7 +11,10 @@ KEEPS = ("inner_width", "head_size")  # what stays when the number of heads chan
 
 @dataclass(frozen=True)
 class Family:
-    """`inputs`: what it can see of an image. `sites`: by task, where attention maps can be compared."""
+    """A family of models.
+
+    `inputs`: what it can see of an image. `sites`: by task, where attention maps can be compared.
+    """
 
     name: str
     label: str

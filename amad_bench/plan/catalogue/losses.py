@@ -14,7 +14,7 @@ Clash = Callable[[Mapping[str, Any]], str]
 LARGEST_PROJECTED_MAP = 4096  # entries; the projection has the square of that many parameters
 
 
-def _always(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
+def _always(*_: object) -> tuple[bool, str]:
     return True, ""
 
 
@@ -34,7 +34,7 @@ def _one_to_one(teacher: ModelShape, student: ModelShape, options: Mapping[str, 
     return _equal_heads(teacher, student, "one_to_one", "set `drop: extra` to leave the surplus heads out")
 
 
-def _minilm(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
+def _minilm(teacher: ModelShape, student: ModelShape, _: object) -> tuple[bool, str]:
     return _equal_heads(teacher, student, "minilm", "minilm_v2 does without equal heads")
 
 
@@ -59,9 +59,7 @@ def _relation_heads_divide(
     return True, ""
 
 
-def _no_fewer_teacher_heads(
-    teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]
-) -> tuple[bool, str]:
+def _no_fewer_teacher_heads(teacher: ModelShape, student: ModelShape, _: object) -> tuple[bool, str]:
     for site, heads in teacher.heads.items():
         if heads < student.heads[site]:
             return False, (
@@ -71,7 +69,7 @@ def _no_fewer_teacher_heads(
     return True, ""
 
 
-def _projectable(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
+def _projectable(_: object, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
     for site, tokens in student.tokens.items():
         entries = tokens**2
         if options["variant"] == "projected" and entries > LARGEST_PROJECTED_MAP:
@@ -82,7 +80,7 @@ def _projectable(teacher: ModelShape, student: ModelShape, options: Mapping[str,
     return True, ""
 
 
-def _never(options: Mapping[str, Any]) -> str:
+def _never(_: object) -> str:
     return ""
 
 
@@ -122,7 +120,7 @@ class Loss(WithOptions):
 
     @property
     def attention(self) -> bool:
-        """Whether it reads layers of the configured sites, so that sites and a layer map matter."""
+        """True where it reads layers of the configured sites, so that sites and a layer map matter."""
         return bool(set(self.reads) - {"logits"})
 
     @property
@@ -140,7 +138,7 @@ class Loss(WithOptions):
         return {"none": (), "ce": ("ce",), "logit_kd": ("ce", "logit_kd")}[self.base] + (self.name,)
 
     def clash(self, options: Mapping[str, Any]) -> str:
-        """Why these options cannot go together, in one sentence; "" when they can."""
+        """Reason why these options cannot go together, in one sentence; "" when they can."""
         return self.clash_of(self.complete(options))
 
     @property

@@ -7,7 +7,7 @@ from amad_bench.plan.catalogue.options import by_name
 
 @dataclass(frozen=True)
 class Metric:
-    """value * scale is what tables show, at most `maximum`; a corpus metric comes from summed statistics."""
+    """A metric; tables show value * scale, at most `maximum`; a corpus metric is made of summed statistics."""
 
     name: str
     label: str
@@ -39,7 +39,7 @@ EXTRA_METRICS = ("METEOR", "SPICE")  # computed on request, by one job for all r
 
 @dataclass(frozen=True)
 class Task:
-    """`metrics` is empty for VQA, whose metrics depend on how many answers a data set has per question."""
+    """A task; `metrics` is empty for VQA: there they depend on how many answers a question has."""
 
     name: str
     label: str

@@ -27,7 +27,7 @@ class OptionSpec:
     description: str = field(kw_only=True)
 
     def problems(self, where: str, value: Any) -> Iterator[str]:
-        """What is wrong with a value, in lines that begin with `where`."""
+        """Mistakes in a value, in lines that begin with `where`."""
         if self.type is list and isinstance(value, list):
             yield from self._problems_of_list(where, cast(list[Any], value))
             return
@@ -60,7 +60,7 @@ class OptionSpec:
 def check_options(
     where: str, given: Mapping[Any, Any], specs: Mapping[str, OptionSpec], also: Sequence[str] = ()
 ) -> Iterator[str]:
-    """What is wrong with given options, in lines that begin with `where`; also: keys that are no options."""
+    """Mistakes in given options, in lines that begin with `where`; also: keys that are no options."""
     for key, value in given.items():
         if key in specs:
             yield from specs[key].problems(f"{where}.{key}", value)

@@ -33,7 +33,7 @@ def repeated(values: Sequence[Any]) -> Iterator[str]:
 
 
 def yaml_number(text: str) -> str | None:
-    """How a number that YAML 1.1 takes for text is written (1e-3: 1.0e-3, 09: 9); None if it is none."""
+    """A number that YAML 1.1 takes for text, as it is to be written (1e-3: 1.0e-3, 09: 9); else None."""
     if re.fullmatch(r"0\d+", text):
         return text.lstrip("0") or "0"
     match = re.fullmatch(r"([+-]?\d+)(?:\.(\d*))?[eE]([+-]?)(\d+)", text.strip())
