@@ -55,7 +55,7 @@ test-pythons:
 install: $(INSTALLED)
 
 docs: $(INSTALLED)
-	$(BIN)/python -m amad_bench.plan.config.reference > docs/config.md
+	$(BIN)/python docs/make_config.py > docs/config.md
 
 $(INSTALLED): $(PINS) pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \

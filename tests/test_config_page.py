@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from amad_bench.plan.catalogue import DATASETS, LOSSES
-from amad_bench.plan.config.reference import SECTIONS, reference
+from docs.make_config import SECTIONS, reference
 
 
 def test_the_page_is_current(repository: Path) -> None:

@@ -1,4 +1,4 @@
-"""docs/config.md, made of the schema and the catalogue: `python -m amad_bench.plan.config.reference`."""
+"""docs/config.md, made of the schema and the catalogue: `make docs`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTr
 
 HEAD = """# The keys of a config
 
-Made by `python -m amad_bench.plan.config.reference`; a test keeps it current. A key without a default must be
+Made by `make docs`; a test keeps it current. A key without a default must be
 given. Every mistake is reported in one line of its own, before anything runs; paths are below `AMAD_DATA`.
 """
 SECTIONS: dict[str, type[BaseModel]] = {
