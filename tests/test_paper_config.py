@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from amad_bench.plan.schema import Config, ModelSize, load_config
 from pydantic import BaseModel
 from safetensors.torch import load_file
 

@@ -135,7 +135,7 @@ def test_a_layer_with_a_hole_is_refused_and_more_layers_are_inherited():
 
 @pytest.mark.trap("heads-3")
 def test_other_heads_of_the_same_shapes_are_refused():
-    """The trap of METHODS.md at a start: all of BLIP's tensors fit."""
+    """The trap docs/pretraining.md#heads-3 at a start: all of BLIP's tensors fit."""
     with pytest.raises(UserError, match=r"there: 4 heads at vision.self, 2 in the model; use `cut: inherit`"):
         load_start(
             shaped_model("blip-vqa", heads=2, head_size=8),
