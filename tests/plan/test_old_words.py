@@ -9,8 +9,8 @@ from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import possible_plan
 from tests.plan.old_words import old_ids
 
-# Number of runs, of skipped combinations, and SHA-256 of the sorted ids that commit 7c0ac4e planned, were all data
-# there. A raised version or a changed config moves an id: then these lines have done their work, and go.
+# Numbers of runs and skipped combinations, SHA-256 of the sorted ids: as commit 7c0ac4e planned, had all data
+# been there. A raised version or a changed config moves an id: then these lines have done their work, and go.
 OLD_PLANS = {
     "default": (55, 0, "b6f25dda99d1d8243bcae578dc37a356d38491560ce0a70237e5c98f943dc113"),
     "methods": (52, 1, "1438fe82deb60a13d955dc0a21d66737bee922406dabe9e10177bd3894c964b8"),
