@@ -28,7 +28,7 @@ class Source:
     kind: str
 
     def found(self, root: Path) -> Path | None:
-        """Where it is; None when it is not there, or not of its kind. A link that leads nowhere is there."""
+        """Place of it; None when it is not there, or not of its kind. A link that leads nowhere is there."""
         path = root / self.path
         if path.is_symlink() and not path.exists():
             return path
@@ -42,7 +42,7 @@ class Source:
         return path if path.exists() else None
 
     def sha256(self, path: Path) -> str:
-        """What identifies it at `path`: its content; of a folder of photos names and sizes."""
+        """Digest of its content at `path`; of a folder of photos, of names and sizes."""
         if path.is_file():
             return file_sha256(path)
         if self.kind == "photos":
@@ -53,7 +53,7 @@ class Source:
 def sources(
     dataset: str, task: str, options: Mapping[str, Any], inputs: str, features: Sequence[str] | None
 ) -> list[Source]:
-    """What a task's examples, and what the model sees of their images (`inputs`: the kind), are read from."""
+    """Sources of a task's examples, and of what the model sees of their images (`inputs`: the kind)."""
     record = DATASETS[dataset]
     texts = record.texts(task, options) if record.texts else ()
     wanted = [Source(path, "text") for path in texts]
@@ -65,7 +65,7 @@ def sources(
 
 
 def missing(wanted: Sequence[Source]) -> str:
-    """Why they cannot be read, in one sentence; "" when all are there."""
+    """Reason why they cannot be read, in one sentence; "" when all are there."""
     if not wanted:
         return ""
     try:
@@ -82,7 +82,7 @@ def missing(wanted: Sequence[Source]) -> str:
 
 
 def content_hash(wanted: Sequence[Source], digits: int = DIGITS) -> str:
-    """Of the content of all these, which must be there; the place of AMAD_DATA does not count."""
+    """Hash of the content of all these, which must be there; the place of AMAD_DATA does not count."""
     root = amad_data().resolve()
     digests = {}
     for source in wanted:

@@ -206,7 +206,7 @@ def _labelled(config: Config, label: str) -> LossEntry:
 
 
 def _unsupported(runs: TaskRuns, loss: LossEntry, teacher: Model, size: ModelSize, heads: int) -> str:
-    """Why a loss cannot be trained between this teacher and a student with `heads` heads; "" when it can."""
+    """Reason why a loss cannot be trained with this teacher and so many student heads; "" when it can."""
     config, entry = runs.config, runs.entry
     if loss.assistant:
         first = _labelled(config, loss.assistant.loss)

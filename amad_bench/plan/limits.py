@@ -1,4 +1,4 @@
-"""What the numbers of a config may be at most: far above any real use, so that a slip has an end."""
+"""Highest numbers that a config may say: far above any real use, so that a slip has an end."""
 
 MOST_RECORDS = 1_000_000_000  # and steps
 MOST_IMAGES = 1_000_000  # generated

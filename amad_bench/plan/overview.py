@@ -67,7 +67,7 @@ def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def progress_report(plan: Plan) -> str:
-    """How many runs are done, failed and left, and the time these need by the times of the others."""
+    """Numbers of runs done, failed and left, and the time these need by the times of the others."""
     seconds: dict[str, float] = {}
     outcomes: dict[str, str] = {}
     for run in plan.runs:

@@ -71,7 +71,7 @@ class UsedTokenizer(Part):
 
 
 class DataSpec(Part):
-    """What prepared data depend on: the examples, and how a model reads them.
+    """The examples, and how a model reads them: all that prepared data depend on.
 
     inputs_hash: of the vision model that makes the features, None for other kinds of inputs.
     """
@@ -124,7 +124,7 @@ class Start(Part):
 
 
 class Taught(Part):
-    """What teaches a student: the run (None for a loss without a teacher), the teacher's heads, and the
+    """The teacher of a student: the run (None for a loss without a teacher), the teacher's heads, and the
     assistant that teaches in its place.
     """
 
@@ -180,7 +180,7 @@ class RunConfig(DataSpec):
 
     @property
     def answers(self) -> Decoding:
-        """How answers are read off the model; ValueError for a pre-training, which gives none."""
+        """Way in which answers are read off the model; ValueError for a pre-training, which gives none."""
         if self.decoding is None:
             raise ValueError(f"a run of kind {self.kind} gives no answers")
         return self.decoding

@@ -1,4 +1,4 @@
-"""What the runs of a task entry share: the examples, and how a model reads them."""
+"""Data that the runs of a task entry share: the examples, and how a model reads them."""
 
 from collections.abc import Sequence
 

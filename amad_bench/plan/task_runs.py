@@ -55,7 +55,7 @@ class TaskRuns:
         )
 
     def uncuttable(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> str:
-        """Why this student cannot be cut from weights of the teacher's shape; "" when it can, or need not."""
+        """Reason why this student cannot be cut from the teacher's weights; "" when it can, or need not."""
         if condition == "none" or size.cut == "none" or condition in size.checkpoints:
             return ""
         model, teacher = self.model(size, heads), self.model(self.models.teacher, teacher_heads)

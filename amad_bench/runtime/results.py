@@ -84,7 +84,7 @@ class ResultsFolder:
         return [self.data, *sorted(self.data.glob("*/prepared"))]
 
     def prepared(self, data_key: str) -> Path:
-        """A file that says that the prepared form of a data set is there; what Snakemake watches."""
+        """A file that says that prepared data are there; what Snakemake watches."""
         return self.data / "prepared" / f"{data_key}.json"
 
     def log(self, step: str) -> Path:

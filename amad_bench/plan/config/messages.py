@@ -38,7 +38,7 @@ EXPECTED = {
 
 
 def key_path(location: Sequence[str | int]) -> str:
-    """('cells', 0, 'student') as cells[0].student"""
+    """('tasks', 0, 'student') as tasks[0].student"""
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)

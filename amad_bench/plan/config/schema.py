@@ -1,4 +1,4 @@
-"""What a config file may say. Closed: an unknown key is a mistake."""
+"""Keys and values that a config file may have. Closed: an unknown key is a mistake."""
 
 from typing import Annotated, Any, Literal
 
@@ -152,7 +152,7 @@ class Config(Closed):
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
 
     def inputs_of(self, entry: TaskEntry) -> Inputs:
-        """What the models of a task entry see of an image."""
+        """Kind of image input of the models of a task entry, with its sizes."""
         inputs = self.models[entry.family].inputs
         if entry.image_size and isinstance(inputs, PixelInputs):
             return inputs.model_copy(update={"size": entry.image_size})
@@ -160,7 +160,7 @@ class Config(Closed):
 
     @property
     def students(self) -> int:
-        """How many are asked for, those included that cannot be trained."""
+        """Number that is asked for, those included that cannot be trained."""
         pretraining = len(self.pretraining.teacher) * len(self.pretraining.student)
         heads = 0
         for model in (self.models[entry.family] for entry in self.tasks):

@@ -1,4 +1,4 @@
-"""How models are trained, pre-trained and decoded."""
+"""Training, pre-training and decoding of models."""
 
 from typing import Annotated, Literal
 
@@ -71,7 +71,7 @@ class Pretraining(Closed):
 
 
 class Decoding(Closed):
-    """How a model's answers are read off it."""
+    """Way in which a model's answers are read off it."""
 
     max_length: Length = Field(description="tokens that are written at most")
     beams: Few = Field(description="of beam search; 1 is greedy")

@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _of_aliases_and_levels(text: str) -> Iterator[str]:
-    """What PyYAML does not name, or does not survive: to be looked at before all else."""
+    """Mistakes that PyYAML does not name, or does not survive: to be looked at before all else."""
     lines: dict[str, int] = {}
     levels = 0
     events = cast("Iterator[Any]", yaml.parse(text, Loader=yaml.CSafeLoader))  # pyright: ignore[reportUnknownMemberType]
@@ -80,7 +80,7 @@ def _of_nodes(text: str) -> list[str]:
 
 
 def _values(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many there are, each alias written out; one too many when that would have no end."""
+    """Number of values, each alias written out; one too many when that would have no end."""
     if id(node) not in known:
         known[id(node)] = MOST_VALUES + 1
         known[id(node)] = 1 + sum(_values(child, known) for _, child in _children(node, ""))

@@ -1,4 +1,4 @@
-"""What the values of a config mean together; each of them is right by itself (config/schema.py)."""
+"""Meaning of the values of a config together; each of them is right by itself (config/schema.py)."""
 
 from amad_bench.plan.config.checks.losses import check_losses
 from amad_bench.plan.config.checks.models import check_models

@@ -1,4 +1,4 @@
-"""What the entries of `losses` mean together: weights, labels, assistants."""
+"""Checks of the entries of `losses` together: weights, labels, assistants."""
 
 from collections.abc import Iterator
 
