@@ -1,5 +1,6 @@
 # make run [CONFIG=configs/smoke.yaml] [CORES=2]   set up .venv and run a config to tables, figures and paper
 # make test | make test-slow | make lint             set up .venv and check
+# make docs                                          the pages that are made: docs/config.md
 # make test-lowest | make test-pythons               the fast tests, and Snakemake's, with the lowest versions of all
 #                                                    packages, and with each other tested Python that is found
 # PYTHON=python3.12 sets up .venv with that Python, anew if it was another version's; later calls keep it.
@@ -21,7 +22,7 @@ export TOKENIZERS_PARALLELISM := false
 export PYTHONUTF8 := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: run test test-fast test-slow test-elsewhere test-lowest test-pythons lint install
+.PHONY: run test test-fast test-slow test-elsewhere test-lowest test-pythons lint docs install
 
 run: $(INSTALLED)
 	$(BIN)/amad-bench plan --config "$$CONFIG_FILE"
@@ -52,6 +53,9 @@ test-pythons:
 	for python in $$(.ci/pythons); do $(MAKE) test-elsewhere VENV=.venv-other PYTHON="$$python" || exit 1; done
 
 install: $(INSTALLED)
+
+docs: $(INSTALLED)
+	$(BIN)/python docs/make_config.py > docs/config.md
 
 $(INSTALLED): $(PINS) pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \

@@ -66,7 +66,7 @@ def test_plan_as_json(config: Path, ids: list[str], capsys: pytest.CaptureFixtur
     printed = json.loads(capsys.readouterr().out)
     assert [run["id"] for run in printed["runs"]] == ids
     assert {frozenset(run) for run in printed["runs"]} == {frozenset(("id", "kind", "config"))}
-    assert {frozenset(skip) for skip in printed["skipped"]} == {frozenset(("cell", "reason"))}
+    assert {frozenset(skip) for skip in printed["skipped"]} == {frozenset(("setting", "reason"))}
 
 
 def test_plan_for_people(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:

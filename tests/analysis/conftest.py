@@ -1,17 +1,25 @@
 """A results folder with generated numbers: what a plan and its finished runs look like, without training."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from amad_bench.plan.config.checks import check_meaning
+from amad_bench.plan.config.schema import Config
+from amad_bench.plan.grid import expand
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE
+from tests.planned import PIXELS, REGIONS, SCENES, TRAINING
 
 LOSSES = ("ce", "logit_kd", "one_to_one", "student_mean", "amad_kl")
 LEVEL = {
@@ -40,106 +48,98 @@ DATA = {
     "features": "raw patches of regions",
     "tokenizer_sha256": "abcdef0123456789" * 4,
 }
-INPUTS = {
-    "vlt5": {"kind": "regions", "boxes": "file", "crop": 8, "max_regions": 8},
-    "blip": {"kind": "pixels", "size": 48, "patch": 8},
-}
+MODELS = {"vlt5": {"inputs": REGIONS, "order_embedding": True}, "blip": {"inputs": PIXELS}}
+SIZE = {"layers": 2, "width": 48, "feed_forward": 192, "dropout": 0.0}
+LOSS_OPTIONS = {"one_to_one": {"drop": "extra"}, "amad_kl": {"name": "amad", "variant": "kl"}}
 
 
-def make_config(
-    family: str,
-    task: str,
-    label: str,
-    *,
-    teacher_id: str | None,
-    replicate: int = 0,
-    heads=(8, 2),
-    limit=None,
-    size: dict[str, int] | None = None,
-    pretraining: str = "none",
-    start: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """size: what is other than usual in the model's shape."""
-    is_teacher = label == "teacher"
-    loss = "ce" if is_teacher else label
-    return {
-        "kind": "teacher" if is_teacher else "student",
-        "family": family,
-        "task": task,
-        "dataset": {
-            "name": "scenes",
-            "options": {"seed": 0},
-            "limit": limit,
-            "features": None,
-            "hash": "0123456789abcdef",
-            "version": 1,
+def make_plan(
+    tasks=TASKS,
+    losses=LOSSES,
+    seeds: int = 2,
+    gaps=((8, 2),),
+    limit: dict[str, int] | None = None,
+    examples: int | str = 6000,
+    extra_metrics=(),
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> Plan:
+    """A plan as the planner makes it, but for the hashes in its ids.
+
+    gaps: heads of teachers and of their students; changes: what its config says otherwise, by the path to the
+    key, e.g. {"heads.keep": "head_size"}.
+    """
+    of_teachers, of_students = (list(dict.fromkeys(counts)) for counts in zip(*gaps, strict=True))
+    training = TRAINING | {"examples": examples, "steps": 1000, "batch": 64}
+    raw: dict[str, Any] = {
+        "name": "fake",
+        "replicates": seeds,
+        "datasets": {"scenes": SCENES | {"limit": limit}},
+        "models": {
+            family: MODELS[family] | {"teacher": dict(SIZE), "student": dict(SIZE)} for family, _ in tasks
         },
-        "inputs": INPUTS[family],
-        "tokenizer": {"vocabulary": 400},
-        "model": make_model(family, heads[0] if is_teacher else heads[1]) | (size or {}),
-        "start": start,
-        "fix": "inner_width",
-        "teacher": None
-        if is_teacher
-        else {"run_id": None if loss == "ce" else teacher_id, "heads": heads[0], "assistant": None},
-        "pretraining": pretraining,
-        "teacher_pretraining": None if is_teacher else "none",
-        "loss": {
-            "name": "amad" if loss.startswith("amad") else loss,
-            "label": loss,
-            "options": {"variant": "kl"} if loss == "amad_kl" else {},
-            "weights": {"ce": 1.0},
-            "logit_temperature": None if loss == "ce" else 2.0,
-            "sites": [],
-            "layer_map": None,
-        },
-        "training": {"examples": 6000, "steps": 1000, "batch": 64, "learning_rate": 1e-3},
-        "decoding": {"max_length": 8, "beams": 1},
-        "replicate": replicate,
-        "controls": loss == "ce",
-        "seeds": {"init": replicate},
-        "versions": {"dataset:scenes": 1, f"family:{family}": 1, f"loss:{loss}": 1, "training": 1},
+        "heads": {"teacher": of_teachers, "student": of_students},
+        "pretraining": {"training": {family: dict.fromkeys(("text", "vl"), TRAINING) for family in MODELS}},
+        "losses": [{"name": label} | LOSS_OPTIONS.get(label, {}) for label in losses],
+        "sites": {"vlt5": ["encoder.self"], "blip": ["vision.self"]},
+        "extra_metrics": list(extra_metrics),
+        "tasks": [
+            {
+                "family": family,
+                "task": task,
+                "dataset": "scenes",
+                "vocabulary": 400,
+                "decoding": {"max_length": 8, "beams": 1},
+                "teacher": training,
+                "student": training,
+            }
+            for family, task in tasks
+        ],
     }
+    for path, value in changes.items():
+        *parents, key = path.split(".")
+        reduce(getitem, parents, raw)[key] = value
+    config = Config.model_validate(raw)
+    if problems := check_meaning(config):
+        raise ValueError("; ".join(problems))
+    plan = expand(config)
+    assert not plan.skipped, plan.skipped
+    named = {run.id: "-".join(filter(None, (run.config.id_prefix, run.student_name))) for run in plan.runs}
+    return replace(plan, runs=[renamed(run, named) for run in plan.runs if of_gaps(run, gaps)])
 
 
-def make_model(family: str, heads: int) -> dict[str, Any]:
-    regions = {"order_embedding": False, "box_area": "true"} if family == "vlt5" else {}
-    sizes = {"layers": 2, "width": 48, "feed_forward": 192, "dropout": 0.0}
-    return {**sizes, "heads": heads, "head_size": 48 // heads, **regions}
+def of_gaps(run: Run, gaps) -> bool:
+    """A config's students have every number of heads for every teacher."""
+    taught = run.config.teacher
+    return taught is None or (taught.heads, run.config.model.heads) in gaps
+
+
+def renamed(run: Run, names: Mapping[str, str]) -> Run:
+    """The run under a name without a hash: else a raised version would change the generated scores."""
+    config = run.config
+    parts = {
+        key: part.model_copy(update={"run_id": part.run_id and names[part.run_id]})
+        for key, part in (("start", config.start), ("teacher", config.teacher))
+        if part is not None
+    }
+    teacher = run.teacher_id and names[run.teacher_id]
+    return replace(vary(run, **parts), id=names[run.id], teacher_id=teacher)
+
+
+def vary(run: Run, **parts: Any) -> Run:
+    """The run with other parts in its config: for what no config file can say."""
+    return replace(run, config=run.config.model_copy(update=parts))
 
 
 def make_pretrain(family: str = "vlt5", condition: str = "vl", heads: int = 2) -> Run:
     """The run of kind `pretrain` from which models with so many heads start."""
-    config = make_config(family, "pretraining", "ce", teacher_id=None, heads=(heads, heads))
-    config |= {"kind": "pretrain", "teacher": None, "teacher_pretraining": None, "decoding": None}
-    config |= {"pretraining": condition, "controls": False}
-    config.loss |= {"label": "pretrain", "weights": {}}
-    return Run(f"{family}-pretraining-h{heads}-{condition}-s00", "pretrain", config)
+    known = {"pretraining.student": [condition]}
+    plan = make_plan(((family, "vqa"),), ("ce",), seeds=1, gaps=((heads, heads),), changes=known)
+    return next(run for run in plan.runs if run.kind == "pretrain")
 
 
-def make_plan(
-    tasks=TASKS, losses=LOSSES, seeds: int = 2, gaps=((8, 2),), limit=None, extra_metrics=()
-) -> Plan:
-    teachers, students = {}, []
-    for family, task in tasks:
-        for heads in gaps:
-            teacher_id = f"{family}-{task}-h{heads[0]}-teacher"
-            config = make_config(family, task, "teacher", teacher_id=None, heads=heads, limit=limit)
-            teachers[teacher_id] = Run(teacher_id, "teacher", config)
-            for label in losses:
-                for replicate in range(seeds):
-                    config = make_config(
-                        family,
-                        task,
-                        label,
-                        teacher_id=teacher_id,
-                        replicate=replicate,
-                        heads=heads,
-                        limit=limit,
-                    )
-                    identifier = f"{family}-{task}-h{heads[0]}to{heads[1]}-{label}-s{replicate:02d}"
-                    students.append(Run(identifier, "student", config, config.teacher.run_id))
-    return Plan([*teachers.values(), *students], extra_metrics=extra_metrics)
+def join(*plans: Plan) -> Plan:
+    """One plan of the runs of several; those that they share stand once."""
+    return Plan(list({run.id: run for plan in plans for run in plan.runs}.values()))
 
 
 def make_scores(run: Run, images: int = 60, per_image: int = 4) -> pd.DataFrame:
@@ -240,7 +240,8 @@ def write_run(
         "device": "cpu",
         "cpu": "a processor",
     }
-    written = {"id": run.id, "kind": run.kind, "config": run.config | changes, "provenance": provenance}
+    written = {"id": run.id, "kind": run.kind, "config": run.config.canonical() | changes}
+    written |= {"provenance": provenance}
     (folder / "run.json").write_text(json.dumps(written))
     facts = {
         "status": status,
@@ -269,12 +270,13 @@ def write_run(
 
 @pytest.fixture
 def fake() -> SimpleNamespace:
-    """plan(...), pretrain(...), config(...), scores(run), write(results, run, ...) and steps(folder, ...), to
-    build a results folder from."""
+    """plan(...), pretrain(...), join(plan, ...), vary(run, ...), scores(run), write(results, run, ...) and
+    steps(folder, ...), to build a results folder from."""
     return SimpleNamespace(
         plan=make_plan,
         pretrain=make_pretrain,
-        config=make_config,
+        join=join,
+        vary=vary,
         scores=make_scores,
         write=write_run,
         steps=write_steps,

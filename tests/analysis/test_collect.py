@@ -8,6 +8,7 @@ import pytest
 
 from amad_bench.analysis.collect import collect
 from amad_bench.plan.plan import Plan, Skip
+from amad_bench.plan.run_config import UsedTokenizer
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
@@ -21,16 +22,17 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
     assert tables.runs["run_id"].tolist() == [run.id for run in plan.runs]
     assert set(tables.runs["status"]) == {"done"}
     assert tables.failures.empty
-    row = tables.runs.set_index("run_id").loc["vlt5-vqa-h8to2-amad_kl-s01"]
+    row = tables.runs.set_index("run_id").loc["vlt5-vqa-h8to2-amad_kl-none-s01"]
+    seeds = next(run for run in plan.runs if run.id == row.name).config.seeds
     expected = {
         "kind": "student",
-        "teacher_id": "vlt5-vqa-h8-teacher",
+        "teacher_id": "vlt5-vqa-h8-teacher-none-s00",
         "family": "vlt5",
         "task": "vqa",
         "dataset": "scenes",
-        "dataset_options": '{"seed": 0}',
+        "dataset_options": '{"seed": 0, "test_images": 12, "train_images": 40, "validation_images": 8}',
         "vocabulary": 400,
-        "seeds": '{"init": 1}',
+        "seeds": json.dumps(dict(seeds), sort_keys=True),
         "signatures": "{}",
         "limit": "no data limit",
         "examples": "6000",
@@ -60,7 +62,8 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "pretraining": "none",
         "loss": "amad_kl",
         "loss_name": "amad",
-        "loss_options": '{"variant": "kl"}',
+        "loss_options": '{"detach_alignment": false, "head_reduction": "sum", "row_reduction": "mean", '
+        '"similarity": "cosine", "temperature": 1.0, "variant": "kl"}',
         "replicate": 1,
         "parameters": 150000,
         "best_step": 800,
@@ -69,7 +72,7 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "commit": "a" * 40,
     }
     assert row[list(expected)].to_dict() == expected
-    teacher = tables.runs.set_index("run_id").loc["vlt5-vqa-h8-teacher"]
+    teacher = tables.runs.set_index("run_id").loc["vlt5-vqa-h8-teacher-none-s00"]
     assert teacher["teacher_heads"] == 8
     assert pd.isna(teacher["student_heads"])
     assert pd.isna(teacher["student_shape"])
@@ -109,10 +112,8 @@ def test_a_run_that_failed_before_it_had_a_model_has_no_head_map_and_no_cost(fak
 
 
 def test_head_maps_and_starts_are_columns(fake, tmp_path):
-    first = fake.pretrain(heads=8)
-    start = {"cut": "inherit", "inherit_heads": "first", "run_id": first.id}
-    run = fake.plan(tasks=VQA, losses=("ce",), seeds=1).runs[1]
-    run.config.update(start=start, pretraining="vl")
+    changes = {"pretraining.student": ["vl"], "models.vlt5.student.cut": "inherit"}
+    first, _, run = fake.plan(tasks=VQA, losses=("ce",), seeds=1, changes=changes).runs
     fake.write(tmp_path, first)
     path = fake.write(tmp_path, run) / "status.json"
     heads = {"encoder.self": [[0], [1]]}
@@ -191,8 +192,8 @@ def test_a_damaged_step_log_names_the_file(fake, tmp_path, log, said):
 
 
 def test_a_tokenizer_from_elsewhere_has_no_vocabulary_of_ours(fake, tmp_path):
-    run = fake.plan(tasks=VQA).runs[0]
-    run.config.tokenizer = {"folder": "t5-base", "hash": "0123"}
+    elsewhere = UsedTokenizer(folder="t5-base", hash="0123")  # a config's would have to be there
+    run = fake.vary(fake.plan(tasks=VQA).runs[0], tokenizer=elsewhere)
     fake.write(tmp_path, run)
     runs = collect(Plan([run]), tmp_path).runs
     assert pd.isna(runs["vocabulary"].item())
@@ -325,8 +326,9 @@ def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
 
 def test_other_data_are_not_mixed_in(fake, tmp_path):
     run = fake.plan(tasks=VQA).runs[0]
-    fake.write(tmp_path, run, dataset=run.config.dataset | {"hash": "ffff"})
-    with pytest.raises(UserError, match=r"dataset\.hash is 'ffff', the plan says '0123456789abcdef'"):
+    dataset = run.config.dataset
+    fake.write(tmp_path, run, dataset=dataset.canonical() | {"hash": "ffff"})
+    with pytest.raises(UserError, match=rf"dataset\.hash is 'ffff', the plan says '{dataset.hash}'"):
         collect(Plan([run]), tmp_path)
 
 

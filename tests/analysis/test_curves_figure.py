@@ -9,31 +9,22 @@ import pytest
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.curves_figure import NOTHING, _figures, draw_learning_curves
 from amad_bench.analysis.drawing import STYLE, looks
-from amad_bench.plan.plan import Plan
 
 CURVES = {"none": {500: 0.4, 1000: 0.5}, "text": {500: 0.3, 1000: 0.45}, "vl": {500: 0.5, 1000: 0.7}}
-START = {"init": "random", "inherit_heads": None, "weights": ["models/t5"], "hash": "0123456789"}
 
 
 @pytest.fixture
 def tables(fake, tmp_path):
     """Students of two losses and two replicates from three conditions, of one teacher."""
-    runs = []
-    tasks = (("vlt5", "vqa"), ("blip", "captioning"))
-    for condition, curve in CURVES.items():
-        for run in fake.plan(tasks=tasks, losses=("ce", "amad_kl")).runs:
-            if run.kind == "student":
-                start = START | {"cut": "remap" if run.config.family == "blip" else "random"}
-                run.config.update(pretraining=condition, start=None if condition == "none" else start)
-                runs.append(type(run)(f"{run.id}-{condition}", run.kind, run.config, run.teacher_id))
-            elif condition == "none":
-                runs.append(run)
-            else:
-                continue
-            apart = 0.02 * (run.config.replicate - 0.5) if run.kind == "student" else 0
-            own = {step: score + apart for step, score in curve.items()}
-            fake.steps(fake.write(tmp_path, runs[-1]), own)
-    return collect(Plan(runs), tmp_path)
+    changes = {"pretraining.student": list(CURVES), "models.blip.student.cut": "remap"}
+    plan = fake.plan(
+        tasks=(("vlt5", "vqa"), ("blip", "captioning")), losses=("ce", "amad_kl"), changes=changes
+    )
+    for run in plan.runs:
+        apart = 0.02 * (run.config.replicate - 0.5) if run.kind == "student" else 0
+        own = {step: score + apart for step, score in CURVES[run.config.pretraining].items()}
+        fake.steps(fake.write(tmp_path, run), own)
+    return collect(plan, tmp_path)
 
 
 def drawn(tables):

@@ -19,7 +19,6 @@ from amad_bench.analysis.learning_curves import (
     mean_curves,
     steps_to_score,
 )
-from amad_bench.plan.plan import Plan
 
 
 def row(run_id, pretraining="none", replicate=0, **changes):
@@ -160,15 +159,11 @@ def test_one_condition_gives_an_empty_table_with_its_columns(fake_results, by_ha
 def test_from_a_results_folder(fake, tmp_path):
     """Teachers and students from two conditions, the pre-training in the same plan."""
     curves = {"none": {500: 0.4, 1000: 0.5}, "vl": {500: 0.5, 1000: 0.7}}
-    first, plan = fake.pretrain(heads=8), fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1)
-    runs = [first, *plan.runs]
-    for run in fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs:
-        start = {"init": "random", "inherit_heads": None, "run_id": first.id}
-        run.config.update(pretraining="vl", start=start)
-        runs.append(type(run)(f"{run.id}-vl", run.kind, run.config))
-    for run in runs:
+    changes = {"pretraining.teacher": ["none", "vl"], "pretraining.student": ["none", "vl"]}
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1, changes=changes)
+    for run in plan.runs:
         fake.steps(fake.write(tmp_path, run), curves[run.config.pretraining])
-    collected = collect(Plan(runs), tmp_path)
+    collected = collect(plan, tmp_path)
     found = steps_to_score(collected.runs, collected.curves)
     shown = found[["kind", "heads", "pretraining", "fixed_score", "first_step", "best_score"]]
     assert shown.to_numpy().tolist() == [

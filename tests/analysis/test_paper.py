@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
 import pandas as pd
@@ -20,6 +19,8 @@ from amad_bench.analysis.tables import comparisons_table, headroom_table
 from amad_bench.plan.plan import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
+from tests.analysis.conftest import SIZE
+from tests.planned import planned_dataset
 
 
 def publish(plan, runs_folder, out):
@@ -125,10 +126,14 @@ def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, sour
 
 def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source, asked):
     plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
-    for run in plan.runs:
-        run.config.dataset.options = {"subset": True}
+    dataset = planned_dataset("vqa_v2", subset=True)  # its files are not here
+    scenes = plan.runs[0].config.dataset
+    runs = [
+        fake.vary(run, dataset=scenes.model_copy(update={"options": dataset.options})) for run in plan.runs
+    ]
+    for run in runs:
         fake.write(tmp_path, run)
-    publish(plan, tmp_path, tmp_path)
+    publish(Plan(runs), tmp_path, tmp_path)
     paper(tmp_path, source, tmp_path / "main.pdf")
     asked.pop("format")
     for table in ("results", "comparisons"):
@@ -167,18 +172,17 @@ def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source
 
 
 def test_learning_curves_and_steps_of_several_conditions(fake, tmp_path, source, asked):
-    first, plan = fake.pretrain("vlt5", "vl", heads=2), fake.plan(tasks=(("vlt5", "vqa"),), seeds=1)
-    runs = [first, *plan.runs]
-    start = {"cut": "inherit", "inherit_heads": "first", "run_id": first.id}
-    for run in fake.plan(tasks=(("vlt5", "vqa"),), seeds=1, losses=("ce",)).runs[1:]:
-        run.config.update(pretraining="vl", start=start)
-        runs.append(type(run)(f"{run.id}-vl", run.kind, run.config, run.teacher_id))
-    for run in runs:
+    changes = {"pretraining.student": ["vl"], "models.vlt5.student.cut": "inherit"}
+    plan = fake.join(
+        fake.plan(tasks=(("vlt5", "vqa"),), seeds=1),
+        fake.plan(tasks=(("vlt5", "vqa"),), seeds=1, losses=("ce",), changes=changes),
+    )
+    for run in plan.runs:
         best = 0.4321 if run.config.start else 0.5678
-        overlap = {"train/test": 12} if run is first else {}
+        overlap = {"train/test": 12} if run.kind == "pretrain" else {}
         folder = fake.write(tmp_path, run, data={"image_overlap": overlap})
         fake.steps(folder, {500: 0.1234, 1000: best})
-    publish(Plan(runs), tmp_path, tmp_path)
+    publish(plan, tmp_path, tmp_path)
     paper(tmp_path, source, tmp_path / "main.pdf")
     facts = json.loads(asked["sys_inputs"]["facts"])
     assert (facts["pretrainings"], facts["teachers"], facts["students"]) == (1, 1, 6)
@@ -229,12 +233,12 @@ def test_a_figure_of_something_else_is_refused(fake_results, tmp_path, source):
 
 
 def test_students_of_several_sizes_are_named(fake, tmp_path, source, asked):
-    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
-    teacher, *students = plan.runs
-    runs = [replace(run, id=f"{name}-{run.id}", student_name=name) for run in students for name in "xy"]
-    for run in [teacher, *runs]:
+    sizes = {"x": SIZE, "y": SIZE | {"dropout": 0.1}}
+    changes = {"models.vlt5.student": None, "models.vlt5.students": sizes}
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1, changes=changes)
+    for run in plan.runs:
         fake.write(tmp_path, run)
-    publish(Plan([teacher, *runs]), tmp_path, tmp_path)
+    publish(plan, tmp_path, tmp_path)
     paper(tmp_path, source, tmp_path / "main.pdf")
     asked.pop("format")
     for table in ("results", "comparisons"):
@@ -251,8 +255,9 @@ def test_one_condition_has_no_section_about_pre_training(fake_results, tmp_path,
 
 
 def printed(numbers):
-    """With one decimal; halves go up, as Typst rounds."""
-    return {str(Decimal(str(number)).quantize(Decimal("0.1"), ROUND_HALF_UP)) for number in numbers}
+    """With one decimal and a real minus; halves go up, as Typst rounds."""
+    rounded = (Decimal(str(number)).quantize(Decimal("0.1"), ROUND_HALF_UP) for number in numbers)
+    return {str(number).replace("-", "−") for number in rounded}
 
 
 def texts_of(value):

@@ -12,26 +12,32 @@ from amad_bench.analysis.run_columns import (
     describe_start,
     run_columns,
 )
+from amad_bench.plan.config.inputs import ExtractedInputs
+from amad_bench.plan.run_config import Start
+from tests.planned import planned_config, planned_dataset
 
 
 def test_descriptions():
-    limit, part = {"train": 20, "validation": 2, "test": 3}, {"subset": True}
+    limit = {"train": 20, "validation": 2, "test": 3}
     limited = "limited to train 20, validation 2, test 3"
-    for options, given, expected in (
-        ({"seed": 0}, None, "no data limit"),
-        ({"seed": 0}, limit, limited),
-        ({"subset": False}, None, "no data limit"),
-        (part, None, "a part of the official files"),
-        (part, limit, f"a part of the official files; {limited}"),
+    for dataset, options, expected in (
+        ("scenes", {}, "no data limit"),
+        ("scenes", {"limit": limit}, limited),
+        ("vqa_v2", {"subset": False}, "no data limit"),
+        ("vqa_v2", {"subset": True}, "a part of the official files"),
+        ("vqa_v2", {"subset": True, "limit": limit}, f"a part of the official files; {limited}"),
     ):
-        assert describe_limit({"options": options, "limit": given}) == expected
-    assert describe_inputs({"kind": "pixels", "size": 48, "patch": 8}) == "pixels: size 48, patch 8"
-    extracted = {"kind": "extracted", "model": "models/vit-base", "rows": 6, "hash": "0123456789ab"}
-    assert describe_inputs(extracted) == "extracted: model vit-base, rows 6, hash 01234567"
+        assert describe_limit(planned_dataset(dataset, **options)) == expected
+    pixels = planned_config("blip", "vqa")
+    assert describe_inputs(pixels) == "pixels: size 48, patch 8, colours half"
+    model = ExtractedInputs(kind="extracted", model="models/vit-base", size=224, rows=6, columns=5)
+    extracted = pixels.model_copy(update={"inputs": model, "inputs_hash": "0123456789ab"})
+    assert describe_inputs(extracted) == (
+        "extracted: model vit-base, size 224, rows 6, columns 5, hash 01234567"
+    )
 
 
-def model(layers, width, feed_forward, head_size):
-    return {"layers": layers, "width": width, "feed_forward": feed_forward, "head_size": head_size}
+SHAPE = ("layers", "width", "feed_forward", "head_size")
 
 
 @pytest.mark.parametrize(
@@ -45,18 +51,20 @@ def model(layers, width, feed_forward, head_size):
     ],
 )
 def test_shapes(sizes, heads_keep, expected):
-    assert describe_shape(model(*sizes), heads_keep) == expected
+    of_blip = planned_config("blip", "vqa").model
+    model = of_blip.model_copy(update=dict(zip(SHAPE, sizes, strict=True)))
+    assert describe_shape(model, heads_keep) == expected
 
 
 @pytest.mark.parametrize(
     ("start", "cut", "source"),
     [
         (None, "random", "random"),
-        ({"init": "random", "inherit_heads": None, "run_id": "a-run"}, "as is", "pretrain run a-run"),
-        ({"cut": "inherit", "inherit_heads": "first", "run_id": "r"}, "inherit first", "pretrain run r"),
-        ({"cut": "inherit", "inherit_heads": "spread", "run_id": "r"}, "inherit spread", "pretrain run r"),
+        (Start(cut="none", inherit_heads=None, run_id="a-run"), "as is", "pretrain run a-run"),
+        (Start(cut="inherit", inherit_heads="first", run_id="r"), "inherit first", "pretrain run r"),
+        (Start(cut="inherit", inherit_heads="spread", run_id="r"), "inherit spread", "pretrain run r"),
         (
-            {"cut": "remap", "inherit_heads": None, "weights": ["bert", "vit"], "hash": "0123456789"},
+            Start(cut="remap", inherit_heads=None, checkpoints=["bert", "vit"], hash="0123456789"),
             "remap",
             "bert, vit (01234567)",
         ),

@@ -8,7 +8,11 @@ from amad_bench.analysis.collect import collect
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.settings import settings
 from amad_bench.plan.plan import Plan
+from amad_bench.plan.run_config import Start
 from amad_bench.runtime.errors import UserError
+from tests.analysis.conftest import SIZE
+
+VQA = (("vlt5", "vqa"),)
 
 
 def test_each_setting_has_its_students_and_its_teacher(fake, tmp_path):
@@ -19,35 +23,30 @@ def test_each_setting_has_its_students_and_its_teacher(fake, tmp_path):
     ]
     for setting in found:  # ce students name no teacher; it is found all the same
         family, heads = setting.axes["family"], setting.axes["teacher_heads"]
-        assert setting.teachers["run_id"].tolist() == [f"{family}-vqa-h{heads}-teacher"]
+        assert setting.teachers["run_id"].tolist() == [f"{family}-vqa-h{heads}-teacher-none-s00"]
         assert len(setting.students) == 2
         assert list(setting.by_loss()) == ["teacher", "ce"]
 
 
-def sized(config, **size):
-    """Another size, with the heads' size that `heads.keep: inner_width` gives."""
-    model = config.model | size
-    return config | {"model": model | {"head_size": model["width"] // model["heads"]}}
+KINDS = {
+    "usual": {},
+    "deeper": {"models.vlt5.student.layers": 3},
+    "wider": {"models.vlt5.student.width": 96, "models.vlt5.student.feed_forward": 384},
+    "other feed-forward": {"models.vlt5.student.feed_forward": 100},
+    "text": {"pretraining.student": ["text"]},
+    "cut": {"pretraining.student": ["text"], "models.vlt5.student.cut": "inherit"},
+    "remapped": {"pretraining.student": ["text"], "models.vlt5.student.cut": "remap"},
+}
 
 
 def test_students_of_other_sizes_and_cuts_are_settings_of_their_own(fake, tmp_path):
-    teacher, *students = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1).runs
-    cut = {"cut": "inherit", "inherit_heads": "first", "weights": ["models/t5"], "hash": "0123456789"}
-    kinds = {
-        "usual": lambda config: config,
-        "deeper": lambda config: sized(config, layers=3),
-        "wider": lambda config: sized(config, width=96, feed_forward=384),
-        "other feed-forward": lambda config: sized(config, feed_forward=100),
-        "text": lambda config: config | {"pretraining": "text", "start": cut | {"init": "random"}},
-        "cut": lambda config: config | {"pretraining": "text", "start": cut},
-        "remapped": lambda config: config | {"pretraining": "text", "start": cut | {"cut": "remap"}},
-    }
-    runs = [
-        replace(run, id=f"{name}, {run.id}", config=change(run.config))
-        for name, change in kinds.items()
-        for run in students
-    ]
-    found = settings(collect(Plan([fake.pretrain(), teacher, *runs]), tmp_path).runs)
+    plans = []
+    for name, changes in KINDS.items():
+        plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"), seeds=1, changes=changes)
+        runs = [replace(run, id=f"{name}, {run.id}") if run.kind == "student" else run for run in plan.runs]
+        plans.append(Plan(runs))
+    plan = fake.join(*plans)
+    found = settings(collect(plan, tmp_path).runs)
     axes = ("student_shape", "pretraining", "cut")
     assert [tuple(setting.axes[axis] for axis in axes) for setting in found] == [
         ("2x48", "none", "random"),
@@ -58,54 +57,53 @@ def test_students_of_other_sizes_and_cuts_are_settings_of_their_own(fake, tmp_pa
         ("2x48", "text", "inherit first"),
         ("2x48", "text", "remap"),
     ]
-    for name, setting in zip(kinds, found, strict=True):
-        assert setting.run_ids == [teacher.id, *(f"{name}, {run.id}" for run in students)]
+    (teacher,) = (run.id for run in plan.runs if run.kind == "teacher")
+    for name, setting in zip(KINDS, found, strict=True):
+        students = [run.id for run in plan.runs if run.id.startswith(f"{name}, ")]
+        assert len(students) == 2
+        assert setting.run_ids == [teacher, *students]
 
 
 def test_head_sizes_tell_settings_apart_where_they_are_free(fake, tmp_path):
-    teacher, student = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs
-    sizes = [
-        replace(student, id=str(size), config=student.config | {"model": student.config.model | size})
-        for size in ({"head_size": 24}, {"head_size": 12})
-    ]
-    for run in (teacher, *sizes):
-        run.config.heads_keep = "head_size"
-    found = settings(collect(Plan([teacher, *sizes]), tmp_path).runs)
+    plans = []
+    for size in (24, 12):
+        changes = {"heads.keep": "head_size", "models.vlt5.teacher.head_size": 6}
+        changes |= {"models.vlt5.student.head_size": size}
+        teacher, student = fake.plan(tasks=VQA, losses=("ce",), seeds=1, changes=changes).runs
+        plans.append(Plan([teacher, replace(student, id=str(size))]))
+    found = settings(collect(fake.join(*plans), tmp_path).runs)
     shapes = [setting.axes["student_shape"] for setting in found]
     assert shapes == ["2x48, head size 24", "2x48, head size 12"]
 
 
 @pytest.mark.parametrize("part", ["dropout", "checkpoint"])
 def test_names_tell_students_apart_that_differ_in_dropout_or_checkpoint_only(fake, tmp_path, part):
-    teacher, *students = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl")).runs
-    start = {"init": "random", "inherit_heads": None, "weights": ["models/t5"]}
-    changes = {
-        "usual": {"pretraining": "text", "start": start | {"hash": "0123456789"}},
-        "other": {"pretraining": "text", "start": start | {"hash": "9876543210"}},
-    }
-    if part == "dropout":
-        model = students[0].config.model
-        changes = {"usual": {}, "other": {"model": model | {"dropout": 0.1}}}
-    runs = [
-        replace(run, id=f"{name}, {run.id}", config=run.config | change, student_name=name)
-        for name, change in changes.items()
-        for run in students
-    ]
-    collected = collect(Plan([teacher, *runs]), tmp_path)
+    sizes = {"usual": SIZE, "other": SIZE | {"dropout": 0.1}}
+    changes = {"models.vlt5.student": None, "models.vlt5.students": sizes}
+    teacher, *students = fake.plan(tasks=VQA, losses=("ce", "amad_kl"), changes=changes).runs
+    if part == "checkpoint":  # a config's would have to be there
+        shared = {"model": students[0].config.model, "pretraining": "text"}
+        start = Start(cut="none", inherit_heads=None, checkpoints=["models/t5"])
+        known = {"usual": "0123456789", "other": "9876543210"}
+        students = [
+            fake.vary(run, **shared, start=start.model_copy(update={"hash": known[run.student_name]}))
+            for run in students
+        ]
+    collected = collect(Plan([teacher, *students]), tmp_path)
     found = settings(collected.runs)
     assert [setting.axes["student"] for setting in found] == ["usual", "other"]
-    for name, setting in zip(changes, found, strict=True):
-        assert setting.run_ids == [teacher.id, *(f"{name}, {run.id}" for run in students)]
+    for name, setting in zip(sizes, found, strict=True):
+        assert setting.run_ids == [teacher.id, *(run.id for run in students if run.student_name == name)]
     results = results_table(collected.runs, collected.scores, collected.examples)
     assert len(results) == 2 * len(results[results["student"] == "usual"]) > 0
 
 
 def test_runs_that_the_tables_cannot_tell_apart_are_refused(fake, tmp_path):
-    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1)
-    last = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs[-1]
-    twin = replace(last, id="the-twin")
-    with pytest.raises(UserError, match="runs vlt5-vqa-h8to2-ce-s00 and the-twin differ in nothing"):
+    plan = fake.plan(tasks=VQA, losses=("ce",), seeds=1)
+    twin = replace(plan.runs[-1], id="the-twin")
+    with pytest.raises(UserError, match="runs vlt5-vqa-h8to2-ce-none-s00 and the-twin differ in nothing"):
         settings(collect(Plan([*plan.runs, twin]), tmp_path).runs)
-    twin.config.training.examples = "all"
+    other = fake.plan(tasks=VQA, losses=("ce",), seeds=1, examples="all").runs[-1]
+    twin = replace(other, id="the-twin")
     found = settings(collect(Plan([*plan.runs, twin]), tmp_path).runs)
     assert [setting.axes["examples"] for setting in found] == ["6000", "all"]

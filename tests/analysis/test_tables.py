@@ -34,7 +34,7 @@ def comparisons(tables):
 def test_failed_runs_stay_visible(fake, tmp_path):
     plan = fake.plan(tasks=VQA, losses=("ce", "logit_kd", "amad_kl"), seeds=3)
     for run in plan.runs:
-        lost = run.id.endswith("logit_kd-s01") or "amad_kl" in run.id
+        lost = run.id.endswith("logit_kd-none-s01") or "amad_kl" in run.id
         fake.write(tmp_path, run, status="diverged" if lost else "done")
     tables = collect(plan, tmp_path)
     rows = results_table(tables.runs, tables.scores, tables.examples).query("primary").set_index("loss")
@@ -64,8 +64,8 @@ def test_headroom(tables):
     table = headroom_table(tables.runs, tables.scores)
     assert table["metric"].tolist() == ["vqa_accuracy", "CIDEr", "BLEU", "vqa_accuracy", "CIDEr"]
     row = table.iloc[0]
-    teacher = "vlt5-vqa-h8-teacher"
-    students = [f"vlt5-vqa-h8to2-ce-s0{seed}" for seed in range(2)]
+    teacher = "vlt5-vqa-h8-teacher-none-s00"
+    students = [f"vlt5-vqa-h8to2-ce-none-s0{seed}" for seed in range(2)]
 
     def score(run, split):
         return 100 * values(tables, run, "vqa_accuracy", split)["value"].mean()
@@ -82,7 +82,7 @@ def test_headroom(tables):
     assert bool(row["images_matter"]) is True
     assert bool(row["ce_above_majority"]) is True
     assert table.loc[table["task"] != "vqa", "images_matter"].isna().all()
-    captions = values(tables, "vlt5-captioning-h8-teacher", "CIDEr", "test")["value"]
+    captions = values(tables, "vlt5-captioning-h8-teacher-none-s00", "CIDEr", "test")["value"]
     assert table.iloc[1]["teacher"] == pytest.approx(10 * captions.mean())  # CIDEr ends at 10
 
 
@@ -146,11 +146,14 @@ def test_amad_against_every_other_loss(comparisons):
 def test_comparison_is_paired_by_replicate_and_example(tables, comparisons):
     a, b = (
         np.stack(
-            [values(tables, f"blip-vqa-h8to2-{loss}-s0{seed}", "vqa_accuracy")["value"] for seed in range(2)]
+            [
+                values(tables, f"blip-vqa-h8to2-{loss}-none-s0{seed}", "vqa_accuracy")["value"]
+                for seed in range(2)
+            ]
         )
         for loss in ("amad_kl", "one_to_one")
     )
-    clusters = values(tables, "blip-vqa-h8to2-ce-s00", "vqa_accuracy")["cluster_id"]
+    clusters = values(tables, "blip-vqa-h8to2-ce-none-s00", "vqa_accuracy")["cluster_id"]
     expected = compare(100 * a, 100 * b, clusters=clusters)
     row = comparisons.query("family == 'blip' and task == 'vqa' and loss_b == 'one_to_one'").iloc[0]
     for column in ("difference", "ci_low", "ci_high", "p_value", "df", "p_superiority", "effect_in_seed_sd"):
@@ -162,7 +165,7 @@ def test_bleu_differences_are_those_of_sacrebleu(tables, comparisons):
     scores = [
         np.mean(
             [
-                sacre_bleu(values(tables, f"vlt5-translation-h8to2-{loss}-s0{seed}", "BLEU"))
+                sacre_bleu(values(tables, f"vlt5-translation-h8to2-{loss}-none-s0{seed}", "BLEU"))
                 for seed in range(2)
             ]
         )
@@ -233,7 +236,7 @@ def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
     plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
     for run in plan.runs:
         folder = fake.write(tmp_path, run)
-        if run.id.endswith("ce-s01"):
+        if run.id.endswith("ce-none-s01"):
             scores = pd.read_parquet(folder / "scores.parquet")
             is_bleu = scores["metric"] == "BLEU"
             few = [10.0, 10, 4, 2, 1, 0, 10, 9, 8, 7]
@@ -251,21 +254,17 @@ def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
 
 @pytest.mark.trap("stat-12")
 def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
-    plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"))
-    others = [r if r.id[-3:] == "s00" else replace(r, teacher_id="another-teacher") for r in plan.runs]
-    for run in others:
+    plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"), changes={"teacher_per": "replicate"})
+    for run in plan.runs:
         fake.write(tmp_path, run)
-    tables = collect(Plan(others), tmp_path)
+    tables = collect(plan, tmp_path)
     assert comparisons_table(tables.runs, tables.scores)["scope"].tolist() == ["teachers of this kind"]
 
 
 def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_path):
     teacher, *students = fake.plan(tasks=VQA, losses=("ce", "amad_kl")).runs
-    larger = [
-        replace(run, id=run.id.replace("h8to2", "large"), config=run.config | {"model": large})
-        for run in students
-        for large in (run.config.model | {"layers": 3},)
-    ]
+    deeper = fake.plan(tasks=VQA, losses=("ce", "amad_kl"), changes={"models.vlt5.student.layers": 3})
+    larger = [replace(run, id=run.id.replace("h8to2", "large")) for run in deeper.runs[1:]]
     runs = [fake.pretrain(), teacher, *students, *larger]
     for run in runs:
         fake.write(tmp_path, run)
@@ -299,7 +298,7 @@ def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, tabl
     plan = fake.plan(tasks=(*VQA, ("blip", "vqa")), losses=("ce", "amad_kl"))
     for run in plan.runs[:-1]:
         overlap = {"train/test": 1409} if run.config.family == "vlt5" else {}
-        fake.write(tmp_path, run, data={"image_overlap": overlap, "features": f"of {run.config['family']}"})
+        fake.write(tmp_path, run, data={"image_overlap": overlap, "features": f"of {run.config.family}"})
     tables = collect(plan, tmp_path)
     rows = table(tables.runs, tables.scores)
     found = rows[["family", "features", "image_overlap"]].drop_duplicates().to_numpy().tolist()

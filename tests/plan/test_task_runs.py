@@ -10,7 +10,7 @@ import pytest
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import UsedTokenizer
-from tests.plan.test_pretraining_checks import TRAINING
+from tests.plan.config.checks.test_pretraining import TRAINING
 
 Raw = dict[str, Any]
 Planned = Callable[[Any], Plan]

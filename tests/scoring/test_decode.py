@@ -12,6 +12,7 @@ from torch import nn
 from amad_bench.data.image_table import ImageTable, PatchRegions, StoredPixels
 from amad_bench.data.task_data import Split
 from amad_bench.data.tokenizer import Tokenizer, train_tokenizer
+from amad_bench.plan.config.training import Decoding
 from amad_bench.scoring.decode import decode
 from tests.tiny_models import VOCABULARY, tiny_model
 
@@ -68,7 +69,8 @@ class Parrot(nn.Module):
         return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows])
 
 
-OPTIONS = {"max_length": 8, "beams": 3}
+DECODING = Decoding(max_length=8, beams=3)
+RANKED = Decoding(max_length=8, beams=3, rank=3)
 
 
 class Chooser(Parrot):
@@ -86,9 +88,7 @@ def test_ranked_answers_are_candidates(tokenizer, split, images):
     """Candidates go to the model with EOS, padded; their texts are the answers, in the split's order."""
     model = Chooser(tokenizer)
     candidates = ["four", "three", "two", "one two", "zero"]
-    texts = decode(
-        model, split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu", batch=6, candidates=candidates
-    )
+    texts = decode(model, split, images, tokenizer, RANKED, "cpu", batch=6, candidates=candidates)
     assert texts == ["zero", "one two", "two", "three", "four"]
     assert [call["examples"] for call in model.calls] == [2, 2, 1]
     encoded = [[*tokenizer.encode(text), EOS] for text in candidates]
@@ -99,18 +99,17 @@ def test_ranked_answers_are_candidates(tokenizer, split, images):
 
 def test_ranking_needs_candidates(tokenizer, split, images):
     with pytest.raises(ValueError, match="best of the candidate answers, and there are none"):
-        decode(Chooser(tokenizer), split, images, tokenizer, OPTIONS | {"rank": 3}, "cpu", batch=2)
+        decode(Chooser(tokenizer), split, images, tokenizer, RANKED, "cpu", batch=2)
 
 
 def test_without_a_rank_candidates_change_nothing(tokenizer, split, images):
-    options = OPTIONS | {"rank": None}
-    texts = decode(Parrot(tokenizer), split, images, tokenizer, options, "cpu", batch=2, candidates=["six"])
+    texts = decode(Parrot(tokenizer), split, images, tokenizer, DECODING, "cpu", batch=2, candidates=["six"])
     assert texts == WORDS[:5]
 
 
 def test_order_options_and_batches(tokenizer, split, images):
     model = Parrot(tokenizer)
-    texts = decode(model, split, images, tokenizer, OPTIONS, "cpu", batch=6)
+    texts = decode(model, split, images, tokenizer, DECODING, "cpu", batch=6)
     assert texts == ["zero", "one", "two", "three", "four"]
     assert [call["examples"] for call in model.calls] == [2, 2, 1]  # with three beams each, six texts
     assert all(call["max_new_tokens"] == 8 and call["num_beams"] == 3 for call in model.calls)
@@ -124,38 +123,38 @@ def test_examples_grouped_by_length_keep_their_order(tokenizer, split, images):
     grouped = replace(split, source_ids_NL=wide)
     assert grouped.mostly_padding
     model = Parrot(tokenizer)
-    assert decode(model, grouped, images, tokenizer, OPTIONS, "cpu", batch=6) == WORDS[:5]
+    assert decode(model, grouped, images, tokenizer, DECODING, "cpu", batch=6) == WORDS[:5]
     assert [call["longest"] for call in model.calls] == [1, 2, 3]
 
 
 def test_other_images(tokenizer, split, images):
     shuffled = np.array([4, 3, 2, 1, 0])  # (source + image) / 2 is 2 for all
-    texts = decode(Parrot(tokenizer), split, images, tokenizer, OPTIONS, "cpu", batch=2, image_rows=shuffled)
+    texts = decode(Parrot(tokenizer), split, images, tokenizer, DECODING, "cpu", batch=2, image_rows=shuffled)
     assert texts == ["two"] * 5
     assert split.image_rows_N.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_wrong_number_of_image_rows(tokenizer, split, images):
     with pytest.raises(ValueError, match="4 image rows for 5 examples"):
-        decode(Parrot(tokenizer), split, images, tokenizer, OPTIONS, "cpu", batch=2, image_rows=np.arange(4))
+        decode(Parrot(tokenizer), split, images, tokenizer, DECODING, "cpu", batch=2, image_rows=np.arange(4))
 
 
 def test_each_module_gets_its_mode_back(tokenizer, split, images):
     model = Parrot(tokenizer)
     assert model.training
     assert not model.frozen.training
-    decode(model, split, images, tokenizer, OPTIONS, "cpu", batch=6)
+    decode(model, split, images, tokenizer, DECODING, "cpu", batch=6)
     assert model.training
     assert not model.frozen.training
     model.eval()
-    decode(model, split, images, tokenizer, OPTIONS, "cpu", batch=6)
+    decode(model, split, images, tokenizer, DECODING, "cpu", batch=6)
     assert not model.training
 
 
 def test_the_mode_comes_back_after_an_error(tokenizer, split, images):
-    model = Parrot(tokenizer)
-    with pytest.raises(KeyError):
-        decode(model, split, images, tokenizer, {"beams": 1}, "cpu", batch=2)
+    model = Parrot(tokenizer)  # it cannot rank
+    with pytest.raises(AttributeError, match="rank"):
+        decode(model, split, images, tokenizer, RANKED, "cpu", batch=2, candidates=["one"])
     assert model.training
 
 
@@ -208,9 +207,9 @@ def test_three_beams_find_the_same_alone_and_in_a_batch(kind, seed):
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0, 0.3, generator=generator)
+    decoding = Decoding(max_length=12, beams=3)
     alone, together = (
-        decode(model, split, images, Numbers(), {"max_length": 12, "beams": 3}, "cpu", batch=batch)
-        for batch in (1, 64)
+        decode(model, split, images, Numbers(), decoding, "cpu", batch=batch) for batch in (1, 64)
     )
     assert alone == together
     assert len(set(alone)) > 20

@@ -10,6 +10,7 @@ from torch import nn
 
 from amad_bench.data.image_table import ImageTable
 from amad_bench.data.task_data import Split
+from amad_bench.plan.config.training import Decoding
 from amad_bench.scoring.decode import decode
 from tests.scoring.test_decode import PAD, Numbers, random_examples
 from tests.tiny_models import KINDS, tiny_model
@@ -52,9 +53,9 @@ def mixed_examples(kind: str) -> tuple[Split, ImageTable]:
 def test_the_same_alone_and_in_batches_of_any_size(kind, beams):
     split, images = mixed_examples(kind)
     model = spread_out(kind)
-    options = {"max_length": LENGTH, "beams": beams}
+    decoding = Decoding(max_length=LENGTH, beams=beams)
     alone, some, together = (
-        decode(model, split, images, Numbers(), options, "cpu", batch=batch * beams) for batch in (1, 7, 64)
+        decode(model, split, images, Numbers(), decoding, "cpu", batch=batch * beams) for batch in (1, 7, 64)
     )
     assert alone == together
     assert alone == some
@@ -67,26 +68,26 @@ def test_the_same_alone_and_in_batches_of_any_size(kind, beams):
 def test_the_cache_is_used_and_changes_nothing(kind, beams):
     split, images = mixed_examples(kind)
     model = spread_out(kind)
-    options = {"max_length": LENGTH, "beams": beams}
+    decoding = Decoding(max_length=LENGTH, beams=beams)
     lengths: list[int] = []
     decoder = model.get_submodule(DECODERS[kind])
     handle = decoder.register_forward_pre_hook(
         lambda _module, _arguments, named: lengths.append(named["input_ids"].shape[1]), with_kwargs=True
     )
-    cached = decode(model, split, images, Numbers(), options, "cpu", batch=64 * beams)
+    cached = decode(model, split, images, Numbers(), decoding, "cpu", batch=64 * beams)
     handle.remove()
     assert len(lengths) > 2
     assert set(lengths[1:]) == {1}  # after the first step only the new token goes through the decoder
     model.generate = partial(model.generate, use_cache=False)
-    assert decode(model, split, images, Numbers(), options, "cpu", batch=64 * beams) == cached
+    assert decode(model, split, images, Numbers(), decoding, "cpu", batch=64 * beams) == cached
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_twice_the_same(kind):
     split, images = mixed_examples(kind)
     model = spread_out(kind)
-    options = {"max_length": LENGTH, "beams": 3}
+    decoding = Decoding(max_length=LENGTH, beams=3)
     torch.manual_seed(1)
-    first = decode(model, split, images, Numbers(), options, "cpu", batch=64)
+    first = decode(model, split, images, Numbers(), decoding, "cpu", batch=64)
     torch.manual_seed(2)
-    assert decode(model, split, images, Numbers(), options, "cpu", batch=64) == first
+    assert decode(model, split, images, Numbers(), decoding, "cpu", batch=64) == first

@@ -1,4 +1,4 @@
-"""docs/config.md, made of the schema and the catalogue: `python -m amad_bench.plan.config.reference`."""
+"""docs/config.md, made of the schema and the catalogue: `make docs`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,28 +15,28 @@ from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTr
 
 HEAD = """# The keys of a config
 
-Made by `python -m amad_bench.plan.config.reference`; a test keeps it current. A key without a default must be
+Made by `make docs`; a test keeps it current. A key without a default must be
 given. Every mistake is reported in one line of its own, before anything runs; paths are below `AMAD_DATA`.
 """
 SECTIONS: dict[str, type[BaseModel]] = {
     "The whole file": Config,
-    "datasets.<name>": DatasetEntry,
-    "datasets.<name>.limit": Limit,
-    "models.<family>": ModelEntry,
-    "models.<family>.inputs, `kind: regions`": RegionInputs,
-    "models.<family>.inputs, `kind: features`": FeatureInputs,
-    "models.<family>.inputs, `kind: extracted`": ExtractedInputs,
-    "models.<family>.inputs, `kind: pixels`": PixelInputs,
-    "models.<family>.teacher, .student, .students.<name>": ModelSize,
-    "heads": Heads,
-    "pretraining": Pretraining,
-    "pretraining.training.<family>.<condition>": PretrainingTraining,
-    "losses[]": LossEntry,
-    "losses[].assistant": Assistant,
-    "loss_weights": LossWeights,
-    "tasks[]": TaskEntry,
-    "tasks[].teacher, .student": Training,
-    "tasks[].decoding": Decoding,
+    "`datasets.<name>`": DatasetEntry,
+    "`datasets.<name>.limit`": Limit,
+    "`models.<family>`": ModelEntry,
+    "`models.<family>.inputs` of `kind: regions`": RegionInputs,
+    "`models.<family>.inputs` of `kind: features`": FeatureInputs,
+    "`models.<family>.inputs` of `kind: extracted`": ExtractedInputs,
+    "`models.<family>.inputs` of `kind: pixels`": PixelInputs,
+    "`models.<family>.teacher`, `.student`, `.students.<name>`": ModelSize,
+    "`heads`": Heads,
+    "`pretraining`": Pretraining,
+    "`pretraining.training.<family>.<condition>`": PretrainingTraining,
+    "`losses[]`": LossEntry,
+    "`losses[].assistant`": Assistant,
+    "`loss_weights`": LossWeights,
+    "`tasks[]`": TaskEntry,
+    "`tasks[].teacher`, `.student`": Training,
+    "`tasks[].decoding`": Decoding,
 }
 OPTION_TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false", list: "list"}
 
@@ -60,9 +60,7 @@ def _purpose(model: type[BaseModel]) -> str:
 
 def _table(rows: Iterable[tuple[str, str, str, str]]) -> str:
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    return "\n".join(
-        [*lines, *(f"| {' | '.join(part.replace('|', 'or') for part in row)} |" for row in rows), ""]
-    )
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def _keys(model: type[BaseModel]) -> Iterable[tuple[str, str, str, str]]:
@@ -100,7 +98,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(schema['items'])}"
     if kind == "object":
-        inner = _type(schema["additionalProperties"])
+        values = schema.get("additionalProperties") or next(iter(schema["patternProperties"].values()))
+        inner = _type(values)
         return "mapping by name" if inner.startswith("mapping") else f"mapping by name of {inner}"
     names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
     return names[str(kind)] + _limits(schema)
@@ -126,6 +125,8 @@ def _options(where: str, records: Mapping[str, Mapping[str, OptionSpec]]) -> Ite
     for name, options in records.items():
         for key, spec in options.items():
             kind = " or ".join(f"`{choice}`" for choice in spec.choices) or OPTION_TYPES[spec.type]
+            limits = {"minimum": spec.minimum, "exclusiveMinimum": spec.above, "maximum": spec.maximum}
+            kind += _limits({key: limit for key, limit in limits.items() if limit is not None})
             if spec.type is list:
                 kind = f"list of {kind}"
             yield f"| `{name}` | `{key}` | {kind} | {_shown(spec.default)} | {spec.description} |"
