@@ -152,7 +152,7 @@ def config(family: str, inputs: dict[str, Any], features: str | None) -> dict[st
         "heads": {"teacher": [4], "student": [2]},
         "losses": [{"name": "ce"}, {"name": "amad", "variant": "kl"}],
         "sites": {family: ["encoder.self" if family == "vlt5" else "vision.self"]},
-        "cells": [
+        "tasks": [
             {"family": family, "task": "vqa", "dataset": "vqa_v2", **shared},
             {"family": family, "task": "captioning", "dataset": "coco", **shared},
         ],

@@ -13,13 +13,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from amad_bench.plan.schema import Config, ModelSize, load_config
 from pydantic import BaseModel
 from safetensors.torch import load_file
 
 from amad_bench.cli import main
 from amad_bench.data import prepare_images
 from amad_bench.plan.catalogue import DATASETS, LOSSES
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.config.models import ModelSize
+from amad_bench.plan.config.schema import Config
 from amad_bench.training import teacher_cache
 from tests.conftest import REPOSITORY
 from tests.paper_runs import check_columns, check_ranked_answers, check_start
@@ -60,9 +62,9 @@ def command(
 def test_nothing_is_left_to_a_default():
     """Every key of the schema is written whose default is a value, and every option of losses and data sets.
 
-    Left out are keys that default to nothing (None, {}), and `inherit_heads`, which says how `init: inherit`
-    takes heads and is refused beside another init. Keys that stand for such a nothing, but would fall back on
-    another key of the file (heads, weights, image_size), are written too.
+    Left out are keys that default to nothing (None, {}), and `inherit_heads`, which says how `cut: inherit`
+    takes heads and is refused beside another cut. Keys that stand for such a nothing, but would fall back on
+    another key of the file (heads, checkpoints, image_size), are written too.
     """
     config = load_config(PAPER)
     assert list(_unwritten(config, "")) == []
@@ -73,11 +75,11 @@ def test_nothing_is_left_to_a_default():
     for entry in config.models.values():
         for size in (entry.teacher, *entry.student_sizes.values()):
             assert size.heads
-            assert set(size.weights) == {"text", "vl"}
+            assert set(size.checkpoints) == {"text", "vl"}
     assert config.models["vlt5"].order_embedding is True
     assert config.models["vlt5"].box_area == "official"
-    assert all((cell.image_size is not None) == (cell.family == "blip") for cell in config.cells)
-    assert [cell.decoding.rank for cell in config.cells] == [None, None, None, 128, None]
+    assert all((entry.image_size is not None) == (entry.family == "blip") for entry in config.tasks)
+    assert [entry.decoding.rank for entry in config.tasks] == [None, None, None, 128, None]
 
 
 def _unwritten(value: Any, where: str) -> Any:
@@ -85,7 +87,7 @@ def _unwritten(value: Any, where: str) -> Any:
         for name, field in type(value).model_fields.items():
             if name in value.model_fields_set:
                 yield from _unwritten(getattr(value, name), f"{where}.{name}")
-            elif isinstance(value, ModelSize) and name == "inherit_heads" and value.init != "inherit":
+            elif isinstance(value, ModelSize) and name == "inherit_heads" and value.cut != "inherit":
                 continue
             elif field.default is not None and field.default != {}:
                 yield f"{where}.{name}"
@@ -96,9 +98,9 @@ def _unwritten(value: Any, where: str) -> Any:
 
 def test_the_search_for_defaults_finds_them():
     raw = paper()
-    del raw["seed"], raw["models"]["blip"]["inputs"]["colours"], raw["cells"][0]["teacher"]["schedule"]
+    del raw["seed"], raw["models"]["blip"]["inputs"]["colours"], raw["tasks"][0]["teacher"]["schedule"]
     found = set(_unwritten(Config.model_validate(raw), ""))
-    schedules = {".cells.0.teacher.schedule", ".cells.0.student.schedule"}  # an alias
+    schedules = {".tasks.0.teacher.schedule", ".tasks.0.student.schedule"}  # an alias
     assert found == {".seed", ".models.blip.inputs.colours", *schedules}
 
 
@@ -112,10 +114,10 @@ def test_steps_are_the_published_epochs():
         ("blip", "vqa"): (10, 605_102, 256),
         ("blip", "captioning"): (5, 566_747, 256),
     }
-    for cell in load_config(PAPER).cells:
-        epochs, examples, batch = published.pop((cell.family, cell.task))
-        assert cell.teacher == cell.student
-        assert (cell.teacher.steps, cell.teacher.batch) == (math.ceil(epochs * examples / batch), batch)
+    for entry in load_config(PAPER).tasks:
+        epochs, examples, batch = published.pop((entry.family, entry.task))
+        assert entry.teacher == entry.student
+        assert (entry.teacher.steps, entry.teacher.batch) == (math.ceil(epochs * examples / batch), batch)
     assert not published
 
 
@@ -137,7 +139,7 @@ def test_without_data_each_missing_thing_is_one_line_with_its_publisher(command,
     reason, _, counted, _, head, *_ = out.splitlines()
     assert reason.startswith("paper: the plan has no students, since everything is skipped: missing below")
     assert counted == "With its data, paper: 1868 runs (5 teachers, 1863 students)"
-    assert head.split() == ["cell", "teacher", *(loss.shown_label for loss in load_config(PAPER).losses)]
+    assert head.split() == ["setting", "teacher", *(loss.shown_label for loss in load_config(PAPER).losses)]
 
 
 def test_with_data_every_run_can_be_planned(command, published):
@@ -146,12 +148,12 @@ def test_with_data_every_run_can_be_planned(command, published):
     plan = json.loads(out)
     assert (code, plan["skipped"]) == (0, [])
     kinds = [run["kind"] for run in plan["runs"]]
-    assert kinds.count("teacher") == len(load_config(PAPER).cells) == 5
+    assert kinds.count("teacher") == len(load_config(PAPER).tasks) == 5
     assert kinds.count("student") == len(kinds) - 5 == 3 * 9 * 3 * (5 * 3 + 4 * 2)
     for run in plan["runs"]:
         config = run["config"]
         assert (config["start"] is None) == (config["pretraining"] == "none")
-        assert "weights" in (config["start"] or {"weights": []})  # none is trained here
+        assert config["start"] is None or config["start"]["checkpoints"]  # none is trained here
     shapes = {
         (c["family"], m["layers"], m["width"], m["heads"])
         for c, m in ((run["config"], run["config"]["model"]) for run in plan["runs"])
@@ -211,7 +213,7 @@ def _tiny_config(folder: Path) -> Path:
     return path
 
 
-def test_damaged_weights_are_named_once_with_the_cells_that_need_them(command, published, tmp_path):
+def test_damaged_weights_are_named_once_with_the_tasks_that_need_them(command, published, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(published, data)
     (data / "models/t5-base/model.safetensors").unlink()  # the tokenizer is still there

@@ -1,7 +1,10 @@
 """The published hyperparameters (docs/pretraining.md#training-recipes) as configs/paper.yaml has them."""
 
 import pytest
-from amad_bench.plan.schema import Cell, Config, ModelSize, load_config
+
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.config.models import ModelSize
+from amad_bench.plan.config.schema import Config, TaskEntry
 
 
 @pytest.fixture(scope="module")
@@ -9,8 +12,8 @@ def config(repository) -> Config:
     return load_config(repository / "configs" / "paper.yaml")
 
 
-def cell(config: Config, family: str, task: str) -> Cell:
-    return next(cell for cell in config.cells if (cell.family, cell.task) == (family, task))
+def task_entry(config: Config, family: str, task: str) -> TaskEntry:
+    return next(entry for entry in config.tasks if (entry.family, entry.task) == (family, task))
 
 
 def sizes(model: ModelSize) -> tuple[int, int, int, float]:
@@ -20,7 +23,7 @@ def sizes(model: ModelSize) -> tuple[int, int, int, float]:
 @pytest.mark.trap("train-4")
 @pytest.mark.parametrize("task", ["vqa", "captioning", "translation"])
 def test_vlt5_is_trained_as_published(config, task):
-    training = cell(config, "vlt5", task).student
+    training = task_entry(config, "vlt5", task).student
     assert (training.learning_rate, training.warmup, training.schedule) == (5e-5, 0.1, "linear")
     assert (training.weight_decay, training.clip) == (0.01, 5.0)
     model = config.models["vlt5"]
@@ -31,7 +34,7 @@ def test_vlt5_is_trained_as_published(config, task):
 
 @pytest.mark.trap("vlt5-18")
 def test_vlt5_answers_greedily(config):
-    decoding = cell(config, "vlt5", "vqa").decoding
+    decoding = task_entry(config, "vlt5", "vqa").decoding
     assert (decoding.max_length, decoding.beams) == (20, 1)
 
 
@@ -41,7 +44,7 @@ def test_vlt5_answers_greedily(config):
     [("captioning", 1e-5, 384, 3, None), ("vqa", 2e-5, 480, 1, 128)],
 )
 def test_blip_is_trained_as_published(config, task, rate, pixels, beams, rank):
-    found = cell(config, "blip", task)
+    found = task_entry(config, "blip", task)
     training = found.student
     assert (training.learning_rate, training.batch, training.schedule) == (rate, 256, "cosine")
     assert (training.weight_decay, training.warmup) == (0.05, 0.0)

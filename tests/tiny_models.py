@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.models.build import build_model
+from amad_bench.plan.config.inputs import Inputs, PixelInputs, RegionInputs
+from amad_bench.plan.run_config import Model
 
 VOCABULARY = 40
 SITES = {
@@ -16,19 +18,19 @@ SITES = {
 KINDS = tuple(SITES)
 
 
-SHAPE = {
-    "layers": 2,
-    "width": 16,
-    "heads": 4,
-    "head_size": 4,
-    "feed_forward": 32,
-    "dropout": 0.0,
-    "order_embedding": False,
-    "box_area": "true",
-}
-INPUTS = {
-    "vlt5": {"kind": "regions", "crop": 2, "max_regions": 3},
-    "blip": {"kind": "pixels", "size": 16, "patch": 8},
+SHAPE = Model(
+    layers=2,
+    width=16,
+    heads=4,
+    head_size=4,
+    feed_forward=32,
+    dropout=0.0,
+    order_embedding=False,
+    box_area="true",
+)
+INPUTS: dict[str, Inputs] = {
+    "vlt5": RegionInputs(kind="regions", boxes="file", crop=2, max_regions=3),
+    "blip": PixelInputs(kind="pixels", size=16, patch=8),
 }
 
 
@@ -42,8 +44,10 @@ def shaped_model(
 ) -> nn.Module:
     """A model of SHAPE but for `changes`; size: pixels of BLIP's images."""
     family, _, task = kind.partition("-")
-    inputs = INPUTS[family] | ({"size": size} if family == "blip" else {})
-    return build_model(family, task or "vqa", SHAPE | changes, inputs, vocabulary, positions, init_seed=seed)
+    shape, inputs = SHAPE.model_copy(update=changes), INPUTS[family]
+    if isinstance(inputs, PixelInputs):
+        inputs = inputs.model_copy(update={"size": size})
+    return build_model(family, task or "vqa", shape, inputs, vocabulary, positions, init_seed=seed)
 
 
 def tiny_model(kind: str, heads: int = 4, seed: int = 0, dropout: float = 0.0) -> nn.Module:

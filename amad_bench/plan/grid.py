@@ -29,7 +29,8 @@ def expand(config: Config) -> Plan:
     Students share their teachers, and models their pre-training. An entry whose data are missing is skipped
     with that reason, and so is a model whose checkpoints are. NothingToTrain when nothing is left.
     """
-    found, skipped = [], []
+    found: list[_Found] = []
+    skipped: list[Skip] = []
     for entry in config.tasks:
         try:
             data = present_data(config, entry)
@@ -97,10 +98,10 @@ def find_data(config: Config, key: str) -> RunConfig:
 class _Found:
     """An entry's runs by id, and the combinations that cannot be trained there."""
 
-    pretrained: dict[str, Run] = field(default_factory=dict)
-    teachers: dict[str, Run] = field(default_factory=dict)
-    students: dict[str, Run] = field(default_factory=dict)
-    skipped: list[Skip] = field(default_factory=list)
+    pretrained: dict[str, Run] = field(default_factory=dict[str, Run])
+    teachers: dict[str, Run] = field(default_factory=dict[str, Run])
+    students: dict[str, Run] = field(default_factory=dict[str, Run])
+    skipped: list[Skip] = field(default_factory=list[Skip])
 
     @property
     def runs(self) -> list[Run]:

@@ -33,7 +33,7 @@ class Plan:
     """
 
     runs: list[Run]
-    skipped: list[Skip] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list[Skip])
     name: str = ""
     extra_metrics: tuple[str, ...] = ()
 

@@ -10,7 +10,7 @@ def seed(*parts: str | int) -> int:
     TypeError for a part that is neither text nor a whole number (a float's text may change).
     """
     for part in parts:
-        if isinstance(part, bool) or not isinstance(part, str | int):
+        if type(part) not in (str, int):
             raise TypeError(f"a seed's parts are text or whole numbers, not {part!r}")
     digest = hashlib.sha256(json.dumps(parts).encode()).digest()
     return int.from_bytes(digest[:4], "big")

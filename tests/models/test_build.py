@@ -9,27 +9,29 @@ from amad_bench.models import build
 from amad_bench.models.build import build_model, build_pretrainer
 from amad_bench.models.settings import settings_of
 from amad_bench.models.weights import own_tensors
+from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, PixelInputs, RegionInputs
+from amad_bench.plan.run_config import Model
 
-SHAPE = {
-    "layers": 1,
-    "width": 16,
-    "heads": 2,
-    "head_size": 8,
-    "feed_forward": 32,
-    "dropout": 0.0,
-    "order_embedding": False,
-    "box_area": "true",
-}
-GRID = {"kind": "extracted", "model": "x", "size": 224, "rows": 2, "columns": 3}
-PIXELS = {"kind": "pixels", "size": 16, "patch": 8}
+SHAPE = Model(
+    layers=1,
+    width=16,
+    heads=2,
+    head_size=8,
+    feed_forward=32,
+    dropout=0.0,
+    order_embedding=False,
+    box_area="true",
+)
+GRID = ExtractedInputs(kind="extracted", model="x", size=224, rows=2, columns=3)
+PIXELS = PixelInputs(kind="pixels", size=16, patch=8)
 BERT = SpecialIds(pad=0, eos=102, unknown=100, bos=101)
 
 
 @pytest.mark.parametrize(
     ("inputs", "feature_size", "expected"),
     [
-        ({"kind": "regions", "crop": 4, "max_regions": 8}, None, (48, 8)),
-        ({"kind": "features", "size": 2048, "max_regions": 36}, 2048, (2048, 36)),
+        (RegionInputs(kind="regions", boxes="file", crop=4, max_regions=8), None, (48, 8)),
+        (FeatureInputs(kind="features", size=2048, max_regions=36), 2048, (2048, 36)),
         (GRID, 768, (768, 6)),
     ],
 )
@@ -50,7 +52,7 @@ def test_special_ids_of_a_given_tokenizer():
 @pytest.mark.parametrize("order_embedding", [False, True])
 @pytest.mark.parametrize("box_area", ["true", "official"])
 def test_order_embedding_and_area_are_the_configs(order_embedding, box_area):
-    shape = SHAPE | {"order_embedding": order_embedding, "box_area": box_area}
+    shape = SHAPE.model_copy(update={"order_embedding": order_embedding, "box_area": box_area})
     model = build_model("vlt5", "vqa", shape, GRID, 120, 20, 0, feature_size=12)
     assert hasattr(model.encoder.visual_embedding, "img_order_embedding") == order_embedding
     assert model.config.box_area == box_area
@@ -72,7 +74,14 @@ def test_a_class_with_heads_of_its_own_is_refused(monkeypatch):
 @pytest.mark.trap("heads-2")
 def test_a_head_size_that_blip_cannot_have_is_refused():
     with pytest.raises(ValueError, match="BLIP's heads share its width"):
-        build_model("blip", "vqa", SHAPE | {"head_size": 4}, PIXELS, 120, 20, 0)
+        build_model("blip", "vqa", SHAPE.model_copy(update={"head_size": 4}), PIXELS, 120, 20, 0)
+
+
+def test_inputs_of_the_other_family_are_refused():
+    with pytest.raises(TypeError, match="VL-T5 sees regions of an image"):
+        build_model("vlt5", "vqa", SHAPE, PIXELS, 120, 20, 0)
+    with pytest.raises(TypeError, match="BLIP sees the pixels of a whole image"):
+        build_model("blip", "vqa", SHAPE, GRID, 120, 20, 0)
 
 
 @pytest.mark.parametrize("condition", ["text", "vl"])
@@ -108,7 +117,7 @@ def test_momentum_distillation_has_encoders_of_its_own():
 
 def test_the_numbers_of_regions_are_drawn_with_a_tenth_of_the_words_spread():
     """Else they drown the features of a model that is trained here; they are the last 100 rows."""
-    shape = SHAPE | {"order_embedding": True, "box_area": "true"}
+    shape = SHAPE.model_copy(update={"order_embedding": True})
     table = build_model("vlt5", "vqa", shape, GRID, 1_100, 20, 0, feature_size=12).shared.weight
     assert table[:1_000].std().item() == pytest.approx(1.0, rel=0.05)
     assert table[1_000:].std().item() == pytest.approx(0.1, rel=0.05)

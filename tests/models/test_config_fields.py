@@ -199,7 +199,7 @@ def _ours(folder: Path, table: str) -> nn.Module:
     model = build_model(
         family, "vqa", SHAPE, INPUTS[family], VOCABULARY, 24, init_seed=0, settings=weights.settings
     )
-    how = {"init": "random", "inherit_heads": None}
+    how = {"cut": "none", "inherit_heads": None}
     load_start(model, weights, family=family, task="vqa", pretraining=condition, **how)
     assert weights.settings.items() <= settings_of(model).items()
     return model.eval()

@@ -5,7 +5,7 @@ import torch
 
 from amad_bench.models.build import build_pretrainer
 from amad_bench.models.cost import flops_per_example
-from tests.tiny_models import KINDS, VOCABULARY, tiny_batch, tiny_model
+from tests.tiny_models import INPUTS, KINDS, SHAPE, VOCABULARY, tiny_batch, tiny_model
 
 # of the tiny models and batches
 WIDTH, INNER, FEED_FORWARD, LAYERS = 16, 16, 32, 2
@@ -84,10 +84,9 @@ def test_counting_changes_nothing(kind):
 @pytest.mark.parametrize("momentum", [False, True])
 def test_a_contrastive_loss_is_counted_with_another_image(momentum):
     """And its momentum encoders do not move."""
-    shape = {"layers": 1, "width": 16, "heads": 2, "head_size": 8, "feed_forward": 32, "dropout": 0.1}
-    inputs = {"kind": "pixels", "size": 16, "patch": 8}
+    shape = SHAPE.model_copy(update={"layers": 1, "heads": 2, "head_size": 8, "dropout": 0.1})
     model = build_pretrainer(
-        "vl", "blip", shape, inputs, VOCABULARY, 24, 0, momentum_distillation=momentum
+        "vl", "blip", shape, INPUTS["blip"], VOCABULARY, 24, 0, momentum_distillation=momentum
     ).train()
     batch = tiny_batch("blip-vqa")
     del batch["labels"]

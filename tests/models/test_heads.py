@@ -7,7 +7,7 @@ import torch
 
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.build import build_pretrainer
-from amad_bench.models.heads import cut, head_map, head_partition, student_shape
+from amad_bench.models.heads import cut_to_shape, head_map, head_partition, student_shape
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch, tiny_model
@@ -111,26 +111,26 @@ def test_student_shapes():
 
 @pytest.mark.trap("heads-7")
 def test_head_maps_by_hand():
-    assert head_map(8, 2, init="inherit") == [[0], [1]]
-    assert head_map(8, 2, init="inherit", inherit_heads="spread") == [[0], [4]]
+    assert head_map(8, 2, cut="inherit") == [[0], [1]]
+    assert head_map(8, 2, cut="inherit", inherit_heads="spread") == [[0], [4]]
     # 12 -> 8: floor(1.5 g)
-    spread = head_map(12, 8, init="inherit", inherit_heads="spread")
+    spread = head_map(12, 8, cut="inherit", inherit_heads="spread")
     assert spread == [[0], [1], [3], [4], [6], [7], [9], [10]]
-    assert head_map(4, 2, init="remap") == [[0, 1], [2, 3]]
-    assert head_map(2, 4, init="remap") == [[0], [0], [1], [1]]
-    assert head_map(3, 2, init="remap") == [[0, 1], [1, 2]]
+    assert head_map(4, 2, cut="remap") == [[0, 1], [2, 3]]
+    assert head_map(2, 4, cut="remap") == [[0], [0], [1], [1]]
+    assert head_map(3, 2, cut="remap") == [[0, 1], [1, 2]]
     with pytest.raises(ValueError, match="'first': 4 heads cannot be taken from 2"):
-        head_map(2, 4, init="inherit")
+        head_map(2, 4, cut="inherit")
     with pytest.raises(ValueError, match="'last': 2 heads cannot be taken from 4"):
-        head_map(4, 2, init="inherit", inherit_heads="last")
+        head_map(4, 2, cut="inherit", inherit_heads="last")
 
 
-@pytest.mark.parametrize("init", ["random", "inherit", "remap"])
+@pytest.mark.parametrize("cut", ["none", "inherit", "remap"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_shape_gives_the_same_function(kind, init):
+def test_the_same_shape_gives_the_same_function(kind, cut):
     teacher, student = _model(kind, seed=1), _model(kind, seed=2)
     assert not torch.equal(_outputs(teacher, kind), _outputs(student, kind))
-    maps = cut(_weights(teacher), student, init=init, inherit_heads="spread")
+    maps = cut_to_shape(_weights(teacher), student, cut=cut, inherit_heads="spread")
     assert maps == {site: [[0], [1], [2], [3]] for site in SITES[kind]}
     assert torch.equal(_outputs(teacher, kind), _outputs(student, kind))
 
@@ -142,7 +142,7 @@ def test_inherited_t5_heads_compute_what_they_did(inherit_heads, kept):
     teacher = _model("vlt5", seed=1)
     student = _model("vlt5", seed=2, heads=2)
     assert student.encoder.block[0].layer[0].SelfAttention.q.weight.shape == (8, 16)
-    maps = cut(_weights(teacher), student, init="inherit", inherit_heads=inherit_heads)
+    maps = cut_to_shape(_weights(teacher), student, cut="inherit", inherit_heads=inherit_heads)
     assert maps == {site: [[head] for head in kept] for site in SITES["vlt5"]}
     expected = _outputs(_without_heads(teacher, kept, heads=4), "vlt5")
     assert not torch.allclose(expected, _outputs(teacher, "vlt5"), atol=1e-2)
@@ -152,7 +152,7 @@ def test_inherited_t5_heads_compute_what_they_did(inherit_heads, kept):
 def test_twelve_t5_heads_give_eight():
     teacher = _model("vlt5", seed=1, heads=12, head_size=2)
     student = _model("vlt5", seed=2, heads=8, head_size=2)
-    cut(_weights(teacher), student, init="inherit", inherit_heads="spread")
+    cut_to_shape(_weights(teacher), student, cut="inherit", inherit_heads="spread")
     kept = [0, 1, 3, 4, 6, 7, 9, 10]
     expected = _outputs(_without_heads(teacher, kept, heads=12), "vlt5")
     torch.testing.assert_close(_outputs(student, "vlt5"), expected, atol=1e-5, rtol=1e-5)
@@ -165,7 +165,7 @@ def test_inherited_blip_heads_compute_what_they_did(kind, inherit_heads, kept):
     """Two heads of 8 channels from four of 4: with nothing in the further channels, and the smaller heads'
     scale put back, the student is a teacher without its other heads."""
     teacher, student = _model(kind, seed=1), _zeroed(_model(kind, seed=2, heads=2, head_size=8))
-    cut(_weights(teacher), student, init="inherit", inherit_heads=inherit_heads)
+    cut_to_shape(_weights(teacher), student, cut="inherit", inherit_heads=inherit_heads)
     for name, parameter in student.named_parameters():
         if "self.query" in name:
             parameter.data *= 2**0.5
@@ -180,7 +180,7 @@ def test_further_channels_of_a_larger_head_stay_fresh():
     """Four heads of 4 to two of 8: rows 0-3 and 8-11 are inherited, rows 4-7 and 12-15 stay."""
     teacher, student = _model("blip-vqa", seed=1), _model("blip-vqa", seed=2, heads=2, head_size=8)
     fresh, old = copy.deepcopy(student), _weights(teacher).tensors
-    cut(_weights(teacher), student, init="inherit", inherit_heads="spread")
+    cut_to_shape(_weights(teacher), student, cut="inherit", inherit_heads="spread")
     new, before = own_tensors(student), own_tensors(fresh)
     name = "text_encoder.encoder.layer.1.crossattention.self.key.bias"
     assert torch.equal(new[name][0:4], old[name][0:4])
@@ -198,7 +198,7 @@ def test_fewer_layers_and_narrower_vlt5_by_hand():
     """Five layers to two: round(1 * 5 / 2) - 1 = 2 with halves up, and 4. Two of four heads: 0 and 2."""
     teacher = _model("vlt5", seed=1, layers=5)
     student = _model("vlt5", seed=2, layers=2, width=8, heads=2, feed_forward=12)
-    cut(_weights(teacher), student, init="inherit", inherit_heads="spread")
+    cut_to_shape(_weights(teacher), student, cut="inherit", inherit_heads="spread")
     old, new = _weights(teacher).tensors, own_tensors(student)
     rows = [0, 1, 2, 3, 8, 9, 10, 11]
     for layer, source in ((0, 2), (1, 4)):
@@ -229,7 +229,7 @@ def test_fewer_layers_and_narrower_vlt5_by_hand():
 def test_fewer_layers_and_narrower_blip_by_hand():
     teacher = _model("blip-vqa", seed=1, layers=3, vocabulary=44, positions=30)
     student = _model("blip-vqa", seed=2, layers=2, width=8, heads=2, feed_forward=12)
-    cut(_weights(teacher), student, init="inherit", inherit_heads="first")
+    cut_to_shape(_weights(teacher), student, cut="inherit", inherit_heads="first")
     old, new = _weights(teacher).tensors, own_tensors(student)
     # three layers to two: round(1.5) - 1 = 1 and 2
     for layer, source in ((0, 1), (1, 2)):
@@ -267,7 +267,7 @@ def test_fewer_layers_and_narrower_blip_by_hand():
 def test_rows_that_the_weights_lack_stay_fresh():
     teacher, student = _model("vlt5", seed=1), _model("vlt5", seed=2, vocabulary=46)
     fresh = student.shared.weight.detach().clone()
-    cut(_weights(teacher), student, init="random")
+    cut_to_shape(_weights(teacher), student, cut="none")
     assert torch.equal(student.shared.weight[:40], teacher.shared.weight)
     assert torch.equal(student.shared.weight[40:], fresh[40:])
 
@@ -277,7 +277,7 @@ def test_remapped_bias_columns_are_means_by_shared_channels(old, new):
     inner = 24
     teacher = _model("vlt5", seed=1, heads=old, head_size=inner // old)
     student = _model("vlt5", seed=2, heads=new, head_size=inner // new)
-    maps = cut(_weights(teacher), student, init="remap")
+    maps = cut_to_shape(_weights(teacher), student, cut="remap")
     for name, tensor in own_tensors(student).items():
         source = own_tensors(teacher)[name]
         if "relative_attention_bias" not in name:
@@ -298,9 +298,9 @@ def test_remap_there_and_back(kind):
         _model(kind, seed=2, heads=8, head_size=2),
         _model(kind, seed=3),
     )
-    cut(_weights(teacher), finer, init="remap")
+    cut_to_shape(_weights(teacher), finer, cut="remap")
     assert not torch.allclose(_outputs(finer, kind), _outputs(teacher, kind), atol=1e-3)
-    cut(_weights(finer), back, init="remap")
+    cut_to_shape(_weights(finer), back, cut="remap")
     torch.testing.assert_close(_outputs(back, kind), _outputs(teacher, kind), atol=1e-6, rtol=1e-6)
 
 
@@ -310,20 +310,20 @@ def test_remap_through_fewer_heads_returns_where_their_bias_was_equal():
         table = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
         table.data[:, 1], table.data[:, 3] = table[:, 0], table[:, 2]
     coarser, back = _model("vlt5", seed=2, heads=2, head_size=8), _model("vlt5", seed=3)
-    cut(_weights(teacher), coarser, init="remap")
-    cut(_weights(coarser), back, init="remap")
+    cut_to_shape(_weights(teacher), coarser, cut="remap")
+    cut_to_shape(_weights(coarser), back, cut="remap")
     assert torch.equal(_outputs(back, "vlt5"), _outputs(teacher, "vlt5"))
 
 
-def test_another_word_for_init_is_a_bug():
-    with pytest.raises(ValueError, match="init 'copy' is none of random, inherit, remap"):
-        cut(_weights(_model("vlt5")), _model("vlt5"), init="copy")
+def test_another_word_for_cut_is_a_bug():
+    with pytest.raises(ValueError, match="cut 'copy' is none of none, inherit, remap"):
+        cut_to_shape(_weights(_model("vlt5")), _model("vlt5"), cut="copy")
 
 
 def test_remap_with_fewer_layers():
     teacher = _model("vlt5", seed=1, layers=4)
     student = _model("vlt5", seed=2, layers=2, heads=2, head_size=8)
-    cut(_weights(teacher), student, init="remap")
+    cut_to_shape(_weights(teacher), student, cut="remap")
     old, new = own_tensors(teacher), own_tensors(student)
     for layer, source in ((0, 1), (1, 3)):
         name = "decoder.block.{}.layer.1.EncDecAttention.k.weight"
@@ -336,8 +336,8 @@ def test_the_weights_stay_as_they_are(kind):
     weights, copies = _weights(teacher), _weights(teacher)
     students["inherit"] = _model(kind, seed=2, layers=1, heads=2, head_size=8)
     students["remap"] = _model(kind, seed=2, heads=2, head_size=8)
-    for init, student in students.items():
-        cut(weights, student, init=init)
+    for cut, student in students.items():
+        cut_to_shape(weights, student, cut=cut)
         for parameter in student.parameters():
             parameter.data.add_(1.0)
     assert all(torch.equal(tensor, copies.tensors[name]) for name, tensor in weights.tensors.items())
@@ -345,23 +345,23 @@ def test_the_weights_stay_as_they_are(kind):
 
 @pytest.mark.trap("heads-6")
 @pytest.mark.parametrize(
-    ("kind", "init", "changes", "message"),
+    ("kind", "cut", "changes", "message"),
     [
-        ("vlt5", "random", {"heads": 2}, "4 heads at encoder.self, 2 in the model; use `init: inherit` or"),
-        ("blip-vqa", "random", {"heads": 2, "head_size": 8}, "4 heads at vision.self, 2 in the model"),
-        ("vlt5", "random", {"width": 8}, r"shared.weight is \(40, 16\) there, \(40, 8\) in the model; use"),
+        ("vlt5", "none", {"heads": 2}, "4 heads at encoder.self, 2 in the model; use `cut: inherit` or"),
+        ("blip-vqa", "none", {"heads": 2, "head_size": 8}, "4 heads at vision.self, 2 in the model"),
+        ("vlt5", "none", {"width": 8}, r"shared.weight is \(40, 16\) there, \(40, 8\) in the model; use"),
         (
             "vlt5",
-            "random",
+            "none",
             {"layers": 1},
-            r"encoder.block has 2 layers there, 1 in the model; use `init: inh",
+            r"encoder.block has 2 layers there, 1 in the model; use `cut: inh",
         ),
         ("vlt5", "inherit", {"layers": 3}, "encoder.block has 2 layers there, 3 in the model; take fewer"),
         (
             "vlt5",
             "inherit",
             {"heads": 8},
-            "encoder.self of the model cannot inherit 8 heads from 4; use `init",
+            "encoder.self of the model cannot inherit 8 heads from 4; use `cut",
         ),
         (
             "vlt5",
@@ -373,14 +373,14 @@ def test_the_weights_stay_as_they_are(kind):
             "vlt5",
             "remap",
             {"heads": 2},
-            r"q.weight is \(16, 16\) there, \(8, 16\) in the model; use `init: i",
+            r"q.weight is \(16, 16\) there, \(8, 16\) in the model; use `cut: i",
         ),
         ("vlt5", "remap", {"width": 8}, r"shared.weight is \(40, 16\) there, \(40, 8\) in the model; use"),
     ],
 )
-def test_what_does_not_fit_is_one_line_with_both_shapes(kind, init, changes, message):
+def test_what_does_not_fit_is_one_line_with_both_shapes(kind, cut, changes, message):
     with pytest.raises(UserError, match=f"^there: .*{message}") as caught:
-        cut(_weights(_model(kind)), _model(kind, **changes), init=init)
+        cut_to_shape(_weights(_model(kind)), _model(kind, **changes), cut=cut)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -400,4 +400,4 @@ def test_what_is_no_channel_is_not_cut(kind, name, axis):
     weights = _weights(_model(kind))
     longer = {**weights.tensors, name: torch.cat([weights.tensors[name]] * 2, axis)}
     with pytest.raises(UserError, match=f"there: {name} is"):
-        cut(Weights(longer, weights.heads, "there"), _model(kind), init="inherit")
+        cut_to_shape(Weights(longer, weights.heads, "there"), _model(kind), cut="inherit")

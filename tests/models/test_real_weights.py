@@ -17,6 +17,8 @@ from amad_bench.models.build import build_model
 from amad_bench.models.start import load_start
 from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Weights
+from amad_bench.plan.config.inputs import PixelInputs
+from amad_bench.plan.run_config import Model
 from tests.tiny_models import INPUTS
 
 TEXTS = [
@@ -24,7 +26,16 @@ TEXTS = [
     "What color is the Café's small star, and who put it there?",
     "no",
 ]
-BERT_SHAPE = {"layers": 6, "width": 384, "heads": 12, "head_size": 32, "feed_forward": 1536, "dropout": 0.1}
+BERT_SHAPE = Model(
+    layers=6,
+    width=384,
+    heads=12,
+    head_size=32,
+    feed_forward=1536,
+    dropout=0.1,
+    order_embedding=None,
+    box_area=None,
+)
 
 
 @pytest.fixture
@@ -52,7 +63,7 @@ def test_a_real_bert_as_both_text_stacks(bert: Path) -> None:
         special=tokenizer.special,
         settings=weights.settings,
     ).eval()
-    how = {"init": "random", "inherit_heads": None}
+    how = {"cut": "none", "inherit_heads": None}
     load_start(model, weights, family="blip", task="vqa", pretraining="text", **how)
     facts = start_facts(weights, model, "text", INPUTS["blip"])
     assert facts["heads"] == dict.fromkeys(("text.self", "decoder.self"), "12 of 32 channels")
@@ -109,12 +120,12 @@ def test_a_real_vit_as_the_vision_side(bert: Path, vit: Path, size: int) -> None
 def test_a_real_vit_through_the_whole_path_of_a_run(bert: Path, vit: Path) -> None:
     """BLIP's sides are equally deep: of the ViT's twelve layers every second is inherited, all of BERT's."""
     weights = blip_weights([bert, vit], "vqa", "text")
-    shape = BERT_SHAPE | {"heads": 6, "head_size": 64}
-    inputs = {"kind": "pixels", "size": 112, "patch": 14, "colours": "half"}
+    shape = BERT_SHAPE.model_copy(update={"heads": 6, "head_size": 64})
+    inputs = PixelInputs(kind="pixels", size=112, patch=14)
     model: Any = build_model("blip", "vqa", shape, inputs, 30524, 512, 0, settings=weights.settings).eval()
     # the test is of shapes and numbers: the special ids are those of a vocabulary trained here
     weights = replace(weights, token_ids={})
-    how = {"init": "inherit", "inherit_heads": "first"}
+    how = {"cut": "inherit", "inherit_heads": "first"}
     load_start(model, weights, family="blip", task="vqa", pretraining="text", **how)
     facts = start_facts(weights, model, "text", inputs)
     assert facts["heads"]["vision.self"] == "6 of 64 channels"

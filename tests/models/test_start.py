@@ -16,10 +16,11 @@ from amad_bench.models.settings import settings_of
 from amad_bench.models.start import load_start, read_start
 from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Weights, own_tensors
+from amad_bench.plan.run_config import Start
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch
 
-DEFAULTS = {"init": "random", "inherit_heads": "first"}
+DEFAULTS = {"cut": "none", "inherit_heads": None}
 
 
 def _parts(kind):
@@ -116,28 +117,26 @@ def test_unexpected_tensors_are_refused(kind):
 
 def test_a_layer_with_a_hole_is_refused_and_more_layers_are_inherited():
     weights = _weights(_trained("vlt5", layers=4))
-    for options in (DEFAULTS, {"init": "inherit", "inherit_heads": "first"}):
+    for options in (DEFAULTS, {"cut": "inherit", "inherit_heads": "first"}):
         name = "encoder.block.2.layer.0.layer_norm.weight"
         with pytest.raises(UserError, match=f"missing {name}; unexpected nothing"):
             load_start(
                 shaped_model("vlt5"), _without(weights, name), **_parts("vlt5"), pretraining="vl", **options
             )
     model = shaped_model("vlt5")
-    load_start(model, weights, **_parts("vlt5"), pretraining="vl", init="inherit", inherit_heads="first")
+    load_start(model, weights, **_parts("vlt5"), pretraining="vl", cut="inherit", inherit_heads="first")
     assert torch.equal(
         own_tensors(model)["encoder.block.0.layer.0.layer_norm.weight"],
         weights.tensors["encoder.block.1.layer.0.layer_norm.weight"],
     )
-    with pytest.raises(UserError, match="has 4 layers there, 2 in the model; use `init: inherit`"):
+    with pytest.raises(UserError, match="has 4 layers there, 2 in the model; use `cut: inherit`"):
         load_start(shaped_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
 
 
 @pytest.mark.trap("heads-3")
 def test_other_heads_of_the_same_shapes_are_refused():
     """The trap docs/pretraining.md#heads-3 at a start: all of BLIP's tensors fit."""
-    with pytest.raises(
-        UserError, match=r"there: 4 heads at vision.self, 2 in the model; use `init: inherit`"
-    ):
+    with pytest.raises(UserError, match=r"there: 4 heads at vision.self, 2 in the model; use `cut: inherit`"):
         load_start(
             shaped_model("blip-vqa", heads=2, head_size=8),
             _weights(_trained("blip-vqa")),
@@ -229,7 +228,8 @@ def test_rows_of_padding_are_left(kind, condition, rows, tokens, kept):
     """They are behind all words; what of the model's vocabulary they are not stays fresh."""
     weights, model = _weights(_trained(kind, vocabulary=rows)), shaped_model(kind, vocabulary=tokens)
     fresh = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
-    assert start_facts(weights, model, condition, {})["padding_rows"] == rows - kept
+    inputs = INPUTS[_parts(kind)["family"]]
+    assert start_facts(weights, model, condition, inputs)["padding_rows"] == rows - kept
     load_start(model, weights, **_parts(kind), pretraining=condition, **DEFAULTS)
     tables = [name for name, tensor in fresh.items() if len(tensor) == tokens]
     assert tables
@@ -283,7 +283,7 @@ def test_a_model_without_memory_is_matched_only(kind):
 def test_a_projection_with_one_axis_is_refused():
     weights = _weights(_trained("vlt5"))
     name = "encoder.block.1.layer.0.SelfAttention.o.weight"
-    for init in ("random", "inherit", "remap"):
+    for cut in ("none", "inherit", "remap"):
         flat = Weights({**weights.tensors, name: torch.ones(16)}, weights.heads, "there")
         with pytest.raises(UserError, match=rf"{name} is \(16,\) there, \(16, 16\) in the model"):
             load_start(
@@ -291,7 +291,7 @@ def test_a_projection_with_one_axis_is_refused():
                 flat,
                 **_parts("vlt5"),
                 pretraining="vl",
-                init=init,
+                cut=cut,
                 inherit_heads="first",
             )
 
@@ -327,7 +327,7 @@ def test_a_run_of_pretraining_starts_every_task(kind, condition, tmp_path, monke
         head_partition(pretrainer),
         settings_of(pretrainer),
     )
-    start = {"init": "inherit", "inherit_heads": "spread", "run_id": "pretrained"}
+    start = Start(cut="inherit", inherit_heads="spread", run_id="pretrained")
     weights = read_start(start, family=family, task=task, pretraining=condition)
     model = shaped_model(kind, heads=2, head_size=8)
     maps = load_start(
@@ -336,7 +336,7 @@ def test_a_run_of_pretraining_starts_every_task(kind, condition, tmp_path, monke
         family=family,
         task=task,
         pretraining=condition,
-        init="inherit",
+        cut="inherit",
         inherit_heads="spread",
     )
     sites = [site for site in SITES[kind] if site in head_partition(pretrainer)]
@@ -370,7 +370,7 @@ def _t5_folder(folder):
 def test_a_t5_folder_below_amad_data_starts_vlt5(tmp_path, monkeypatch):
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     t5 = _t5_folder(tmp_path / "models" / "tiny-t5")
-    start = {**DEFAULTS, "weights": ["models/tiny-t5"], "hash": "0" * 64}
+    start = Start(**DEFAULTS, checkpoints=["models/tiny-t5"])
     weights = read_start(start, family="vlt5", task="vqa", pretraining="text")
     model = shaped_model("vlt5", vocabulary=45)
     load_start(model, weights, **_parts("vlt5"), pretraining="text", **DEFAULTS)
@@ -390,7 +390,7 @@ def test_an_official_file_and_a_blip_folder_start_their_families(tmp_path, monke
         None, config=blip.config, state_dict=blip.state_dict()
     ).save_pretrained(tmp_path / "blip")
     for kind, path, trained in (("vlt5", "Epoch30.pth", vlt5), ("blip-vqa", "blip", blip)):
-        start = {**DEFAULTS, "weights": [path], "hash": "0" * 64}
+        start = Start(**DEFAULTS, checkpoints=[path])
         weights = read_start(start, **_parts(kind), pretraining="vl")
         model = shaped_model(kind)
         load_start(model, weights, **_parts(kind), pretraining="vl", **DEFAULTS)
@@ -402,6 +402,6 @@ def test_two_paths_for_vlt5_and_an_absent_run_are_one_line(tmp_path, monkeypatch
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="VL-T5 starts from one file or folder; name one"):
-        read_start({"weights": ["a", "b"]}, family="vlt5", task="vqa", pretraining="text")
+        read_start(Start(**DEFAULTS, checkpoints=["a", "b"]), family="vlt5", task="vqa", pretraining="text")
     with pytest.raises(UserError, match=r"results/runs/absent/model.safetensors: no weights can be read"):
-        read_start({"run_id": "absent"}, family="vlt5", task="vqa", pretraining="text")
+        read_start(Start(**DEFAULTS, run_id="absent"), family="vlt5", task="vqa", pretraining="text")

@@ -19,9 +19,9 @@ from amad_bench.models.vlt5 import VLT5, VLT5Config
 from tests.data.doctored import CONFIG, doctor, doctored_config, write_doctored
 from tests.data.folders import WORDPIECES, bert_folder, t5_folder
 
-SIZE = {"layers": 2, "width": 24, "feed_forward": 32, "dropout": 0.0, "init": "random"}
+SIZE = {"layers": 2, "width": 24, "feed_forward": 32, "dropout": 0.0, "cut": "none"}
 GRID = {"kind": "regions", "boxes": "grid", "rows": 1, "columns": 2, "crop": 2, "max_regions": 2}
-BLIP, VLT5_CELL = "blip vqa daquar", "vlt5 vqa daquar"
+BLIP, VLT5_TASK = "blip vqa daquar", "vlt5 vqa daquar"
 
 
 @pytest.fixture
@@ -47,20 +47,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _write(family: str, teacher: dict[str, Any], student: dict[str, Any], **more: Any) -> None:
-    """A config whose models start from the weights; 6 of 12 heads need another init than SIZE's."""
+    """A config whose models start from the weights; 6 of 12 heads need another cut than SIZE's."""
     entry = {**CONFIG["models"]["blip"]}
-    condition, weights, tokenizer = "text", ["bert"], "bert"
+    condition, checkpoints, tokenizer = "text", ["bert"], "bert"
     if family == "vlt5":
         entry = {"inputs": GRID, "order_embedding": True, "box_area": "official"}
-        condition, weights, tokenizer = "vl", ["vl.pth"], "t5"
-    named = {"weights": {condition: weights}}
+        condition, checkpoints, tokenizer = "vl", ["vl.pth"], "t5"
+    named = {"checkpoints": {condition: checkpoints}}
     entry |= {"teacher": {**SIZE, **named, **teacher}, "student": {**SIZE, **named, **student}}
     raw = {
         **CONFIG,
         "models": {family: entry | more},
         "heads": {"teacher": [12], "student": [6]},
         "pretraining": {"teacher": [condition], "student": [condition], "training": {}},
-        "cells": [{**CONFIG["cells"][0], "family": family, "vocabulary": None, "tokenizer": tokenizer}],
+        "tasks": [{**CONFIG["tasks"][0], "family": family, "vocabulary": None, "tokenizer": tokenizer}],
     }
     Path("config.yaml").write_text(yaml.safe_dump(raw))
 
@@ -77,7 +77,7 @@ def _said() -> list[str]:
     return [check.text for check in examine_weights(doctored_config()) if check.ok]
 
 
-REMAP = {"init": "remap"}
+REMAP = {"cut": "remap"}
 
 
 @pytest.mark.parametrize("family", ["blip", "vlt5"])
@@ -115,7 +115,7 @@ def test_other_settings_and_other_colours_are_no_mistake(folder: Path) -> None:
     )
     raw = yaml.safe_load(Path("config.yaml").read_text())
     for size in ("teacher", "student"):
-        raw["models"]["blip"][size]["weights"] = {"text": ["bert", "vit"]}
+        raw["models"]["blip"][size]["checkpoints"] = {"text": ["bert", "vit"]}
     Path("config.yaml").write_text(yaml.safe_dump(raw))
     assert _found() == []
     assert _said()[0].endswith("; colours: half, but imagenet by preprocessor_config.json")
@@ -124,9 +124,9 @@ def test_other_settings_and_other_colours_are_no_mistake(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("family", "teacher", "student", "reason"),
     [
-        ("blip", {}, {}, "12 heads at text.self, 6 in the model; use `init: inherit`"),
-        ("vlt5", {}, {}, "12 heads at encoder.self, 6 in the model; use `init: inherit`"),
-        ("vlt5", {}, {"init": "inherit", "heads": [24]}, "cannot inherit 24 heads from 12"),
+        ("blip", {}, {}, "12 heads at text.self, 6 in the model; use `cut: inherit`"),
+        ("vlt5", {}, {}, "12 heads at encoder.self, 6 in the model; use `cut: inherit`"),
+        ("vlt5", {}, {"cut": "inherit", "heads": [24]}, "cannot inherit 24 heads from 12"),
         ("blip", {}, REMAP | {"layers": 3}, "encoder.layer has 2 layers there, 3 in the model"),
         ("vlt5", {}, REMAP | {"layers": 3}, "encoder.block has 2 layers there, 3 in the model"),
         ("blip", {}, REMAP | {"width": 12}, "24) there, ("),
@@ -156,7 +156,7 @@ def test_names_that_do_not_fit(folder: Path) -> None:
     torch.save({n: t for n, t in stored.items() if "img_order" not in n}, folder / "vl.pth")
     _write("vlt5", {}, REMAP)
     ((name, text),) = _found()
-    assert name == VLT5_CELL
+    assert name == VLT5_TASK
     assert "missing encoder.visual_embedding.img_order_embedding.weight; unexpected nothing" in text
 
 
@@ -169,7 +169,7 @@ def test_a_vocabulary_that_does_not_fit(folder: Path, change: int) -> None:
     (folder / "other" / "vocab.txt").write_text("\n".join(lines) + "\n")
     _write("blip", {}, REMAP)
     raw = yaml.safe_load(Path("config.yaml").read_text())
-    raw["cells"][0]["tokenizer"] = "other"
+    raw["tasks"][0]["tokenizer"] = "other"
     Path("config.yaml").write_text(yaml.safe_dump(raw))
     ((_, text),) = _found()
     assert f"has {words} rows, the tokenizer {len(lines) + 2} tokens" in text
@@ -181,7 +181,7 @@ def test_features_of_another_size() -> None:
     raw = yaml.safe_load(Path("config.yaml").read_text())
     Path("config.yaml").write_text(yaml.safe_dump(raw | {"datasets": {"daquar": {"features": ["a.h5"]}}}))
     found = _found()
-    assert len(found) == 2  # what could be done differs with their init
+    assert len(found) == 2  # what could be done differs with their cut
     assert all("feat_embedding.0.weight is (24, 12) there, (24, 5) in the model" in text for _, text in found)
 
 
@@ -214,12 +214,12 @@ def test_weights_that_are_not_there_are_left_to_the_list_of_files(folder: Path) 
     assert _found() == []
 
 
-def test_cells_that_share_weights_share_the_line(folder: Path) -> None:
+def test_tasks_that_share_weights_share_the_line(folder: Path) -> None:
     """Two data sets with one vocabulary: read once, refused once."""
     _write("blip", {}, {})
     raw = yaml.safe_load(Path("config.yaml").read_text())
     raw["datasets"]["scenes"] = {}
-    raw["cells"].append({**raw["cells"][0], "dataset": "scenes"})
+    raw["tasks"].append({**raw["tasks"][0], "dataset": "scenes"})
     Path("config.yaml").write_text(yaml.safe_dump(raw))
     ((name, _),) = _found()
     assert name == f"{BLIP}, blip vqa scenes"

@@ -88,7 +88,7 @@ def test_a_text_condition_neither_trains_nor_hands_on_what_sees():
     assert set(weights) == {name for name, _ in pretrainer.vlt5.named_parameters()} - visual
 
     given = Weights(weights, head_partition(pretrainer), "there")
-    options = {"family": "vlt5", "task": "vqa", "pretraining": "text", "init": "random"}
+    options = {"family": "vlt5", "task": "vqa", "pretraining": "text", "cut": "none"}
     for seed in (2, 3):
         started, fresh = tiny_model("vlt5", seed=seed), tiny_model("vlt5", seed=seed).state_dict()
         load_start(started, given, **options, inherit_heads="first")

@@ -1,6 +1,6 @@
 """Words of configs before they were renamed: the table that maps a run's config back, and so its id.
 
-Kept while the house is being rebuilt: the plans of the shipped configs must stay those of then (OLD_PLANS).
+Kept while the house is being rebuilt: shipped configs must plan what they did (test_old_words.py).
 """
 
 from typing import Any

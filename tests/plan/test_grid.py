@@ -15,10 +15,13 @@ import yaml
 
 from amad_bench.plan import catalogue
 from amad_bench.plan.config.schema import Limit
+from amad_bench.plan.grid import expand, find_data, find_run
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig, canonical_json
+from amad_bench.plan.task_runs import TaskRuns
 from amad_bench.runtime.errors import UserError
+from tests.plan.config.checks.test_pretraining import TRAINING
 
 Raw = dict[str, Any]
 Planned = Callable[[Any], Plan]
@@ -340,3 +343,47 @@ def test_only_the_configured_sites_matter_for_a_loss(raw: Raw, planned) -> None:
     assert "332,929 x 332,929" in skip.reason
     raw["sites"]["blip"] = ["decoder.self"]
     assert planned(raw).skipped == []
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Labels of the students that are made from now on."""
+    made: list[str] = []
+    make = TaskRuns.student
+
+    def student(runs: TaskRuns, *arguments: Any) -> Run:
+        made.append(arguments[2].shown_label)
+        return make(runs, *arguments)
+
+    monkeypatch.setattr(TaskRuns, "student", student)
+    return made
+
+
+def test_every_run_is_found_without_the_others(raw: Raw, load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """paper.yaml has 1,868 runs, each of which looks for itself."""
+    config = load(via(large(raw), name="amad"))
+    plan = expand(config)
+    made = counted(monkeypatch)
+    for run in plan.runs[:: len(plan.runs) // 40]:
+        made.clear()
+        assert find_run(config, run.id) == run
+        most = 2 if run.config.loss.label == "via_4" else 1
+        assert len(made) <= 2 * most  # for each number of teacher heads
+    with pytest.raises(UserError, match="Did you mean"):
+        find_run(config, f"{plan.runs[-1].id[:-1]}x")
+
+
+def test_data_are_found_by_their_name(raw: Raw, load) -> None:
+    raw["models"]["vlt5"]["order_embedding"] = True
+    raw["pretraining"] = {"teacher": ["vl"], "training": {"vlt5": {"vl": dict(TRAINING)}}}
+    raw["models"].pop("blip")
+    raw["sites"].pop("blip")
+    raw["tasks"].pop()
+    config = load(raw)
+    plan = expand(config)
+    keys = {run.data_key for run in plan.runs}
+    assert len(keys) == 2  # of the task, of its pre-training
+    assert {find_data(config, key).data_key for key in keys} == keys
+    with pytest.raises(
+        UserError, match=r"--key scenes: not in this plan; its keys: scenes-\w{8}, scenes-\w{8}$"
+    ):
+        find_data(config, "scenes")

@@ -7,7 +7,7 @@ from amad_bench.plan.catalogue.options import by_name
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric. Tables show value * scale, at most `maximum`; corpus metrics come from summed statistics."""
+    """A metric; tables show value * scale, at most `maximum`; corpus metrics come from summed statistics."""
 
     name: str
     label: str

@@ -88,16 +88,19 @@ class TaskEntry(Closed):
 
 
 def _pair(value: Any) -> Any:
-    numbers = isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)
-    if not numbers or len(value) != 2:
-        raise ValueError("[student layer, teacher layer], counted from 0")
-    return value
+    match value:
+        case [int(student), int(teacher)] if min(student, teacher) >= 0 and bool not in map(type, value):
+            return value
+        case _:
+            raise ValueError("[student layer, teacher layer], counted from 0")
 
 
 def _pairs(value: Any) -> Any:
-    if not isinstance(value, list) or not value:
-        raise ValueError("last, uniform or a list of [student, teacher] pairs")
-    return value
+    match value:
+        case [_, *_]:
+            return value
+        case _:
+            raise ValueError("last, uniform or a list of [student, teacher] pairs")
 
 
 LayerPairs = Annotated[

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -48,7 +48,8 @@ def _of_aliases_and_levels(text: str) -> Iterator[str]:
     """What PyYAML does not name, or does not survive: to be looked at before all else."""
     lines: dict[str, int] = {}
     levels = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    events = cast("Iterator[Any]", yaml.parse(text, Loader=yaml.CSafeLoader))  # pyright: ignore[reportUnknownMemberType]
+    for event in events:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.DocumentStartEvent):
             lines = {}
@@ -70,7 +71,7 @@ def _of_aliases_and_levels(text: str) -> Iterator[str]:
 
 
 def _of_nodes(text: str) -> list[str]:
-    root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    root = cast("yaml.Node | None", yaml.compose(text, Loader=yaml.CSafeLoader))  # pyright: ignore[reportUnknownMemberType]
     if root is None:
         return []
     if _values(root, {}) > MOST_VALUES:
