@@ -6,11 +6,19 @@ import pytest
 import torch
 
 from amad_bench.models.attention.recorder import record
-from amad_bench.models.build import build_pretrainer
 from amad_bench.models.heads import cut_to_shape, head_map, head_partition
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
-from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch, tiny_model
+from tests.tiny_models import (
+    KINDS,
+    SITES,
+    VOCABULARY,
+    built,
+    run_config,
+    shaped_model,
+    tiny_batch,
+    tiny_model,
+)
 
 
 def _model(kind, seed=0, vocabulary=VOCABULARY, positions=24, **changes):
@@ -77,9 +85,7 @@ def test_the_partition_is_what_the_recorder_sees(kind):
 
 def test_pretrainers_have_the_partition_of_their_weights():
     def partition(family, condition, **options):
-        return head_partition(
-            build_pretrainer(condition, family, SHAPE, INPUTS[family], VOCABULARY, 24, 0, **options)
-        )
+        return head_partition(built(run_config(family, condition, pretrains=True, **options)))
 
     t5 = dict.fromkeys(SITES["vlt5"], 4)
     assert partition("vlt5", "text") == partition("vlt5", "vl") == t5
