@@ -1,13 +1,16 @@
 """Tiny models and batches of both families, shared by the model tests."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from amad_bench.data.tokenizer import SpecialIds, Tokenizer
 from amad_bench.models.build import build_model
 from amad_bench.plan.config.inputs import Inputs, PixelInputs, RegionInputs
-from amad_bench.plan.run_config import Model
+from amad_bench.plan.run_config import Model, RunConfig, Seeds, Start
 
 VOCABULARY = 40
 SITES = {
@@ -34,6 +37,53 @@ INPUTS: dict[str, Inputs] = {
 }
 
 
+START = Start(cut="none", inherit_heads=None)
+
+
+class Words(NamedTuple):
+    """What a model takes from a tokenizer."""
+
+    size: int
+    special: SpecialIds = SpecialIds()
+
+
+def run_config(
+    kind: str,
+    condition: str = "none",
+    *,
+    pretrains: bool = False,
+    seed: int = 0,
+    shape: Model = SHAPE,
+    inputs: Inputs | None = None,
+    start: Start | None = START,
+    momentum_distillation: bool | None = None,
+) -> RunConfig:
+    """What models and starts read of a run's config. kind: one of KINDS or a family."""
+    family, _, task = kind.partition("-")
+    return RunConfig.model_construct(
+        kind="pretrain" if pretrains else "teacher",
+        family=family,
+        task=task or "vqa",
+        pretraining=condition,
+        model=shape,
+        inputs=inputs or INPUTS[family],
+        start=start,
+        momentum_distillation=momentum_distillation,
+        seeds=Seeds(data_order=0, init=seed, dropout=0, blind=0),
+    )
+
+
+def built(
+    config: RunConfig,
+    vocabulary: int = VOCABULARY,
+    positions: int = 24,
+    feature_size: int | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
+    """A fresh model for a vocabulary of that many ids, trained here."""
+    return build_model(config, cast(Tokenizer, Words(vocabulary)), positions, feature_size, settings)
+
+
 def shaped_model(
     kind: str,
     seed: int = 0,
@@ -43,11 +93,10 @@ def shaped_model(
     **changes: Any,
 ) -> nn.Module:
     """A model of SHAPE but for `changes`; size: pixels of BLIP's images."""
-    family, _, task = kind.partition("-")
-    shape, inputs = SHAPE.model_copy(update=changes), INPUTS[family]
-    if isinstance(inputs, PixelInputs):
-        inputs = inputs.model_copy(update={"size": size})
-    return build_model(family, task or "vqa", shape, inputs, vocabulary, positions, init_seed=seed)
+    config = run_config(kind, seed=seed, shape=SHAPE.model_copy(update=changes))
+    if isinstance(config.inputs, PixelInputs):
+        config = config.model_copy(update={"inputs": config.inputs.model_copy(update={"size": size})})
+    return built(config, vocabulary, positions)
 
 
 def tiny_model(kind: str, heads: int = 4, seed: int = 0, dropout: float = 0.0) -> nn.Module:

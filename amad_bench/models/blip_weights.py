@@ -45,7 +45,7 @@ from amad_bench.models.folders import (
     without_task_heads,
 )
 from amad_bench.models.settings import settings_in
-from amad_bench.models.weights import Weights
+from amad_bench.models.weights import Weights, require_fitting
 from amad_bench.runtime.errors import UserError
 
 _WHAT = "a Hugging Face model"
@@ -98,7 +98,7 @@ def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
             raise UserError(f"{file}: {side} is no mapping of sizes; restore the file")
         sides[side] = _checked(file, raw[side], fields, f"{side}.")
     config = read_fields(file, raw, BLIP)
-    expected = _shapes(folder, lambda: model_class(cast(BlipConfig, config)))
+    expected = _own_tensors(folder, lambda: model_class(cast(BlipConfig, config)))
     text, vision = sides["text_config"], sides["vision_config"]
     heads = _sites(TEXT_STACKS[task].values(), ("self", "cross"), text) | _sites(["vision"], ["self"], vision)
     return Weights(
@@ -151,7 +151,7 @@ def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
     """The text side's weights; the LM head goes to the decoder, where the folder has one."""
     config = cast(BertConfig, _checked(folder / CONFIG, raw, BERT))
     sizes = {name: getattr(config, name) for name in BERT.stated}
-    expected = _shapes(folder, lambda: BlipTextLMHeadModel(BlipTextConfig(**sizes, is_decoder=False)))
+    expected = _own_tensors(folder, lambda: BlipTextLMHeadModel(BlipTextConfig(**sizes, is_decoder=False)))
     tensors, left_out = without_task_heads(folder_tensors(folder, _WHAT))
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -160,9 +160,9 @@ def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
         if name in stored:
             raise UserError(f"{folder}: {name} is there twice, under two names; keep one of them")
         stored[name] = tensor
-    expected[TOKEN_TYPES] = torch.Size([config.type_vocab_size, config.hidden_size])
+    expected[TOKEN_TYPES] = torch.empty(config.type_vocab_size, config.hidden_size, device="meta")
     if not any(name.startswith("cls.") for name in stored):
-        expected = {name: shape for name, shape in expected.items() if not name.startswith("cls.")}
+        expected = {name: tensor for name, tensor in expected.items() if not name.startswith("cls.")}
     fitting = _fitting(stored, expected, folder)
     fitting[WORD_POSITIONS] = fitting[WORD_POSITIONS] + fitting.pop(TOKEN_TYPES)[0]
     tensors = {}
@@ -185,7 +185,7 @@ def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
 def _vit(folder: Path, raw: dict[str, Any]) -> Weights:
     config = _checked(folder / CONFIG, raw, VIT)
     sizes = {name: getattr(config, name) for name in VIT.stated}
-    expected = _shapes(folder, lambda: BlipVisionModel(BlipVisionConfig(**sizes)))
+    expected = _own_tensors(folder, lambda: BlipVisionModel(BlipVisionConfig(**sizes)))
     names = {
         r"^vit\.": "",
         r"^layernorm\.": "post_layernorm.",
@@ -253,14 +253,14 @@ def _sites(stacks: Iterable[str], kinds: Sequence[str], config: PreTrainedConfig
     return {f"{stack}.{kind}": config.num_attention_heads for stack in stacks for kind in kinds}
 
 
-def _shapes(folder: Path, build: Callable[[], nn.Module]) -> dict[str, torch.Size]:
-    """Of every tensor that the model has; no memory is used for them."""
-    with loading(folder, "a Hugging Face model", FILES), torch.device("meta"):
-        return {name: tensor.shape for name, tensor in build().state_dict().items()}
+def _own_tensors(folder: Path, build: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """Every tensor that the model has, without memory."""
+    with loading(folder, _WHAT, FILES), torch.device("meta"):
+        return build().state_dict()
 
 
 def _fitting(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size], folder: Path
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], folder: Path
 ) -> dict[str, Tensor]:
     """The tensors under one name each; UserError unless they are exactly those expected."""
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(".position_ids")}
@@ -272,16 +272,5 @@ def _fitting(
                 tied = tensors.pop(name)
                 if not torch.equal(tensors.setdefault(name.replace(second, first), tied), tied):
                     raise UserError(f"{folder}: {name} differs from {first}, to which BLIP ties it")
-    wrong = {
-        "missing": sorted(set(expected) - set(tensors)),
-        "unexpected": sorted(set(tensors) - set(expected)),
-        "not of the shape that config.json says": sorted(
-            name for name in set(tensors) & set(expected) if tensors[name].shape != expected[name]
-        ),
-    }
-    found = [
-        f"{len(names)} tensors {what} ({', '.join(names[:3])})" for what, names in wrong.items() if names
-    ]
-    if found:
-        raise UserError(f"{folder}: {'; '.join(found)}; take a complete folder of this architecture")
+    require_fitting(tensors, expected, folder, "take a complete folder of this architecture")
     return tensors

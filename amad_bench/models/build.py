@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers.models.blip.configuration_blip import BlipConfig
 
-from amad_bench.data.tokenizer import VISUAL_TOKENS, SpecialIds
+from amad_bench.data.tokenizer import VISUAL_TOKENS, Tokenizer
 from amad_bench.models.blip import BlipAnswerer, BlipCaptioner
 from amad_bench.models.blip_pretraining import BlipMlm, BlipVisionLanguage
 from amad_bench.models.heads import head_partition
@@ -15,8 +15,8 @@ from amad_bench.models.settings import BLIP_SETTINGS, VLT5_SETTINGS, with_settin
 from amad_bench.models.vlt5 import VLT5, VLT5Config
 from amad_bench.models.vlt5_pretraining import Vlt5Pretrainer
 from amad_bench.models.weights import Settings
-from amad_bench.plan.config.inputs import Inputs, PixelInputs, RegionInputs
-from amad_bench.plan.run_config import Model
+from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
+from amad_bench.plan.run_config import RunConfig
 
 # Drawn with T5's spread of 1, the numbers of regions (the text table read backwards) drown the features of a
 # model that is trained here. VQA on scenes after 1,500 steps: 80.4 % without numbers, 71.8 % with spread 1,
@@ -25,63 +25,29 @@ VISUAL_TOKEN_SPREAD = 0.1
 
 
 def build_model(
-    family: str,
-    task: str,
-    model: Model,
-    inputs: Inputs,
-    vocabulary: int,
+    config: RunConfig,
+    tokenizer: Tokenizer,
     positions: int,
-    init_seed: int,
-    special: SpecialIds = SpecialIds(),  # noqa: B008 (frozen): of a vocabulary trained here
     feature_size: int | None = None,
     settings: Settings = MappingProxyType({}),
 ) -> nn.Module:
-    """A freshly initialised model; the weights depend on `init_seed` and the sizes only.
+    """A run's model, a pre-training's with its objectives; weights depend on `init` seed and sizes only.
 
-    `model`, `inputs`: those parts of the canonical run config. `vocabulary`: number of token ids.
-    `positions`: the longest text sequence (BLIP's learned positions). `special`: the tokenizer's.
-    `feature_size`: numbers per region (VL-T5), None for the raw pixels that `inputs` describe.
-    `settings`: where they are not the family's own, those of the weights that will be loaded.
+    `positions`: the longest text sequence (BLIP's learned positions). `feature_size`: numbers per region
+    (VL-T5), None for the raw pixels that the config's `inputs` describe. `settings`: where they are not the
+    family's own, those of the weights that will be loaded.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(init_seed)
-        if family == "vlt5":
-            built: nn.Module = _fresh_vlt5(model, inputs, vocabulary, special, feature_size, settings)
+        torch.manual_seed(config.seeds.init)
+        if config.family == "vlt5":
+            built = _vlt5(config, tokenizer, feature_size, with_settings(VLT5_SETTINGS, settings))
         else:
-            built = (BlipCaptioner if task == "captioning" else BlipAnswerer)(
-                _blip_config(model, inputs, vocabulary, positions, special, settings)
-            )
-    return _with_heads(built, model.heads)
-
-
-def build_pretrainer(
-    condition: str,
-    family: str,
-    model: Model,
-    inputs: Inputs,
-    vocabulary: int,
-    positions: int,
-    init_seed: int,
-    special: SpecialIds = SpecialIds(),  # noqa: B008 (frozen): of a vocabulary trained here
-    feature_size: int | None = None,
-    momentum_distillation: bool = False,
-) -> nn.Module:
-    """What trains a model under the pre-training condition "text" or "vl"; arguments as for `build_model`.
-
-    momentum_distillation: of BLIP's "vl".
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(init_seed)
-        if family == "vlt5":
-            built: nn.Module = Vlt5Pretrainer(
-                _fresh_vlt5(model, inputs, vocabulary, special, feature_size), condition
-            )
-        elif condition == "text":
-            built = BlipMlm(_blip_config(model, inputs, vocabulary, positions, special))
-        else:
-            blip_config = _blip_config(model, inputs, vocabulary, positions, special)
-            built = BlipVisionLanguage(blip_config, momentum_distillation)
-    return _with_heads(built, model.heads)
+            built = _blip(config, tokenizer, positions, with_settings(BLIP_SETTINGS, settings))
+    # A class that quietly took its default (BLIP's text: 8) would make every comparison a wrong one.
+    found, heads = head_partition(built), config.model.heads
+    if set(found.values()) != {heads}:
+        raise RuntimeError(f"{type(built).__name__} was asked for {heads} heads and has {found}")
+    return built
 
 
 def blip_spread(width: int) -> float:
@@ -92,29 +58,16 @@ def blip_spread(width: int) -> float:
     return 0.02 * (768 / width) ** 0.5
 
 
-def _with_heads(built: nn.Module, heads: int) -> nn.Module:
-    """A class that quietly took its default (BLIP's text: 8) would make every comparison a wrong one."""
-    found = head_partition(built)
-    if set(found.values()) != {heads}:
-        raise RuntimeError(f"{type(built).__name__} was asked for {heads} heads and has {found}")
-    return built
-
-
-def _fresh_vlt5(
-    model: Model,
-    inputs: Inputs,
-    vocabulary: int,
-    special: SpecialIds,
-    feature_size: int | None,
-    settings: Settings = MappingProxyType({}),
-) -> VLT5:
+def _vlt5(
+    config: RunConfig, tokenizer: Tokenizer, feature_size: int | None, settings: dict[str, Any]
+) -> VLT5 | Vlt5Pretrainer:
+    model, inputs, special = config.model, config.inputs, tokenizer.special
     if isinstance(inputs, PixelInputs):
         raise TypeError("VL-T5 sees regions of an image, no pixels of the whole")
     if feature_size is None and isinstance(inputs, RegionInputs):
         feature_size = 3 * inputs.crop**2
-    of: dict[str, Any] = with_settings(VLT5_SETTINGS, settings)
-    config = VLT5Config(
-        vocab_size=vocabulary,
+    sizes = VLT5Config(
+        vocab_size=tokenizer.size,
         d_model=model.width,
         d_kv=model.head_size,
         d_ff=model.feed_forward,
@@ -129,25 +82,28 @@ def _fresh_vlt5(
         pad_token_id=special.pad,
         eos_token_id=special.eos,
         decoder_start_token_id=special.pad,  # pyright: ignore[reportCallIssue]
-        feed_forward_proj=of["dense_act_fn"],
-        layer_norm_epsilon=of["layer_norm_epsilon"],
-        relative_attention_max_distance=of["relative_attention_max_distance"],
+        feed_forward_proj=settings["dense_act_fn"],
+        layer_norm_epsilon=settings["layer_norm_epsilon"],
+        relative_attention_max_distance=settings["relative_attention_max_distance"],
     )
-    built = VLT5(config)
-    if config.use_vis_order_embedding:
+    built = VLT5(sizes)
+    if sizes.use_vis_order_embedding:
         with torch.no_grad():
             built.shared.weight[-VISUAL_TOKENS:] *= VISUAL_TOKEN_SPREAD
-    return built
+    return Vlt5Pretrainer(built, config.pretraining) if config.kind == "pretrain" else built
 
 
-def _blip_config(
-    model: Model,
-    inputs: Inputs,
-    vocabulary: int,
-    positions: int,
-    special: SpecialIds,
-    settings: Settings = MappingProxyType({}),
-) -> BlipConfig:
+def _blip(config: RunConfig, tokenizer: Tokenizer, positions: int, settings: Settings) -> nn.Module:
+    sizes = _blip_config(config, tokenizer, positions, settings)
+    if config.kind != "pretrain":
+        return (BlipCaptioner if config.task == "captioning" else BlipAnswerer)(sizes)
+    if config.pretraining == "text":
+        return BlipMlm(sizes)
+    return BlipVisionLanguage(sizes, bool(config.momentum_distillation))
+
+
+def _blip_config(config: RunConfig, tokenizer: Tokenizer, positions: int, settings: Settings) -> BlipConfig:
+    model, inputs, special = config.model, config.inputs, tokenizer.special
     if not isinstance(inputs, PixelInputs):
         raise TypeError("BLIP sees the pixels of a whole image")
     if model.heads * model.head_size != model.width:
@@ -161,20 +117,19 @@ def _blip_config(
         "num_attention_heads": model.heads,
         "initializer_range": spread,
     }
-    of = with_settings(BLIP_SETTINGS, settings)
     vision = {
         **shared,
-        "hidden_act": of["vision.hidden_act"],
-        "layer_norm_eps": of["vision.layer_norm_eps"],
+        "hidden_act": settings["vision.hidden_act"],
+        "layer_norm_eps": settings["vision.layer_norm_eps"],
         "image_size": inputs.size,
         "patch_size": inputs.patch,
         "attention_dropout": model.dropout,
     }
     text = {
         **shared,
-        "hidden_act": of["text.hidden_act"],
-        "layer_norm_eps": of["text.layer_norm_eps"],
-        "vocab_size": vocabulary,
+        "hidden_act": settings["text.hidden_act"],
+        "layer_norm_eps": settings["text.layer_norm_eps"],
+        "vocab_size": tokenizer.size,
         "encoder_hidden_size": model.width,
         "max_position_embeddings": positions,
         "hidden_dropout_prob": model.dropout,

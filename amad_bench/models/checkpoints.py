@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
-from amad_bench.models.weights import Settings, Weights, own_tensors, require_finite
+from amad_bench.models.weights import Settings, Weights, own_tensors, require_finite, require_fitting
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
 
@@ -76,14 +76,7 @@ def load_weights(model: nn.Module, weights: Weights) -> None:
         raise UserError(
             f"{path}: weights for {weights.settings} in a model of {settings}; train that model anew"
         )
-    expected = own_tensors(model)
-    wrong = sorted(set(expected) ^ set(weights.tensors)) or [
-        name for name, tensor in weights.tensors.items() if tensor.shape != expected[name].shape
-    ]
-    if wrong:
-        raise UserError(
-            f"{path}: not the weights of this model, see {', '.join(wrong[:3])}; delete the run's folder"
-        )
+    require_fitting(weights.tensors, own_tensors(model), path, "delete the run's folder")
     model.load_state_dict(weights.tensors, strict=False)  # all are there; tied names follow by themselves
 
 

@@ -1,4 +1,4 @@
-"""Head counts: what partition a model has, students of another shape, and weights cut to such a student.
+"""Head counts: what partition a model has, and weights cut to a model of another shape.
 
 `inherit` follows Wu et al. 2023, "TinyCLIP" (manual weight inheritance): whole heads, whole layers, the
 leading channels of everything else. `remap` keeps every projection and only divides its channels otherwise.
@@ -7,7 +7,6 @@ Axes: H heads of the weights, G of the model; T layers of the weights, S of the 
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,38 +84,6 @@ def head_sizes(weights: Weights) -> dict[str, int]:
             parts = _DIVIDED[rest][1]
             sizes |= {site: len(tensor) // parts // weights.heads[site] for site in sites}
     return sizes
-
-
-def student_shape(
-    teacher: Mapping[str, Any],
-    heads: int,
-    *,
-    fix: str,
-    layers: int | None = None,
-    width: int | None = None,
-    feed_forward: int | None = None,
-) -> dict[str, Any]:
-    """A student's canonical `model` from a teacher's: what is not given stays the teacher's.
-
-    fix "head_size": that stays (VL-T5 only, where heads x head size need not be the width); "inner_width":
-    the heads share the width. Raises UserError for heads that do not divide the width.
-    """
-    shape = {
-        **teacher,
-        "heads": heads,
-        "layers": layers or teacher["layers"],
-        "width": width or teacher["width"],
-        "feed_forward": feed_forward or teacher["feed_forward"],
-    }
-    if fix not in ("inner_width", "head_size"):
-        raise ValueError(f"fix {fix!r} is neither inner_width nor head_size")
-    if fix == "inner_width":
-        if shape["width"] % heads:
-            raise UserError(
-                f"heads: a width of {shape['width']} does not divide by {heads}; choose a divisor"
-            )
-        shape["head_size"] = shape["width"] // heads
-    return shape
 
 
 def head_map(old: int, new: int, *, cut: str, inherit_heads: str = "first") -> list[list[int]]:

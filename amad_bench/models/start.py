@@ -15,7 +15,7 @@ from amad_bench.models.settings import settings_of
 from amad_bench.models.vlt5 import VLT5
 from amad_bench.models.vlt5_weights import official_weights, t5_weights
 from amad_bench.models.weights import Weights, first_names, listed, own_tensors
-from amad_bench.plan.run_config import Start
+from amad_bench.plan.run_config import RunConfig, Start
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import amad_data
 from amad_bench.runtime.results import RESULTS
@@ -30,47 +30,48 @@ _FULL = (64, 128)  # to multiples of these, tables of tokens are filled up, for 
 _MAY_BE_LEFT = {"vlt5": (), "blip": ("text_encoder",)}
 
 
-def read_start(start: Start, *, family: str, task: str, pretraining: str) -> Weights:
-    """The weights that `start` of a canonical run config names: of a run, or of files below AMAD_DATA.
+def start_of(config: RunConfig) -> Start:
+    """The start of a run with pre-training; ValueError for a config that names none."""
+    if config.start is None:
+        raise ValueError(f"{config.id_prefix}: {config.pretraining!r} pre-training, but no start")
+    return config.start
+
+
+def read_start(config: RunConfig) -> Weights:
+    """The weights that the `start` of a run names: of another run, or of files below AMAD_DATA.
 
     Raises UserError where they are absent, broken, not finite or not of the family.
     """
+    start = start_of(config)
     if start.run_id is not None:
         return checkpoint_weights(RESULTS.run(start.run_id).checkpoint)
     paths = [amad_data() / path for path in start.checkpoints]
-    if family == "blip":
-        return blip_weights(paths, task, pretraining)
+    if config.family == "blip":
+        return blip_weights(paths, config.task, config.pretraining)
     if len(paths) != 1:
         raise UserError(f"{', '.join(map(str, paths))}: VL-T5 starts from one file or folder; name one")
-    return (t5_weights if pretraining == "text" else official_weights)(paths[0])
+    return (t5_weights if config.pretraining == "text" else official_weights)(paths[0])
 
 
-def load_start(
-    model: nn.Module,
-    weights: Weights,
-    *,
-    family: str,
-    task: str,
-    pretraining: str,
-    cut: str,
-    inherit_heads: str | None,
-) -> dict[str, list[list[int]]]:
-    """Fills a fresh model from a condition's weights as `heads.cut_to_shape` says, and returns its head map.
+def load_start(model: nn.Module, weights: Weights, config: RunConfig) -> dict[str, list[list[int]]]:
+    """Fills a run's fresh model from its weights as `heads.cut_to_shape` says, and returns the head map.
 
     Only what the condition cannot have stays fresh: new tokens and everything visual (text pre-training), a
     BERT's missing LM head, and text positions that the weights' texts never reached. ViT's positions are
-    interpolated. inherit_heads: None where nothing is inherited. A model on the meta device is matched only.
+    interpolated. A model on the meta device is matched only.
     Raises UserError naming what is missing, unexpected or of another shape.
     """
     if not weights.settings.items() <= settings_of(model).items():
         raise ValueError(f"{weights.where}: the model was built without the settings of these weights")
     weights = under_own_names(weights, model)
-    if family == "blip":
+    if config.family == "blip":
         weights = with_position_grid(weights, own_tensors(model)[POSITIONS].shape[1] - 1)
-    _check_names(weights, model, family, task, pretraining)
+    _check_names(weights, model, config)
     _check_token_ids(weights, model)
-    weights = _with_vocabulary(weights, model, pretraining)
-    return cut_to_shape(weights, model, cut=cut, inherit_heads=inherit_heads or "first")
+    kept = kept_rows(weights, model, config.pretraining)  # without the rows that are no token
+    tensors = {name: weights.tensors[name][:rows] for name, rows in kept.items()}
+    start, weights = start_of(config), replace(weights, tensors={**weights.tensors, **tensors})
+    return cut_to_shape(weights, model, cut=start.cut, inherit_heads=start.inherit_heads or "first")
 
 
 def under_own_names(weights: Weights, model: nn.Module) -> Weights:
@@ -87,8 +88,9 @@ def under_own_names(weights: Weights, model: nn.Module) -> Weights:
     return replace(weights, tensors=tensors)
 
 
-def _check_names(weights: Weights, model: nn.Module, family: str, task: str, pretraining: str) -> None:
+def _check_names(weights: Weights, model: nn.Module, config: RunConfig) -> None:
     """In any depth: how many layers the model has is up to `cut`."""
+    family, pretraining = config.family, config.pretraining
     expected, found = names_at_depth_of(weights, model), set(weights.tensors)
     missing = expected - found
     for pattern in _MAY_BE_FRESH.get((family, pretraining), ()):
@@ -99,9 +101,9 @@ def _check_names(weights: Weights, model: nn.Module, family: str, task: str, pre
     unexpected = {name for name in found - expected if name.split(".")[0] not in left}
     if missing or unexpected:
         raise UserError(
-            f"{weights.where}: no weights for {family} {task} after {pretraining} pre-training: missing "
-            f"{listed(sorted(missing))}; unexpected {listed(sorted(unexpected))}; name others or correct the "
-            "condition"
+            f"{weights.where}: no weights for {family} {config.task} after {pretraining} pre-training: "
+            f"missing {listed(sorted(missing))}; unexpected {listed(sorted(unexpected))}; name others or "
+            "correct the condition"
         )
 
 
@@ -115,13 +117,6 @@ def _check_token_ids(weights: Weights, model: nn.Module) -> None:
                 f"{weights.where}: {name} is {there} in its config.json, the tokenizer has "
                 f"{getattr(own, name)}; take the tokenizer of these weights"
             )
-
-
-def _with_vocabulary(weights: Weights, model: nn.Module, pretraining: str) -> Weights:
-    """Without the rows that are no token."""
-    kept = kept_rows(weights, model, pretraining)
-    tensors = {name: weights.tensors[name][:rows] for name, rows in kept.items()}
-    return replace(weights, tensors={**weights.tensors, **tensors})
 
 
 def kept_rows(weights: Weights, model: nn.Module, pretraining: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,22 +15,15 @@ from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, Inputs
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.datafiles import Source, missing
 from amad_bench.plan.grid import possible_runs
-from amad_bench.plan.run_config import RunConfig, Start, canonical_json
+from amad_bench.plan.run_config import RunConfig, canonical_json
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import amad_data
 
 # of a run's config: all that its weights must fit
 _FITTING = {"family", "task", "pretraining", "model", "inputs", "inputs_hash", "tokenizer", "start"}
 Sizes = tuple[Tokenizer, int | None]
-
-
-class _Checkpoint(NamedTuple):
-    """task: of BLIP; VL-T5 reads the same for every task."""
-
-    paths: tuple[str, ...]
-    family: str
-    condition: str
-    task: str | None
+# paths, family, condition, and the task where it is BLIP's: VL-T5 reads the same for every task
+_Checkpoint = tuple[tuple[str, ...], str, str, str | None]
 
 
 @dataclass
@@ -49,13 +42,13 @@ def examine_weights(config: Config) -> list[Check]:
     """
     found: dict[tuple[str, bool], dict[str, None]] = {}
     sizes_of = cache(_sizes)
-    for checkpoint, models in _checkpoints(config).items():
-        for text, ok, model in _examined(checkpoint, models, sizes_of):
+    for (paths, *_), models in _checkpoints(config).items():
+        for text, ok, model in _examined(paths, list(models.values()), sizes_of):
             found.setdefault((text, ok), {}).update(model.entries)
     return [Check(", ".join(entries), text, ok) for (text, ok), entries in found.items()]
 
 
-def _checkpoints(config: Config) -> dict[_Checkpoint, list[_Model]]:
+def _checkpoints(config: Config) -> dict[_Checkpoint, dict[str, _Model]]:
     """Those that are there, each with the models that start from it."""
     found: dict[_Checkpoint, dict[str, _Model]] = {}
     for entry in config.tasks:
@@ -65,43 +58,39 @@ def _checkpoints(config: Config) -> dict[_Checkpoint, list[_Model]]:
             if not paths or missing([Source(path, "checkpoint") for path in paths]):
                 continue
             task = entry.task if entry.family == "blip" else None
-            checkpoint = _Checkpoint(paths, entry.family, run.config.pretraining, task)
-            alike = canonical_json([run.config.model_dump(include=_FITTING), task])
+            checkpoint = paths, entry.family, run.config.pretraining, task
+            alike = canonical_json(run.config.model_dump(include=_FITTING))
             model = found.setdefault(checkpoint, {}).setdefault(alike, _Model(run.config))
             model.entries[" ".join(entry.axes)] = None
-    return {checkpoint: list(models.values()) for checkpoint, models in found.items()}
+    return found
 
 
 def _examined(
-    checkpoint: _Checkpoint, models: list[_Model], sizes_of: Callable[..., Sizes]
+    paths: tuple[str, ...], models: list[_Model], sizes_of: Callable[..., Sizes]
 ) -> Iterator[tuple[str, bool, _Model]]:
-    """A line for each model that starts from the checkpoint, and whether it can."""
+    """A line for each model that starts from a checkpoint, and whether it can."""
     from amad_bench.models.start import load_start, read_start  # transformers: slow to import
     from amad_bench.models.start_facts import start_facts
 
-    first = models[0].config
-    where = {"family": first.family, "task": first.task, "pretraining": first.pretraining}
     try:
-        weights = read_start(_start(first), **where)
+        weights = read_start(models[0].config)
     except UserError as error:
         yield from ((str(error), False, model) for model in models)
         return
     for model in models:
-        start = _start(model.config)
         try:
             built = _without_memory(model.config, sizes_of, weights.settings)
         except UserError:
             continue  # no tokenizer or vision model to go by: said of the files, or by `examine_cells`
         try:
-            load_start(built, weights, **where, cut=start.cut, inherit_heads=start.inherit_heads)
+            load_start(built, weights, model.config)
         except UserError as error:
             yield str(error), False, model
         else:
-            facts = start_facts(weights, built, checkpoint.condition, model.config.inputs)
-            yield _described(checkpoint, facts), True, model
+            yield _described(paths, start_facts(weights, built, model.config)), True, model
 
 
-def _described(checkpoint: _Checkpoint, facts: dict[str, Any]) -> str:
+def _described(paths: tuple[str, ...], facts: dict[str, Any]) -> str:
     sites: dict[str, list[str]] = {}
     for site, heads in facts["heads"].items():
         sites.setdefault(heads, []).append(site)
@@ -113,7 +102,7 @@ def _described(checkpoint: _Checkpoint, facts: dict[str, Any]) -> str:
         parts.append(f"colours: {facts['colours']}")
     if facts["padding_rows"]:
         parts.append(f"{facts['padding_rows']} rows of padding behind the vocabulary not taken")
-    return f"{', '.join(checkpoint.paths)}: {'; '.join(parts)}"
+    return f"{', '.join(paths)}: {'; '.join(parts)}"
 
 
 def _without_memory(config: RunConfig, sizes_of: Callable[..., Sizes], settings: Settings) -> nn.Module:
@@ -122,24 +111,7 @@ def _without_memory(config: RunConfig, sizes_of: Callable[..., Sizes], settings:
 
     tokenizer, feature_size = sizes_of(config.family, config.tokenizer.folder, config.inputs)
     with torch.device("meta"):
-        return build_model(
-            config.family,
-            config.task,
-            config.model,
-            config.inputs,
-            vocabulary=tokenizer.size,
-            positions=1,  # any number fits
-            init_seed=0,
-            special=tokenizer.special,
-            feature_size=feature_size,
-            settings=settings,
-        )
-
-
-def _start(config: RunConfig) -> Start:
-    if config.start is None:
-        raise ValueError("a run from random weights has no checkpoint")
-    return config.start
+        return build_model(config, tokenizer, 1, feature_size, settings)  # any number of positions fits
 
 
 def _sizes(family: str, tokenizer: str | None, inputs: Inputs) -> Sizes:

@@ -9,11 +9,11 @@ from amad_bench.models.folders import PREPROCESSOR
 from amad_bench.models.heads import head_sizes
 from amad_bench.models.start import kept_rows, under_own_names
 from amad_bench.models.weights import Colours, Weights
-from amad_bench.plan.config.inputs import Inputs
+from amad_bench.plan.run_config import RunConfig
 
 
-def start_facts(weights: Weights, model: nn.Module, pretraining: str, inputs: Inputs) -> dict[str, Any]:
-    """Of weights that `load_start` has put into the model; shapes cannot show it all.
+def start_facts(weights: Weights, model: nn.Module, config: RunConfig) -> dict[str, Any]:
+    """Facts on weights that `load_start` has put into the model; shapes cannot show it all.
 
     heads: by site, e.g. "12 of 32 channels"; heads_from: what says so; left_out: tensors that the model has
     no place for; padding_rows: of the vocabulary; colours: where the weights say how images looked to them.
@@ -24,10 +24,10 @@ def start_facts(weights: Weights, model: nn.Module, pretraining: str, inputs: In
         "heads_from": weights.heads_from,
         "settings": dict(weights.settings),
         "left_out": list(weights.left_out),
-        "colours": _colours(weights, getattr(inputs, "colours", "half")),
+        "colours": _colours(weights, getattr(config.inputs, "colours", "half")),
         "padding_rows": max(
             len(weights.tensors[name]) - kept
-            for name, kept in kept_rows(under_own_names(weights, model), model, pretraining).items()
+            for name, kept in kept_rows(under_own_names(weights, model), model, config.pretraining).items()
         ),
     }
 

@@ -27,7 +27,7 @@ from amad_bench.models.folders import (
     without_task_heads,
 )
 from amad_bench.models.settings import settings_in
-from amad_bench.models.weights import Weights, listed, own_tensors, read_pickle, require_finite
+from amad_bench.models.weights import Weights, own_tensors, read_pickle, require_finite, require_fitting
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import refuse_lfs_pointer
 
@@ -45,7 +45,6 @@ _QUERY = "encoder.block.0.layer.0.SelfAttention.q.weight"
 # (width, layers of the encoder) of the models that are known by name: their heads, each of 64 channels
 _KNOWN = {(512, 6): ("t5-small", 8), (768, 12): ("t5-base", 12), (1024, 24): ("t5-large", 16)}
 _T5 = "a T5 model"
-_NAMED = 20  # keys that an error lists
 
 
 def official_weights(path: Path) -> Weights:
@@ -99,17 +98,7 @@ def t5_weights(folder: Path) -> Weights:
         )
     with torch.device("meta"):
         expected = own_tensors(T5ForConditionalGeneration(config))
-    if wrong := [
-        name
-        for name in sorted(expected.keys() | weights.tensors.keys())
-        if name not in expected
-        or name not in weights.tensors
-        or expected[name].shape != weights.tensors[name].shape
-    ]:
-        raise UserError(
-            f"{folder}: {listed(wrong)}: missing, unexpected or of another shape than config.json says; "
-            "restore the config.json of these weights"
-        )
+    require_fitting(weights.tensors, expected, folder, "restore the config.json of these weights")
     return replace(
         weights,
         settings=settings_in(config, T5Config),
@@ -134,29 +123,16 @@ def load_strictly(model: nn.Module, weights: Weights, fresh: Collection[str] = (
 
     UserError: a missing or unexpected tensor, another head count or shape; it names the parameters.
     """
-    own = own_tensors(model)  # tied ones under `shared.weight`
-    missing = sorted(set(own) - set(weights.tensors) - set(fresh))
-    unexpected = sorted(set(weights.tensors) - (set(own) - set(fresh)))
-    if missing or unexpected:
-        raise UserError(
-            f"{weights.where}: not the weights of this model: missing {listed(missing, _NAMED)}; "
-            f"unexpected {listed(unexpected, _NAMED)}; give the config that they were trained with"
-        )
+    way_out = "give the config that they were trained with"
     heads = model.config.num_heads  # pyright: ignore[reportAttributeAccessIssue]
     if any(found != heads for found in weights.heads.values()):
         raise UserError(
             f"{weights.where}: weights of {weights.heads['encoder.self']} heads, the config says {heads}; "
-            "give the config that they were trained with"
+            f"{way_out}"
         )
-    wrong = [
-        f"{name} is {tuple(tensor.shape)}, the config makes it {tuple(own[name].shape)}"
-        for name, tensor in weights.tensors.items()
-        if tensor.shape != own[name].shape
-    ]
-    if wrong:
-        raise UserError(
-            f"{weights.where}: {listed(wrong, _NAMED)}; give the config that the weights were trained with"
-        )
+    # tied ones under `shared.weight`
+    own = {name: tensor for name, tensor in own_tensors(model).items() if name not in fresh}
+    require_fitting(weights.tensors, own, weights.where, way_out)
     for name, tensor in weights.tensors.items():
         own[name].copy_(tensor)
 

@@ -12,6 +12,7 @@ from amad_bench.runtime.errors import UserError
 
 Settings = Mapping[str, str | int | float]
 Colours = tuple[Sequence[float], Sequence[float]]
+_NAMED = 20  # tensors that an error lists of each kind
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,26 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "nothing") + more
+
+
+def require_fitting(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: object, way_out: str
+) -> None:
+    """UserError naming what is missing, unexpected or of another shape than a model's own tensors.
+
+    where: the file or folder of the tensors; way_out: what to do about it.
+    """
+    shapes = [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    missing, unexpected = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    if missing or unexpected or shapes:
+        raise UserError(
+            f"{where}: not the weights of this model: missing {listed(sorted(missing), _NAMED)}; unexpected "
+            f"{listed(sorted(unexpected), _NAMED)}; of another shape {listed(shapes, _NAMED)}; {way_out}"
+        )
 
 
 def require_finite(tensors: Mapping[str, Tensor], where: object) -> None:

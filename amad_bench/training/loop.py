@@ -15,8 +15,7 @@ from amad_bench.data.task_data import TaskData
 from amad_bench.losses.diagnostics import describe_alignment
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import Trace
-from amad_bench.plan.config.training import Training
-from amad_bench.plan.run_config import Seeds
+from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
@@ -31,32 +30,30 @@ def train(
     model: nn.Module,
     objective: Objective,
     data: TaskData,
-    options: Training,
-    seeds: Seeds,
+    config: RunConfig,
     device: torch.device,
     log_path: Path,
-    teacher_trace: TeacherTrace | None,
     description: str,
-    draw_answers: bool = False,
+    teacher_trace: TeacherTrace | None = None,
     workers: int = 0,
 ) -> Trained:
     """Trains `model` in place, with the parameters that `objective` has, and leaves the best weights in both.
 
-    `options`: the canonical config's `training`. `teacher_trace` gets a batch's rows and the batch.
-    `draw_answers`: VL-T5's VQA loss, see `data.batches.draw_targets`.
+    `teacher_trace` gets a batch's rows and the batch.
     `workers`: processes that read images; the result does not depend on it. The step log (JSON lines) holds
     every loss part unweighted, the share of padding, how heads are aligned, and every validation. Weights are
     chosen by the share of validation target tokens predicted right (teacher forcing), the earlier step on a
     tie. Raises RunFailed("diverged") when the loss is not finite.
     """
     started = time.perf_counter()
-    steps = options.steps
+    options, steps = config.training, config.training.steps
     _materialise(objective, model, data, device, teacher_trace)
     updates = Updates([model, objective], options)
     evaluate_at = evaluation_steps(options)
-    torch.manual_seed(seeds.dropout)
-    generator = np.random.default_rng(seeds.data_order)
-    answers = generator.spawn(1)[0] if draw_answers else None  # leaves the order of the examples as it is
+    torch.manual_seed(config.seeds.dropout)
+    generator = np.random.default_rng(config.seeds.data_order)
+    # VL-T5's VQA loss, see `data.batches.draw_targets`; spawning leaves the order of the examples as it is
+    answers = generator.spawn(1)[0] if (config.family, config.task) == ("vlt5", "vqa") else None
     order = training_order(data.train, options.batch, steps, generator)
     loader = batches(data.train, data.images, order, device, workers, answers)
     best = BestWeights([model, objective])

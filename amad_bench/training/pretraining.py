@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from amad_bench.data.batch import PretrainingBatch
 from amad_bench.data.pretraining import PretrainingData
 from amad_bench.data.pretraining_batches import pretraining_batches
-from amad_bench.models.build import build_pretrainer
+from amad_bench.models.build import build_model
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
@@ -23,18 +23,7 @@ from amad_bench.training.run_model import positions
 def fresh_pretrainer(config: RunConfig, data: PretrainingData) -> nn.Module:
     """The model of a pre-training run's config, with its objectives and random weights."""
     longest = max(data.train.longest, data.validation.longest) + 1
-    return build_pretrainer(
-        config.pretraining,
-        config.family,
-        config.model,
-        config.inputs,
-        vocabulary=data.tokenizer.size,
-        positions=positions(config, longest),
-        init_seed=config.seeds.init,
-        special=data.tokenizer.special,
-        feature_size=data.images.feature_size,
-        momentum_distillation=bool(config.momentum_distillation),
-    )
+    return build_model(config, data.tokenizer, positions(config, longest), data.images.feature_size)
 
 
 def first_batch(data: PretrainingData, config: RunConfig, device: torch.device) -> PretrainingBatch:

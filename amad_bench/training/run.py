@@ -168,29 +168,8 @@ def _train(
     teacher_trace = None
     if objective.needs_teacher:
         teacher = finished_teacher(run, data).to(device)
-        outputs = TeacherOutputs(
-            teacher,
-            data.train,
-            data.images,
-            objective.sites,
-            device,
-            config.training.batch,
-            objective.needs_hidden,
-        )
-        teacher_trace = outputs.trace
-    trained = train(
-        model=model,
-        objective=objective,
-        data=data,
-        options=config.training,
-        seeds=config.seeds,
-        device=device,
-        log_path=folder.steps,
-        teacher_trace=teacher_trace,
-        description=run.id,
-        draw_answers=(config.family, config.task) == ("vlt5", "vqa"),
-        workers=workers,
-    )
+        teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
+    trained = train(model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers)
     status.extra_params = sum(p.numel() for p in objective.parameters())
     if status.extra_params:
         save_parameters(objective, folder.loss_parameters)

@@ -11,7 +11,7 @@ from amad_bench.data.task_data import TaskData
 from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import checkpoint_weights, load_weights
 from amad_bench.models.fresh import require_fresh
-from amad_bench.models.start import load_start, read_start
+from amad_bench.models.start import load_start, read_start, start_of
 from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Settings
 from amad_bench.plan.run import Run
@@ -37,18 +37,7 @@ def fresh_model(config: RunConfig, data: TaskData, settings: Settings = MappingP
     """The model of a teacher's or student's config with random weights; settings: of those it will load."""
     source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
     longest = source + max(target, config.answers.max_length) + 1
-    return build_model(
-        config.family,
-        config.task,
-        config.model,
-        config.inputs,
-        vocabulary=data.tokenizer.size,
-        positions=positions(config, longest),
-        init_seed=config.seeds.init,
-        special=data.tokenizer.special,
-        feature_size=data.images.feature_size,
-        settings=settings,
-    )
+    return build_model(config, data.tokenizer, positions(config, longest), data.images.feature_size, settings)
 
 
 def trained_model(config: RunConfig, data: TaskData, path: Path) -> nn.Module:
@@ -77,9 +66,8 @@ def started_model(run: Run, data: TaskData) -> Started:
     RunFailed("pretraining_failed") where the weights come from a run that did not end well.
     UserError where that run was not trained, and for a run without pre-training that names weights.
     """
-    config = run.config
-    start, condition = config.start, config.pretraining
-    if condition == "none":
+    config, start = run.config, run.config.start
+    if config.pretraining == "none":
         model = fresh_model(config, data)
         if start is not None:
             named = start.run_id or ", ".join(start.checkpoints)
@@ -89,18 +77,15 @@ def started_model(run: Run, data: TaskData) -> Started:
             )
         require_fresh(model)
         return Started(model, {}, {})
-    if start is None:
-        raise ValueError(f"{run.id}: pre-training {condition!r} without weights to start from")
+    start = start_of(config)
     if start.run_id is not None:
         finished_run(run.id, start.run_id, "pre-training", "pretraining_failed")
     elif checkpoints_hash(start.checkpoints) != start.hash:
         raise UserError(f"{', '.join(start.checkpoints)}: changed since {run.id} was planned; plan again")
-    where = {"family": config.family, "task": config.task, "pretraining": condition}
-    weights = read_start(start, **where)
+    weights = read_start(config)
     model = fresh_model(config, data, weights.settings)
-    head_map = load_start(model, weights, **where, cut=start.cut, inherit_heads=start.inherit_heads)
-    facts = start_facts(weights, model, condition, config.inputs)
-    return Started(model, head_map, facts)
+    head_map = load_start(model, weights, config)
+    return Started(model, head_map, start_facts(weights, model, config))
 
 
 def finished_teacher(run: Run, data: TaskData) -> nn.Module:

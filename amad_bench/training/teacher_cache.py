@@ -9,32 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.data.batch import Batch
-from amad_bench.data.image_table import ImageTable
 from amad_bench.data.loader import batches
-from amad_bench.data.task_data import Split
+from amad_bench.data.task_data import Split, TaskData
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import LayerTrace, Trace
+from amad_bench.training.distill import Objective
 
 MEMORY_LIMIT = 2 * 2**30  # bytes; beyond it the teacher runs again for every batch
 
 
 class TeacherOutputs:
     """The teacher's Trace of training examples by `trace(rows, batch)`: from memory where all fit, else by
-    running the teacher on their batch. `batch`: that of the training, for what is computed ahead."""
+    running the teacher on their batch. It records what `objective` reads. `batch`: that of the training, for
+    what is computed ahead."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        split: Split,
-        images: ImageTable,
-        sites: Sequence[str],
-        device: torch.device,
-        batch: int,
-        hidden: bool = False,
+        self, model: nn.Module, data: TaskData, objective: Objective, device: torch.device, batch: int
     ):
-        self.model = model.eval()
-        self.sites, self.hidden, self.device = sites, hidden, device
+        self.model, self.objective, self.device = model.eval(), objective, device
         self.stored: Trace | None = None
+        split = data.train
         # Stored outputs fit neither batches with lengths of their own nor an answer drawn anew each time.
         if split.mostly_padding or not _one_target_each(split):
             return
@@ -42,7 +36,7 @@ class TeacherOutputs:
         count = max(1, min(math.ceil(len(split) / batch), len(split) // 2))
         chunks = np.array_split(np.arange(len(split)), count)
         # With one target each, whatever is drawn is that one.
-        loader = batches(split, images, chunks, device, answer_generator=np.random.default_rng(0))
+        loader = batches(split, data.images, chunks, device, answer_generator=np.random.default_rng(0))
         traces = (self._forward(batch) for _, batch in loader)
         first = next(traces)
         if _bytes(first) / len(first.labels_BL) * len(split) <= MEMORY_LIMIT:
@@ -56,7 +50,7 @@ class TeacherOutputs:
 
     @torch.no_grad()
     def _forward(self, batch: Batch) -> Trace:
-        with record(self.model, self.sites, self.hidden) as recorder:
+        with record(self.model, self.objective.sites, self.objective.needs_hidden) as recorder:
             return recorder.trace(self.model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
 
 

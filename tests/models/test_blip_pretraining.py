@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from amad_bench.models.blip import BlipAnswerer, BlipCaptioner, BlipMatcher
 from amad_bench.models.blip_pretraining import BlipMlm, BlipVisionLanguage
+from amad_bench.plan.config.training import Training
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.training.optim import Updates
 from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model
@@ -366,7 +367,9 @@ def test_every_objective_can_be_learnt():
 def test_a_training_that_diverges_fails_as_a_run(model):
     """Negatives cannot be drawn by the softmax of NaN; without a negative the loss shows it."""
     options = {"learning_rate": 1e10, "clip": 1e10, "warmup": 0.0, "weight_decay": 0.0, "steps": 20}
-    updates = Updates([model.train()], options | {"schedule": "linear"})
+    updates = Updates(
+        [model.train()], Training(**options, examples="all", batch=3, evaluations=1, schedule="linear")
+    )
 
     def train() -> None:
         for _ in range(20):

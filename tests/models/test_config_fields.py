@@ -20,14 +20,13 @@ from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.models import config_fields
 from amad_bench.models.blip_weights import blip_weights
-from amad_bench.models.build import build_model
 from amad_bench.models.config_fields import Fields, read_fields
 from amad_bench.models.settings import settings_of
 from amad_bench.models.start import load_start
 from amad_bench.models.vlt5_weights import t5_weights
 from amad_bench.runtime.errors import UserError
 from tests.models.test_blip_weights import spread_out
-from tests.tiny_models import INPUTS, SHAPE, VOCABULARY
+from tests.tiny_models import VOCABULARY, built, run_config
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 TEXT = {**SIZES, "vocab_size": VOCABULARY - 2, "max_position_embeddings": 24, "pad_token_id": 0}
@@ -196,11 +195,9 @@ def _weights(folder: Path, table: str) -> Any:
 def _ours(folder: Path, table: str) -> nn.Module:
     weights = _weights(folder, table)
     family, condition = "vlt5" if table == "T5" else "blip", STOCK[TABLES[table][0]].condition
-    model = build_model(
-        family, "vqa", SHAPE, INPUTS[family], VOCABULARY, 24, init_seed=0, settings=weights.settings
-    )
-    how = {"cut": "none", "inherit_heads": None}
-    load_start(model, weights, family=family, task="vqa", pretraining=condition, **how)
+    config = run_config(family, condition)
+    model = built(config, settings=weights.settings)
+    load_start(model, weights, config)
     assert weights.settings.items() <= settings_of(model).items()
     return model.eval()
 

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from amad_bench.models.build import build_pretrainer
 from amad_bench.models.cost import flops_per_example
-from tests.tiny_models import INPUTS, KINDS, SHAPE, VOCABULARY, tiny_batch, tiny_model
+from tests.tiny_models import KINDS, SHAPE, VOCABULARY, built, run_config, tiny_batch, tiny_model
 
 # of the tiny models and batches
 WIDTH, INNER, FEED_FORWARD, LAYERS = 16, 16, 32, 2
@@ -85,9 +84,8 @@ def test_counting_changes_nothing(kind):
 def test_a_contrastive_loss_is_counted_with_another_image(momentum):
     """And its momentum encoders do not move."""
     shape = SHAPE.model_copy(update={"layers": 1, "heads": 2, "head_size": 8, "dropout": 0.1})
-    model = build_pretrainer(
-        "vl", "blip", shape, INPUTS["blip"], VOCABULARY, 24, 0, momentum_distillation=momentum
-    ).train()
+    config = run_config("blip", "vl", pretrains=True, shape=shape, momentum_distillation=momentum)
+    model = built(config).train()
     batch = tiny_batch("blip-vqa")
     del batch["labels"]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -6,11 +6,19 @@ import pytest
 import torch
 
 from amad_bench.models.attention.recorder import record
-from amad_bench.models.build import build_pretrainer
-from amad_bench.models.heads import cut_to_shape, head_map, head_partition, student_shape
+from amad_bench.models.heads import cut_to_shape, head_map, head_partition
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
-from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch, tiny_model
+from tests.tiny_models import (
+    KINDS,
+    SITES,
+    VOCABULARY,
+    built,
+    run_config,
+    shaped_model,
+    tiny_batch,
+    tiny_model,
+)
 
 
 def _model(kind, seed=0, vocabulary=VOCABULARY, positions=24, **changes):
@@ -77,9 +85,7 @@ def test_the_partition_is_what_the_recorder_sees(kind):
 
 def test_pretrainers_have_the_partition_of_their_weights():
     def partition(family, condition, **options):
-        return head_partition(
-            build_pretrainer(condition, family, SHAPE, INPUTS[family], VOCABULARY, 24, 0, **options)
-        )
+        return head_partition(built(run_config(family, condition, pretrains=True, **options)))
 
     t5 = dict.fromkeys(SITES["vlt5"], 4)
     assert partition("vlt5", "text") == partition("vlt5", "vl") == t5
@@ -95,18 +101,6 @@ def test_layers_that_differ_and_models_without_attention_are_no_partition():
         head_partition(model)
     with pytest.raises(ValueError, match="Linear has no attention"):
         head_partition(torch.nn.Linear(2, 2))
-
-
-@pytest.mark.trap("heads-1")
-def test_student_shapes():
-    base = {"layers": 12, "width": 768, "heads": 12, "head_size": 64, "feed_forward": 3072, "dropout": 0.1}
-    assert student_shape(base, 8, fix="head_size") == base | {"heads": 8}
-    assert student_shape(base, 8, fix="inner_width") == base | {"heads": 8, "head_size": 96}
-    small = student_shape(base, 6, fix="inner_width", layers=6, width=384, feed_forward=1536)
-    assert small == base | {"layers": 6, "width": 384, "heads": 6, "head_size": 64, "feed_forward": 1536}
-    with pytest.raises(UserError, match="a width of 768 does not divide by 5"):
-        student_shape(base, 5, fix="inner_width")
-    assert base["heads"] == 12
 
 
 @pytest.mark.trap("heads-7")

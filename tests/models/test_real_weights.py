@@ -18,8 +18,8 @@ from amad_bench.models.start import load_start
 from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Weights
 from amad_bench.plan.config.inputs import PixelInputs
-from amad_bench.plan.run_config import Model
-from tests.tiny_models import INPUTS
+from amad_bench.plan.run_config import Model, Start
+from tests.tiny_models import built, run_config
 
 TEXTS = [
     "a dog runs over the green grass .",
@@ -52,20 +52,10 @@ def vit(shared_weights: Path) -> Path:
 def test_a_real_bert_as_both_text_stacks(bert: Path) -> None:
     """Through the whole path of a run: tokenizer, weights, model, start; with padding."""
     weights, tokenizer = blip_weights([bert], "vqa", "text"), load_folder_tokenizer(bert, "blip")
-    model = build_model(
-        "blip",
-        "vqa",
-        BERT_SHAPE,
-        INPUTS["blip"],
-        vocabulary=tokenizer.size,
-        positions=512,
-        init_seed=0,
-        special=tokenizer.special,
-        settings=weights.settings,
-    ).eval()
-    how = {"cut": "none", "inherit_heads": None}
-    load_start(model, weights, family="blip", task="vqa", pretraining="text", **how)
-    facts = start_facts(weights, model, "text", INPUTS["blip"])
+    config = run_config("blip", "text", shape=BERT_SHAPE)
+    model = build_model(config, tokenizer, 512, settings=weights.settings).eval()
+    load_start(model, weights, config)
+    facts = start_facts(weights, model, config)
     assert facts["heads"] == dict.fromkeys(("text.self", "decoder.self"), "12 of 32 channels")
     assert facts["heads_from"] == "minilm-l6-h384/config.json"
     assert facts["left_out"] == [f"{bert.name}: pooler.dense.{name}" for name in ("bias", "weight")]
@@ -122,12 +112,13 @@ def test_a_real_vit_through_the_whole_path_of_a_run(bert: Path, vit: Path) -> No
     weights = blip_weights([bert, vit], "vqa", "text")
     shape = BERT_SHAPE.model_copy(update={"heads": 6, "head_size": 64})
     inputs = PixelInputs(kind="pixels", size=112, patch=14)
-    model: Any = build_model("blip", "vqa", shape, inputs, 30524, 512, 0, settings=weights.settings).eval()
+    start = Start(cut="inherit", inherit_heads="first")
+    config = run_config("blip", "text", shape=shape, inputs=inputs, start=start)
+    model: Any = built(config, 30524, 512, settings=weights.settings).eval()
     # the test is of shapes and numbers: the special ids are those of a vocabulary trained here
     weights = replace(weights, token_ids={})
-    how = {"cut": "inherit", "inherit_heads": "first"}
-    load_start(model, weights, family="blip", task="vqa", pretraining="text", **how)
-    facts = start_facts(weights, model, "text", inputs)
+    load_start(model, weights, config)
+    facts = start_facts(weights, model, config)
     assert facts["heads"]["vision.self"] == "6 of 64 channels"
     assert facts["colours"] == "half, but imagenet by preprocessor_config.json"
     stock: Any = ViTModel.from_pretrained(

@@ -9,7 +9,6 @@ from transformers.models.blip.modeling_blip import BlipForQuestionAnswering
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
-from amad_bench.models.build import build_pretrainer
 from amad_bench.models.checkpoints import save_tensors
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
@@ -18,14 +17,9 @@ from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.plan.run_config import Start
 from amad_bench.runtime.errors import UserError
-from tests.tiny_models import INPUTS, KINDS, SHAPE, SITES, VOCABULARY, shaped_model, tiny_batch
+from tests.tiny_models import KINDS, SITES, START, VOCABULARY, built, run_config, shaped_model, tiny_batch
 
-DEFAULTS = {"cut": "none", "inherit_heads": None}
-
-
-def _parts(kind):
-    family, _, task = kind.partition("-")
-    return {"family": family, "task": task or "vqa"}
+INHERIT = Start(cut="inherit", inherit_heads="first")
 
 
 def _trained(kind, seed=1, **options):
@@ -49,14 +43,14 @@ def _without(weights, part):
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_weights_give_the_same_function(kind):
     trained, model = _trained(kind), shaped_model(kind)
-    maps = load_start(model, _weights(trained), **_parts(kind), pretraining="vl", **DEFAULTS)
+    maps = load_start(model, _weights(trained), run_config(kind, "vl"))
     assert maps == {site: [[0], [1], [2], [3]] for site in SITES[kind]}
     assert torch.equal(model(**tiny_batch(kind)).logits, trained(**tiny_batch(kind)).logits)
 
 
 def test_a_captioner_leaves_the_text_encoder():
     trained, model = _trained("blip-vqa"), shaped_model("blip-captioning")
-    load_start(model, _weights(trained), **_parts("blip-captioning"), pretraining="vl", **DEFAULTS)
+    load_start(model, _weights(trained), run_config("blip-captioning", "vl"))
     own, given = own_tensors(model), own_tensors(trained)
     assert all(torch.equal(tensor, given[name]) for name, tensor in own.items())
 
@@ -76,7 +70,7 @@ def test_nothing_may_be_missing_after_vision_and_language(kind, part):
     with pytest.raises(
         UserError, match=rf"^there: no weights for .* after vl pre-training: missing .*{part}"
     ):
-        load_start(shaped_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model(kind), weights, run_config(kind, "vl"))
 
 
 TEXT_PARTS = [
@@ -91,7 +85,7 @@ TEXT_PARTS = [
 @pytest.mark.parametrize(("kind", "part"), TEXT_PARTS)
 def test_what_text_pretraining_lacks_stays_fresh(kind, part):
     trained, model, fresh = _trained(kind), shaped_model(kind), own_tensors(shaped_model(kind))
-    load_start(model, _without(_weights(trained), part), **_parts(kind), pretraining="text", **DEFAULTS)
+    load_start(model, _without(_weights(trained), part), run_config(kind, "text"))
     given = own_tensors(trained)
     for name, tensor in own_tensors(model).items():
         assert torch.equal(tensor, (fresh if part in name else given)[name]), name
@@ -102,9 +96,7 @@ def test_half_of_a_part_is_a_damaged_file(kind, part):
     weights = _weights(_trained(kind))
     first = next(name for name in weights.tensors if part in name)
     with pytest.raises(UserError, match=f"missing {first}; unexpected nothing"):
-        load_start(
-            shaped_model(kind), _without(weights, first), **_parts(kind), pretraining="text", **DEFAULTS
-        )
+        load_start(shaped_model(kind), _without(weights, first), run_config(kind, "text"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,25 +104,23 @@ def test_unexpected_tensors_are_refused(kind):
     weights = _weights(_trained(kind))
     more = Weights({**weights.tensors, "pooler.weight": torch.ones(1)}, weights.heads, "there")
     with pytest.raises(UserError, match=r"missing nothing; unexpected pooler.weight; name others"):
-        load_start(shaped_model(kind), more, **_parts(kind), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model(kind), more, run_config(kind, "vl"))
 
 
 def test_a_layer_with_a_hole_is_refused_and_more_layers_are_inherited():
     weights = _weights(_trained("vlt5", layers=4))
-    for options in (DEFAULTS, {"cut": "inherit", "inherit_heads": "first"}):
+    for start in (START, INHERIT):
         name = "encoder.block.2.layer.0.layer_norm.weight"
         with pytest.raises(UserError, match=f"missing {name}; unexpected nothing"):
-            load_start(
-                shaped_model("vlt5"), _without(weights, name), **_parts("vlt5"), pretraining="vl", **options
-            )
+            load_start(shaped_model("vlt5"), _without(weights, name), run_config("vlt5", "vl", start=start))
     model = shaped_model("vlt5")
-    load_start(model, weights, **_parts("vlt5"), pretraining="vl", cut="inherit", inherit_heads="first")
+    load_start(model, weights, run_config("vlt5", "vl", start=INHERIT))
     assert torch.equal(
         own_tensors(model)["encoder.block.0.layer.0.layer_norm.weight"],
         weights.tensors["encoder.block.1.layer.0.layer_norm.weight"],
     )
     with pytest.raises(UserError, match="has 4 layers there, 2 in the model; use `cut: inherit`"):
-        load_start(shaped_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model("vlt5"), weights, run_config("vlt5", "vl"))
 
 
 @pytest.mark.trap("heads-3")
@@ -140,9 +130,7 @@ def test_other_heads_of_the_same_shapes_are_refused():
         load_start(
             shaped_model("blip-vqa", heads=2, head_size=8),
             _weights(_trained("blip-vqa")),
-            **_parts("blip-vqa"),
-            pretraining="vl",
-            **DEFAULTS,
+            run_config("blip-vqa", "vl"),
         )
 
 
@@ -151,22 +139,17 @@ def test_tied_tensors_are_known_by_any_of_their_names():
     weights = _weights(trained)
     tensors = dict(weights.tensors)
     tensors["lm_head.weight"] = tensors.pop("shared.weight")
-    load_start(
-        model, Weights(tensors, weights.heads, "there"), **_parts("vlt5"), pretraining="vl", **DEFAULTS
-    )
+    load_start(model, Weights(tensors, weights.heads, "there"), run_config("vlt5", "vl"))
     assert torch.equal(model.shared.weight, trained.shared.weight)
     tensors["shared.weight"] = tensors["lm_head.weight"] + 1
     with pytest.raises(UserError, match=r"there: tensors that this model ties to shared.weight differ"):
-        load_start(
-            model, Weights(tensors, weights.heads, "there"), **_parts("vlt5"), pretraining="vl", **DEFAULTS
-        )
+        load_start(model, Weights(tensors, weights.heads, "there"), run_config("vlt5", "vl"))
 
 
 def test_new_tokens_are_fresh_after_text_and_refused_after_vision_and_language():
     trained, model = _trained("vlt5"), shaped_model("vlt5", vocabulary=47)
     fresh = model.shared.weight.detach().clone()
-    parts = _parts("vlt5")
-    load_start(model, _weights(trained), **parts, pretraining="text", **DEFAULTS)
+    load_start(model, _weights(trained), run_config("vlt5", "text"))
     assert torch.equal(model.shared.weight[:40], trained.shared.weight)
     assert torch.equal(model.shared.weight[40:], fresh[40:])
     for kind, vocabulary in (("vlt5", 47), ("vlt5", 39), ("blip-vqa", 47)):
@@ -174,13 +157,7 @@ def test_new_tokens_are_fresh_after_text_and_refused_after_vision_and_language()
         with pytest.raises(
             UserError, match=f"has 40 rows, the tokenizer {vocabulary} tokens; take the token"
         ):
-            load_start(
-                shaped_model(kind, vocabulary=vocabulary),
-                weights,
-                **_parts(kind),
-                pretraining="vl",
-                **DEFAULTS,
-            )
+            load_start(shaped_model(kind, vocabulary=vocabulary), weights, run_config(kind, "vl"))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +174,7 @@ def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits
     for rows in fits:
         weights, model = _weights(_trained(kind, vocabulary=rows)), shaped_model(kind, vocabulary=tokens)
         fresh = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
-        load_start(model, weights, **_parts(kind), pretraining="text", **DEFAULTS)
+        load_start(model, weights, run_config(kind, "text"))
         tables = [name for name, tensor in fresh.items() if len(tensor) == tokens]
         assert tables
         for name in tables:
@@ -207,9 +184,7 @@ def test_only_a_familys_own_last_tokens_may_be_new_after_text(kind, tokens, fits
     for rows in unfit:
         weights = _weights(_trained(kind, vocabulary=rows))
         with pytest.raises(UserError, match=rf"^there: \S+ has {rows} rows, the tokenizer {tokens} tokens; "):
-            load_start(
-                shaped_model(kind, vocabulary=tokens), weights, **_parts(kind), pretraining="text", **DEFAULTS
-            )
+            load_start(shaped_model(kind, vocabulary=tokens), weights, run_config(kind, "text"))
 
 
 @pytest.mark.parametrize(
@@ -228,9 +203,8 @@ def test_rows_of_padding_are_left(kind, condition, rows, tokens, kept):
     """They are behind all words; what of the model's vocabulary they are not stays fresh."""
     weights, model = _weights(_trained(kind, vocabulary=rows)), shaped_model(kind, vocabulary=tokens)
     fresh = {name: tensor.clone() for name, tensor in own_tensors(model).items()}
-    inputs = INPUTS[_parts(kind)["family"]]
-    assert start_facts(weights, model, condition, inputs)["padding_rows"] == rows - kept
-    load_start(model, weights, **_parts(kind), pretraining=condition, **DEFAULTS)
+    assert start_facts(weights, model, run_config(kind, condition))["padding_rows"] == rows - kept
+    load_start(model, weights, run_config(kind, condition))
     tables = [name for name, tensor in fresh.items() if len(tensor) == tokens]
     assert tables
     for name in tables:
@@ -244,13 +218,13 @@ def test_rows_that_are_no_padding_are_another_tokenizer(rows, tokens):
     weights = _weights(_trained("blip-vqa", vocabulary=rows))
     model = shaped_model("blip-vqa", vocabulary=tokens)
     with pytest.raises(UserError, match=f"has {rows} rows, the tokenizer {tokens} tokens"):
-        load_start(model, weights, **_parts("blip-vqa"), pretraining="text", **DEFAULTS)
+        load_start(model, weights, run_config("blip-vqa", "text"))
 
 
 def test_weights_go_into_no_model_of_other_settings():
     weights = replace(_weights(_trained("vlt5")), settings={"layer_norm_epsilon": 1e-5})
     with pytest.raises(ValueError, match="built without the settings of these weights"):
-        load_start(shaped_model("vlt5"), weights, **_parts("vlt5"), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model("vlt5"), weights, run_config("vlt5", "vl"))
 
 
 @pytest.mark.parametrize("rows", [VOCABULARY - 1, VOCABULARY + 1])
@@ -258,26 +232,26 @@ def test_weights_go_into_no_model_of_other_settings():
 def test_every_token_is_known_after_vision_and_language(kind, rows):
     weights = _weights(_trained(kind, vocabulary=rows))
     with pytest.raises(UserError, match=f"has {rows} rows, the tokenizer {VOCABULARY} tokens"):
-        load_start(shaped_model(kind), weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+        load_start(shaped_model(kind), weights, run_config(kind, "vl"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_without_memory_is_matched_only(kind):
     """The heads, shapes and names that a real one would refuse; tied tensors are known without addresses."""
-    parts, weights = _parts(kind), _weights(_trained(kind))
+    weights = _weights(_trained(kind))
     with torch.device("meta"):
         model, fewer = shaped_model(kind), shaped_model(kind, heads=2, head_size=8)
         wider = shaped_model(kind, width=24, head_size=6)
     assert list(own_tensors(model)) == list(own_tensors(shaped_model(kind)))
-    maps = load_start(model, weights, **parts, pretraining="vl", **DEFAULTS)
+    maps = load_start(model, weights, run_config(kind, "vl"))
     assert maps == {site: [[0], [1], [2], [3]] for site in SITES[kind]}
     assert all(tensor.is_meta for tensor in own_tensors(model).values())
     for other, reason in ((fewer, "4 heads at .*, 2 in the model"), (wider, r"\(.*16.*\) there, \(.*24.*\)")):
         with pytest.raises(UserError, match=reason):
-            load_start(other, weights, **parts, pretraining="vl", **DEFAULTS)
+            load_start(other, weights, run_config(kind, "vl"))
     name = next(iter(weights.tensors))
     with pytest.raises(UserError, match=f"missing {name}; unexpected nothing"):
-        load_start(model, _without(weights, name), **parts, pretraining="vl", **DEFAULTS)
+        load_start(model, _without(weights, name), run_config(kind, "vl"))
 
 
 def test_a_projection_with_one_axis_is_refused():
@@ -289,17 +263,14 @@ def test_a_projection_with_one_axis_is_refused():
             load_start(
                 shaped_model("vlt5"),
                 flat,
-                **_parts("vlt5"),
-                pretraining="vl",
-                cut=cut,
-                inherit_heads="first",
+                run_config("vlt5", "vl", start=INHERIT.model_copy(update={"cut": cut})),
             )
 
 
 def test_positions_of_other_texts_and_of_larger_images():
     trained = _trained("blip-vqa")
     model = shaped_model("blip-vqa", positions=30, size=32)
-    load_start(model, _weights(trained), **_parts("blip-vqa"), pretraining="vl", **DEFAULTS)
+    load_start(model, _weights(trained), run_config("blip-vqa", "vl"))
     table = "text_encoder.embeddings.position_embeddings.weight"
     assert torch.equal(own_tensors(model)[table][:24], own_tensors(trained)[table])
     grid = "vision_model.embeddings.position_embedding"
@@ -315,8 +286,8 @@ def test_positions_of_other_texts_and_of_larger_images():
 def test_a_run_of_pretraining_starts_every_task(kind, condition, tmp_path, monkeypatch):
     """From what it saved, through the run's folder, into a model of other heads."""
     monkeypatch.chdir(tmp_path)
-    family, task = _parts(kind).values()
-    pretrainer = build_pretrainer(condition, family, SHAPE, INPUTS[family], VOCABULARY, 24, 3)
+    family = kind.partition("-")[0]
+    pretrainer = built(run_config(family, condition, pretrains=True, seed=3))
     for parameter in pretrainer.parameters():
         parameter.data += 0.5
     folder = tmp_path / "results" / "runs" / "pretrained"
@@ -328,17 +299,10 @@ def test_a_run_of_pretraining_starts_every_task(kind, condition, tmp_path, monke
         settings_of(pretrainer),
     )
     start = Start(cut="inherit", inherit_heads="spread", run_id="pretrained")
-    weights = read_start(start, family=family, task=task, pretraining=condition)
+    config = run_config(kind, condition, start=start)
+    weights = read_start(config)
     model = shaped_model(kind, heads=2, head_size=8)
-    maps = load_start(
-        model,
-        weights,
-        family=family,
-        task=task,
-        pretraining=condition,
-        cut="inherit",
-        inherit_heads="spread",
-    )
+    maps = load_start(model, weights, config)
     sites = [site for site in SITES[kind] if site in head_partition(pretrainer)]
     assert maps == {site: [[0], [2]] for site in sites}
     stack = (
@@ -370,10 +334,11 @@ def _t5_folder(folder):
 def test_a_t5_folder_below_amad_data_starts_vlt5(tmp_path, monkeypatch):
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     t5 = _t5_folder(tmp_path / "models" / "tiny-t5")
-    start = Start(**DEFAULTS, checkpoints=["models/tiny-t5"])
-    weights = read_start(start, family="vlt5", task="vqa", pretraining="text")
+    start = START.model_copy(update={"checkpoints": ["models/tiny-t5"]})
+    config = run_config("vlt5", "text", start=start)
+    weights = read_start(config)
     model = shaped_model("vlt5", vocabulary=45)
-    load_start(model, weights, **_parts("vlt5"), pretraining="text", **DEFAULTS)
+    load_start(model, weights, run_config("vlt5", "text"))
     own = own_tensors(model)
     for name, tensor in own_tensors(t5).items():
         assert torch.equal(own[name][:40] if name == "shared.weight" else own[name], tensor), name
@@ -390,10 +355,9 @@ def test_an_official_file_and_a_blip_folder_start_their_families(tmp_path, monke
         None, config=blip.config, state_dict=blip.state_dict()
     ).save_pretrained(tmp_path / "blip")
     for kind, path, trained in (("vlt5", "Epoch30.pth", vlt5), ("blip-vqa", "blip", blip)):
-        start = Start(**DEFAULTS, checkpoints=[path])
-        weights = read_start(start, **_parts(kind), pretraining="vl")
+        config = run_config(kind, "vl", start=START.model_copy(update={"checkpoints": [path]}))
         model = shaped_model(kind)
-        load_start(model, weights, **_parts(kind), pretraining="vl", **DEFAULTS)
+        load_start(model, read_start(config), config)
         batch = tiny_batch(kind)
         assert torch.equal(model(**batch).logits, trained(**batch).logits)
 
@@ -402,6 +366,6 @@ def test_two_paths_for_vlt5_and_an_absent_run_are_one_line(tmp_path, monkeypatch
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="VL-T5 starts from one file or folder; name one"):
-        read_start(Start(**DEFAULTS, checkpoints=["a", "b"]), family="vlt5", task="vqa", pretraining="text")
+        read_start(run_config("vlt5", "text", start=START.model_copy(update={"checkpoints": ["a", "b"]})))
     with pytest.raises(UserError, match=r"results/runs/absent/model.safetensors: no weights can be read"):
-        read_start(Start(**DEFAULTS, run_id="absent"), family="vlt5", task="vqa", pretraining="text")
+        read_start(run_config("vlt5", "text", start=START.model_copy(update={"run_id": "absent"})))

@@ -8,8 +8,9 @@ from amad_bench.models.heads import head_partition
 from amad_bench.models.start import load_start
 from amad_bench.models.vlt5_pretraining import Vlt5Pretrainer
 from amad_bench.models.weights import Weights
+from amad_bench.plan.config.training import Training
 from amad_bench.training.optim import Updates
-from tests.tiny_models import tiny_batch, tiny_model
+from tests.tiny_models import run_config, tiny_batch, tiny_model
 
 LM, QA, ITM, GROUND_CAPTION, REFER = range(5)
 
@@ -77,7 +78,9 @@ def test_a_text_condition_neither_trains_nor_hands_on_what_sees():
     pretrainer = Vlt5Pretrainer(tiny_model("vlt5", seed=1), "text")
     before = {name: tensor.clone() for name, tensor in pretrainer.vlt5.state_dict().items()}
     options = {"learning_rate": 1e-2, "clip": 1.0, "warmup": 0.0, "weight_decay": 0.5, "steps": 5}
-    updates = Updates([pretrainer.train()], options | {"schedule": "linear"})
+    updates = Updates(
+        [pretrainer.train()], Training(**options, examples="all", batch=3, evaluations=1, schedule="linear")
+    )
     for _ in range(5):
         updates.step(pretrainer(torch.tensor([LM, LM, LM]), **tiny_batch("vlt5"))[0])
     after = pretrainer.vlt5.state_dict()
@@ -88,10 +91,9 @@ def test_a_text_condition_neither_trains_nor_hands_on_what_sees():
     assert set(weights) == {name for name, _ in pretrainer.vlt5.named_parameters()} - visual
 
     given = Weights(weights, head_partition(pretrainer), "there")
-    options = {"family": "vlt5", "task": "vqa", "pretraining": "text", "cut": "none"}
     for seed in (2, 3):
         started, fresh = tiny_model("vlt5", seed=seed), tiny_model("vlt5", seed=seed).state_dict()
-        load_start(started, given, **options, inherit_heads="first")
+        load_start(started, given, run_config("vlt5", "text"))
         for name, tensor in started.state_dict().items():
             assert torch.equal(tensor, fresh[name] if name in visual else after[name]), name
 

@@ -17,6 +17,10 @@ from amad_bench.training.run_model import fresh_model
 from tests.training.conftest import pick
 
 
+def _trained_with(config, changes):
+    return config.model_copy(update={"training": config.training.model_copy(update=changes)})
+
+
 def test_the_best_validation_weights_are_kept(tiny_plan, tmp_path, monkeypatch):
     """Validation says .5, .9, .9: the weights of the second evaluation win, the earlier one on a tie."""
     config = pick(tiny_plan(), "vlt5", "vqa", "ce").config
@@ -33,11 +37,9 @@ def test_the_best_validation_weights_are_kept(tiny_plan, tmp_path, monkeypatch):
         model=model,
         objective=Objective(config.loss),
         data=data,
-        options=config.training.model_copy(update={"evaluations": 3}),
-        seeds=config.seeds,
+        config=_trained_with(config, {"evaluations": 3}),
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",
-        teacher_trace=None,
         description="test",
     )
     assert trained.best_step == 4
@@ -50,16 +52,13 @@ def test_training_learns_and_logs_each_part(tiny_plan, tmp_path):
     data = load_task_data(config)
     model = fresh_model(config, data)
     before = token_accuracy_and_loss(model, data.train, data.images, "cpu", batch=64)[1]
-    options = config.training.model_copy(update={"steps": 60, "learning_rate": 1e-2})
     train(
         model=model,
         objective=Objective(config.loss),
         data=data,
-        options=options,
-        seeds=config.seeds,
+        config=_trained_with(config, {"steps": 60, "learning_rate": 1e-2}),
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",
-        teacher_trace=None,
         description="test",
     )
     after = token_accuracy_and_loss(model, data.train, data.images, "cpu", batch=64)[1]
@@ -80,11 +79,9 @@ def test_neither_workers_nor_evaluations_in_between_change_training(tiny_plan, t
             model=fresh_model(config, data),
             objective=Objective(config.loss),
             data=data,
-            options=config.training.model_copy(update={"evaluations": evaluations}),
-            seeds=config.seeds,
+            config=_trained_with(config, {"evaluations": evaluations}),
             device=torch.device("cpu"),
             log_path=path,
-            teacher_trace=None,
             description="test",
             workers=workers,
         )
@@ -103,11 +100,9 @@ def test_the_share_of_padding_is_logged(tiny_plan, tmp_path):
         model=fresh_model(config, data),
         objective=Objective(config.loss),
         data=data,
-        options=config.training.model_copy(update={"steps": 1, "batch": len(data.train), "evaluations": 1}),
-        seeds=config.seeds,
+        config=_trained_with(config, {"steps": 1, "batch": len(data.train), "evaluations": 1}),
         device=torch.device("cpu"),
         log_path=tmp_path / "steps.jsonl",
-        teacher_trace=None,
         description="test",
     )
     row = json.loads((tmp_path / "steps.jsonl").read_text().splitlines()[0])
@@ -132,13 +127,10 @@ def test_vqa_loss_of_vlt5_is_weighed_with_the_score_of_the_drawn_answer(tiny_pla
             model=fresh_model(config, data),
             objective=Objective(config.loss),
             data=replace(data, train=replace(data.train, answers=answers)),
-            options=config.training.model_copy(update={"steps": 1, "evaluations": 1}),
-            seeds=config.seeds,
+            config=_trained_with(config, {"steps": 1, "evaluations": 1}),
             device=torch.device("cpu"),
             log_path=path,
-            teacher_trace=None,
             description="test",
-            draw_answers=True,
         )
         losses[score] = json.loads(path.read_text().splitlines()[0])["ce"]
     assert losses[1.0] == losses[None]

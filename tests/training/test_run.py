@@ -142,7 +142,7 @@ def test_a_run_that_fails_keeps_no_older_results(tiny_plan):
 
 def test_out_of_memory_is_a_status(tiny_plan, monkeypatch):
     """A real failed allocation, of the kind PyTorch reports on a CPU."""
-    monkeypatch.setattr("amad_bench.training.run.train", lambda **_: torch.empty(2**60, dtype=torch.uint8))
+    monkeypatch.setattr("amad_bench.training.run.train", lambda *_: torch.empty(2**60, dtype=torch.uint8))
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
     assert train_run(run, "cpu") == "out_of_memory"
     assert "allocate memory" in _status(run)["reason"]
@@ -222,7 +222,7 @@ def test_no_batch_is_larger_than_that_of_the_training(tiny_plan, monkeypatch, ta
 
 
 def test_a_bug_passes_through(tiny_plan, monkeypatch):
-    monkeypatch.setattr("amad_bench.training.run.train", lambda **_: torch.zeros(2) @ torch.zeros(3))
+    monkeypatch.setattr("amad_bench.training.run.train", lambda *_: torch.zeros(2) @ torch.zeros(3))
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
     with pytest.raises(RuntimeError, match="inconsistent tensor size"):
         train_run(run, "cpu")
@@ -289,11 +289,11 @@ def test_cuda_where_there_is_none_is_one_line(tiny_plan, monkeypatch):
 def test_answers_are_drawn_for_vqa_of_vlt5_alone(tiny_plan, monkeypatch, family, task, drawn):
     seen = []
 
-    def train(**arguments):
-        seen.append(arguments["draw_answers"])
+    def batches(split, images, order, device, workers, answer_generator):
+        seen.append(answer_generator is not None)
         raise RunFailed("diverged", "enough")
 
-    monkeypatch.setattr("amad_bench.training.run.train", train)
+    monkeypatch.setattr("amad_bench.training.loop.batches", batches)
     assert train_run(pick(tiny_plan(), family, task, "teacher"), "cpu") == "diverged"
     assert seen == [drawn]
 

@@ -12,9 +12,18 @@ from amad_bench.data.prepare import load_task_data
 from amad_bench.data.task_data import Answers
 from amad_bench.models.attention.recorder import record
 from amad_bench.training import teacher_cache
+from amad_bench.training.distill import Objective
 from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_cache import TeacherOutputs
 from tests.training.conftest import pick
+
+
+def _objective(config, sites):
+    return Objective(config.loss.model_copy(update={"sites": sites}))
+
+
+def _outputs(config, data, sites):
+    return TeacherOutputs(fresh_model(config, data), data, _objective(config, sites), torch.device("cpu"), 8)
 
 
 def test_a_split_that_is_mostly_padding_is_not_stored(tiny_plan):
@@ -23,9 +32,7 @@ def test_a_split_that_is_mostly_padding_is_not_stored(tiny_plan):
     data = load_task_data(config)
     wide = np.pad(data.train.source_ids_NL, ((0, 0), (0, 30)))
     train = replace(data.train, source_ids_NL=wide)
-    outputs = TeacherOutputs(
-        fresh_model(config, data), train, data.images, ["encoder.self"], torch.device("cpu"), 8
-    )
+    outputs = _outputs(config, replace(data, train=train), ["encoder.self"])
     rows = np.array([3, 9])
     batch = make_batch(train, data.images, rows, "cpu")
     assert batch.inputs["input_ids"].shape[1] < data.train.source_ids_NL.shape[1] + 1
@@ -42,7 +49,7 @@ def test_the_outputs_of_one_answer_each_are_those_of_the_answer_not_of_the_targe
     sevens = np.full((1, length), 7)
     answers = Answers(sevens, np.arange(n + 1), np.zeros(n, int), np.full(n, 0.3))
     train = replace(data.train, answers=answers)
-    outputs = TeacherOutputs(fresh_model(config, data), train, data.images, [], torch.device("cpu"), 8)
+    outputs = _outputs(config, replace(data, train=train), [])
     assert outputs.stored is not None
     rows = np.array([3, 9])
     ((_, batch),) = batches(train, data.images, [rows], "cpu", answer_generator=np.random.default_rng(5))
@@ -59,7 +66,7 @@ def test_outputs_are_not_stored_where_answers_are_drawn(tiny_plan):
         np.ones((2, length), int), np.arange(0, 2 * n + 1, 2), np.tile([0, 1], n), np.ones(2 * n)
     )
     train = replace(data.train, answers=answers)
-    outputs = TeacherOutputs(fresh_model(config, data), train, data.images, [], torch.device("cpu"), 8)
+    outputs = _outputs(config, replace(data, train=train), [])
     assert outputs.stored is None
     rows = np.array([3, 9])
     batch = make_batch(train, data.images, rows, "cpu")
@@ -81,7 +88,7 @@ def test_cached_rows_equal_a_forward_pass(tiny_plan, monkeypatch, family, memory
     data = load_task_data(config)
     sites = ["encoder.self", "decoder.cross"] if family == "vlt5" else ["vision.self", "text.cross"]
     model = fresh_model(config, data).train()  # the cache must switch dropout off by itself
-    outputs = TeacherOutputs(model, data.train, data.images, sites, torch.device("cpu"), chunk)
+    outputs = TeacherOutputs(model, data, _objective(config, sites), torch.device("cpu"), chunk)
     assert (outputs.stored is None) == (memory_limit == 0)
     rows = np.array([11, 3, 3, 46, 20])
     batch = make_batch(data.train, data.images, rows, "cpu")
