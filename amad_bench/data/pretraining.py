@@ -49,11 +49,9 @@ class PretrainingData:
 def prepare_pretraining(config: RunConfig) -> Path:
     """The prepared folder of a run of kind "pretrain"; made when absent. Its conditions share it.
 
-    Two processes may call it at once. UserError: a data set without what the condition needs, and whatever is
-    wrong with its files.
+    Two processes may call it at once. UserError: whatever is wrong with the data set's files.
     """
     dataset = config.dataset
-    _check_dataset(config)
     prepared = prepared_folder(config)
     if prepared.is_dir():
         return prepared
@@ -96,26 +94,6 @@ def load_pretraining(config: RunConfig) -> PretrainingData:
         tokenizer=load_tokenizer(folder / "tokenizer.json", SpecialIds(**meta["special_ids"])),
         facts=meta["facts"],
     )
-
-
-def _names(wanted: Iterable[str]) -> str:
-    return ", ".join(sorted(wanted))
-
-
-def _check_dataset(config: RunConfig) -> None:
-    name, condition = config.dataset.name, config.pretraining
-    if not DATASETS[name].pretrains:
-        able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains)
-        raise UserError(
-            f"pretraining: {condition}: models are pre-trained here on data sets with captions and questions"
-            f" ({able}), {name} is none of them; name local checkpoints in the config, or another data set"
-        )
-    if config.family == "vlt5" and condition == "vl" and not DATASETS[name].has_boxes:
-        able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains and dataset.has_boxes)
-        raise UserError(
-            f"pretraining: vl: {name} does not say what its regions show, which VL-T5's grounding tasks ask;"
-            f" take {able}, or name local checkpoints in the config"
-        )
 
 
 def _check_tokenizer(data: DataSpec, tokenizer: Tokenizer) -> None:
