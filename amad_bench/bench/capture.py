@@ -46,7 +46,10 @@ class VisionSize(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A model under SDPA and the same eager, their arguments, and the passes short enough to be measured."""
+    """A model under SDPA and the same eager, their arguments, and the passes short enough to be measured.
+
+    size: as it was built; queries: tokens of its encoder.
+    """
 
     name: str
     sdpa: nn.Module
@@ -54,7 +57,8 @@ class Subject(NamedTuple):
     arguments: dict[str, Tensor]
     sites: tuple[str, ...]
     passes: tuple[str, ...]
-    sizes: dict[str, int]
+    size: Vlt5Size | VisionSize
+    queries: int
 
 
 class Seen(NamedTuple):
@@ -115,10 +119,8 @@ def _vlt5(size: Vlt5Size) -> Subject:
         "boxes": torch.rand(size.batch, size.regions, 4, generator=generator),
         "labels": torch.randint(3, size.vocabulary, (size.batch, size.target), generator=generator),
     }
-    sizes = {"B": size.batch, "Q": size.text + size.regions}
-    sizes |= {"layers": size.layers, "H": size.heads, "d": size.width}
-    sites = ("encoder.self", "decoder.self", "decoder.cross")
-    return Subject("VL-T5", sdpa, eager, batch, sites, ("forward", "training"), sizes)
+    sites, queries = ("encoder.self", "decoder.self", "decoder.cross"), size.text + size.regions
+    return Subject("VL-T5", sdpa, eager, batch, sites, ("forward", "training"), size, queries)
 
 
 def _blip_vision(size: VisionSize) -> Subject:
@@ -134,18 +136,9 @@ def _blip_vision(size: VisionSize) -> Subject:
     sdpa, eager = BlipVisionModel(config), BlipVisionModel(config)
     use_sdpa(sdpa)
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(size.batch, 3, size.image, size.image, generator=generator)
-    sizes = {"B": size.batch, "Q": (size.image // size.patch) ** 2 + 1}
-    sizes |= {"layers": size.layers, "H": size.heads, "d": size.width}
-    return Subject(
-        "BLIP vision",
-        sdpa,
-        eager,
-        {"pixel_values": pixels},
-        ("vision.self",),
-        ("forward",),
-        sizes,
-    )
+    batch = {"pixel_values": torch.randn(size.batch, 3, size.image, size.image, generator=generator)}
+    queries = (size.image // size.patch) ** 2 + 1
+    return Subject("BLIP vision", sdpa, eager, batch, ("vision.self",), ("forward",), size, queries)
 
 
 def _moved(subject: Subject, device: str) -> Subject:
@@ -217,23 +210,10 @@ def _training(subject: Subject, method: Callable[[Subject], Seen]) -> float:
 
 
 def _measure(subject: Subject, device: str, repeat: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "model": subject.name,
-            "pass": name,
-            "method": method,
-            **subject.sizes,
-            "dtype": "float32",
-            "device": device,
-            "threads": torch.get_num_threads(),
-            **measured,
-        }
-        for name in subject.passes
-        for (method, _), measured in zip(METHODS, _measure_pass(subject, name, device, repeat), strict=True)
-    ]
+    return [row for name in subject.passes for row in _measure_pass(subject, name, device, repeat)]
 
 
-def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list[dict[str, float]]:
+def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list[dict[str, Any]]:
     one_pass = PASSES[name]
     for model in (subject.sdpa, subject.eager):
         model.train(name == "training")
@@ -247,6 +227,17 @@ def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list
     maps_mib = held_mib[-1]
     return [
         {
+            "model": subject.name,
+            "pass": name,
+            "method": method,
+            "B": subject.size.batch,
+            "Q": subject.queries,
+            "layers": subject.size.layers,
+            "H": subject.size.heads,
+            "d": subject.size.width,
+            "dtype": "float32",
+            "device": device,
+            "threads": torch.get_num_threads(),
             **percentiles_ms(taken),
             "extra_mib": mib,
             "held_mib": held,
@@ -254,7 +245,7 @@ def _measure_pass(subject: Subject, name: str, device: str, repeat: int) -> list
             "copy_gib_s": gib_s,
             "floor_ms": 1e3 * maps_mib / 2**10 / gib_s,
         }
-        for taken, mib, held in zip(seconds, extra, held_mib, strict=True)
+        for (method, _), taken, mib, held in zip(METHODS, seconds, extra, held_mib, strict=True)
     ]
 
 

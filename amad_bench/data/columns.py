@@ -1,6 +1,7 @@
 """Texts of examples in an Arrow file on disk: read by row, so that memory does not grow with their number."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
@@ -37,14 +38,12 @@ class Column(Sequence[T], Generic[T]):
 
     def __init__(self, path: Path, name: str, rows: range | None = None) -> None:
         self._path, self._name = path, name
-        self._array: pa.ChunkedArray | None = None
-        self._rows = range(len(self._opened())) if rows is None else rows
+        self._rows = range(len(self._array)) if rows is None else rows
 
-    def _opened(self) -> pa.ChunkedArray:
-        if self._array is None:
-            with pa.memory_map(str(self._path)) as file:
-                self._array = pa.ipc.open_file(file).read_all().column(self._name)
-        return self._array
+    @cached_property
+    def _array(self) -> pa.ChunkedArray:
+        with pa.memory_map(str(self._path)) as file:
+            return pa.ipc.open_file(file).read_all().column(self._name)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -56,20 +55,18 @@ class Column(Sequence[T], Generic[T]):
     def __getitem__(self, index: int | slice) -> "T | Column[T]":
         if isinstance(index, slice):
             return Column(self._path, self._name, self._rows[index])
-        array = self._opened()
-        return _python_value(array.type)(array[self._rows[index]].as_py())
+        return _python_value(self._array.type)(self._array[self._rows[index]].as_py())
 
     def __iter__(self) -> Iterator[T]:
-        array, rows = self._opened(), self._rows
-        convert = _python_value(array.type)
+        convert, rows = _python_value(self._array.type), self._rows
         if rows.step != 1:
             yield from (self[i] for i in range(len(rows)))
             return
         for start in range(rows.start, rows.stop, _CHUNK):
-            yield from map(convert, array.slice(start, min(_CHUNK, rows.stop - start)).to_pylist())
+            yield from map(convert, self._array.slice(start, min(_CHUNK, rows.stop - start)).to_pylist())
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_array": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Column, (self._path, self._name, self._rows)
 
 
 def _python_value(kind: pa.DataType) -> Callable[[Any], Any]:

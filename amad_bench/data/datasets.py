@@ -57,11 +57,11 @@ def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, Sp
     dataset: the canonical config's record; folder: the generated files (unused for real data sets).
     UserError: an empty split, a limit above a split's examples, and whatever the files' readers find.
     """
-    name = dataset.name
-    sources = READERS[name](folder if name == "scenes" else amad_data(), task, dataset.options)
-    limit = dict(dataset.limit) if dataset.limit else {}
+    name, limit = dataset.name, dict(dataset.limit or {})
+    root = folder if DATASETS[name].generated else amad_data()
+    photos = tuple(root / base for base in DATASETS[name].photos(dataset.options))
     chosen = {}
-    for split, source in sources.items():
+    for split, source in READERS[name](root, task, dataset.options).items():
         if not source.examples:
             raise UserError(
                 f"{name}: its {split} split has no {task} examples; check the files it is read from"
@@ -74,7 +74,7 @@ def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, Sp
                 )
             size = min(size, limit.get(split, limit["test"]))
         ordered = sorted(source.examples, key=partial(_shuffle_key, name, split))
-        chosen[split] = replace(source, examples=ordered[:size])
+        chosen[split] = replace(source, examples=ordered[:size], photos=source.photos or photos)
     return chosen
 
 

@@ -61,7 +61,8 @@ class FeatureFiles:
         """features_RF and boxes_R4 (in [0, 1]), float32, of the first max_regions regions."""
         path = self.path_of(key)
         if path is None:
-            raise UserError(f"{self._named()}: no features of image {key}; add them or remove its records")
+            places = ", ".join(map(str, self.paths))
+            raise UserError(f"{places}: no features of image {key}; add them or remove its records")
         raw = self._arrays(path, key)
         where = f"{path}: image {key}"
         features_RF, boxes_R4 = raw["features"], raw["boxes"]
@@ -93,9 +94,6 @@ class FeatureFiles:
         for file in self._open.values():
             file.close()
         self._open = {}
-
-    def _named(self) -> str:
-        return ", ".join(str(path) for path in self.paths)
 
     def path_of(self, key: str) -> Path | None:
         """The first file or folder that has the image."""

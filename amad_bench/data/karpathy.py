@@ -14,7 +14,7 @@ _SPLITS = {
     "val": "validation",
     "test": "test",
 }  # restval: rest of val2014
-_FOLDERS = ("train2014", "val2014")
+PARTS = ("train2014", "val2014")  # COCO's own, each with a folder of images
 
 
 class KarpathyImage(NamedTuple):
@@ -41,8 +41,8 @@ def read_karpathy(path: Path, subset: bool) -> dict[int, KarpathyImage]:
                 f"{where}: split must be one of {', '.join(_SPLITS)}, found {split!r};"
                 f" {RESTORE}.{did_you_mean(split, _SPLITS)}"
             )
-        expected = [coco_name(part, image_id) for part in _FOLDERS]
-        if folder not in _FOLDERS or name != coco_name(folder, image_id):
+        expected = [coco_name(part, image_id) for part in PARTS]
+        if folder not in PARTS or name != coco_name(folder, image_id):
             raise UserError(
                 f"{where}: its file must be train2014/{expected[0]} or val2014/{expected[1]},"
                 f" found {folder}/{name}; {RESTORE}"

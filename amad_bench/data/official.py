@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from amad_bench.data.captions import read_coco_captions
-from amad_bench.data.karpathy import IMAGES, KarpathyImage, check_sizes, coco_name, read_karpathy
+from amad_bench.data.karpathy import IMAGES, PARTS, KarpathyImage, check_sizes, coco_name, read_karpathy
 from amad_bench.data.records import RESTORE, Example, SplitSource
-from amad_bench.data.vqa import Annotation, read_annotations, read_questions
+from amad_bench.data.vqa import read_annotations, read_questions
 from amad_bench.data.vqa_answers import ANSWERS, common_answers, read_answers
+from amad_bench.plan.catalogue.datasets import ANSWER_FILE, KARPATHY
 from amad_bench.runtime.errors import UserError
 
-_PARTS = ("train2014", "val2014")
 _QUESTIONS_OF_PART = {"train2014": 443_757, "val2014": 214_354}
 _QUESTIONS = {"train": 605_102, "validation": 26_729, "test": 26_280}
 
@@ -26,39 +26,30 @@ def vqa_v2(root: Path, _task: str, options: dict[str, Any]) -> dict[str, SplitSo
     empty.
     """
     folder, subset = root / "vqa-v2", options["subset"]
-    files = {
-        part: (
-            folder / f"v2_OpenEnded_mscoco_{part}_questions.json",
-            folder / f"v2_mscoco_{part}_annotations.json",
-        )
-        for part in _PARTS
-    }
-    images = _karpathy_images(root, subset)
-    annotations = {part: read_annotations(path) for part, (_, path) in files.items()}
+    images = read_karpathy(root / KARPATHY, subset)
+    paths = {part: folder / f"v2_mscoco_{part}_annotations.json" for part in PARTS}
+    annotations = {part: read_annotations(path) for part, path in paths.items()}
     if options["answers"] == "file":
-        answers_path = folder / "trainval_ans2label.json"
+        answers_path = root / ANSWER_FILE
         vocabulary = read_answers(answers_path)
     else:
         answers_path = folder
-        vocabulary = _computed_answers(annotations)
+        vocabulary = common_answers(
+            one.target for of_part in annotations.values() for one in of_part.values()
+        )
     if not subset:
         check_sizes(answers_path, "answers", {"vocabulary": len(vocabulary)}, {"vocabulary": ANSWERS})
     examples: dict[str, list[Example]] = {}
-    for part, (questions_path, annotations_path) in files.items():
+    for part, path in paths.items():
+        questions_path = folder / f"v2_OpenEnded_mscoco_{part}_questions.json"
         of_part = read_questions(
-            questions_path, annotations.pop(part), annotations_path, partial(coco_name, part), vocabulary
+            questions_path, annotations.pop(part), path, partial(coco_name, part), vocabulary
         )
         if not subset:
             check_sizes(questions_path, "questions", {part: len(of_part)}, {part: _QUESTIONS_OF_PART[part]})
         examples[part] = of_part
-    sources = _by_split(root, examples, images, "questions", None if subset else _QUESTIONS)
+    sources = _by_split(root / KARPATHY, examples, images, "questions", None if subset else _QUESTIONS)
     return {split: replace(source, answers=len(vocabulary)) for split, source in sources.items()}
-
-
-def _computed_answers(annotations: dict[str, dict[int, Annotation]]) -> frozenset[str]:
-    return common_answers(
-        annotation.target for of_part in annotations.values() for annotation in of_part.values()
-    )
 
 
 def coco(root: Path, _task: str, options: dict[str, Any]) -> dict[str, SplitSource]:
@@ -67,22 +58,16 @@ def coco(root: Path, _task: str, options: dict[str, Any]) -> dict[str, SplitSour
     A subset leaves out, and counts, the images that Karpathy's file does not have; UserError when a split
     ends empty.
     """
-    images = _karpathy_images(root, options["subset"])
+    images = read_karpathy(root / KARPATHY, options["subset"])
     folder = root / "coco" / "annotations"
-    examples = {part: read_coco_captions(folder / f"captions_{part}.json") for part in _PARTS}
-    return _by_split(root, examples, images, "captioned images", None if options["subset"] else IMAGES)
-
-
-def _karpathy_path(root: Path) -> Path:
-    return root / "coco" / "dataset_coco.json"
-
-
-def _karpathy_images(root: Path, subset: bool) -> dict[int, KarpathyImage]:
-    return read_karpathy(_karpathy_path(root), subset)
+    examples = {part: read_coco_captions(folder / f"captions_{part}.json") for part in PARTS}
+    return _by_split(
+        root / KARPATHY, examples, images, "captioned images", None if options["subset"] else IMAGES
+    )
 
 
 def _by_split(
-    root: Path,
+    split_path: Path,
     examples: dict[str, list[Example]],
     images: dict[int, KarpathyImage],
     what: str,
@@ -100,18 +85,15 @@ def _by_split(
         if image is None and official is None:
             left_out[part] += 1
         elif image is None or image.name != example.image:
-            raise UserError(
-                f"{example.where}: its image {example.image} is not in {_karpathy_path(root)}; {RESTORE}"
-            )
+            raise UserError(f"{example.where}: its image {example.image} is not in {split_path}; {RESTORE}")
         else:
             splits[image.split].append(example)
     for split, chosen in splits.items():
         if not chosen:
             raise UserError(
-                f"{_karpathy_path(root)}: no {split} image has {what}; {len(seen)} {what} were read,"
+                f"{split_path}: no {split} image has {what}; {len(seen)} {what} were read,"
                 f" {left_out.total()} of them on images that are not in it: bring files that belong together"
             )
     if official is not None:
-        check_sizes(_karpathy_path(root), what, {split: len(splits[split]) for split in splits}, official)
-    photos = tuple(root / "coco" / "images" / part for part in _PARTS)
-    return {split: SplitSource(chosen, photos, dict(left_out)) for split, chosen in splits.items()}
+        check_sizes(split_path, what, {split: len(chosen) for split, chosen in splits.items()}, official)
+    return {split: SplitSource(chosen, left_out=dict(left_out)) for split, chosen in splits.items()}

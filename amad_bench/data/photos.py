@@ -4,6 +4,7 @@ import os
 import tarfile
 import unicodedata
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -27,7 +28,6 @@ class Photos:
 
     def __init__(self, bases: Sequence[Path]) -> None:
         self.bases = tuple(bases)
-        self._places: dict[str, _Place] | None = None
         self._handles: dict[Path, int] = {}
 
     def __enter__(self) -> "Photos":
@@ -38,31 +38,30 @@ class Photos:
             os.close(self._handles.popitem()[1])
 
     def __getstate__(self) -> dict[str, object]:
-        return {"bases": self.bases, "_places": self._places, "_handles": {}}
+        return {**self.__dict__, "_handles": {}}
 
     def __contains__(self, name: str) -> bool:
-        return _composed(name) in self._index()
+        return _composed(name) in self._places
 
     @property
     def names(self) -> list[str]:
-        return sorted(self._index())
+        return sorted(self._places)
 
     def open_image(self, name: str) -> Image.Image:
         """The photo as RGB, see `decode_photo`; UserError when it is not there or cannot be decoded."""
-        place = self._index().get(_composed(name))
+        place = self._places.get(_composed(name))
         if place is None:
             raise UserError(f"{' or '.join(map(str, self.bases))}: no photo {name}; add it")
         where = str(place) if isinstance(place, Path) else f"{place[0]}: {name}"
         return decode_photo(self._content(place), where)
 
-    def _index(self) -> dict[str, _Place]:
+    @cached_property
+    def _places(self) -> dict[str, _Place]:
         """Place of each photo; of two with the same name in different bases the first base's counts."""
-        if self._places is None:
-            places: dict[str, _Place] = {}
-            for base in self.bases:
-                places = _places(base) | places
-            self._places = places
-        return self._places
+        places: dict[str, _Place] = {}
+        for base in self.bases:
+            places = _places(base) | places
+        return places
 
     def _content(self, place: _Place) -> bytes:
         try:

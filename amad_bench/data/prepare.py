@@ -1,8 +1,5 @@
 """Files on disk become arrays: generated (scenes), read, tokenised and cropped once, then loaded quickly."""
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from amad_bench.data.datasets import dataset_folder, prepared_folder, read_examp
 from amad_bench.data.image_table import mapped
 from amad_bench.data.overlap import image_overlap
 from amad_bench.data.prepare_images import load_images, prepare_images, what_is_seen
+from amad_bench.data.prepared_meta import read_meta, write_meta
 from amad_bench.data.pretraining import prepare_pretraining
 from amad_bench.data.records import SplitSource
 from amad_bench.data.scenes import SPLITS
@@ -27,10 +25,10 @@ from amad_bench.data.task_texts import (
     task_examples,
 )
 from amad_bench.data.text_arrays import Encoded
-from amad_bench.data.tokenizer import SpecialIds, Tokenizer, load_tokenizer
+from amad_bench.data.tokenizer import Tokenizer
 from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.run_config import DataSpec, RunConfig
-from amad_bench.runtime.files import atomic_directory, read_json
+from amad_bench.runtime.files import atomic_directory
 
 _DRAWN = ("vlt5", "vqa")  # is taught one of a question's answers, drawn each time by its score
 _COLUMNS = {
@@ -62,15 +60,8 @@ def prepare_task(data: DataSpec) -> Path:
     row_of = {name: row for row, name in enumerate(load_images(images).ids)}
     with atomic_directory(prepared) as temporary:
         tokenizer = make_tokenizer(data, folder, sources["train"])
-        tokenizer.save(temporary / "tokenizer.json")
         _write_splits(temporary, data, sources, tokenizer, row_of)
-        meta = {
-            "images": images.name,
-            "special_ids": asdict(tokenizer.special),
-            "facts": _facts(data.inputs, sources, temporary / "tokenizer.json"),
-            "config": data.prepared,
-        }
-        (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        write_meta(temporary, data, images, tokenizer, _facts(data.inputs, sources))
     return prepared
 
 
@@ -80,19 +71,18 @@ def load_task_data(data: DataSpec) -> TaskData:
     What grows with the data set is memory-mapped, or read from its files batch by batch.
     """
     folder = prepare_task(data)
-    meta = read_json(folder / "meta.json")
-    special = SpecialIds(**meta["special_ids"])
-    splits = {split: _load_split(folder, split, special.pad) for split in meta["facts"]["examples"]}
+    meta, images, tokenizer = read_meta(folder)
+    splits = {split: _load_split(folder, split, tokenizer.pad) for split in meta["facts"]["examples"]}
     return TaskData(
         *(splits.pop(split) for split in SPLITS),
-        images=load_images(folder.parent / meta["images"]),
-        tokenizer=load_tokenizer(folder / "tokenizer.json", special),
+        images=images,
+        tokenizer=tokenizer,
         more_tests=splits,
         facts=meta["facts"],
     )
 
 
-def _facts(inputs: Inputs, sources: dict[str, SplitSource], tokenizer: Path) -> dict[str, Any]:
+def _facts(inputs: Inputs, sources: dict[str, SplitSource]) -> dict[str, Any]:
     photos = {split: {example.image for example in source.examples} for split, source in sources.items()}
     examples = {split: sum(1 for _ in task_examples(split, source)) for split, source in sources.items()}
     with_image = {
@@ -107,7 +97,6 @@ def _facts(inputs: Inputs, sources: dict[str, SplitSource], tokenizer: Path) -> 
         "answers": sources["train"].answers,
         "image_overlap": image_overlap(sources),
         "features": _features(inputs, examples, with_image),
-        "tokenizer_sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
     }
 
 

@@ -1,9 +1,7 @@
 """Data to pre-train models on here: captions, questions and named regions of one data set, by split."""
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,15 +12,16 @@ from amad_bench.data.datasets import dataset_folder, prepared_folder, read_examp
 from amad_bench.data.image_table import ImageTable, mapped
 from amad_bench.data.phrases import scene_phrases
 from amad_bench.data.prepare_images import load_images, prepare_images, what_is_seen
+from amad_bench.data.prepared_meta import read_meta, write_meta
 from amad_bench.data.pretraining_split import PretrainingSplit
 from amad_bench.data.records import Example, SplitSource
 from amad_bench.data.task_texts import make_tokenizer
 from amad_bench.data.text_arrays import Encoded
-from amad_bench.data.tokenizer import SpecialIds, Tokenizer, load_tokenizer
+from amad_bench.data.tokenizer import Tokenizer
 from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.run_config import DataSpec, RunConfig
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import atomic_directory, read_json
+from amad_bench.runtime.files import atomic_directory
 
 _SPLITS = ("train", "validation")  # there is no test: models are tested on their tasks
 _COLUMNS = {
@@ -49,11 +48,9 @@ class PretrainingData:
 def prepare_pretraining(config: RunConfig) -> Path:
     """The prepared folder of a run of kind "pretrain"; made when absent. Its conditions share it.
 
-    Two processes may call it at once. UserError: a data set without what the condition needs, and whatever is
-    wrong with its files.
+    Two processes may call it at once. UserError: whatever is wrong with the data set's files.
     """
     dataset = config.dataset
-    _check_dataset(config)
     prepared = prepared_folder(config)
     if prepared.is_dir():
         return prepared
@@ -63,59 +60,25 @@ def prepare_pretraining(config: RunConfig) -> Path:
     tokenizer = make_tokenizer(config, folder)
     _check_tokenizer(config, tokenizer)
     with atomic_directory(prepared) as temporary:
-        tokenizer.save(temporary / "tokenizer.json")
         splits = [
             _write_split(temporary, config, captions, questions, split, load_images(images), tokenizer)
             for split in _SPLITS
         ]
-        facts = {name: dict(zip(_SPLITS, (by[name] for by in splits), strict=True)) for name in splits[0]}
-        meta = {
-            "images": images.name,
-            "special_ids": asdict(tokenizer.special),
-            "longest": facts.pop("longest"),
-            "facts": {
-                **facts,
-                "features": what_is_seen(config.inputs),
-                "tokenizer_sha256": hashlib.sha256((temporary / "tokenizer.json").read_bytes()).hexdigest(),
-            },
-            "config": config.prepared,
+        facts: dict[str, Any] = {
+            name: dict(zip(_SPLITS, (by[name] for by in splits), strict=True)) for name in splits[0]
         }
-        (temporary / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        longest = facts.pop("longest")
+        facts["features"] = what_is_seen(config.inputs)
+        write_meta(temporary, config, images, tokenizer, facts, longest=longest)
     return prepared
 
 
 def load_pretraining(config: RunConfig) -> PretrainingData:
     """Texts, images and tokenizer of a run of kind "pretrain" (prepared first when absent)."""
     folder = prepare_pretraining(config)
-    meta = read_json(folder / "meta.json")
+    meta, images, tokenizer = read_meta(folder)
     train, validation = (_load_split(folder, split, meta["longest"][split]) for split in _SPLITS)
-    return PretrainingData(
-        train,
-        validation,
-        images=load_images(folder.parent / meta["images"]),
-        tokenizer=load_tokenizer(folder / "tokenizer.json", SpecialIds(**meta["special_ids"])),
-        facts=meta["facts"],
-    )
-
-
-def _names(wanted: Iterable[str]) -> str:
-    return ", ".join(sorted(wanted))
-
-
-def _check_dataset(config: RunConfig) -> None:
-    name, condition = config.dataset.name, config.pretraining
-    if not DATASETS[name].pretrains:
-        able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains)
-        raise UserError(
-            f"pretraining: {condition}: models are pre-trained here on data sets with captions and questions"
-            f" ({able}), {name} is none of them; name local checkpoints in the config, or another data set"
-        )
-    if config.family == "vlt5" and condition == "vl" and not DATASETS[name].has_boxes:
-        able = _names(key for key, dataset in DATASETS.items() if dataset.pretrains and dataset.has_boxes)
-        raise UserError(
-            f"pretraining: vl: {name} does not say what its regions show, which VL-T5's grounding tasks ask;"
-            f" take {able}, or name local checkpoints in the config"
-        )
+    return PretrainingData(train, validation, images, tokenizer, meta["facts"])
 
 
 def _check_tokenizer(data: DataSpec, tokenizer: Tokenizer) -> None:
@@ -153,7 +116,8 @@ def _write_split(
     """Three Arrow files, each with the image rows beside it as .npy; the counts, and the longest text."""
     row_of = {name: row for row, name in enumerate(images.ids)}
     questions = asked[split].examples
-    captions = list(_captions(captioned[split].examples))
+    # in validation, too, all captions of an image count
+    captions = [(example, text) for example in captioned[split].examples for text in example.references]
     rows = {
         "captions": [_row(example, row_of) for example, _ in captions],
         "questions": [_row(example, row_of) for example in questions],
@@ -177,13 +141,6 @@ def _write_split(
         "images": len(shown),
         "longest": longest,
     }
-
-
-def _captions(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
-    """Examples with each of their captions: in validation, too, all captions of an image count."""
-    for example in examples:
-        for text in example.references:
-            yield example, text
 
 
 def _row(example: Example, row_of: dict[str, int]) -> int:

@@ -1,6 +1,7 @@
 """Batches of the pre-training tasks: what is masked, mismatched or asked is drawn anew each time."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -63,19 +64,13 @@ class _Words:
     """Ids of texts, word by word: each word is encoded once, and white space is all one."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._known: dict[str, Ids] = {}
+        self._ids = cache(tokenizer.encode)
 
     def each(self, text: str) -> list[Ids]:
         return [self._ids(word) for word in text.split()]
 
     def all(self, text: str) -> Ids:
         return [token for ids in self.each(text) for token in ids]
-
-    def _ids(self, word: str) -> Ids:
-        if word not in self._known:
-            self._known[word] = self._tokenizer.encode(word)
-        return self._known[word]
 
 
 class _Vlt5:
@@ -201,8 +196,8 @@ class _Blip:
             ids_BT, special.given, special.mask, self.data.tokenizer.size, generator
         )
         return {
+            **_texts(ids_BT, special.pad),
             "input_ids": torch.from_numpy(input_BT),
-            "attention_mask": torch.from_numpy((ids_BT != special.pad).astype(np.int64)),
             "labels": torch.from_numpy(labels_BT),
         }
 

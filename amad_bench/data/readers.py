@@ -36,7 +36,7 @@ def _scenes_split(folder: Path, task: str, split: str) -> list[Example]:
 def daquar(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
     """DAQUAR has no validation split: a tenth of its train images serve, chosen by a hash of the image id."""
     folder = root / "daquar"
-    official = {
+    given = {
         split: read_vqa(
             folder / f"questions_{split}.json",
             folder / f"annotations_{split}.json",
@@ -45,12 +45,7 @@ def daquar(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, SplitS
         )
         for split in ("train", "test")
     }
-    held_out = {
-        image
-        for image in {example.cluster_id for example in official["train"]}
-        if _share(f"daquar|validation|{image}") < 26 / 256
-    }
-    return _with_validation(official, held_out, folder / "images_112")
+    return _with_validation(given, "daquar", 26 / 256)
 
 
 def vqa_v2_subset(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
@@ -59,8 +54,8 @@ def vqa_v2_subset(root: Path, _task: str, _options: dict[str, Any]) -> dict[str,
     Its train and test split share 1,409 images. Validation: a tenth of the other train images, by a hash of
     the image id, so that what is selected on validation is not selected on test images.
     """
-    folder, photos = root / "vqa-v2-subset", root / "coco-mini" / "images_112"
-    with Photos([photos]) as archive:
+    folder = root / "vqa-v2-subset"
+    with Photos([root / "coco-mini" / "images_112"]) as archive:
         names = frozenset(archive.names)
 
     def image_name(image_id: int) -> str | None:
@@ -73,13 +68,7 @@ def vqa_v2_subset(root: Path, _task: str, _options: dict[str, Any]) -> dict[str,
         )
         for split in ("train", "test")
     }
-    images = {split: {example.cluster_id for example in examples} for split, examples in given.items()}
-    held_out = {
-        image
-        for image in images["train"] - images["test"]
-        if _share(f"vqa_v2_subset|validation|{image}") < 0.1
-    }
-    return _with_validation(given, held_out, photos)
+    return _with_validation(given, "vqa_v2_subset", 0.1)
 
 
 def coco_mini(root: Path, task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
@@ -95,7 +84,7 @@ def coco_mini(root: Path, task: str, _options: dict[str, Any]) -> dict[str, Spli
     for example in examples:
         share = _share(f"coco_mini|split|{example.cluster_id}")
         splits["train" if share < 0.6 else "validation" if share < 0.7 else "test"].append(example)
-    return {split: SplitSource(chosen, (folder / "images_112",)) for split, chosen in splits.items()}
+    return {split: SplitSource(chosen) for split, chosen in splits.items()}
 
 
 def _coco_mini_name(image_id: int) -> str:
@@ -107,16 +96,15 @@ def _share(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
-def _with_validation(
-    given: dict[str, list[Example]], held_out: set[str], photos: Path
-) -> dict[str, SplitSource]:
-    """Train without the images held out, which are the validation split, and test."""
-    splits = {
-        "train": [example for example in given["train"] if example.cluster_id not in held_out],
-        "validation": [example for example in given["train"] if example.cluster_id in held_out],
-        "test": given["test"],
+def _with_validation(given: dict[str, list[Example]], name: str, share: float) -> dict[str, SplitSource]:
+    """A share of the train images that are no test images is held out, chosen by a hash of the image id."""
+    train, test = ({example.cluster_id for example in given[split]} for split in ("train", "test"))
+    held_out = {image for image in train - test if _share(f"{name}|validation|{image}") < share}
+    return {
+        "train": SplitSource([example for example in given["train"] if example.cluster_id not in held_out]),
+        "validation": SplitSource([example for example in given["train"] if example.cluster_id in held_out]),
+        "test": SplitSource(given["test"]),
     }
-    return {split: SplitSource(examples, (photos,)) for split, examples in splits.items()}
 
 
 def flickr8k(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, SplitSource]:
@@ -124,10 +112,7 @@ def flickr8k(root: Path, _task: str, _options: dict[str, Any]) -> dict[str, Spli
     folder = root / "flickr8k"
     lists = {"train": "trainImages", "validation": "devImages", "test": "testImages"}
     return {
-        split: SplitSource(
-            read_flickr8k(folder / "Flickr8k.token.txt", folder / f"Flickr_8k.{name}.txt"),
-            (folder / "images_112",),
-        )
+        split: SplitSource(read_flickr8k(folder / "Flickr8k.token.txt", folder / f"Flickr_8k.{name}.txt"))
         for split, name in lists.items()
     }
 
@@ -144,14 +129,8 @@ def multi30k(root: Path, _task: str, options: dict[str, Any]) -> dict[str, Split
     """
     files = {"train": "train", "validation": "val"}
     files |= {name if number else "test": name for number, name in enumerate(options["tests"])}
-    bases = {
-        "flickr8k": (root / "flickr8k" / "images_112",),
-        "flickr30k": (root / "flickr30k" / "images",),
-        "none": (),
-    }
     return {
-        split: SplitSource(_multi30k_lines(root / "multi30k", name, options), bases[options["photos"]])
-        for split, name in files.items()
+        split: SplitSource(_multi30k_lines(root / "multi30k", name, options)) for split, name in files.items()
     }
 
 

@@ -46,13 +46,16 @@ class SplitSource:
     """
 
     examples: list[Example]
-    photos: tuple[Path, ...]
+    photos: tuple[Path, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     answers: int | None = None
 
 
 Reader = Callable[[Path, str, dict[str, Any]], dict[str, SplitSource]]
-"""(folder, task, the data set's options) -> split -> its examples: train, validation, test and more tests."""
+"""(folder, task, the data set's options) -> split -> its examples: train, validation, test and more tests.
+
+Places of photos are given by a generated data set alone; those of others are in the catalogue.
+"""
 
 
 def read_records(path: Path, key: str) -> list[dict[str, Any]]:

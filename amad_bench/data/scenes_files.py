@@ -51,9 +51,7 @@ def _write_split(
     annotations: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
-    english: list[str] = []
-    german: list[str] = []
-    lines_images: list[str] = []
+    sentences: list[tuple[str, str, str]] = []  # English, German, the image's name
     with tarfile.open(folder / f"images_{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
         for index in range(count):
             image_id = (SPLITS.index(split) + 1) * _ID_STEP + index
@@ -74,10 +72,8 @@ def _write_split(
                 {"image_id": image_id, "id": image_id * 10 + number, "caption": caption}
                 for number, caption in enumerate(make_captions(scene.objects))
             ]
-            for source, target in make_sentences(scene.objects, scene_generator(seed, split, index, part=2)):
-                english.append(source)
-                german.append(target)
-                lines_images.append(image_name(image_id))
+            pairs = make_sentences(scene.objects, scene_generator(seed, split, index, part=2))
+            sentences += [(*pair, image_name(image_id)) for pair in pairs]
     header = {"info": _INFO, "data_type": "scenes", "data_subtype": split, "license": {"name": "Apache-2.0"}}
     _write_json(
         folder / f"questions_{split}.json", {**header, "task_type": "Open-Ended", "questions": questions}
@@ -87,12 +83,9 @@ def _write_split(
         folder / f"captions_{split}.json",
         {"info": _INFO, "images": images, "licenses": [], "annotations": captions},
     )
-    for name, lines in (
-        (f"{split}.en", english),
-        (f"{split}.de", german),
-        (f"{split}_images.txt", lines_images),
-    ):
-        (folder / "translation" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    for number, name in enumerate((f"{split}.en", f"{split}.de", f"{split}_images.txt")):
+        lines = "".join(f"{sentence[number]}\n" for sentence in sentences)
+        (folder / "translation" / name).write_text(lines, encoding="utf-8")
 
 
 def _annotation(question: SceneQuestion, image_id: int, question_id: int) -> dict[str, Any]:

@@ -25,37 +25,18 @@ ADJECTIVES = {
     "white": "weiß",
     "black": "schwarz",
 }
-# (gender, case) -> article, adjective ending after it. "nom", "acc", "dat".
+# case -> gender -> article, adjective ending after it
 DEFINITE = {
-    ("m", "nom"): ("der", "e"),
-    ("f", "nom"): ("die", "e"),
-    ("n", "nom"): ("das", "e"),
-    ("m", "acc"): ("den", "en"),
-    ("f", "acc"): ("die", "e"),
-    ("n", "acc"): ("das", "e"),
-    ("m", "dat"): ("dem", "en"),
-    ("f", "dat"): ("der", "en"),
-    ("n", "dat"): ("dem", "en"),
+    "nom": {"m": ("der", "e"), "f": ("die", "e"), "n": ("das", "e")},
+    "acc": {"m": ("den", "en"), "f": ("die", "e"), "n": ("das", "e")},
+    "dat": {"m": ("dem", "en"), "f": ("der", "en"), "n": ("dem", "en")},
 }
 INDEFINITE = {
-    ("m", "nom"): ("ein", "er"),
-    ("f", "nom"): ("eine", "e"),
-    ("n", "nom"): ("ein", "es"),
-    ("m", "acc"): ("einen", "en"),
-    ("f", "acc"): ("eine", "e"),
-    ("n", "acc"): ("ein", "es"),
-    ("m", "dat"): ("einem", "en"),
-    ("f", "dat"): ("einer", "en"),
-    ("n", "dat"): ("einem", "en"),
+    "nom": {"m": ("ein", "er"), "f": ("eine", "e"), "n": ("ein", "es")},
+    "acc": {"m": ("einen", "en"), "f": ("eine", "e"), "n": ("ein", "es")},
+    "dat": {"m": ("einem", "en"), "f": ("einer", "en"), "n": ("einem", "en")},
 }
-PRONOUNS = {
-    ("m", "nom"): "er",
-    ("f", "nom"): "sie",
-    ("n", "nom"): "es",
-    ("m", "acc"): "ihn",
-    ("f", "acc"): "sie",
-    ("n", "acc"): "es",
-}
+PRONOUNS = {"nom": {"m": "er", "f": "sie", "n": "es"}, "acc": {"m": "ihn", "f": "sie", "n": "es"}}
 # English preposition -> German one; all of these take the dative here (a place, not a direction).
 PLACES = {"left of": "links von", "right of": "rechts von", "above": "über", "below": "unter"}
 
@@ -66,13 +47,13 @@ Pair = tuple[str, str]  # English, German
 def phrase(article: str, adjectives: list[str], shape: str, case: str) -> str:
     """German noun phrase: article is "the" or "a", adjectives and shape are the English words."""
     noun, gender = NOUNS[shape]
-    word, ending = (DEFINITE if article == "the" else INDEFINITE)[gender, case]
+    word, ending = (DEFINITE if article == "the" else INDEFINITE)[case][gender]
     return " ".join([word, *(ADJECTIVES[adjective] + ending for adjective in adjectives), noun])
 
 
 def pronoun(shape: str, case: str) -> str:
     """er, sie, es, ihn for the shape's noun."""
-    return PRONOUNS[NOUNS[shape][1], case]
+    return PRONOUNS[case][NOUNS[shape][1]]
 
 
 def make_sentences(objects: Objects, rng: np.random.Generator) -> list[Pair]:
@@ -114,41 +95,36 @@ def _sentence(english: str, german: str) -> Pair:
     return english[0].upper() + english[1:], german[0].upper() + german[1:]
 
 
+def _relation(
+    one: SceneObject, two: SceneObject, article: str, adjectives: list[str], nouns: tuple[str, str]
+) -> Pair:
+    """Where `one` (with these adjectives) is, seen from `two`; nouns: the English words for both."""
+    place = place_between(one, two)
+    subject = phrase(article, adjectives, one.shape, "nom")
+    other = phrase(article, [two.colour], two.shape, "dat")
+    return _sentence(
+        f"{article} {' '.join(adjectives)} {nouns[0]} is {place} {article} {two.colour} {nouns[1]}.",
+        f"{subject} ist {PLACES[place]} {other}.",
+    )
+
+
 # --- sentences that the English text decides ---
 
 
 def _relation_indefinite(objects: Objects, rng: np.random.Generator) -> Pair:
     one, two = _two(objects, rng)
-    place = place_between(one, two)
-    subject, other = (
-        phrase("a", [one.size, one.colour], one.shape, "nom"),
-        phrase("a", [two.colour], two.shape, "dat"),
-    )
-    return _sentence(
-        f"a {one.size} {one.colour} {one.shape} is {place} a {two.colour} {two.shape}.",
-        f"{subject} ist {PLACES[place]} {other}.",
-    )
+    return _relation(one, two, "a", [one.size, one.colour], (one.shape, two.shape))
 
 
 def _relation_definite(objects: Objects, rng: np.random.Generator) -> Pair:
     one, two = _two(objects, rng)
-    place = place_between(one, two)
-    subject, other = (
-        phrase("the", [one.colour], one.shape, "nom"),
-        phrase("the", [two.colour], two.shape, "dat"),
-    )
-    return _sentence(
-        f"the {one.colour} {one.shape} is {place} the {two.colour} {two.shape}.",
-        f"{subject} ist {PLACES[place]} {other}.",
-    )
+    return _relation(one, two, "the", [one.colour], (one.shape, two.shape))
 
 
 def _seen(objects: Objects, rng: np.random.Generator) -> Pair:
     one, two = _two(objects, rng)
-    seen, also = (
-        phrase("a", [one.size, one.colour], one.shape, "acc"),
-        phrase("a", [two.colour], two.shape, "acc"),
-    )
+    seen = phrase("a", [one.size, one.colour], one.shape, "acc")
+    also = phrase("a", [two.colour], two.shape, "acc")
     return (
         f"I see a {one.size} {one.colour} {one.shape} and a {two.colour} {two.shape}.",
         f"Ich sehe {seen} und {also}.",
@@ -190,15 +166,7 @@ def _one_beside_one(objects: Objects, rng: np.random.Generator) -> Pair | None:
     one, two = _two(objects, rng)
     if not (_alone(one, objects, "colour") and _alone(two, objects, "colour")):
         return None
-    place = place_between(one, two)
-    subject, other = (
-        phrase("the", [one.colour], one.shape, "nom"),
-        phrase("the", [two.colour], two.shape, "dat"),
-    )
-    return _sentence(
-        f"the {one.colour} object is {place} the {two.colour} one.",
-        f"{subject} ist {PLACES[place]} {other}.",
-    )
+    return _relation(one, two, "the", [one.colour], ("object", "one"))
 
 
 def _seen_object(objects: Objects, rng: np.random.Generator) -> Pair | None:

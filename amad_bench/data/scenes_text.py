@@ -37,8 +37,7 @@ def make_questions(objects: Objects, rng: np.random.Generator) -> list[SceneQues
     drawn = [types[i] for i in rng.choice(len(types), QUESTIONS_PER_IMAGE - len(_FIXED_TYPES), p=shares)]
     questions: list[SceneQuestion] = []
     for kind in [*_FIXED_TYPES, *drawn]:
-        found = _draw_question(kind, objects, rng, {asked.question for asked in questions})
-        questions.append(found)
+        questions.append(_draw_question(kind, objects, rng, {asked.question for asked in questions}))
     return questions
 
 

@@ -28,14 +28,8 @@ class Answers:
     scores: np.ndarray
 
     def first(self, n: int) -> "Answers":
-        """The answers of the first n questions."""
-        offsets_N1 = self.offsets_N1[: n + 1]
-        return replace(
-            self,
-            offsets_N1=offsets_N1,
-            indices=self.indices[: offsets_N1[-1]],
-            scores=self.scores[: offsets_N1[-1]],
-        )
+        """The answers of the first n questions, in the same arrays."""
+        return replace(self, offsets_N1=self.offsets_N1[: n + 1])
 
 
 @dataclass(frozen=True)

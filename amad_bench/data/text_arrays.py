@@ -1,7 +1,7 @@
 """Token ids of all examples as arrays on disk, in the smallest type that holds them."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +24,8 @@ class Encoded:
         self.pad = tokenizer.pad
         start = [tokenizer.start] if with_start else []
         end = [tokenizer.eos] if with_eos else []
-        for chunk in _chunks(texts):
+        texts = iter(texts)
+        while chunk := list(islice(texts, _CHUNK)):
             for ids in tokenizer.encode_all(chunk):
                 self._ids.extend(start + ids + end)
                 self._lengths.append(len(start) + len(ids) + len(end))
@@ -43,9 +44,3 @@ class Encoded:
             row = ids[starts_N[number] : starts_N[number] + lengths_N[number]]
             padded_NL[number, : len(row)] = row
             padded_NL[number, len(row) :] = self.pad
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    texts = iter(texts)
-    while chunk := list(islice(texts, _CHUNK)):
-        yield chunk

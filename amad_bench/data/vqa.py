@@ -96,9 +96,24 @@ def read_questions(
         annotation = annotations[question_id]
         if take_id(record, "image_id", where) != annotation.image_id:
             raise UserError(f"{where}: image_id differs from that in {annotations_path}; {RESTORE}")
+        question, groups, answers = (
+            take_text(record, "question", where),
+            annotation.groups,
+            annotation.answers,
+        )
+        if vocabulary is not None:
+            groups = groups | {"domain": domain(answers, vocabulary)}
         examples.append(
-            _example(
-                question_id, take_text(record, "question", where), annotation, where, image_name, vocabulary
+            Example(
+                example_id=str(question_id),
+                cluster_id=str(annotation.image_id),
+                image=image_name(annotation.image_id),
+                source=question,
+                target=annotation.target,
+                references=answers,
+                where=where,
+                groups=groups,
+                answer_scores=answer_scores(answers, vocabulary) if len(answers) > 1 else {},
             )
         )
     orphans = annotations.keys() - seen
@@ -108,27 +123,3 @@ def read_questions(
             f" ({len(orphans)} such annotations); add the question or remove the annotation"
         )
     return examples
-
-
-def _example(
-    question_id: int,
-    question: str,
-    annotation: Annotation,
-    where: str,
-    image_name: Callable[[int], str | None],
-    vocabulary: frozenset[str] | None,
-) -> Example:
-    groups = annotation.groups
-    if vocabulary is not None:
-        groups = groups | {"domain": domain(annotation.answers, vocabulary)}
-    return Example(
-        example_id=str(question_id),
-        cluster_id=str(annotation.image_id),
-        image=image_name(annotation.image_id),
-        source=question,
-        target=annotation.target,
-        references=annotation.answers,
-        where=where,
-        groups=groups,
-        answer_scores=answer_scores(annotation.answers, vocabulary) if len(annotation.answers) > 1 else {},
-    )

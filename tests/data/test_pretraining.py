@@ -104,25 +104,6 @@ def test_a_limit_is_that_of_the_tasks(pretrain_config):
     assert data.facts["images"]["train"] == len({*data.train.caption_rows_C, *data.train.question_rows_Q})
 
 
-def _named(config, name):
-    """A pre-training on a data set for which every config is refused."""
-    return config.model_copy(update={"dataset": config.dataset.model_copy(update={"name": name})})
-
-
-@pytest.mark.parametrize("name", ["daquar", "flickr8k", "coco", "multi30k"])
-def test_a_data_set_without_captions_or_questions(pretrain_config, name):
-    config = _named(pretrain_config("blip", "text"), name)
-    message = rf"^pretraining: text: .* \(coco_mini, scenes\), {name} is none of them; name local checkpoints"
-    with pytest.raises(UserError, match=message):
-        prepare(config)
-
-
-def test_coco_mini_names_no_regions(pretrain_config):
-    config = _named(pretrain_config("vlt5", "vl"), "coco_mini")
-    with pytest.raises(UserError, match=r"^pretraining: vl: coco_mini does not say .*; take scenes, or"):
-        prepare(config)
-
-
 def test_coco_mini(pretrain_config, shared_data, monkeypatch):
     """A caption may have twenty words, an answer several texts with scores, and a photo no question."""
     monkeypatch.setenv("AMAD_DATA", str(shared_data))

@@ -15,8 +15,11 @@ KARPATHY = "coco/dataset_coco.json"
 ANSWER_FILE = "vqa-v2/trainval_ans2label.json"
 
 
-def _none(_: Options) -> tuple[str, ...]:
-    return ()
+def _always(*paths: str) -> Callable[..., tuple[str, ...]]:
+    return lambda *_: paths
+
+
+_NONE = _always()
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Dataset(WithOptions):
     label: str
     tasks: tuple[str, ...]
     texts: Callable[[str, Options], tuple[str, ...]] | None = None
-    photos: Callable[[Options], tuple[str, ...]] = _none
+    photos: Callable[[Options], tuple[str, ...]] = _NONE
     options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
     vqa_metric: str | None = None
     has_boxes: bool = False
@@ -47,10 +50,6 @@ class Dataset(WithOptions):
     @property
     def generated(self) -> bool:
         return self.texts is None
-
-
-def _always(*paths: str) -> Callable[..., tuple[str, ...]]:
-    return lambda *_: paths
 
 
 def _multi30k_texts(_: str, options: Options) -> tuple[str, ...]:
@@ -85,6 +84,12 @@ def _coco_mini_texts(task: str, _: Options) -> tuple[str, ...]:
     if task == "captioning":
         return ("coco-mini/captions.json",)
     return ("coco-mini/vqa_v2_questions.json", "coco-mini/vqa_v2_annotations.json")
+
+
+def _questions_and_annotations(pattern: str) -> Callable[..., tuple[str, ...]]:
+    return _always(
+        *(pattern.format(what, part) for what in ("questions", "annotations") for part in ("train", "test"))
+    )
 
 
 _COCO_PHOTOS = _always("coco/images/train2014", "coco/images/val2014")
@@ -173,13 +178,7 @@ DATASETS: dict[str, Dataset] = by_name(
         "daquar",
         "DAQUAR",
         ("vqa",),
-        _always(
-            *(
-                f"daquar/{what}_{part}.json"
-                for what in ("questions", "annotations")
-                for part in ("train", "test")
-            )
-        ),
+        _questions_and_annotations("daquar/{}_{}.json"),
         _always("daquar/images_112"),
         vqa_metric="exact_match",
     ),
@@ -205,13 +204,7 @@ DATASETS: dict[str, Dataset] = by_name(
         "vqa_v2_subset",
         "VQA v2 subset",
         ("vqa",),
-        _always(
-            *(
-                f"vqa-v2-subset/{what}_{part}.json.gz"
-                for what in ("questions", "annotations")
-                for part in ("train", "test")
-            )
-        ),
+        _questions_and_annotations("vqa-v2-subset/{}_{}.json.gz"),
         _always("coco-mini/images_112"),
         vqa_metric="vqa_accuracy",
     ),
