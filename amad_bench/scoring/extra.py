@@ -13,7 +13,7 @@ from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import CONTROLS, predictions_sha256, read_predictions
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 from amad_bench.scoring.captions import score_caption_corpora
-from amad_bench.scoring.score_splits import caption_scores, score_frame, texts_of
+from amad_bench.scoring.score_splits import captions_of, score_frame
 
 _SETTINGS = {
     "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb",
@@ -166,14 +166,14 @@ def _add(part: _OfMetric, metric: str, sources: Mapping[str, str], results: Resu
     if not corpora:
         return
     part.sources.update(sources)
-    scored = score_caption_corpora({key: texts_of(rows) for key, rows in corpora.items()}, [metric])
+    scored = score_caption_corpora({key: captions_of(rows) for key, rows in corpora.items()}, [metric])
     frames: dict[str, list[pd.DataFrame]] = {}
     for run_id in sources:
         part.reasons.pop(run_id, None)
     for (run_id, split), captions in scored.items():
         if captions.unavailable:
             part.reasons.setdefault(run_id, captions.unavailable[metric])
-        frame = score_frame(corpora[run_id, split], caption_scores(captions))
+        frame = score_frame(corpora[run_id, split], captions.scores)
         frames.setdefault(run_id, []).append(frame.assign(run_id=run_id, split=split))
     part.rows.update({run_id: _frame(own) for run_id, own in frames.items() if run_id not in part.reasons})
 
