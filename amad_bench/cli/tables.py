@@ -21,11 +21,8 @@ def collect(options: argparse.Namespace) -> None:
     plan = planned(options)
     tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
-    write_table(tables.runs, RESULTS.tables / TableName.RUNS)
-    write_table(tables.scores, RESULTS.tables / TableName.SCORES)
-    write_table(tables.examples, RESULTS.tables / TableName.EXAMPLES)
-    write_table(tables.failures, RESULTS.tables / TableName.FAILURES)
-    write_table(tables.curves, RESULTS.tables / TableName.LEARNING_CURVES)
+    for name in COLLECTED:
+        write_table(getattr(tables, name), RESULTS.tables / name)
     stamp = {"name": plan.name, "hash": plan.hash}
     write_json_atomic(RESULTS.plan, stamp | plan.as_dict())  # last: now the tables are this plan's
     failed = (tables.runs["status"] != "done").sum()
