@@ -107,8 +107,8 @@ def _head_gap_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
             ends = [row["place"] - 0.42, row["place"] + 0.42]
             ax.plot(ends, [row["mean"], row["mean"]], color=GREY, dashes=(6, 2), linewidth=1)
         for loss, offset in zip(losses, offsets, strict=True):
-            own, colour = by_loss[loss], look[loss][0]
-            ax.plot(own["place"] + offset, own["mean"], color=colour, linewidth=0.7, alpha=0.5)
+            own: Any = by_loss[loss]
+            ax.plot(own["place"] + offset, own["mean"], color=look[loss][0], linewidth=0.7, alpha=0.5)
             for _, row in own.iterrows():
                 _point(ax, row, look[loss], x=row["place"] + offset, y=row["mean"], horizontal=False)
         ax.set_xticks(range(len(gaps)), [f"{teacher} → {student}" for teacher, student in gaps])

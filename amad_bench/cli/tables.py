@@ -104,13 +104,10 @@ def paper(options: argparse.Namespace) -> None:
 
 
 def _table(name: TableName) -> "pd.DataFrame":
-    import pandas as pd
+    from amad_bench.runtime.files import read_parquet
 
     path = RESULTS.table(name)
-    try:
-        return pd.read_parquet(path, engine="pyarrow")
-    except FileNotFoundError:
+    if not path.exists():
         before = "collect" if name in COLLECTED else "compare"
-        raise UserError(f"{path}: no such table; run `amad-bench {before}` first") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no readable parquet file ({error}); delete it and collect again") from None
+        raise UserError(f"{path}: no such table; run `amad-bench {before}` first")
+    return read_parquet(path, "delete it and collect again")

@@ -190,7 +190,7 @@ def test_published_ngram_counts_of_the_coco_demo(shared_data):
     )
     hypotheses = {str(result["image_id"]): result["caption"] for result in results}
     scores = score_captions({key: ["a"] for key in hypotheses}, hypotheses, ["Bleu_4"])
-    summed = np.sum(scores.scores["Bleu_4"][1], axis=0)
+    summed = np.array(scores.scores["Bleu_4"][1]).sum(axis=0)
     assert len(hypotheses) == 1000
     assert summed[0] == 9893
     assert summed[2:6].tolist() == [9893, 8893, 7893, 6893]

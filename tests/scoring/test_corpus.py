@@ -36,7 +36,7 @@ CORPORA = {
 
 def summed_statistics(metric: str, references: list[str], hypotheses: list[str]) -> np.ndarray:
     scores, _ = score_translations(references, hypotheses)
-    return np.sum(scores[metric][1], axis=0)
+    return np.array(scores[metric][1]).sum(axis=0)
 
 
 @pytest.mark.parametrize("name", CORPORA)
