@@ -12,6 +12,7 @@ from amad_bench.analysis.example_groups import example_groups
 from amad_bench.analysis.learning_curves import learning_curves
 from amad_bench.analysis.run_columns import DATA_FACTS, SIZES, compact, data_facts, run_columns
 from amad_bench.analysis.score_files import extra_scores, refuse_mixed_signatures
+from amad_bench.analysis.settings import TASK
 from amad_bench.plan.grid import Plan, Skip
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, UserError
@@ -22,29 +23,13 @@ from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, read_scores
 from amad_bench.runtime.run_folder.status import Status
 from amad_bench.runtime.run_folder.steps import Validation, read_validations
 
-FAILURE_COLUMNS = [
-    "run_id",
-    "kind",
-    "family",
-    "task",
-    "dataset",
-    "limit",
-    "loss",
-    "replicate",
-    "status",
-    "reason",
-    "log_tail",
-]
+FAILURE_COLUMNS = ["run_id", "kind", *TASK, "loss", "replicate", "status", "reason", "log_tail"]
+_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step")
 MEASURED = {  # of status.json, with the type of the column
-    "wall_seconds": "Float64",
-    "train_seconds": "Float64",
-    "peak_memory_mib": "Float64",
-    "parameters": "Int64",
-    "extra_params": "Int64",
-    "flops_per_example": "Int64",
-    "steps": "Int64",
-    "best_step": "Int64",
+    **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib"), "Float64"),
+    **dict.fromkeys(_COUNTED, "Int64"),
 }
+_NUMBERS = ("teacher_heads", "student_heads", "replicate", "vocabulary", "answers", *SIZES)
 STARTED = ("head_map", "start_weights")  # of status.json: what a model was made of
 NOT_RUN = "not_run"
 SKIPPED = "skipped"  # a combination that cannot be trained
@@ -55,8 +40,8 @@ class Tables:
     """Everything that is known of a plan's runs.
 
     runs: a row per planned run; scores: per run, split, metric and example.
-    curves: per validation during the training of a teacher or student.
     examples: per test example and group that it belongs to (a question's answer type, say).
+    learning_curves: per validation during the training of a teacher or student.
     failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the
     status "skipped", per combination that is left out.
     """
@@ -64,7 +49,7 @@ class Tables:
     runs: pd.DataFrame
     scores: pd.DataFrame
     examples: pd.DataFrame
-    curves: pd.DataFrame
+    learning_curves: pd.DataFrame
     failures: pd.DataFrame
 
 
@@ -89,24 +74,12 @@ def collect(plan: Plan, results: Path) -> Tables:
     extra, unscored = extra_scores(plan, source, [run.id for run, _ in usable])
     refuse_mixed_signatures({row["run_id"]: json.loads(row["signatures"]) for row in rows})
 
-    runs = pd.DataFrame(rows)
-    runs = runs.astype(
-        {
-            "teacher_heads": "Int64",
-            "student_heads": "Int64",
-            "replicate": "Int64",
-            "vocabulary": "Int64",
-            "answers": "Int64",
-            "logit_temperature": "Float64",
-            **dict.fromkeys(SIZES, "Int64"),
-            **MEASURED,
-        }
-    )
+    types = {**dict.fromkeys(_NUMBERS, "Int64"), "logit_temperature": "Float64", **MEASURED}
+    runs = pd.DataFrame(rows).astype(types)
     failed = [row for row in rows if row["status"] != "done"]
     skipped = [_skipped(skip) for skip in plan.skipped]
-    failures = pd.DataFrame([*failed, *unscored, *skipped], columns=FAILURE_COLUMNS).astype(
-        {"replicate": "Int64"}
-    )
+    failures = pd.DataFrame([*failed, *unscored, *skipped], columns=FAILURE_COLUMNS)
+    failures = failures.astype({"replicate": "Int64"})
     filled = [frame for frame in (*frames, extra) if not frame.empty]
     scores = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=SCORE_COLUMNS)
     scores = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable", ignore_index=True)

@@ -35,20 +35,20 @@ class Comparison:
     scope: what the statement speaks about; reason: what the statement rests on.
     """
 
-    difference: float
-    ci_low: float
-    ci_high: float
-    p_value: float
-    df: float
-    n_seeds: int
-    n_examples: int
-    n_clusters: int
-    p_superiority: float
-    effect_in_seed_sd: float
-    statement: Statement
-    reason: str
-    scope: str
-    method: str
+    difference: float = NAN
+    ci_low: float = NAN
+    ci_high: float = NAN
+    p_value: float = NAN
+    df: float = NAN
+    n_seeds: int = 0
+    n_examples: int = 0
+    n_clusters: int = 0
+    p_superiority: float = NAN
+    effect_in_seed_sd: float = NAN
+    statement: Statement = "not testable"
+    reason: str = ""
+    scope: str = ""
+    method: str = ""
 
 
 def compare(
@@ -106,7 +106,6 @@ def compare(
         p_superiority=float(np.mean((np.sign(pairs_SS) + 1) / 2)),
         effect_in_seed_sd=difference / pooled_sd if pooled_sd > tolerance else NAN,
         statement="inconclusive",
-        reason="",
         scope=scope if seeds > 1 else "this pair of runs",
         method=_method(seeds, statistic),
     )

@@ -8,7 +8,6 @@ import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from amad_bench.analysis.drawing import (
     GREY,
@@ -18,7 +17,9 @@ from amad_bench.analysis.drawing import (
     dashed,
     finish,
     grid,
+    labels,
     looks,
+    marked,
     named_student,
     pages,
     wrapped,
@@ -64,11 +65,7 @@ def _figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
     # A condition looks alike in every figure, whichever of the others occur.
     look = looks(list(dict.fromkeys([*catalogue.PRETRAINING, *names.values()])))
     first = compared.drop_duplicates("group").set_index("group").to_dict("index")
-    marks = [
-        Line2D([], [], color=colour, marker=marker, markersize=4, linewidth=1.2, label=name)
-        for name, (colour, marker) in look.items()
-        if name in names.values()
-    ]
+    marks = [marked(name, own, size=4) for name, own in look.items() if name in names.values()]
     marks.append(dashed("best of none", FIXED))
     look_of: dict[Any, Look] = {condition: look[name] for condition, name in names.items()}
     panels = list(points.groupby("group"))
@@ -84,11 +81,15 @@ def _figures(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Figure]:
 
 
 def _panel(ax: Axes, points: pd.DataFrame, fixed: float | None, look_of: Mapping[Any, Look]) -> None:
-    """The curves of one group's conditions. fixed: its score to reach, if there is one."""
+    """A curve for each of a group's conditions: the mean over replicates; the band is from the lowest to the
+    highest of them. fixed: the group's score to reach, if there is one.
+    """
     if fixed is not None:
         ax.axhline(fixed, color=GREY, linewidth=1, dashes=FIXED, zorder=1)
     for condition, line in points.groupby("condition"):
-        _curve(ax, line, look_of[condition])
+        colour, marker = look_of[condition]
+        ax.fill_between(line["step"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
+        ax.plot(line["step"], line["mean"], color=colour, marker=marker, markersize=4, linewidth=1.2)
     ax.set_xlabel("Step")
     ax.set_ylabel("Validation tokens right (share)")
 
@@ -97,24 +98,12 @@ def _name(run: Mapping[str, Any]) -> str:
     return run["pretraining"] if run["cut"] in UNCUT else f"{run['pretraining']}, {run['cut']}"
 
 
-def _curve(ax: Axes, line: pd.DataFrame, look: Look) -> None:
-    """Mean over replicates; the band is from the lowest to the highest of them."""
-    colour, marker = look
-    ax.fill_between(line["step"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
-    ax.plot(line["step"], line["mean"], color=colour, marker=marker, markersize=4, linewidth=1.2)
-
-
 def _title(run: Mapping[str, Any]) -> str:
-    labels = (
-        catalogue.FAMILIES[run["family"]].label,
-        catalogue.TASKS[run["task"]].label,
-        catalogue.DATASETS[run["dataset"]].label,
-    )
     model, heads = run["kind"], f"{run['heads']}"
     if run["kind"] == "student":
         model, heads = named_student(run), f"{run['teacher_heads']} → {heads}"
     lines = [
-        ", ".join(labels),
+        ", ".join(labels(run)),
         f"{model}, {heads} heads, {run['shape']}",
         f"{run['examples']} training examples; {run['limit']}",
         run["inputs"],

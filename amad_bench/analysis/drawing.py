@@ -12,6 +12,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from amad_bench.plan import catalogue
 from amad_bench.runtime.files import write_bytes_atomic
 
 STYLE: dict[Any, Any] = {
@@ -77,9 +78,21 @@ def finish(figure: Figure, handles: list[Line2D]) -> Figure:
     return figure
 
 
+def marked(label: str, look: Look, size: float) -> Line2D:
+    """The legend's entry for a line with marks, whose size is in points."""
+    colour, marker = look
+    return Line2D([], [], color=colour, marker=marker, markersize=size, linewidth=1.2, label=label)
+
+
 def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
     """The legend's entry for a grey dashed line."""
     return Line2D([], [], color=GREY, linewidth=1, dashes=dashes, label=label)
+
+
+def labels(row: Mapping[str, Any]) -> list[str]:
+    """Names of the family, the task and the data set."""
+    records = (catalogue.FAMILIES[row["family"]], catalogue.TASKS[row["task"]])
+    return [record.label for record in (*records, catalogue.DATASETS[row["dataset"]])]
 
 
 def named_student(row: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from amad_bench.analysis.drawing import (
     GREY,
@@ -21,7 +20,9 @@ from amad_bench.analysis.drawing import (
     dashed,
     finish,
     grid,
+    labels,
     looks,
+    marked,
     named_student,
     pages,
     wrapped,
@@ -86,9 +87,9 @@ def _losses_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
         ax.set_xlim(*_limits(rows))
         ax.grid(axis="y", visible=False)
         ax.set_xlabel(_axis_label(rows["metric"].iloc[0]))
-        ax.set_title(_title(rows, f"{_gap(setting)} heads"))
-    lines = [dashed("teacher", (6, 2)), dashed("ce (no distillation)", (2, 2)), _interval()]
-    return finish(figure, lines)
+        ax.set_title(_title(rows, f"{setting['teacher_heads']} → {setting['student_heads']} heads"))
+    lines = [dashed("teacher", (6, 2)), dashed("ce (no distillation)", (2, 2))]
+    return finish(figure, [*lines, marked("mean and 95 % interval", ((0, 0, 0), "o"), size=5)])
 
 
 def _head_gap_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
@@ -96,28 +97,20 @@ def _head_gap_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
     panels = grouped(drawn, WITHOUT_HEADS)
     figure, axes = grid(len(panels), HEAD_GAP_HEIGHT)
     for (_, rows), ax in zip(panels, axes, strict=True):
-        gaps = sorted(set(zip(rows["teacher_heads"], rows["student_heads"], strict=True)), key=_gap_order)
-        losses = [loss for loss in look if loss in set(rows["loss"])]
+        heads = list(zip(rows["teacher_heads"], rows["student_heads"], strict=True))
+        gaps = sorted(set(heads), key=lambda gap: (gap[0] / gap[1], *gap))
+        placed = rows.assign(place=[gaps.index(gap) for gap in heads]).sort_values("place")
+        by_loss = {values["loss"]: own for values, own in grouped(placed, ["loss"])}
+        losses = [loss for loss in look if loss in by_loss]
         offsets = (np.arange(len(losses)) - (len(losses) - 1) / 2) * 0.7 / max(len(losses), 1)
-        by_gap = rows.set_index([*HEADS, "loss"])
-        for position, gap in enumerate(gaps):
-            if (*gap, TEACHER) in by_gap.index:
-                level = by_gap.at[(*gap, TEACHER), "mean"]
-                ax.plot(
-                    [position - 0.42, position + 0.42], [level, level], color=GREY, dashes=(6, 2), linewidth=1
-                )
+        for _, row in by_loss.get(TEACHER, placed.head(0)).iterrows():
+            ends = [row["place"] - 0.42, row["place"] + 0.42]
+            ax.plot(ends, [row["mean"], row["mean"]], color=GREY, dashes=(6, 2), linewidth=1)
         for loss, offset in zip(losses, offsets, strict=True):
-            there = [place for place, gap in enumerate(gaps) if (*gap, loss) in by_gap.index]
-            found = [by_gap.loc[(*gaps[place], loss)] for place in there]
-            ax.plot(
-                [place + offset for place in there],
-                [row["mean"] for row in found],
-                color=look[loss][0],
-                linewidth=0.7,
-                alpha=0.5,
-            )
-            for place, row in zip(there, found, strict=True):
-                _point(ax, row, look[loss], x=place + offset, y=row["mean"], horizontal=False)
+            own: Any = by_loss[loss]
+            ax.plot(own["place"] + offset, own["mean"], color=look[loss][0], linewidth=0.7, alpha=0.5)
+            for _, row in own.iterrows():
+                _point(ax, row, look[loss], x=row["place"] + offset, y=row["mean"], horizontal=False)
         ax.set_xticks(range(len(gaps)), [f"{teacher} → {student}" for teacher, student in gaps])
         ax.set_xlim(-0.6, len(gaps) - 0.4)
         ax.set_ylim(*_limits(rows))
@@ -125,10 +118,7 @@ def _head_gap_figure(drawn: pd.DataFrame, look: Mapping[str, Look]) -> Figure:
         ax.set_xlabel("Heads (teacher → student)")
         ax.set_ylabel(_axis_label(rows["metric"].iloc[0]))
         ax.set_title(_title(rows))
-    marks = [
-        Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.2, label=loss)
-        for loss, (colour, marker) in look.items()
-    ]
+    marks = [marked(loss, own, size=5) for loss, own in look.items()]
     return finish(figure, [*marks, dashed("teacher", (6, 2))])
 
 
@@ -138,12 +128,6 @@ def _point(ax: Axes, row: pd.Series, look: Look, x: float, y: float, horizontal:
         span = [row["ci_low"], row["ci_high"]]
         ax.plot(*((span, [y, y]) if horizontal else ([x, x], span)), color=colour, linewidth=1.2, zorder=2)
     ax.plot([x], [y], color=colour, marker=marker, markersize=5, linestyle="none", zorder=3)
-
-
-def _interval() -> Line2D:
-    return Line2D(
-        [], [], color="black", marker="o", markersize=5, linewidth=1.2, label="mean and 95 % interval"
-    )
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
@@ -163,29 +147,15 @@ def _axis_label(metric: str) -> str:
     return f"{catalogue.METRICS[metric].label} (points, {span})"
 
 
-def _gap(setting: Mapping[str, Any]) -> str:
-    return f"{setting['teacher_heads']} → {setting['student_heads']}"
-
-
-def _gap_order(gap: tuple[int, int]) -> tuple[float, int, int]:
-    teacher, student = gap
-    return teacher / student, teacher, student
-
-
 def _title(rows: pd.DataFrame, *heads: str) -> str:
     """Names of what is shown; then, on lines of their own, amount of data, view of an image, and flaws."""
     first = rows.iloc[0]
-    labels = (
-        catalogue.FAMILIES[first["family"]].label,
-        catalogue.TASKS[first["task"]].label,
-        catalogue.DATASETS[first["dataset"]].label,
-    )
     pretraining = (first["teacher_pretraining"], first["pretraining"])
     conditions = [] if pretraining == ("none", "none") else ["pre-training " + " → ".join(pretraining)]
     conditions += [] if first["cut"] in UNCUT else [f"cut: {first['cut']}"]
     conditions += [f"{first['examples']} training examples", first["limit"]]
-    labels = (*labels, *heads, f"{named_student(first)} {first['student_shape']}")
-    lines = [", ".join(labels), "; ".join(conditions), seen_images(first)]
+    names = [*labels(first), *heads, f"{named_student(first)} {first['student_shape']}"]
+    lines = [", ".join(names), "; ".join(conditions), seen_images(first)]
     if first["image_overlap"] != NO_OVERLAP:
         lines.append(f"images in two splits: {first['image_overlap']}")
     lines += [text for text in dict.fromkeys(rows["warning"]) if text]

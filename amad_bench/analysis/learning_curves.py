@@ -5,30 +5,18 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.settings import CE
+from amad_bench.analysis.settings import CE, TRAINED_ON
 from amad_bench.runtime.errors import USABLE
 from amad_bench.runtime.run_folder.steps import Validation
 
 _, SCORE, LOSS = Validation._fields  # columns that are named as in the step log
 _OF_RUN = ["run_id", "kind", "family", "task", "dataset", "heads", "loss", "pretraining", "replicate"]
-GROUP = [  # runs alike in these differ in their pre-training condition and replicate only
-    "family",
-    "task",
-    "dataset",
-    "limit",
-    "examples",
-    "inputs",
-    "kind",
-    "teacher_heads",
-    "teacher_pretraining",
-    "heads",
-    "shape",
-    "heads_keep",
-    "loss",
-    "model",  # not the student's name: without pre-training, sizes that differ in their checkpoints are one
-]
+_MODEL = ["kind", "teacher_heads", "teacher_pretraining", "heads", "shape", "heads_keep", "loss"]
+# Runs alike in these differ in their pre-training condition and replicate only. `model` is not the student's
+# name: without pre-training, sizes that differ in their checkpoints are one.
+GROUP = [*TRAINED_ON, *_MODEL, "model"]
 CONDITION = ["pretraining", "cut", "student"]
-SHOWN = [*(axis for axis in GROUP if axis != "model"), *CONDITION]  # the model's shape says enough
+SHOWN = [*TRAINED_ON, *_MODEL, *CONDITION]  # the model's shape says enough
 MEASURED = {  # of the table `steps_to_score`, with the type of the column
     "n_runs": "Int64",
     "n_failed": "Int64",

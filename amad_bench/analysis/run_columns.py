@@ -154,9 +154,7 @@ def _assistant(taught: Taught | None) -> str | None:
 
 
 def _training(config: RunConfig) -> dict[str, Any]:
-    momentum = (
-        {}
-        if config.momentum_distillation is None
-        else {"momentum_distillation": config.momentum_distillation}
-    )
-    return {**config.training.model_dump(), **momentum}
+    found = config.training.model_dump()
+    if config.momentum_distillation is not None:
+        found["momentum_distillation"] = config.momentum_distillation
+    return found

@@ -10,7 +10,7 @@ from amad_bench.plan.grid import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import predictions_sha256
-from amad_bench.scoring.extra import by_reason, no_scores, read_extra
+from amad_bench.scoring.extra import by_reason, read_extra
 
 METEOR = "METEOR"
 _NO_TRANSLATIONS = (
@@ -28,7 +28,7 @@ def extra_scores(
     from other predictions than a run's folder holds now are left out.
     """
     captioning = [run.id for run in plan.runs if run.id in finished and run.config.task == EXTRA_METRICS_TASK]
-    known = read_extra(results) or no_scores()
+    known = read_extra(results)
     frames, failures = [], []
     for metric in plan.extra_metrics:
         sources, reasons = known.sources.get(metric, {}), known.unavailable.get(metric, {})

@@ -12,19 +12,10 @@ import pandas as pd
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 
-BLOCK = [  # with the columns that say more about its data, its heads and its student
-    "family",
-    "task",
-    "dataset",
-    "limit",
-    "examples",
-    "inputs",
-    "teacher_heads",
-    "student_heads",
-    "student",
-    "student_shape",
-    "heads_keep",
-]
+TASK = ["family", "task", "dataset", "limit"]
+TRAINED_ON = [*TASK, "examples", "inputs"]
+# With the columns that say more about its data, its heads and its student.
+BLOCK = [*TRAINED_ON, "teacher_heads", "student_heads", "student", "student_shape", "heads_keep"]
 SETTING = [*BLOCK, "teacher_pretraining", "pretraining", "cut"]
 _OF_STUDENT = ("examples", "student_heads", "student", "student_shape", "teacher_pretraining", "cut")
 _OF_TEACHER = [axis for axis in SETTING if axis not in _OF_STUDENT]

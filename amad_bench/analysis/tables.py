@@ -146,7 +146,7 @@ def _contrast(setting: Setting, book: ScoreBook, a: pd.DataFrame, b: pd.DataFram
     paired = [ids for ids in planned if len(book.having(ids[:2], metric)) == 2]
     missing = len(planned) - len(paired)
     if not paired:
-        return _NOTHING_TO_COMPARE, missing
+        return Comparison(reason="no replicate has scores of both losses"), missing
     ids_a, ids_b, teachers = (list(column) for column in zip(*paired, strict=True))
     matrix = book.matrix([*ids_a, *ids_b], metric)  # together: both must have the same examples
     values_a, values_b = np.split(matrix.values, 2)
@@ -166,21 +166,3 @@ def _contrast(setting: Setting, book: ScoreBook, a: pd.DataFrame, b: pd.DataFram
 def _fewest_four_grams(matrix: ScoreMatrix) -> float:
     """Fewest four-gram matches of a run; BLEU sums two lengths, four counts of matches, four of n-grams."""
     return float(matrix.values.sum(axis=1)[:, 5].min())
-
-
-_NOTHING_TO_COMPARE = Comparison(
-    difference=NAN,
-    ci_low=NAN,
-    ci_high=NAN,
-    p_value=NAN,
-    df=NAN,
-    n_seeds=0,
-    n_examples=0,
-    n_clusters=0,
-    p_superiority=NAN,
-    effect_in_seed_sd=NAN,
-    statement="not testable",
-    reason="no replicate has scores of both losses",
-    scope="",
-    method="",
-)

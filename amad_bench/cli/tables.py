@@ -21,11 +21,8 @@ def collect(options: argparse.Namespace) -> None:
     plan = planned(options)
     tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
-    write_table(tables.runs, RESULTS.tables / TableName.RUNS)
-    write_table(tables.scores, RESULTS.tables / TableName.SCORES)
-    write_table(tables.examples, RESULTS.tables / TableName.EXAMPLES)
-    write_table(tables.failures, RESULTS.tables / TableName.FAILURES)
-    write_table(tables.curves, RESULTS.tables / TableName.LEARNING_CURVES)
+    for name in COLLECTED:
+        write_table(getattr(tables, name), RESULTS.tables / name)
     stamp = {"name": plan.name, "hash": plan.hash}
     write_json_atomic(RESULTS.plan, stamp | plan.as_dict())  # last: now the tables are this plan's
     failed = (tables.runs["status"] != "done").sum()
@@ -107,13 +104,10 @@ def paper(options: argparse.Namespace) -> None:
 
 
 def _table(name: TableName) -> "pd.DataFrame":
-    import pandas as pd
+    from amad_bench.runtime.files import read_parquet
 
     path = RESULTS.table(name)
-    try:
-        return pd.read_parquet(path, engine="pyarrow")
-    except FileNotFoundError:
+    if not path.exists():
         before = "collect" if name in COLLECTED else "compare"
-        raise UserError(f"{path}: no such table; run `amad-bench {before}` first") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no readable parquet file ({error}); delete it and collect again") from None
+        raise UserError(f"{path}: no such table; run `amad-bench {before}` first")
+    return read_parquet(path, "delete it and collect again")

@@ -1,7 +1,7 @@
 """Metrics whose Java programs take long to start, in one job over the predictions of all runs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 import pandas as pd
@@ -11,9 +11,9 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, write_json_atomic, write_parquet_atomic
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import CONTROLS, predictions_sha256, read_predictions
-from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
+from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, statistics_as_lists
 from amad_bench.scoring.captions import score_caption_corpora
-from amad_bench.scoring.score_splits import caption_scores, score_frame, texts_of
+from amad_bench.scoring.score_splits import captions_of, score_frame
 
 _SETTINGS = {
     "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb",
@@ -33,30 +33,14 @@ class ExtraScores:
     predictions.jsonl that its rows, or the reason why it has none, were made from.
     """
 
-    frame: pd.DataFrame
-    unavailable: dict[str, Reasons]
-    signatures: dict[str, str]
-    sources: dict[str, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class _OfMetric:
-    """Rows of the frame by run id, reasons why others have none, and what both were made from."""
-
-    rows: dict[str, pd.DataFrame] = field(default_factory=dict)
-    reasons: Reasons = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-
-
-def no_scores() -> ExtraScores:
-    return ExtraScores(_frame([]), {}, {}, {})
+    frame: pd.DataFrame = field(default_factory=lambda: _frame([]))
+    unavailable: dict[str, Reasons] = field(default_factory=dict)
+    signatures: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def score_extra(
-    metrics: Sequence[str],
-    run_ids: Sequence[str],
-    results: ResultsFolder,
-    previous: ExtraScores | None = None,
+    metrics: Sequence[str], run_ids: Sequence[str], results: ResultsFolder, previous: ExtraScores
 ) -> ExtraScores:
     """METEOR and SPICE of finished captioning runs, controls left out; each metric starts its Java once.
 
@@ -68,24 +52,28 @@ def score_extra(
     for metric in metrics:
         if metric not in _SETTINGS:
             raise UserError(f"extra metric {metric!r} is unknown; expected some of {', '.join(_SETTINGS)}")
-    previous = previous or no_scores()
     # Before anything is read: what changes meanwhile is scored again the next time.
-    sources = {run_id: predictions_sha256(results.run(run_id).predictions) for run_id in sorted(run_ids)}
-    scores = no_scores()
-    parts: list[pd.DataFrame] = []
+    sources = {run_id: predictions_sha256(results.run(run_id).predictions) for run_id in run_ids}
+    found, frames = ExtraScores(), []
     for metric in EXTRA_METRICS:
-        part = _kept(metric, previous, results)
+        kept = _unchanged(metric, previous, results)
+        old = previous.frame.loc[(previous.frame["metric"] == metric) & previous.frame["run_id"].isin(kept)]
+        reasons = {run: why for run, why in previous.unavailable.get(metric, {}).items() if run in kept}
         if metric in metrics:
-            lacking = {run_id: source for run_id, source in sources.items() if run_id not in part.rows}
-            _add(part, metric, lacking, results)
-        elif not part.sources:
+            lacking = sources.keys() - set(old["run_id"])
+            new, failed = _scored(metric, sorted(lacking), results)
+            frames += new
+            kept |= {run_id: sources[run_id] for run_id in lacking}
+            reasons = {run: why for run, why in reasons.items() if run not in lacking} | failed
+        elif not kept:
             continue
-        parts.extend(part.rows[run_id] for run_id in sorted(part.rows))
-        scores.signatures[metric] = _signature(metric)
-        scores.sources[metric] = dict(sorted(part.sources.items()))
-        if part.reasons:
-            scores.unavailable[metric] = dict(sorted(part.reasons.items()))
-    return ExtraScores(_frame(parts), scores.unavailable, scores.signatures, scores.sources)
+        frames.append(old)
+        found.signatures[metric] = _signature(metric)
+        found.sources[metric] = dict(sorted(kept.items()))
+        if reasons:
+            found.unavailable[metric] = dict(sorted(reasons.items()))
+    frame = _frame(frames).sort_values(["metric", "run_id"], kind="stable", ignore_index=True)
+    return replace(found, frame=frame)
 
 
 def by_reason(reasons: Reasons) -> list[str]:
@@ -104,26 +92,18 @@ def write_extra(results: ResultsFolder, scores: ExtraScores) -> None:
     table, facts = results.extra_scores, results.extra_facts
     facts.unlink(missing_ok=True)  # it must never describe another table
     write_parquet_atomic(table, scores.frame)
-    write_json_atomic(
-        facts,
-        {
-            "unavailable": scores.unavailable,
-            "signatures": scores.signatures,
-            "sources": scores.sources,
-        },
-    )
+    write_json_atomic(facts, {key: getattr(scores, key) for key in ("unavailable", "signatures", "sources")})
 
 
-def read_extra(results: ResultsFolder) -> ExtraScores | None:
-    """The scores that `write_extra` wrote, None when it never did. UserError for a broken file."""
+def read_extra(results: ResultsFolder) -> ExtraScores:
+    """The scores that `write_extra` wrote, none when it never did. UserError for a broken file."""
     table, facts = results.extra_scores, results.extra_facts
     if not facts.is_file() or not table.is_file():
-        return None
+        return ExtraScores()
     try:
         known = read_json(facts)
         frame = pd.read_parquet(table, engine="pyarrow")
-        lists = [None if value is None else value.tolist() for value in frame["statistics"]]
-        frame = frame.assign(statistics=pd.Series(lists, dtype=object)).reindex(columns=SCORE_COLUMNS)
+        frame = statistics_as_lists(frame).reindex(columns=SCORE_COLUMNS)
         unavailable = {metric: dict(reasons) for metric, reasons in known["unavailable"].items()}
         sources = {metric: dict(of_runs) for metric, of_runs in known["sources"].items()}
         return ExtraScores(frame, unavailable, dict(known["signatures"]), sources)
@@ -139,45 +119,42 @@ def _signature(metric: str) -> str:
     return f"{_SETTINGS[metric]}|version:{own}|pycocoevalcap:{version('pycocoevalcap')}"
 
 
-def _kept(metric: str, previous: ExtraScores, results: ResultsFolder) -> _OfMetric:
-    """Part of `previous` that still holds."""
+def _unchanged(metric: str, previous: ExtraScores, results: ResultsFolder) -> dict[str, str]:
+    """Sources in `previous` that the metric's rows and reasons still hold for."""
     if previous.signatures.get(metric) != _signature(metric):
-        return _OfMetric()
-    old, reasons = previous.sources.get(metric, {}), previous.unavailable.get(metric, {})
-    files = {run_id: results.run(run_id).predictions for run_id in old}
-    sources = {
+        return {}
+    return {
         run_id: source
-        for run_id, source in old.items()
-        if files[run_id].is_file() and predictions_sha256(files[run_id]) == source
+        for run_id, source in previous.sources.get(metric, {}).items()
+        if (path := results.run(run_id).predictions).is_file() and predictions_sha256(path) == source
     }
-    frame = previous.frame.loc[previous.frame["metric"] == metric]
-    rows = {str(run_id): part for run_id, part in frame.groupby("run_id") if run_id in sources}
-    return _OfMetric(rows, {run_id: reasons[run_id] for run_id in reasons if run_id in sources}, sources)
 
 
-def _add(part: _OfMetric, metric: str, sources: Mapping[str, str], results: ResultsFolder) -> None:
-    """The scores of more runs, or why they have none."""
+def _scored(
+    metric: str, run_ids: Sequence[str], results: ResultsFolder
+) -> tuple[list[pd.DataFrame], Reasons]:
+    """The scores of runs, by run and split, and why others have none."""
     corpora = {
         (run_id, split): rows
-        for run_id in sources
+        for run_id in run_ids
         for split, rows in read_predictions(results.run(run_id).predictions).items()
         if not split.endswith(CONTROLS)
     }
     if not corpora:
-        return
-    part.sources.update(sources)
-    scored = score_caption_corpora({key: texts_of(rows) for key, rows in corpora.items()}, [metric])
-    frames: dict[str, list[pd.DataFrame]] = {}
-    for run_id in sources:
-        part.reasons.pop(run_id, None)
-    for (run_id, split), captions in scored.items():
+        return [], {}
+    found = score_caption_corpora({key: captions_of(rows) for key, rows in corpora.items()}, [metric])
+    failed: Reasons = {}
+    for (run_id, _), captions in found.items():
         if captions.unavailable:
-            part.reasons.setdefault(run_id, captions.unavailable[metric])
-        frame = score_frame(corpora[run_id, split], caption_scores(captions))
-        frames.setdefault(run_id, []).append(frame.assign(run_id=run_id, split=split))
-    part.rows.update({run_id: _frame(own) for run_id, own in frames.items() if run_id not in part.reasons})
+            failed.setdefault(run_id, captions.unavailable[metric])
+    return [
+        score_frame(corpora[run_id, split], captions.scores).assign(run_id=run_id, split=split)
+        for (run_id, split), captions in found.items()
+        if run_id not in failed
+    ], failed
 
 
 def _frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    empty = score_frame([], {}).assign(run_id="", split="")
-    return (pd.concat(parts, ignore_index=True) if parts else empty).reindex(columns=SCORE_COLUMNS)
+    filled = [part for part in parts if not part.empty]
+    filled = filled or [score_frame([], {}).assign(run_id="", split="")]
+    return pd.concat(filled, ignore_index=True).reindex(columns=SCORE_COLUMNS)

@@ -136,7 +136,7 @@ def test_a_pre_training_is_a_row_without_scores(fake, tmp_path, status):
     row = tables.runs.iloc[0]
     assert (row["kind"], row["task"], row["dataset"]) == ("pretrain", "pretraining", "scenes")
     assert row["status"] == (status or "not_run")
-    assert first.id not in set(tables.scores["run_id"]) | set(tables.curves["run_id"])
+    assert first.id not in set(tables.scores["run_id"]) | set(tables.learning_curves["run_id"])
     failed = [] if status == "done" else [[first.id, "pretrain", "pretraining", status or "not_run"]]
     assert tables.failures[["run_id", "kind", "task", "status"]].to_numpy().tolist() == failed
 
@@ -149,7 +149,7 @@ def test_curves_hold_every_validation_of_the_runs_that_ended(fake, tmp_path):
     (tmp_path / "runs" / unfinished.id / "status.json").unlink()
     fake.steps(tmp_path / "runs" / diverged.id, {10: 0.25})
     fake.steps(tmp_path / "runs" / teacher.id, {10: 0.5, 20: 0.75})
-    curves = collect(Plan([teacher, diverged, unfinished, never]), tmp_path).curves
+    curves = collect(Plan([teacher, diverged, unfinished, never]), tmp_path).learning_curves
     assert curves.columns.tolist() == [
         *("run_id", "kind", "family", "task", "dataset", "heads", "loss", "pretraining", "replicate", "step"),
         *("validation_token_accuracy", "validation_loss"),
@@ -166,7 +166,7 @@ def test_curves_hold_every_validation_of_the_runs_that_ended(fake, tmp_path):
 def test_a_run_that_ended_before_its_first_step_has_no_curve(fake, tmp_path):
     run = fake.plan(tasks=VQA).runs[0]
     (fake.write(tmp_path, run, status="out_of_memory") / "steps.jsonl").unlink()
-    curves = collect(Plan([run]), tmp_path).curves
+    curves = collect(Plan([run]), tmp_path).learning_curves
     assert curves.empty
     write_table(curves, tmp_path / "curves")
     assert pd.read_parquet(tmp_path / "curves.parquet").dtypes.astype(str).to_dict() == (

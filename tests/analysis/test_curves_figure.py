@@ -29,7 +29,7 @@ def tables(fake, tmp_path):
 
 def drawn(tables):
     with matplotlib.rc_context(STYLE):
-        (figure,) = _figures(tables.runs, tables.curves)
+        (figure,) = _figures(tables.runs, tables.learning_curves)
     return figure
 
 
@@ -64,7 +64,7 @@ def test_conditions_have_colours_and_markers_of_their_own(tables):
 def test_only_vl_looks_as_it_does_beside_text(tables):
     without = tables.runs[tables.runs["pretraining"] != "text"]
     with matplotlib.rc_context(STYLE):
-        (figure,) = _figures(without, tables.curves)
+        (figure,) = _figures(without, tables.learning_curves)
     (_, none, vl) = figure.axes[0].lines
     (_, expected_none, _, expected_vl) = drawn(tables).axes[0].lines
     assert (none.get_color(), vl.get_color()) == (expected_none.get_color(), expected_vl.get_color())
@@ -74,7 +74,7 @@ def test_only_vl_looks_as_it_does_beside_text(tables):
 def test_one_condition_gives_a_sentence(fake_results, tmp_path):
     tables = collect(*fake_results)
     assert [text.get_text() for text in drawn(tables).texts] == [NOTHING]
-    paths = draw_learning_curves(tables.runs, tables.curves, tmp_path)
+    paths = draw_learning_curves(tables.runs, tables.learning_curves, tmp_path)
     assert [path.name for path in paths] == ["learning_curves.pdf", "learning_curves.png"]
     assert paths[0].read_bytes().startswith(b"%PDF")
     assert paths[1].read_bytes().startswith(b"\x89PNG")
@@ -87,7 +87,7 @@ def test_nothing_has_run_yet(fake, tmp_path):
 
 def test_equal_tables_give_equal_bytes(tables, tmp_path):
     for folder in "ab":
-        draw_learning_curves(tables.runs, tables.curves, tmp_path / folder)
+        draw_learning_curves(tables.runs, tables.learning_curves, tmp_path / folder)
     for name in ("learning_curves.pdf", "learning_curves.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -98,7 +98,7 @@ def test_many_models_stand_on_pages_by_family_and_task(tables, tmp_path):
     for layers in range(8):
         own = tables.runs.assign(shape=f"{layers}x48", run_id=tables.runs["run_id"] + f"-{layers}")
         runs.append(own)
-        curves.append(tables.curves.assign(run_id=tables.curves["run_id"] + f"-{layers}"))
+        curves.append(tables.learning_curves.assign(run_id=tables.learning_curves["run_id"] + f"-{layers}"))
     many = pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
     with matplotlib.rc_context(STYLE):
         figures = _figures(*many)
@@ -113,5 +113,5 @@ def test_many_models_stand_on_pages_by_family_and_task(tables, tmp_path):
 
 def test_the_name_of_a_students_size_is_in_the_title(tables):
     with matplotlib.rc_context(STYLE):
-        (figure,) = _figures(tables.runs.assign(student="small"), tables.curves)
+        (figure,) = _figures(tables.runs.assign(student="small"), tables.learning_curves)
     assert figure.axes[0].get_title().splitlines()[1] == "student small, 8 → 2 heads, 2x48"

@@ -149,7 +149,7 @@ def test_the_teachers_condition_matters_only_to_those_who_learn_from_it():
 
 def test_one_condition_gives_an_empty_table_with_its_columns(fake_results, by_hand):
     collected = collect(*fake_results)
-    found = steps_to_score(collected.runs, collected.curves)
+    found = steps_to_score(collected.runs, collected.learning_curves)
     assert found.empty
     full = steps_to_score(*by_hand)
     assert found.columns.tolist() == full.columns.tolist() == [*SHOWN, *MEASURED]
@@ -164,7 +164,7 @@ def test_from_a_results_folder(fake, tmp_path):
     for run in plan.runs:
         fake.steps(fake.write(tmp_path, run), curves[run.config.pretraining])
     collected = collect(plan, tmp_path)
-    found = steps_to_score(collected.runs, collected.curves)
+    found = steps_to_score(collected.runs, collected.learning_curves)
     shown = found[["kind", "heads", "pretraining", "fixed_score", "first_step", "best_score"]]
     assert shown.to_numpy().tolist() == [
         ["teacher", 8, "none", 0.5, 1000, 0.5],

@@ -32,11 +32,11 @@ def publish(plan, runs_folder, out):
         "results": results,
         "comparisons": comparisons_table(tables.runs, tables.scores),
         "headroom": headroom_table(tables.runs, tables.scores),
-        "steps_to_score": steps_to_score(tables.runs, tables.curves),
+        "steps_to_score": steps_to_score(tables.runs, tables.learning_curves),
     }.items():
         write_table(frame, out / "tables" / name)
     figures(results, out / "figures")
-    draw_learning_curves(tables.runs, tables.curves, out / "figures")
+    draw_learning_curves(tables.runs, tables.learning_curves, out / "figures")
     return results
 
 

@@ -13,9 +13,10 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 from amad_bench.scoring import captions
-from amad_bench.scoring.extra import by_reason, read_extra, score_extra, write_extra
+from amad_bench.scoring.extra import ExtraScores, by_reason, read_extra, score_extra, write_extra
 from amad_bench.scoring.java import JavaFailed
 
+NOTHING = ExtraScores()
 SPLITS = ("test", "test_blind", "test_majority", "test_2017_flickr")
 
 
@@ -23,7 +24,7 @@ SPLITS = ("test", "test_blind", "test_majority", "test_2017_flickr")
 def score(tmp_path):
     """score(metrics, previous, a="a dog", ...) scores runs that predict that caption for two images."""
 
-    def run(metrics, previous=None, **predictions: str):
+    def run(metrics, previous=NOTHING, **predictions: str):
         for run_id, text in predictions.items():
             write_run(tmp_path / "runs" / run_id, text)
         return score_extra(metrics, list(predictions), ResultsFolder(tmp_path), previous)
@@ -192,7 +193,6 @@ def test_without_java_every_metric_has_a_reason(score, monkeypatch, tmp_path):
     assert len(scores.frame) == 0
     write_extra(ResultsFolder(tmp_path), scores)
     read = read_extra(ResultsFolder(tmp_path))
-    assert read is not None
     assert list(read.frame.columns) == SCORE_COLUMNS
     assert (read.unavailable, read.sources) == (scores.unavailable, scores.sources)
 
@@ -209,19 +209,18 @@ def test_mistakes_of_the_user(score, tmp_path):
     path = tmp_path / "runs" / "a" / "predictions.jsonl"
     path.write_text('{"split": "test"\n')
     with pytest.raises(UserError, match=r"a/predictions.jsonl: line 1 is no JSON record"):
-        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path))
+        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path), NOTHING)
     path.unlink()
     with pytest.raises(UserError, match=r"a/predictions.jsonl: this file of a finished run is missing"):
-        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path))
+        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path), NOTHING)
 
 
 @pytest.mark.usefixtures("calls")
 def test_reading_back(score, tmp_path):
-    assert read_extra(ResultsFolder(tmp_path)) is None
+    assert read_extra(ResultsFolder(tmp_path)).signatures == {}
     scores = score(["METEOR", "SPICE"], a="one", b="java dies")
     write_extra(ResultsFolder(tmp_path), scores)
     read = read_extra(ResultsFolder(tmp_path))
-    assert read is not None
     pd.testing.assert_frame_equal(read.frame, scores.frame)
     assert (read.unavailable, read.signatures, read.sources) == (
         scores.unavailable,
@@ -231,7 +230,7 @@ def test_reading_back(score, tmp_path):
     facts = tmp_path / "extra_scores.json"
     content = facts.read_text()
     facts.unlink()
-    assert read_extra(ResultsFolder(tmp_path)) is None  # writing it was interrupted
+    assert read_extra(ResultsFolder(tmp_path)).signatures == {}  # writing it was interrupted
     for damaged in ("{}", content.replace('{\n      "b": "it died"\n    }', '"it died"')):
         assert damaged != content
         facts.write_text(damaged)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import write_parquet_atomic
+from amad_bench.runtime.files import read_parquet, write_parquet_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,19 +37,21 @@ def write_scores(path: Path, run_id: str, by_split: Mapping[str, "pd.DataFrame"]
 
 def read_scores(path: Path, run_id: str, may_be_empty: bool) -> "pd.DataFrame":
     """The scores of a finished run; UserError when the file is missing, broken or another run's."""
-    import pandas as pd
-
     what_to_do = "delete the run's folder and run again"
     if not path.exists():
         raise UserError(f"{path}: the run is done but its scores are missing; {what_to_do}")
-    try:
-        scores = pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no readable parquet file ({error}); {what_to_do}") from None
+    scores = read_parquet(path, what_to_do)
     expected = {run_id} if not (may_be_empty and scores.empty) else set()
     if list(scores.columns) != SCORE_COLUMNS or set(scores["run_id"]) != expected:
         raise UserError(
             f"{path}: rows of run {run_id} with {', '.join(SCORE_COLUMNS)} were expected; {what_to_do}"
         )
-    lists = [None if value is None else [float(item) for item in value] for value in scores["statistics"]]
+    return statistics_as_lists(scores)
+
+
+def statistics_as_lists(scores: "pd.DataFrame") -> "pd.DataFrame":
+    """The scores as they were before they were written: a parquet file gives arrays."""
+    import pandas as pd
+
+    lists = [None if value is None else value.tolist() for value in scores["statistics"]]
     return scores.assign(statistics=pd.Series(lists, dtype=object, index=scores.index))
