@@ -6,9 +6,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-# metric -> values and sufficient statistics (None for a metric that is a mean), in the examples' order
-Scores = dict[str, tuple[list[float], list[list[float]] | None]]
-
 CIDER_IMAGES = 50  # below, CIDEr's document frequencies say little
 
 # metric -> how many statistics an example has

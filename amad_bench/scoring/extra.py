@@ -13,7 +13,7 @@ from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import CONTROLS, predictions_sha256, read_predictions
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, statistics_as_lists
 from amad_bench.scoring.captions import score_caption_corpora
-from amad_bench.scoring.score_splits import captions_of, score_frame
+from amad_bench.scoring.score_splits import caption_scores, score_frame, texts_of
 
 _SETTINGS = {
     "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb",
@@ -142,13 +142,13 @@ def _scored(
     }
     if not corpora:
         return [], {}
-    found = score_caption_corpora({key: captions_of(rows) for key, rows in corpora.items()}, [metric])
+    found = score_caption_corpora({key: texts_of(rows) for key, rows in corpora.items()}, [metric])
     failed: Reasons = {}
     for (run_id, _), captions in found.items():
         if captions.unavailable:
             failed.setdefault(run_id, captions.unavailable[metric])
     return [
-        score_frame(corpora[run_id, split], captions.scores).assign(run_id=run_id, split=split)
+        score_frame(corpora[run_id, split], caption_scores(captions)).assign(run_id=run_id, split=split)
         for (run_id, split), captions in found.items()
         if run_id not in failed
     ], failed

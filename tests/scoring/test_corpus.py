@@ -35,8 +35,8 @@ CORPORA = {
 
 
 def summed_statistics(metric: str, references: list[str], hypotheses: list[str]) -> np.ndarray:
-    scores, _ = score_translations(references, hypotheses)
-    return np.array(scores[metric][1]).sum(axis=0)
+    scores = score_translations(references, hypotheses, lowercase=metric == "BLEU_lc")
+    return np.array(scores.per_sentence[metric.removesuffix("_lc")].tolist()).sum(axis=0)
 
 
 @pytest.mark.parametrize("name", CORPORA)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from amad_bench.scoring import meteor
+from amad_bench.scoring.captions import score_captions
 from amad_bench.scoring.corpus import corpus_score
 from amad_bench.scoring.java import JavaFailed
 from amad_bench.scoring.meteor import meteor_scores
 from tests.scoring import pycocoevalcap_oracle
-from tests.scoring.test_captions import HYPOTHESES, REFERENCES, corpus, nlg_eval_cases, score_captions
+from tests.scoring.test_captions import HYPOTHESES, REFERENCES, nlg_eval_cases
 
 # What the jar answered for eight captions of COCO val2017 against their other captions: the statistics, the
 # score of each and of all. The 4th hypothesis is empty, the 6th is one of its references.
@@ -87,15 +88,17 @@ def test_equals_pycocoevalcap_and_its_statistics_add_up(repository):
     res = pycocoevalcap_oracle.tokens({key: [HYPOTHESES[key]] for key in REFERENCES})
     expected, expected_each = pycocoevalcap_oracle.meteor(gts, res)
     scores = score_captions(REFERENCES, HYPOTHESES, ["METEOR"])
-    assert corpus(scores)["METEOR"] == pytest.approx(expected, abs=1e-9)
-    assert scores.scores["METEOR"][0] == expected_each
+    assert scores.corpus["METEOR"] == expected
+    assert scores.per_example["METEOR"].tolist() == expected_each
 
     fixture = json.loads(
         (repository / "tests/scoring/fixtures/captions_pycocoevalcap.json").read_text(encoding="utf-8")
     )
     scores = score_captions(fixture["references"], fixture["hypotheses"], ["METEOR"])
-    assert corpus(scores)["METEOR"] == pytest.approx(fixture["corpus"]["METEOR"], abs=1e-9)
-    assert scores.scores["METEOR"][0] == fixture["per_example"]["METEOR"]
+    assert scores.corpus["METEOR"] == fixture["corpus"]["METEOR"]
+    assert scores.per_example["METEOR"].tolist() == fixture["per_example"]["METEOR"]
+    summed = np.sum(scores.statistics["METEOR"], axis=0)
+    assert corpus_score("METEOR", summed) == pytest.approx(fixture["corpus"]["METEOR"], abs=1e-9)
 
 
 @pytest.mark.slow

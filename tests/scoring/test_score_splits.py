@@ -13,7 +13,7 @@ from sacrebleu.metrics.ter import TER
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.run_folder.predictions import Prediction
 from amad_bench.scoring import ptb
-from amad_bench.scoring.captions import score_caption_corpora
+from amad_bench.scoring.captions import score_captions
 from amad_bench.scoring.corpus import corpus_score
 from amad_bench.scoring.score_splits import COLUMNS, Scored, score_splits
 
@@ -67,14 +67,20 @@ CAPTIONS = rows(
 
 def test_captioning():
     scored = score_one("captioning", "vqa_accuracy", CAPTIONS)
-    captions = [(row.references, row.prediction) for row in CAPTIONS]
-    expected = score_caption_corpora({"test": captions})["test"].scores
+    expected = score_captions(
+        {row.example_id: row.references for row in CAPTIONS},
+        {row.example_id: row.prediction for row in CAPTIONS},
+    )
     assert scored.unavailable == {}
-    assert scored.frame["metric"].drop_duplicates().tolist() == list(expected)
-    for metric, (each, statistics) in expected.items():
-        assert values(scored.frame, metric) == dict(zip(["7", "3", "5"], each, strict=True))
-        found = scored.frame.loc[scored.frame["metric"] == metric, "statistics"].tolist()
-        assert found == (statistics if metric.startswith("Bleu") else [None] * 3)
+    assert set(scored.frame["metric"]) == set(expected.corpus)
+    for metric, score in expected.corpus.items():
+        assert list(values(scored.frame, metric)) == ["7", "3", "5"]
+        statistics = scored.frame.loc[scored.frame["metric"] == metric, "statistics"].tolist()
+        if metric.startswith("Bleu"):
+            assert corpus_score(metric, np.sum(statistics, axis=0)) == pytest.approx(score, rel=1e-12)
+        else:
+            assert statistics == [None] * 3
+            assert np.mean(list(values(scored.frame, metric).values())) == pytest.approx(score, rel=1e-12)
 
 
 def test_all_splits_of_a_run_start_java_once(monkeypatch):
@@ -146,7 +152,6 @@ def test_types_survive_parquet(tmp_path):
             "split 'test': example '2' is of the split 'test_blind'",
         ),
         ("vqa", rows(("1", "x", ["x", "y"])), "exact match: example '1' has 2 references"),
-        ("captioning", rows(("1", "x", [])), "captions: example '1' has no reference caption"),
         ("translation", rows(("1", "x", [])), "translation: example '1' has 0 references"),
     ],
 )

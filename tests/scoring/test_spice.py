@@ -99,8 +99,12 @@ def test_one_job_for_all_corpora(fake_java, tmp_path):
     count = f"printf x >> {tmp_path / 'spice-starts'}\n"
     tokenizer = "/bin/cat captions.txt"
     fake_java(f'case "$*" in *PTBTokenizer*) {tokenizer};; *) {count}{script(ANSWER)}\nesac')
-    corpora = {name: [(["a dog"], "a dog"), (["a cat"], text)] for name, text in (("x", "cat"), ("y", "c"))}
+    corpora = {
+        name: ({"1": ["a dog"], "2": ["a cat"]}, {"2": text, "1": "a dog"})
+        for name, text in (("x", "cat"), ("y", "c"))
+    }
     scores = score_caption_corpora(corpora, ["SPICE"])
-    assert scores["x"].scores == {"SPICE": ([0.5, 0.3], None)}
-    assert scores["y"].scores == {"SPICE": ([0.5, 0.1], None)}
+    assert scores["x"].per_example["SPICE"].tolist() == [0.5, 0.3]
+    assert scores["x"].corpus == {"SPICE": 0.4}
+    assert scores["y"].per_example["SPICE"].tolist() == [0.5, 0.1]
     assert (tmp_path / "spice-starts").read_text() == "x"

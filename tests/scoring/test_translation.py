@@ -16,19 +16,26 @@ REFERENCES = ["Der Ball ist rot.", "Er liegt neben dem blauen Würfel.", "Sie is
 HYPOTHESES = ["der Ball ist rot.", "Er liegt auf dem blauen Würfel.", ""]
 
 
-ORACLES = {"BLEU": BLEU(), "chrF2": CHRF(), "TER": TER(), "BLEU_lc": BLEU(lowercase=True)}
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_equals_sacrebleu(lowercase):
+    scores = score_translations(REFERENCES, HYPOTHESES, lowercase=lowercase)
+    oracles = {"BLEU": BLEU(lowercase=lowercase), "chrF2": CHRF(lowercase=lowercase), "TER": TER()}
+    left_out = {"BLEU": "|max_ngram_order:4", "chrF2": "|beta:2", "TER": ""}
+    assert set(scores.corpus) == set(oracles)
+    for metric, oracle in oracles.items():
+        assert scores.corpus[metric] == oracle.corpus_score(HYPOTHESES, [REFERENCES]).score
+        assert scores.signatures[metric] == f"{oracle.get_signature()}{left_out[metric]}"
+        statistics = scores.per_sentence[metric].tolist()
+        summed = [sum(column) for column in zip(*statistics, strict=True)]
+        assert corpus_score(metric, summed) == pytest.approx(scores.corpus[metric], abs=1e-9)
 
 
-def test_equals_sacrebleu():
-    scores, signatures = score_translations(REFERENCES, HYPOTHESES)
-    left_out = {"BLEU": "|max_ngram_order:4", "chrF2": "|beta:2", "TER": "", "BLEU_lc": "|max_ngram_order:4"}
-    assert list(scores) == list(signatures) == list(ORACLES)
-    for metric, oracle in ORACLES.items():
-        expected = oracle.corpus_score(HYPOTHESES, [REFERENCES]).score
-        assert signatures[metric] == f"{oracle.get_signature()}{left_out[metric]}"
-        assert corpus_score(metric, np.array(scores[metric][1]).sum(axis=0)) == pytest.approx(
-            expected, abs=1e-9
-        )
+def test_case_matters_unless_lowercase_is_asked_for():
+    cased, lower = (
+        score_translations(REFERENCES, HYPOTHESES, lowercase=flag).corpus for flag in (False, True)
+    )
+    assert lower["BLEU"] > cased["BLEU"]
+    assert lower["TER"] == cased["TER"]
 
 
 def test_the_added_parameters_are_those_of_the_scorers():
@@ -38,21 +45,24 @@ def test_the_added_parameters_are_those_of_the_scorers():
 
 @pytest.mark.trap("bleu-1")
 def test_signature_names_case_and_version():
-    _, signatures = score_translations(REFERENCES, HYPOTHESES)
-    assert "case:lc" in signatures["BLEU_lc"]
+    signatures = score_translations(REFERENCES, HYPOTHESES, lowercase=True).signatures
+    assert "case:lc" in signatures["BLEU"]
     assert "version:" in signatures["chrF2"]
 
 
 def test_sentence_scores_equal_sacrebleu():
-    scores, _ = score_translations(REFERENCES, HYPOTHESES)
-    oracles = {"BLEU": BLEU(effective_order=True), "BLEU_lc": BLEU(lowercase=True, effective_order=True)}
-    oracles |= {"chrF2": CHRF(), "TER": TER()}
+    scores = score_translations(REFERENCES, HYPOTHESES)
+    oracles = {"BLEU": BLEU(effective_order=True), "chrF2": CHRF(), "TER": TER()}
     for metric, oracle in oracles.items():
         expected = [
             oracle.sentence_score(hypothesis, [reference]).score
             for hypothesis, reference in zip(HYPOTHESES, REFERENCES, strict=True)
         ]
-        assert scores[metric][0] == pytest.approx(expected, abs=1e-9)
+        assert scores.sentence_scores[metric].tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_only_the_metrics_asked_for():
+    assert list(score_translations(REFERENCES, HYPOTHESES, metrics=("BLEU",)).corpus) == ["BLEU"]
 
 
 WORDS = ["und", "EIN", "rot-weiß", "z. B.", "3,5", "„so“", ""]
@@ -77,8 +87,8 @@ def perturbed(sentence: str, rng: np.random.Generator) -> str:
     return "" if rng.random() < 0.01 else " ".join(words)
 
 
-@pytest.mark.parametrize("language", ["de", "fr"])
-def test_a_thousand_real_pairs(shared_data, language):
+@pytest.mark.parametrize(("language", "lowercase"), [("de", False), ("fr", True)])
+def test_a_thousand_real_pairs(shared_data, language, lowercase):
     """The statistics of the sentences add up to what sacreBLEU says of them all."""
     rng = np.random.default_rng(0)
     path = shared_data / "multi30k" / "raw" / f"test_2016_flickr.{language}.gz"
@@ -86,11 +96,13 @@ def test_a_thousand_real_pairs(shared_data, language):
         references = file.read().splitlines()
     assert len(references) == 1000
     hypotheses = [perturbed(sentence, rng) for sentence in references]
-    scores, _ = score_translations(references, hypotheses)
-    for metric, oracle in ORACLES.items():
+    scores = score_translations(references, hypotheses, lowercase)
+    oracles = {"BLEU": BLEU(lowercase=lowercase), "chrF2": CHRF(lowercase=lowercase), "TER": TER()}
+    for metric, oracle in oracles.items():
         expected = oracle.corpus_score(hypotheses, [references]).score
         assert 5 < expected < 95
-        summed = np.array(scores[metric][1]).sum(axis=0)
+        assert scores.corpus[metric] == expected
+        summed = np.sum(scores.per_sentence[metric].tolist(), axis=0)
         assert corpus_score(metric, summed) == pytest.approx(expected, abs=1e-9)
 
 
