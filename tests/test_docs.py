@@ -89,7 +89,7 @@ def test_links_lead_somewhere(pages: dict[Path, str], anchors: dict[Path, set[st
     assert lost == []
 
 
-def test_every_page_is_linked_to(repository: Path, pages: dict[Path, str]) -> None:
+def test_every_page_is_linked_to(pages: dict[Path, str]) -> None:
     linked = {
         (page.parent / link.partition("#")[0]).resolve()
         for page, text in pages.items()

@@ -179,7 +179,7 @@ def _eager(subject: Subject) -> Seen:
     return Seen(output, [one for site in maps.values() for one in site], [site[-1] for site in maps.values()])
 
 
-def _keep_map(maps: list[Tensor], module: nn.Module, args: tuple, output: Any) -> None:
+def _keep_map(maps: list[Tensor], _module: nn.Module, _args: tuple, output: Any) -> None:
     maps.append(output[-1])
 
 

@@ -1,9 +1,8 @@
 """Data to pre-train models on here: captions, questions and named regions of one data set, by split."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -22,6 +21,9 @@ from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.run_config import DataSpec, RunConfig
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _SPLITS = ("train", "validation")  # there is no test: models are tested on their tasks
 _COLUMNS = {

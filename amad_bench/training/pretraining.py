@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from amad_bench.data.batch import PretrainingBatch
 from amad_bench.data.pretraining import PretrainingData
@@ -82,8 +82,6 @@ def validation_loss(
     steps = ceil(data.validation.instances(family, condition) / batch)
     generator = np.random.default_rng([config.seeds.data_order, 1])
     loader = pretraining_batches(data.validation, data, family, condition, batch, steps, generator, device)
-    losses: list[Tensor] = []
     with evaluating(model), torch.no_grad():
-        for instances in loader:
-            losses.append(model(**instances.arguments)[0])
+        losses = [model(**instances.arguments)[0] for instances in loader]
     return torch.stack(losses).mean().item()

@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from amad_bench.analysis import alignments
 from amad_bench.analysis.alignments import draw_alignments
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.run_folder.folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NUMBERS = {"step": 1, "learning_rate": 0.1, "loss": 1.0, "gradient_norm": 1.0}
 

@@ -126,7 +126,8 @@ def test_a_setting_whose_only_metrics_are_unavailable_shows_no_number(fake, tmp_
     assert comparisons_table(tables.runs, tables.scores)["n_missing"].tolist() == [2]
 
 
-def test_headroom_of_no_students_has_its_columns(fake, tables):
+@pytest.mark.usefixtures("fake")
+def test_headroom_of_no_students_has_its_columns(tables):
     only_teachers = tables.runs[tables.runs["kind"] == "teacher"]
     full = headroom_table(tables.runs, tables.scores)
     empty = headroom_table(only_teachers, tables.scores)

@@ -137,7 +137,8 @@ def test_a_model_folder_is_known_by_its_content(tmp_path: Path, monkeypatch: pyt
     assert content_hash([Source("vit", "folder")]) != before
 
 
-def test_an_unreadable_file_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("folder")
+def test_an_unreadable_file_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amad_bench.plan.datafiles.file_sha256", _denied)
     with pytest.raises(UserError, match=r"questions_train\.json: Permission denied; make it readable"):
         daquar()

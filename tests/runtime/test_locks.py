@@ -71,7 +71,7 @@ def test_a_long_wait_is_said_once_and_goes_on(tmp_path, holder, capfd, monkeypat
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch, number):
-    def refuse(handle: int, how: int) -> None:  # no such file system can be mounted for a test
+    def refuse(_handle: int, _how: int) -> None:  # no such file system can be mounted for a test
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)

@@ -289,7 +289,7 @@ def test_cuda_where_there_is_none_is_one_line(tiny_plan, monkeypatch):
 def test_answers_are_drawn_for_vqa_of_vlt5_alone(tiny_plan, monkeypatch, family, task, drawn):
     seen = []
 
-    def batches(split, images, order, device, workers, answer_generator):
+    def batches(_split, _images, _order, _device, _workers, answer_generator):
         seen.append(answer_generator is not None)
         raise RunFailed("diverged", "enough")
 

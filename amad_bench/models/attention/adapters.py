@@ -99,7 +99,7 @@ def _attention(block: nn.Module, path: str) -> Attention | None:
 
 
 def _read_t5(
-    module: Any, parent: Any, projected: dict[str, Tensor], arguments: dict[str, Any], output: Any
+    module: Any, _parent: Any, projected: dict[str, Tensor], arguments: dict[str, Any], output: Any
 ) -> LayerTrace:
     """T5Attention: no scaling, an additive position bias (its second output), shared by all layers."""
     query, key, value = (_split(projected[name], module.n_heads) for name in ("q", "k", "v"))
@@ -112,7 +112,7 @@ def _read_t5(
 
 
 def _read_blip_vision(
-    module: Any, parent: Any, projected: dict[str, Tensor], arguments: dict[str, Any], output: Any
+    module: Any, _parent: Any, projected: dict[str, Tensor], _arguments: dict[str, Any], _output: Any
 ) -> LayerTrace:
     """BlipAttention (ViT): one fused projection, no mask."""
     query, key, value = (_split(part, module.num_heads) for part in projected["qkv"].chunk(3, dim=-1))
@@ -121,7 +121,7 @@ def _read_blip_vision(
 
 
 def _read_vit(
-    module: Any, parent: Any, projected: dict[str, Tensor], arguments: dict[str, Any], output: Any
+    module: Any, _parent: Any, projected: dict[str, Tensor], arguments: dict[str, Any], _output: Any
 ) -> LayerTrace:
     """ViTAttention."""
     heads = module.num_attention_heads
@@ -134,7 +134,7 @@ def _read_vit(
 
 
 def _read_bert(
-    module: Any, parent: Any, projected: dict[str, Tensor], arguments: dict[str, Any], output: Any
+    module: Any, parent: Any, projected: dict[str, Tensor], arguments: dict[str, Any], _output: Any
 ) -> LayerTrace:
     """BertSelfAttention, BertCrossAttention, and BLIP's copy of them, as self- or cross-attention."""
     heads, head_size = module.num_attention_heads, module.attention_head_size

@@ -148,7 +148,7 @@ def _companion(site: str) -> str:
 
 
 def _keep(store: dict[Any, Tensor], key: Any) -> Callable[[nn.Module, tuple, Any], None]:
-    def hook(module: nn.Module, args: tuple, output: Any) -> None:
+    def hook(_module: nn.Module, _args: tuple, output: Any) -> None:
         store[key] = output[0] if isinstance(output, tuple) else output
 
     return hook

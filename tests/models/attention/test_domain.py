@@ -30,7 +30,7 @@ def keep_returned_maps(model):
         for layer, block in enumerate(blocks):
             for name, attention in block.attention.items():
                 attention.module.register_forward_hook(
-                    lambda m, a, out, key=(f"{stack}.{name}", layer): returned.__setitem__(key, out[-1])
+                    lambda _m, _a, out, key=(f"{stack}.{name}", layer): returned.__setitem__(key, out[-1])
                 )
     return returned
 
@@ -127,8 +127,8 @@ def test_with_its_mask_function_a_registered_attention_function_is_recorded(kind
 def test_a_mask_of_another_form_is_refused(own_attention):
     """Flash attention's mask functions return (B, K); nothing here can tell what such a function does."""
     own_attention(
-        lambda module, query, key, value, mask, **kwargs: (value.transpose(1, 2).contiguous(), None),
-        lambda *args, attention_mask=None, **kwargs: attention_mask,
+        lambda _module, _query, _key, value, _mask, **_kwargs: (value.transpose(1, 2).contiguous(), None),
+        lambda *_args, attention_mask=None, **_kwargs: attention_mask,
     )
     model = plain_model("bert").eval()
     attend_with(model, OWN)
@@ -140,7 +140,7 @@ def test_a_mask_of_another_form_is_refused(own_attention):
 
 @pytest.mark.trap("map-10")
 def test_stock_blip_never_calls_a_registered_attention_function(own_attention):
-    def refuse(*args, **kwargs):
+    def refuse(*_args, **_kwargs):
         raise AssertionError
 
     own_attention(refuse, eager_mask)
@@ -185,7 +185,7 @@ def _source(batch):
     return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
-def _eager(module, query, key, value, attention_mask, scaling=None, position_bias=None, **kwargs):
+def _eager(module, query, key, value, attention_mask, scaling=None, position_bias=None, **_kwargs):
     """BERT's own eager attention, which knows no position bias."""
     if position_bias is not None:
         attention_mask = position_bias if attention_mask is None else position_bias + attention_mask

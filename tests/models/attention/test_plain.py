@@ -34,7 +34,7 @@ def eager_maps(kind):
         for block in blocks:
             for name, attention in block.attention.items():
                 modules[f"{stack}.{name}"].append(attention.module)
-                attention.module.register_forward_hook(lambda m, a, out: maps.__setitem__(m, out[1]))
+                attention.module.register_forward_hook(lambda m, _a, out: maps.__setitem__(m, out[1]))
     model(**KINDS[kind].batch)
     return {site: [maps[module] for module in layers] for site, layers in modules.items()}
 
@@ -96,7 +96,7 @@ def test_maps_values_and_output_weights_make_what_the_layer_returns(kind):
                 )
                 projections[f"{stack}.{name}", index] = linear or parent.output.dense
     for projection in projections.values():
-        projection.register_forward_hook(lambda m, a, out: outputs.__setitem__(m, out))
+        projection.register_forward_hook(lambda m, _a, out: outputs.__setitem__(m, out))
     with record(model, KINDS[kind].sites) as recorder, torch.no_grad():
         trace = recorder.trace(model(**KINDS[kind].batch))
     for site, layers in trace.sites.items():

@@ -125,7 +125,7 @@ def test_blip_matches_stock_eager_maps_and_values():
     maps = {}
     for name, module in stock.named_modules():
         if name.endswith((".self", ".self_attn")):
-            module.register_forward_hook(lambda m, a, out, name=name: maps.__setitem__(name, out))
+            module.register_forward_hook(lambda _m, _a, out, name=name: maps.__setitem__(name, out))
     trace = _trace_of(ours, batch)
     with torch.no_grad():
         image = stock.vision_model(batch["pixel_values"]).last_hidden_state

@@ -28,7 +28,7 @@ class SdpaMaps(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _map_of(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):
+def _map_of(query, key, _value, attn_mask=None, is_causal=False, scale=None, **_):
     scores = query.double() @ key.double().transpose(-1, -2)
     scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
     if is_causal:
@@ -136,7 +136,7 @@ def test_every_layer_is_the_eager_one_under_autocast(kind):
         for layer, block in enumerate(blocks):
             for name, attention in block.attention.items():
                 attention.module.register_forward_hook(
-                    lambda m, a, out, key=(f"{stack}.{name}", layer): maps.__setitem__(key, out[-1])
+                    lambda _m, _a, out, key=(f"{stack}.{name}", layer): maps.__setitem__(key, out[-1])
                 )
     sites = PLAIN_KINDS[kind].sites
     with torch.autocast("cpu", dtype=torch.bfloat16), record(model, sites) as recorder, torch.no_grad():
