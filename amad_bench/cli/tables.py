@@ -104,7 +104,7 @@ def paper(options: argparse.Namespace) -> None:
 
 
 def _table(name: TableName) -> "pd.DataFrame":
-    from amad_bench.runtime.files import read_parquet
+    from amad_bench.runtime.parquet import read_parquet
 
     path = RESULTS.table(name)
     if not path.exists():

@@ -1,7 +1,7 @@
 """Errors that end in one line (the user's mistake) or in a status (science); any other exception is a bug."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 STATUSES = ("done", "diverged", "out_of_memory", "metric_unavailable", "teacher_failed", "pretraining_failed")
 USABLE = ("done", "metric_unavailable")  # trained to the end; the second lacks some metrics only
@@ -15,32 +15,19 @@ def encodable(text: str) -> str:
 class UserError(Exception):
     """A mistake of the user: one line that names the file, key or record, what was expected and what to do.
 
-    The command line prints it on stderr and exits with code 2, without a traceback.
+    Several mistakes that are found at once have a line each. The command line prints them on stderr and exits
+    with code 2, without a traceback.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(encodable(message))
+    def __init__(self, message: str, *more: str) -> None:
+        super().__init__(*map(encodable, (message, *more)))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
     @property
     def messages(self) -> list[str]:
-        return [str(self)]
-
-
-class UserErrors(UserError):
-    """Several mistakes found at once, one line each."""
-
-    def __init__(self, messages: Sequence[str]) -> None:
-        if not messages:
-            raise ValueError("UserErrors needs at least one message")
-        super().__init__("\n".join(messages))
-        self._messages = [encodable(message) for message in messages]
-
-    def __reduce__(self) -> tuple[type["UserErrors"], tuple[list[str]]]:
-        return UserErrors, (self._messages,)  # survives a process pool: args hold the joined text
-
-    @property
-    def messages(self) -> list[str]:
-        return list(self._messages)
+        return list(self.args)
 
 
 class RunFailed(Exception):

@@ -162,16 +162,6 @@ def write_parquet_atomic(path: Path, frame: "pd.DataFrame") -> None:
         frame.to_parquet(temporary, index=False, engine="pyarrow")
 
 
-def read_parquet(path: Path, what_to_do: str) -> "pd.DataFrame":
-    """The table in a file that is there; UserError where it is broken."""
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path, engine="pyarrow")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no readable parquet file ({error}); {what_to_do}") from None
-
-
 def write_table(frame: "pd.DataFrame", path_without_suffix: Path) -> None:
     """The frame as .parquet for programs and as .csv for people."""
     write_parquet_atomic(path_without_suffix.with_name(path_without_suffix.name + ".parquet"), frame)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 
-from amad_bench.runtime.errors import UserError, UserErrors
+from amad_bench.runtime.errors import UserError
 
 OLDEST_PYTHON = (3, 11)
 
@@ -26,14 +26,13 @@ def check_python() -> None:
 
 @cache
 def check_versions(*packages: str) -> None:
-    """UserErrors, a line each, for installed packages whose version is outside the promised range.
+    """UserError, a line each, for installed packages whose version is outside the promised range.
 
     packages: those to look at; none named: all that the command line uses. Nothing is known, and refused,
     where this package itself is not installed (a source tree on PYTHONPATH) or `packaging` is not.
     """
-    messages = list(_outside(packages))
-    if messages:
-        raise UserErrors(messages)
+    if messages := list(_outside(packages)):
+        raise UserError(*messages)
 
 
 def _outside(packages: tuple[str, ...]) -> Iterator[str]:

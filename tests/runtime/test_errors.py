@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from amad_bench.runtime.errors import STATUSES, RunFailed, UserError, UserErrors, did_you_mean
+from amad_bench.runtime.errors import STATUSES, RunFailed, UserError, did_you_mean
 
 
 @pytest.mark.parametrize(
@@ -24,17 +24,12 @@ def test_did_you_mean(name: object, expected: str) -> None:
 
 def test_one_message_or_several() -> None:
     assert UserError("one").messages == ["one"]
-    several = UserErrors(["one", "two"])
-    assert isinstance(several, UserError)
+    several = UserError("one", "two")
     assert several.messages == ["one", "two"]
     assert str(several) == "one\ntwo"
-    with pytest.raises(ValueError, match="at least one"):
-        UserErrors([])
 
 
-@pytest.mark.parametrize(
-    "error", [UserErrors(["a", "b"]), UserError("a"), RunFailed("diverged", "loss is nan")]
-)
+@pytest.mark.parametrize("error", [UserError("a", "b"), UserError("a"), RunFailed("diverged", "loss is nan")])
 def test_errors_survive_a_process_pool(error: Exception) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy)) == (type(error), str(error))
@@ -42,9 +37,9 @@ def test_errors_survive_a_process_pool(error: Exception) -> None:
 
 def test_half_a_character_is_written_as_an_escape() -> None:
     path = b"/d/sm\xf8r".decode("utf-8", "surrogateescape")
-    for error in (UserError(path), UserErrors([path]), RunFailed("diverged", path)):
+    for error in (UserError(path), UserError("a", path), RunFailed("diverged", path)):
         assert str(error).encode("utf-8").endswith(rb"/d/sm\udcf8r")
-    assert UserErrors([path]).messages == [r"/d/sm\udcf8r"]
+    assert UserError(path).messages == [r"/d/sm\udcf8r"]
     assert RunFailed("diverged", path).reason == r"/d/sm\udcf8r"
 
 

@@ -6,7 +6,7 @@ from importlib import metadata
 
 import pytest
 
-from amad_bench.runtime.errors import UserErrors
+from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.versions import check_versions, installed_version
 
 REQUIRES = ["torch<3,>=2.11", 'transformers<5.25,>=5.17; extra == "pipeline"', 'jax>=9; extra == "other"']
@@ -54,7 +54,7 @@ def test_versions_inside_the_range(install: Callable[..., None], versions: dict[
 @pytest.mark.parametrize("version", ["5.10.1", "5.16.9", "5.25.0", "5.25.0.dev0", "6.0.0rc1"])
 def test_a_version_outside_is_one_line(install: Callable[..., None], version: str) -> None:
     install(torch="2.11.0", transformers=version)
-    with pytest.raises(UserErrors) as caught:
+    with pytest.raises(UserError) as caught:
         check_versions()
     assert caught.value.messages == [
         f"transformers {version} is installed, amad-bench was tested with transformers<5.25,>=5.17 only:"
@@ -64,13 +64,13 @@ def test_a_version_outside_is_one_line(install: Callable[..., None], version: st
 
 def test_a_line_each_and_only_of_those_asked_for(install: Callable[..., None]) -> None:
     install(torch="2.8.0", transformers="5.10.1")
-    with pytest.raises(UserErrors) as caught:
+    with pytest.raises(UserError) as caught:
         check_versions()
     assert [line.split(" is installed")[0] for line in caught.value.messages] == [
         "torch 2.8.0",
         "transformers 5.10.1",
     ]
-    with pytest.raises(UserErrors, match=r"^transformers 5\.10\.1 is installed.*$"):
+    with pytest.raises(UserError, match=r"^transformers 5\.10\.1 is installed.*$"):
         check_versions("transformers")
     install(torch="2.8.0", transformers="5.17.0")
     check_versions("transformers")

@@ -10,11 +10,11 @@ from amad_bench.plan.config.messages import explain
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.config.yaml_file import read_yaml
 from amad_bench.plan.limits import MOST_STUDENTS
-from amad_bench.runtime.errors import UserError, UserErrors
+from amad_bench.runtime.errors import UserError
 
 
 def load_config(path: Path | str) -> Config:
-    """The checked config; UserErrors with one line for each mistake in the file.
+    """The checked config; UserError with one line for each mistake in the file.
 
     What values mean together is checked once keys and types are right: mistakes may come in two rounds.
     """
@@ -25,9 +25,9 @@ def load_config(path: Path | str) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as error:
         problems = [line for details in error.errors(include_url=False) for line in explain(details, Config)]
-        raise UserErrors([f"{path}: {problem}" for problem in problems]) from None
+        raise UserError(*(f"{path}: {problem}" for problem in problems)) from None
     if problems := check_meaning(config):
-        raise UserErrors([f"{path}: {problem}" for problem in problems])
+        raise UserError(*(f"{path}: {problem}" for problem in problems))
     if config.students > MOST_STUDENTS:
         raise UserError(
             f"{path}: {config.students:,} students are asked for, expected at most {MOST_STUDENTS:,}: lower "

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import yaml
 
-from amad_bench.runtime.errors import UserError, UserErrors
+from amad_bench.runtime.errors import UserError
 
 MOST_LEVELS = 50
 MOST_VALUES = 100_000  # with all aliases written out
@@ -31,7 +31,7 @@ def read_yaml(path: Path) -> Any:
     try:
         problems = list(_of_aliases_and_levels(text)) or _of_nodes(text)
         if problems:
-            raise UserErrors([f"{path}: {problem}" for problem in problems])
+            raise UserError(*(f"{path}: {problem}" for problem in problems))
         return yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pandas as pd
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_parquet, write_parquet_atomic
-
-if TYPE_CHECKING:
-    import pandas as pd
+from amad_bench.runtime.files import write_parquet_atomic
+from amad_bench.runtime.parquet import read_parquet
 
 
 class Score(NamedTuple):
@@ -26,16 +26,14 @@ class Score(NamedTuple):
 SCORE_COLUMNS = list(Score._fields)
 
 
-def write_scores(path: Path, run_id: str, by_split: Mapping[str, "pd.DataFrame"]) -> None:
+def write_scores(path: Path, run_id: str, by_split: Mapping[str, pd.DataFrame]) -> None:
     """Write the scores of a run; by split, frames with the other columns."""
-    import pandas as pd
-
     frames = [frame.assign(split=split) for split, frame in by_split.items()]
     scores = pd.concat(frames, ignore_index=True).assign(run_id=run_id)
     write_parquet_atomic(path, scores.reindex(columns=SCORE_COLUMNS))
 
 
-def read_scores(path: Path, run_id: str, may_be_empty: bool) -> "pd.DataFrame":
+def read_scores(path: Path, run_id: str, may_be_empty: bool) -> pd.DataFrame:
     """The scores of a finished run; UserError when the file is missing, broken or another run's."""
     what_to_do = "delete the run's folder and run again"
     if not path.exists():
@@ -49,9 +47,7 @@ def read_scores(path: Path, run_id: str, may_be_empty: bool) -> "pd.DataFrame":
     return statistics_as_lists(scores)
 
 
-def statistics_as_lists(scores: "pd.DataFrame") -> "pd.DataFrame":
+def statistics_as_lists(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores as they were before they were written: a parquet file gives arrays."""
-    import pandas as pd
-
     lists = [None if value is None else value.tolist() for value in scores["statistics"]]
     return scores.assign(statistics=pd.Series(lists, dtype=object, index=scores.index))
