@@ -132,3 +132,13 @@ def test_the_glossary_is_in_alphabetical_order(repository: Path) -> None:
     words = [word.replace("`", "").lower() for word in re.findall(r"(?m)^- \*\*(.+?)\*\*", text)]
     assert len(words) > 40
     assert words == sorted(set(words))
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb(repository: Path) -> None:
+    begins = re.compile(r'^\s*r?"""(Of|What|As|Where|How|Which|Why|That|For|When)\b.*', re.MULTILINE)
+    found = [
+        f"{path.relative_to(repository)}: {match.group().strip()}"
+        for path in sorted((repository / "amad_bench").rglob("*.py"))
+        for match in begins.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []

@@ -1,4 +1,4 @@
-"""What stands beside prepared arrays: tokenizer.json, and meta.json with facts and the name of the images."""
+"""Files beside prepared arrays: tokenizer.json, and meta.json with facts and the name of the images."""
 
 import hashlib
 import json

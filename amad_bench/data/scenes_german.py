@@ -98,7 +98,7 @@ def _sentence(english: str, german: str) -> Pair:
 def _relation(
     one: SceneObject, two: SceneObject, article: str, adjectives: list[str], nouns: tuple[str, str]
 ) -> Pair:
-    """Where `one` (with these adjectives) is, seen from `two`; nouns: the English words for both."""
+    """Place of `one` (with these adjectives), seen from `two`; nouns: the English words for both."""
     place = place_between(one, two)
     subject = phrase(article, adjectives, one.shape, "nom")
     other = phrase(article, [two.colour], two.shape, "dat")

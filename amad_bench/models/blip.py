@@ -208,7 +208,7 @@ class BlipMatcher(BlipForImageTextRetrieval):
         return image_BF @ self.text_feature(input_ids, attention_mask).T
 
     def match(self, image_BPd: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """As `forward`, of images that went through the vision model."""
+        """Output of `forward` for images that went through the vision model."""
         text_BTd = self.text_encoder(
             input_ids=input_ids, attention_mask=attention_mask, encoder_hidden_states=image_BPd
         ).last_hidden_state
@@ -225,7 +225,7 @@ class BlipMatcher(BlipForImageTextRetrieval):
 
 
 def _after_bos(decoder: nn.Module, prompt_BT: Tensor) -> Tensor:
-    """What a decoder starts from: BOS and the prompt, which may be empty."""
+    """Start of a decoder's text: BOS and the prompt, which may be empty."""
     bos_B1 = prompt_BT.new_full((len(prompt_BT), 1), decoder.config.bos_token_id)
     return torch.cat([bos_B1, prompt_BT], dim=1)
 

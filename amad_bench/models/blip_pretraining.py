@@ -1,4 +1,4 @@
-"""What BLIP is pre-trained with: masked words for the text side alone, or contrast, matching and captions.
+"""Objectives of BLIP's pre-training: masked words for text alone, or contrast, matching and captions.
 
 Source: Li et al. 2022 and salesforce/BLIP, models/blip_pretrain.py (and blip_retrieval.py for captions of one
 image). What differs from it:
@@ -134,7 +134,7 @@ class BlipVisionLanguage(nn.Module):
 
     @torch.no_grad()
     def _negatives(self, similarity_BB: Tensor, same_BB: Tensor) -> Tensor:
-        """For each row a column (B,) of another image: by the softmax of the similarity, or the greatest."""
+        """A column (B,) of another image for each row: by the softmax of the similarity, or the greatest."""
         chance_BB = similarity_BB.softmax(dim=1).add(LEAST_CHANCE).masked_fill(same_BB, 0.0)
         return chance_BB.multinomial(1)[:, 0] if self.training else chance_BB.argmax(dim=1)
 

@@ -233,7 +233,7 @@ def _only(found: Mapping[Path, Any], value: Any, what: str, key: str) -> Path:
 
 
 def _checked(file: Path, raw: dict[str, Any], fields: Fields, prefix: str = "") -> PreTrainedConfig:
-    """As `read_fields`; sizes must be stated: of absent heads, transformers makes 8 on BLIP's text side."""
+    """Settings by `read_fields`; sizes must be stated: transformers takes absent heads of BLIP's text for 8."""
     if absent := [name for name in fields.stated if not isinstance(raw.get(name), int)]:
         raise UserError(
             f"{file}: {prefix}{absent[0]} is no whole number; state the one the weights were trained with"

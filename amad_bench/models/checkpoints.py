@@ -38,7 +38,7 @@ def save_parameters(module: nn.Module, path: Path) -> None:
 
 
 def checkpoint_weights(path: Path) -> Weights:
-    """What `save_weights` or `save_tensors` wrote; UserError for a file that is no such thing."""
+    """Weights that `save_weights` or `save_tensors` wrote; UserError for a file that is no such thing."""
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}

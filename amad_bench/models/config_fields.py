@@ -1,4 +1,4 @@
-"""What each field of a checkpoint's config.json means for a model that starts from its weights.
+"""Meaning of each field of a checkpoint's config.json for a model that starts from its weights.
 
 A field is shown by the tensors, which then must agree with it; obeyed (`models/settings.py`); free, since
 nothing that is computed here depends on it or the run's own config decides; or only one value of it is
@@ -160,7 +160,7 @@ def _require_known(file: Path, prefix: str, found: Mapping[str, Any], only: Mapp
 
 
 def _require_bounds(file: Path, prefix: str, config: Any) -> None:
-    """What transformers takes, and then divides by 0 or finds no row for, or makes NaN of."""
+    """Values that transformers takes, and then divides by 0 or finds no row for, or makes NaN of."""
     found = vars(config)
     least = {
         "type_vocab_size": 1,

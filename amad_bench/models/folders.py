@@ -38,7 +38,7 @@ def folder_config(folder: Path, what: str) -> dict[str, Any]:
 
 
 def model_type(config: Mapping[str, Any]) -> str | None:
-    """What `model_type` says or, where it says nothing, what the class of `architectures` is.
+    """Type of model by `model_type` or, where that says nothing, by the class of `architectures`.
 
     The class itself where it is none of those that are read here; None: neither is stated.
     """
@@ -67,7 +67,7 @@ def folder_tensors(folder: Path, what: str) -> dict[str, Tensor]:
 
 
 def without_task_heads(stored: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """What is no pooler and no head of a task, and the names of the rest."""
+    """Tensors but for poolers and heads of tasks, and the names of these."""
     left_out = sorted(name for name in stored if _TASK_HEADS.search(name))
     return {name: tensor for name, tensor in stored.items() if name not in left_out}, left_out
 

@@ -15,7 +15,7 @@ _SURPRISE = 7.0  # standard normal deviations; one fresh parameter in 10^11 is f
 
 
 class _Scheme(NamedTuple):
-    """How a parameter is drawn: normal around 0, or the constant `mean` where spread is 0.
+    """Distribution of a fresh parameter: normal around 0, or the constant `mean` where spread is 0.
 
     zero_row: one row that is zeros (BERT's padding token).
     """
@@ -91,7 +91,7 @@ def _schemes(model: nn.Module) -> Iterator[tuple[str, Tensor, _Scheme]]:
 
 
 def _t5_spread(model: VLT5, path: str, module: nn.Module) -> float:
-    """Of the T5 (mesh) scheme: embeddings 1, projections fan-in ** -1/2, queries also / sqrt(head size)."""
+    """T5's spread (mesh scheme): embeddings 1, projections fan-in ** -1/2, queries also / sqrt(head size)."""
     config = model.config
     if isinstance(module, nn.Linear):
         query = path.endswith(".q") and isinstance(model.get_submodule(path[:-2]), T5Attention)

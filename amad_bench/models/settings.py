@@ -45,7 +45,7 @@ def settings_in(config: Any, part: type[PreTrainedConfig]) -> dict[str, str | in
 
 
 def settings_of(model: nn.Module) -> dict[str, str | int | float]:
-    """Of VLT5, our BLIP models and what pre-trains them; ValueError where two parts of a model differ."""
+    """Settings of VLT5, BLIP and what pre-trains them; ValueError where two parts of a model differ."""
     found: dict[str, str | int | float] = {}
     for module in model.modules():
         config = getattr(module, "config", None)

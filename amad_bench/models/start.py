@@ -1,4 +1,4 @@
-"""What a pre-trained model starts from: weights, read and placed."""
+"""Start of a pre-trained model: weights, read and placed."""
 
 import re
 from dataclasses import replace

@@ -35,7 +35,7 @@ class _Model:
 
 
 def examine_weights(config: Config) -> list[Check]:
-    """What each checkpoint that is there says of itself, or an error: it, or a model, cannot be started from.
+    """Facts that each checkpoint that is there says of itself, or the error that no model can start from it.
 
     Each is read once, and matched with the models of every shape that start from it: the errors are those of
     their runs. The models take no memory.

@@ -1,4 +1,4 @@
-"""What the weights that a model starts from say of themselves, for the run's row and for `doctor`."""
+"""Facts that the weights a model starts from say of themselves, for the run's row and for `doctor`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every training shares: AdamW, warm-up and decay, gradient clipping; and the best weights so far."""
+"""Parts of every training: AdamW, warm-up and decay, gradient clipping; and the best weights so far."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ NO_DECAY = ("bias", "LayerNorm.weight")
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training ends with; the model holds the weights of `best_step`."""
+    """End of a training; the model holds the weights of `best_step`."""
 
     best_step: int
     steps: int
