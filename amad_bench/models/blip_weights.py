@@ -233,7 +233,7 @@ def _only(found: Mapping[Path, Any], value: Any, what: str, key: str) -> Path:
 
 
 def _checked(file: Path, raw: dict[str, Any], fields: Fields, prefix: str = "") -> PreTrainedConfig:
-    """Settings by `read_fields`; sizes must be stated: transformers takes absent heads of BLIP's text for 8."""
+    """Settings by `read_fields`; sizes must be stated: transformers makes 8 of heads that are absent."""
     if absent := [name for name in fields.stated if not isinstance(raw.get(name), int)]:
         raise UserError(
             f"{file}: {prefix}{absent[0]} is no whole number; state the one the weights were trained with"
