@@ -1,6 +1,6 @@
 """Objective of a run: ce + alpha * logit_kd + beta * attention, every part known by name."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,11 @@ from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.plan.run_config import UsedLoss
 from amad_bench.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amad_bench.losses.base import TraceLoss
 
 
 class ObjectiveValue(NamedTuple):
@@ -47,7 +52,6 @@ class Objective(nn.Module):
             parts["logit_kd"] = build_loss("logit_kd", temperature=loss.logit_temperature)
             layer_map = loss.layer_map or "last"
             parts["attention"] = build_loss(loss.name, sites=self.sites, layer_map=layer_map, **options)
-        self.losses = parts  # typed; the same modules as `parts`
         self.parts = nn.ModuleDict(parts)
 
     def materialise(self, teacher: Trace | None, student: Trace) -> None:
@@ -58,7 +62,7 @@ class Objective(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             try:
-                for part in self.losses.values():
+                for _, part in self._losses():
                     part.materialise(teacher, student)
             except ValueError as error:
                 raise UserError(f"loss {self.label} cannot be used here: {error}") from None
@@ -68,12 +72,15 @@ class Objective(nn.Module):
         parts: dict[str, Tensor] = {}
         alignment: dict[str, Tensor] = {}
         total = student.logits_BLV.new_zeros(())
-        for name, module in self.losses.items():
+        for name, module in self._losses():
             found = module.outcome(teacher, student)
             parts |= found.parts
             alignment |= found.alignment
             total = total + self.loss_weights[name] * module.weight_factor(epoch) * parts[name]
         return ObjectiveValue(total, parts, alignment)
+
+    def _losses(self) -> "Iterator[tuple[str, TraceLoss]]":
+        return cast("Iterator[tuple[str, TraceLoss]]", iter(self.parts.items()))
 
     def __str__(self) -> str:
         names = {"attention": self.label}
