@@ -225,7 +225,7 @@ def test_scores_of_one_config_outlive_those_of_another(
     assert main(["score", "--config", str(config)]) == 0
     assert capsys.readouterr().out == f"METEOR: {len(ids)} scores\n"
     raw = yaml.safe_load(config.read_text())
-    raw["tasks"] = [cell for cell in raw["tasks"] if cell["task"] == "captioning"][:1]
+    raw["tasks"] = [entry for entry in raw["tasks"] if entry["task"] == "captioning"][:1]
     raw["replicates"] = 1
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(raw))

@@ -41,7 +41,7 @@ def _figure(title: str, steps: list[TrainingStep], keys: list[str]) -> Figure:
     figure.suptitle(title, fontsize=8.5)
     axes = figure.subplots(len(keys), len(shown) + 1, squeeze=False)
     for row, key in zip(axes, keys, strict=True):
-        weights_SHG = [np.array(steps[step].alignment[key]["weights"]) for step in shown]
+        weights_SHG = [np.array(steps[step].alignment[key].rows) for step in shown]
         top = max(weights_HG.max() for weights_HG in weights_SHG)
         for ax, step, weights_HG in zip(row, shown, weights_SHG, strict=False):
             ax.imshow(weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto")
@@ -52,7 +52,7 @@ def _figure(title: str, steps: list[TrainingStep], keys: list[str]) -> Figure:
             ax.set_xlabel("student head")
         row[0].set_ylabel(f"{key}\nteacher head")
         figure.colorbar(row[0].images[0], ax=row[len(shown) - 1])  # all maps of a row have one scale
-        entropies = [step.alignment[key]["entropy"] for step in steps]
+        entropies = [step.alignment[key].entropy for step in steps]
         row[-1].plot([step.step for step in steps], entropies)
         row[-1].axhline(np.log(weights_SHG[0].shape[1]), color="0.35", linewidth=1, dashes=(2, 2))
         row[-1].set_xlabel("step")

@@ -13,7 +13,7 @@ from amad_bench.analysis.learning_curves import learning_curves
 from amad_bench.analysis.run_columns import DATA_FACTS, SIZES, compact, data_facts, run_columns
 from amad_bench.analysis.score_files import extra_scores, refuse_mixed_signatures
 from amad_bench.analysis.settings import TASK
-from amad_bench.plan.grid import Plan, Skip
+from amad_bench.plan.plan import Plan, Skip
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE, UserError
 from amad_bench.runtime.results import ResultsFolder

@@ -16,6 +16,7 @@ _MODEL = ["kind", "teacher_heads", "teacher_pretraining", "heads", "shape", "hea
 # name: without pre-training, sizes that differ in their checkpoints are one.
 GROUP = [*TRAINED_ON, *_MODEL, "model"]
 CONDITION = ["pretraining", "cut", "student"]
+SHOWN_GROUP = [*TRAINED_ON, *_MODEL, "student"]  # as the paper shows it
 SHOWN = [*TRAINED_ON, *_MODEL, *CONDITION]  # the model's shape says enough
 MEASURED = {  # of the table `steps_to_score`, with the type of the column
     "n_runs": "Int64",

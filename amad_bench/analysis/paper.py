@@ -11,12 +11,14 @@ import typst
 
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
+from amad_bench.analysis.learning_curves import SHOWN_GROUP
 from amad_bench.analysis.run_columns import UNCUT
-from amad_bench.analysis.settings import TEACHER, UNKNOWN
+from amad_bench.analysis.settings import SETTING, TEACHER, UNKNOWN
 from amad_bench.data.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_bytes_atomic
+from amad_bench.runtime.parquet import read_parquet
 from amad_bench.runtime.results import FigureName, ResultsFolder, TableName
 
 _READ_HERE = (TableName.RUNS, TableName.FAILURES)
@@ -40,7 +42,7 @@ def paper(results: Path, source: Path, output: Path) -> Path:
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
     facts = {"pages": {name: _pages(figure) for name, figure in figures.items()}}
-    facts |= _facts(*(pd.read_parquet(table, engine="pyarrow") for table in tables))
+    facts |= _facts(*(read_parquet(table, "run `amad-bench collect` again") for table in tables))
     pdf = typst.compile(
         source.resolve(),
         root=root,
@@ -73,6 +75,8 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
         "level": f"{100 * (1 - ALPHA):g}",
         "teacher": TEACHER,
         "unknown": UNKNOWN,
+        "setting": SETTING,
+        "steps": SHOWN_GROUP,
         "uncut": UNCUT,
         "losses": list(dict.fromkeys(students["loss"])),
         "students": len(students),

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.settings import EXTRA_METRICS_TASK
-from amad_bench.plan.grid import Plan
+from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import predictions_sha256

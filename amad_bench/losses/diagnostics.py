@@ -30,12 +30,12 @@ def describe_alignment(
     described: dict[str, Alignment] = {}
     for key, alignment_HG in alignments.items():
         rows = cast(list[list[float]], alignment_HG.tolist())  # pyright: ignore[reportUnknownMemberType]
-        described[key] = {
-            "entropy": alignment_entropy(alignment_HG),
-            "largest_weight": largest_weight(alignment_HG),
-            "changed_share": changed_share(previous[key], alignment_HG) if key in previous else None,
-            "weights": [[round(weight, 4) for weight in row] for row in rows],
-        }
+        described[key] = Alignment(
+            entropy=alignment_entropy(alignment_HG),
+            largest_weight=largest_weight(alignment_HG),
+            changed_share=changed_share(previous[key], alignment_HG) if key in previous else None,
+            rows=[[round(weight, 4) for weight in row] for row in rows],
+        )
     return described
 
 

@@ -81,7 +81,7 @@ def _examined(
         try:
             built = _without_memory(model.config, sizes_of, weights.settings)
         except UserError:
-            continue  # no tokenizer or vision model to go by: said of the files, or by `examine_cells`
+            continue  # no tokenizer or vision model to go by: said of the files, or by `examine_tasks`
         try:
             load_start(built, weights, model.config)
         except UserError as error:

@@ -65,8 +65,9 @@ def find_run(config: Config, run_id: str) -> Run:
             runs = TaskRuns(config, entry, present_data(config, entry))
         except DataMissing:
             continue
-        found = _expand_entry(runs, only=prefix)
-        for run in (*runs.pretrained.values(), *found.teachers.values(), *found.students.values()):
+        # Which pre-trainings are needed is known only when all students are.
+        only = None if prefix.startswith(f"{entry.family}-pretraining-") else prefix
+        for run in _expand_entry(runs, only).runs:
             if run.id == run_id:
                 return run
     return expand(config).run(run_id)  # which knows what was meant

@@ -28,7 +28,18 @@ def run_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "vlt5-vqa-h3to2-amad_kl"
     folder.mkdir()
     rows = [
-        NUMBERS | {"step": step, "alignment": {"encoder.self/1": {"entropy": 0.6, "weights": _weights(step)}}}
+        NUMBERS
+        | {
+            "step": step,
+            "alignment": {
+                "encoder.self/1": {
+                    "entropy": 0.6,
+                    "largest_weight": 0.7,
+                    "changed_share": None,
+                    "rows": _weights(step),
+                }
+            },
+        }
         for step in range(0, 100, 10)
     ]
     rows.insert(3, {"step": 25, "validation_loss": 1.0})

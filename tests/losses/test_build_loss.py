@@ -152,7 +152,7 @@ def test_an_integer_is_a_fine_temperature():
 
 
 def test_losses_need_torch_and_numpy_only():
-    """In a fresh process in which everything of the `bench` extra fails to import."""
+    """In a fresh process in which everything of the `pipeline` extra fails to import."""
     absent = ("transformers", "tokenizers", "pydantic", "yaml", "pandas", "pyarrow", "scipy", "PIL", "tqdm")
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"

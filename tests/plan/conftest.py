@@ -49,10 +49,10 @@ tasks:
 
 @pytest.fixture
 def raw() -> Raw:
-    """A fresh copy of the small config; its mappings are not shared between cells."""
+    """A fresh copy of the small config; its mappings are not shared between tasks."""
     config = yaml.safe_load(SMALL)
-    for cell in config["tasks"]:
-        cell["teacher"], cell["student"] = dict(cell["teacher"]), dict(cell["student"])
+    for entry in config["tasks"]:
+        entry["teacher"], entry["student"] = dict(entry["teacher"]), dict(entry["student"])
     return config
 
 

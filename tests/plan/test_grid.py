@@ -246,7 +246,7 @@ def test_one_teacher_per_replicate(raw: Raw, planned: Planned) -> None:
 
 
 @pytest.mark.trap("heads-1")
-def test_a_fixed_head_size(raw: Raw, planned: Planned) -> None:
+def test_what_stays_when_the_number_of_heads_changes(raw: Raw, planned: Planned) -> None:
     del raw["models"]["blip"], raw["sites"]["blip"], raw["tasks"][1]
     raw["heads"]["keep"] = "head_size"
     for role in ("teacher", "student"):
@@ -254,6 +254,11 @@ def test_a_fixed_head_size(raw: Raw, planned: Planned) -> None:
     raw["heads"]["student"] = [5]  # need not divide the width
     model = students(planned(raw))[0].config.model
     assert (model.heads, model.head_size, model.width) == (5, 16, 48)
+    for role in ("teacher", "student"):
+        del raw["models"]["vlt5"][role]["head_size"]
+    raw["heads"] = {"teacher": [8], "student": [6], "keep": "inner_width"}
+    model = students(planned(raw))[0].config.model
+    assert (model.heads, model.head_size, model.width) == (6, 8, 48)
 
 
 def test_the_limit_of_a_data_set_is_part_of_the_identity(raw: Raw, planned: Planned) -> None:
@@ -372,13 +377,29 @@ def test_every_run_is_found_without_the_others(raw: Raw, load, monkeypatch: pyte
         find_run(config, f"{plan.runs[-1].id[:-1]}x")
 
 
-def test_data_are_found_by_their_name(raw: Raw, load) -> None:
+def pretrained(raw: Raw) -> Raw:
+    """VL-T5 alone, whose teachers are pre-trained here."""
     raw["models"]["vlt5"]["order_embedding"] = True
     raw["pretraining"] = {"teacher": ["vl"], "training": {"vlt5": {"vl": dict(TRAINING)}}}
     raw["models"].pop("blip")
     raw["sites"].pop("blip")
     raw["tasks"].pop()
-    config = load(raw)
+    return raw
+
+
+def test_a_pretraining_is_found_if_a_run_needs_it(raw: Raw, load) -> None:
+    """Four teacher heads have no student here, and their teacher's pre-training is no run."""
+    raw = pretrained(raw) | {"losses": [{"name": "one_to_one"}], "heads": {"teacher": [4, 8], "student": [8]}}
+    (needed,) = (run for run in expand(load(raw)).runs if run.kind == "pretrain")
+    assert find_run(load(raw), needed.id) == needed
+    other = expand(load(raw | {"heads": {"teacher": [4], "student": [4]}}))
+    (not_needed,) = (run for run in other.runs if run.kind == "pretrain")
+    with pytest.raises(UserError, match="is not in this plan"):
+        find_run(load(raw), not_needed.id)
+
+
+def test_data_are_found_by_their_name(raw: Raw, load) -> None:
+    config = load(pretrained(raw))
     plan = expand(config)
     keys = {run.data_key for run in plan.runs}
     assert len(keys) == 2  # of the task, of its pre-training

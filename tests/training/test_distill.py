@@ -135,7 +135,7 @@ def test_only_losses_that_align_have_an_alignment():
 
 
 def test_maps_that_a_loss_cannot_use_are_a_users_error():
-    """75 x 75 cells are too many for a projection."""
+    """75 x 75 entries are too many for a projection."""
     traces = []
     for heads, seed in ((4, 1), (2, 2)):
         batch = tiny_batch("vlt5")

@@ -51,9 +51,9 @@ def test_alignments_are_logged(tiny_plan):
         train_run(pick(plan, "vlt5", "vqa", label), "cpu")
     first, *_, last = _rows(pick(plan, "vlt5", "vqa", "amad_kl"))
     found = last["alignment"]["encoder.self/1"]
-    assert [len(row) for row in found["weights"]] == [2] * 4  # a row of two student heads per teacher head
-    assert all(sum(row) == pytest.approx(1.0, abs=2e-4) for row in found["weights"])
-    assert found["largest_weight"] == pytest.approx(max(max(row) for row in found["weights"]), abs=1e-4)
+    assert [len(row) for row in found["rows"]] == [2] * 4  # a row of two student heads per teacher head
+    assert all(sum(row) == pytest.approx(1.0, abs=2e-4) for row in found["rows"])
+    assert found["largest_weight"] == pytest.approx(max(max(row) for row in found["rows"]), abs=1e-4)
     assert 0 < found["entropy"] <= 0.6932  # log 2
     assert first["alignment"]["encoder.self/1"]["changed_share"] is None
     assert 0 <= found["changed_share"] <= 1
@@ -76,7 +76,7 @@ def test_a_finished_student_teaches(tiny_plan):
     assert order.index(teacher.id) < order.index(assistant.id) < order.index(student.id)
     for run in (teacher, assistant, student):
         assert train_run(run, "cpu") == "done"
-    shapes = [_rows(run)[0]["alignment"]["encoder.self/1"]["weights"] for run in (assistant, student)]
+    shapes = [_rows(run)[0]["alignment"]["encoder.self/1"]["rows"] for run in (assistant, student)]
     assert [(len(rows), len(rows[0])) for rows in shapes] == [(4, 4), (4, 2)]
 
 

@@ -15,7 +15,6 @@ __all__ = [
     "EXTRA_METRICS",
     "FAMILIES",
     "KEEPS",
-    "LAYER_MAPS",
     "LOSSES",
     "METRICS",
     "MULTI30K_TESTS",
@@ -41,4 +40,3 @@ PRETRAINING_VERSION = 3  # of the runs that train a condition of PRETRAINING her
 ANALYSIS_VERSION = 6  # of the tables, figures and paper that analysis/ makes of the runs' files
 PREPARED_VERSION = 5  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training
-LAYER_MAPS = ("last", "uniform")

@@ -115,7 +115,7 @@ class Loss(WithOptions):
     version: int = 1
 
     @property
-    def variants(self) -> tuple[str, ...]:
+    def labelling_values(self) -> tuple[str, ...]:
         return self.options[self.labelled_by].choices if self.labelled_by else ()
 
     @property
@@ -144,7 +144,7 @@ class Loss(WithOptions):
     @property
     def labels(self) -> tuple[str, ...]:
         """Its name and every label that it can have without a `label:`."""
-        return (self.name, *(self.label({str(self.labelled_by): variant}) for variant in self.variants))
+        return (self.name, *(self.label({str(self.labelled_by): value}) for value in self.labelling_values))
 
     def label(self, options: Mapping[str, Any]) -> str:
         return f"{self.name}_{self.complete(options)[self.labelled_by]}" if self.labelled_by else self.name

@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.files import read_bytes
@@ -15,16 +15,17 @@ _WHAT_TO_DO = "delete the run's folder and run again"
 _Row = TypeVar("_Row")
 
 
-class Alignment(TypedDict):
+@dataclass(frozen=True)
+class Alignment:
     """A description of how the heads of a student's layer are aligned (`losses.diagnostics`).
 
-    weights: a row per teacher head, a column per student head.
+    rows: one per teacher head, a column per student head; each sums to 1.
     """
 
     entropy: float
     largest_weight: float
     changed_share: float | None
-    weights: list[list[float]]
+    rows: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class StepLog:
         """Write the line of a step, see TrainingStep."""
         numbers = {"step": step, "learning_rate": rate, "loss": loss.item(), "gradient_norm": norm.item()}
         numbers |= {name: part.item() for name, part in parts.items()}
-        more = {"padding_share": padding_share, "alignment": alignment}
+        described = alignment and {key: asdict(one) for key, one in alignment.items()}
+        more = {"padding_share": padding_share, "alignment": described}
         self._write(numbers, {name: value for name, value in more.items() if value is not None})
 
     def validation(
@@ -126,7 +128,8 @@ def read_validations(path: Path, required: bool) -> list[Validation]:
 
 def _training_step(row: dict[str, Any]) -> TrainingStep:
     named = {name: row.pop(name) for name in ("step", "learning_rate", "loss", "gradient_norm")}
-    share, alignment = row.pop("padding_share", None), row.pop("alignment", {})
+    share = row.pop("padding_share", None)
+    alignment = {key: Alignment(**one) for key, one in row.pop("alignment", {}).items()}
     return TrainingStep(**named, parts=row, padding_share=share, alignment=alignment)
 
 

@@ -8,9 +8,16 @@ import pytest
 import torch
 
 from amad_bench.runtime.errors import RunFailed, UserError
-from amad_bench.runtime.run_folder.steps import StepLog, TrainingStep, read_training, read_validations
+from amad_bench.runtime.run_folder.steps import (
+    Alignment,
+    StepLog,
+    TrainingStep,
+    read_training,
+    read_validations,
+)
 
-ALIGNED = {"entropy": 0.5, "largest_weight": 0.75, "changed_share": None, "weights": [[0.25, 0.75]]}
+WRITTEN = {"entropy": 0.5, "largest_weight": 0.75, "changed_share": None, "rows": [[0.25, 0.75]]}
+ALIGNED = Alignment(entropy=0.5, largest_weight=0.75, changed_share=None, rows=[[0.25, 0.75]])
 
 
 def test_steps_and_validations_are_lines_in_order(tmp_path):
@@ -24,7 +31,7 @@ def test_steps_and_validations_are_lines_in_order(tmp_path):
         lines = path.read_text().splitlines()  # on the disk at once: a crash keeps them
     step = {"step": 1, "learning_rate": 0.5, "loss": 2.0, "gradient_norm": 3.0, "ce": 1.0}
     assert lines == [
-        json.dumps(step | {"padding_share": 0.0, "alignment": {"vision.self/0": ALIGNED}}),
+        json.dumps(step | {"padding_share": 0.0, "alignment": {"vision.self/0": WRITTEN}}),
         json.dumps({"step": 1, "validation_loss": 0.25}),
         json.dumps(step | {"step": 2}),
         json.dumps({"step": 2, "validation_token_accuracy": 0.75, "validation_loss": 0.125}),

@@ -164,6 +164,10 @@ def test_each_mistake_is_one_line(
     ("dataset", "family", "task", "says"),
     [
         ("daquar", "blip", "vqa", "has not both captions and questions"),
+        ("vqa_v2_subset", "blip", "vqa", "has not both captions and questions"),
+        ("flickr8k", "blip", "captioning", "has not both captions and questions"),
+        ("coco", "blip", "captioning", "has not both captions and questions"),
+        ("multi30k", "vlt5", "translation", "has not both captions and questions"),
         ("coco_mini", "vlt5", "vqa", "does not say what is in an image's boxes"),
     ],
 )
