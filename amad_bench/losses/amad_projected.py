@@ -23,7 +23,7 @@ from amad_bench.losses.maps import (
     without_autocast,
 )
 from amad_bench.losses.mixture import MaskedMaps
-from amad_bench.plan.catalogue.losses import LARGEST_PROJECTED_MAP
+from amad_bench.plan.catalogue.supports import LARGEST_PROJECTED_MAP
 
 NOISE = 0.01  # the spread of W S around S, in units of |S|
 

@@ -8,17 +8,39 @@ from typing import Any
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run_config import RunConfig, short_hash
 
-# config file: the key then -> the key now
-RENAMED_KEYS = {
-    "cells": "tasks",
-    "weights": "loss_weights",
-    "losses[].weights": "losses[].loss_weights",
-    "losses[].variant (student_mean, random_alignment, sinkhorn)": "losses[].distance",
-    "fix": "heads.keep",
-    "models.<family>.<size>.weights": "models.<family>.<size>.checkpoints",
-    "models.<family>.<size>.init (random | inherit | remap)": "models.<family>.<size>.cut (none | ...)",
-}
 WITH_VARIANT = ("student_mean", "random_alignment", "sinkhorn")
+RENAMED = {"cells": "tasks", "weights": "loss_weights"}
+RENAMED_OF_LOSSES = {"weights": "loss_weights"}
+RENAMED_OF_SIZES = {"weights": "checkpoints", "init": "cut"}
+
+
+def renamed(old: dict[str, Any]) -> dict[str, Any]:
+    """A config file of then in the words of now."""
+    new = _with(old, RENAMED)
+    if "fix" in new:
+        new["heads"] = {**new["heads"], "keep": new.pop("fix")}
+    new["models"] = {family: _renamed_models(entry) for family, entry in old["models"].items()}
+    new["losses"] = [
+        _with(loss, RENAMED_OF_LOSSES | ({"variant": "distance"} if loss["name"] in WITH_VARIANT else {}))
+        for loss in old["losses"]
+    ]
+    return new
+
+
+def _renamed_models(entry: dict[str, Any]) -> dict[str, Any]:
+    new = {role: _renamed_size(size) for role, size in entry.items() if role in ("teacher", "student")}
+    if "students" in entry:
+        new["students"] = {name: _renamed_size(size) for name, size in entry["students"].items()}
+    return entry | new
+
+
+def _renamed_size(size: dict[str, Any]) -> dict[str, Any]:
+    new = _with(size, RENAMED_OF_SIZES)
+    return new | {"cut": "none"} if new.get("cut") == "random" else new
+
+
+def _with(mapping: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in mapping.items()}
 
 
 def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:

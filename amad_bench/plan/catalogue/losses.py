@@ -1,93 +1,25 @@
 """Losses: their options, what they read of a trace, and which pairs of shapes they can handle."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from amad_bench.plan.catalogue.families import ModelShape
 from amad_bench.plan.catalogue.options import OptionSpec, WithOptions, by_name
+from amad_bench.plan.catalogue.supports import (
+    Clash,
+    Supports,
+    always,
+    minilm,
+    never,
+    no_fewer_teacher_heads,
+    one_to_one,
+    projectable,
+    relation_heads_divide,
+    rows_of_mse,
+    tinybert,
+)
 from amad_bench.plan.limits import LARGEST_NUMBER, MOST_PARTS
-
-Supports = Callable[[ModelShape, ModelShape, Mapping[str, Any]], tuple[bool, str]]
-Clash = Callable[[Mapping[str, Any]], str]
-
-LARGEST_PROJECTED_MAP = 4096  # entries; the projection has the square of that many parameters
-
-
-def _always(*_: object) -> tuple[bool, str]:
-    return True, ""
-
-
-def _equal_heads(teacher: ModelShape, student: ModelShape, name: str, instead: str) -> tuple[bool, str]:
-    for site, heads in teacher.heads.items():
-        if heads != student.heads[site]:
-            return False, (
-                f"{name} compares head h with head h, but at {site} the teacher has {heads} heads and the "
-                f"student {student.heads[site]}; {instead}"
-            )
-    return True, ""
-
-
-def _one_to_one(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
-    if options["drop"] == "extra":
-        return True, ""
-    return _equal_heads(teacher, student, "one_to_one", "set `drop: extra` to leave the surplus heads out")
-
-
-def _minilm(teacher: ModelShape, student: ModelShape, _: object) -> tuple[bool, str]:
-    return _equal_heads(teacher, student, "minilm", "minilm_v2 does without equal heads")
-
-
-def _tinybert(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
-    if not options["attention"]:
-        return True, ""
-    instead = "set `attention: false` to compare hidden states alone"
-    return _equal_heads(teacher, student, "tinybert", instead)
-
-
-def _relation_heads_divide(
-    teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]
-) -> tuple[bool, str]:
-    relation_heads = options["relation_heads"]
-    for site in teacher.heads:
-        widths = [shape.heads[site] * shape.head_size[site] for shape in (teacher, student)]
-        if any(width % relation_heads for width in widths):
-            return False, (
-                f"minilm_v2 needs relation_heads to divide both widths, but {relation_heads} does not divide "
-                f"the teacher's {widths[0]} and the student's {widths[1]} at {site}"
-            )
-    return True, ""
-
-
-def _no_fewer_teacher_heads(teacher: ModelShape, student: ModelShape, _: object) -> tuple[bool, str]:
-    for site, heads in teacher.heads.items():
-        if heads < student.heads[site]:
-            return False, (
-                f"shd merges teacher heads into student heads, but at {site} the teacher has {heads} heads "
-                f"and the student {student.heads[site]}"
-            )
-    return True, ""
-
-
-def _projectable(_: object, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
-    for site, tokens in student.tokens.items():
-        entries = tokens**2
-        if options["variant"] == "projected" and entries > LARGEST_PROJECTED_MAP:
-            return False, (
-                f"amad's variant projected would need a matrix of {entries:,} x {entries:,} numbers at "
-                f"{site}, more than {LARGEST_PROJECTED_MAP:,} x {LARGEST_PROJECTED_MAP:,}"
-            )
-    return True, ""
-
-
-def _never(_: object) -> str:
-    return ""
-
-
-def _rows_of_mse(options: Mapping[str, Any]) -> str:
-    if options["variant"] == "mse" and options["row_reduction"] == "sum":
-        return "row_reduction: sum is for the variants with rows; mse flattens the map, remove it"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -109,8 +41,8 @@ class Loss(WithOptions):
     reads: tuple[str, ...]
     options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
     labelled_by: str | None = None
-    supports_shapes: Supports = _always
-    clash_of: Clash = _never
+    supports_shapes: Supports = always
+    clash_of: Clash = never
     seeded: bool = False
     version: int = 1
 
@@ -199,7 +131,7 @@ LOSSES: dict[str, Loss] = by_name(
             "distance": _DISTANCE,
             "head_reduction": _HEAD_REDUCTION,
         },
-        supports_shapes=_one_to_one,
+        supports_shapes=one_to_one,
     ),
     Loss("head_mean", "HeadMean", "logit_kd", ("probs",), {"distance": _DISTANCE}),
     Loss(
@@ -242,7 +174,7 @@ LOSSES: dict[str, Loss] = by_name(
             "head_reduction": _HEAD_REDUCTION,
         },
     ),
-    Loss("minilm", "MiniLM", "logit_kd", ("probs", "values"), supports_shapes=_minilm),
+    Loss("minilm", "MiniLM", "logit_kd", ("probs", "values"), supports_shapes=minilm),
     Loss(
         "minilm_v2",
         "MiniLMv2",
@@ -257,7 +189,7 @@ LOSSES: dict[str, Loss] = by_name(
                 description="heads that vectors of both models are cut into anew; divides both inner widths",
             )
         },
-        supports_shapes=_relation_heads_divide,
+        supports_shapes=relation_heads_divide,
     ),
     Loss(
         "tinybert",
@@ -269,7 +201,7 @@ LOSSES: dict[str, Loss] = by_name(
                 bool, True, description="whether scores are compared, too, which takes equal head counts"
             )
         },
-        supports_shapes=_tinybert,
+        supports_shapes=tinybert,
     ),
     Loss(
         "a2d",
@@ -301,7 +233,7 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs", "values", "output_weight"),
         {"head_reduction": _HEAD_REDUCTION},
-        supports_shapes=_no_fewer_teacher_heads,
+        supports_shapes=no_fewer_teacher_heads,
     ),
     Loss("hidden_mse", "HiddenMse", "logit_kd", ("hidden",)),
     Loss(
@@ -337,7 +269,7 @@ LOSSES: dict[str, Loss] = by_name(
             ),
         },
         labelled_by="variant",
-        supports_shapes=_projectable,
-        clash_of=_rows_of_mse,
+        supports_shapes=projectable,
+        clash_of=rows_of_mse,
     ),
 )
