@@ -493,3 +493,17 @@ def test_an_error_of_the_system_that_is_a_bug_keeps_its_traceback(
 @pytest.mark.parametrize("option", ["--threads=99999999999999999999", "--threads=0"])
 def test_what_cannot_be_measured_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--threads: expected a number from 1 to 1,024, found" in error(["bench", "losses", option], capsys)
+
+
+@pytest.mark.parametrize("command", ["data", "run", "score", "figures"])
+@pytest.mark.parametrize(("given", "says"), [("--run=", "run '' is not in this plan"), ("--run=--", "--")])
+def test_an_empty_id_is_no_order_for_everything(
+    config: Path, command: str, given: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an unset variable of a shell leaves it."""
+    try:
+        code = main([command, "--config", str(config), given])
+    except SystemExit as end:  # argparse's
+        code = end.code
+    assert code == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]

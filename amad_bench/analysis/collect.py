@@ -99,7 +99,7 @@ def _outcome(run: Run, folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any
         return _not_run("never started"), {}
     written = RunRecord.read(folder.record)
     _refuse_mixing(run, folder, written.config)
-    if not folder.finished:
+    if not folder.status.exists():
         return _not_run("started, never finished"), written.provenance
     status = Status.read(folder.status)
     known = {key: getattr(status, key) for key in ("status", "reason", *MEASURED)}

@@ -32,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a path or a caption may hold what their encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if [] in vars(options).values():  # what argparse makes of `--run=--`
+        parser.error("a value was expected where -- stands")
     try:
         check_python()
         check_versions()

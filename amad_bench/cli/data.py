@@ -57,9 +57,9 @@ def data(options: argparse.Namespace) -> None:
     from amad_bench.runtime.results import RESULTS
 
     config = load_config(options.config)
-    if options.run:
+    if options.run is not None:
         asked = [find_run(config, options.run).config]
-    elif options.key:
+    elif options.key is not None:
         asked = [find_data(config, options.key)]
     else:
         asked = [run.config for run in expand(config).runs]

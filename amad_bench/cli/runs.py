@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def score(options: argparse.Namespace) -> None:
-    if not options.run:
+    if options.run is None:
         _score_extra(planned(options))
         return
     chosen, device, workers = _run_and_machine(options)

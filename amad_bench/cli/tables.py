@@ -76,7 +76,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def figures(options: argparse.Namespace) -> None:
-    if options.run:
+    if options.run is not None:
         from amad_bench.analysis.alignments import draw_alignments
         from amad_bench.plan.config.load import load_config
         from amad_bench.plan.grid import find_run

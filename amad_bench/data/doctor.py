@@ -179,7 +179,7 @@ def _json_records(path: Path) -> int:
 
 
 def files_report(findings: Sequence[Finding]) -> list[str]:
-    """The findings as lines for people; of what is not as source, which tasks it blocks, and its source."""
+    """The findings as lines for people; of what is not as needed, which tasks it blocks, and its source."""
     if not findings:
         return ["no file is needed below AMAD_DATA: all data of this config are generated"]
     header = ["file", "state", "MiB", "records", "compared", "runs"]

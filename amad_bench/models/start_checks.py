@@ -20,7 +20,7 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import amad_data
 
 # of a run's config: all that its weights must fit
-_FITTING = {"family", "task", "pretraining", "model", "inputs", "inputs_hash", "tokenizer", "start"}
+_FITTING = {"family", "pretraining", "model", "inputs", "inputs_hash", "tokenizer", "start"}
 Sizes = tuple[Tokenizer, int | None]
 # paths, family, condition, and the task where it is BLIP's: VL-T5 reads the same for every task
 _Checkpoint = tuple[tuple[str, ...], str, str, str | None]
@@ -59,7 +59,7 @@ def _checkpoints(config: Config) -> dict[_Checkpoint, dict[str, _Model]]:
                 continue
             task = entry.task if entry.family == "blip" else None
             checkpoint = paths, entry.family, run.config.pretraining, task
-            alike = canonical_json(run.config.model_dump(include=_FITTING))
+            alike = canonical_json([run.config.model_dump(include=_FITTING), task])
             model = found.setdefault(checkpoint, {}).setdefault(alike, _Model(run.config))
             model.entries[" ".join(entry.axes)] = None
     return found

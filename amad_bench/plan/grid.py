@@ -78,7 +78,6 @@ def find_data(config: Config, key: str) -> RunConfig:
 
     UserError for a name that is not in the plan.
     """
-    known: dict[str, None] = {}
     for entry in config.tasks:
         try:
             data = present_data(config, entry)
@@ -86,13 +85,12 @@ def find_data(config: Config, key: str) -> RunConfig:
             pretraining = [pretraining_data(config, entry, data)] if trained_here else []
         except DataMissing:
             continue
-        keys = dict.fromkeys(spec.data_key for spec in (data, *pretraining))
-        known |= keys
-        if key in keys:
+        if key in [spec.data_key for spec in (data, *pretraining)]:
             runs = _expand_entry(TaskRuns(config, entry, data)).runs
             if run := next((run for run in runs if run.data_key == key), None):
                 return run.config
-    raise UserError(f"--key {key}: not in this plan; its keys: {', '.join(known)}")
+    known = dict.fromkeys(run.data_key for run in expand(config).runs)  # or why there are none
+    raise UserError(f"--key {key!r}: not in this plan; its keys: {', '.join(known)}")
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def progress_report(plan: Plan) -> str:
     for run in plan.runs:
         if (folder := RESULTS.run(run.id)).finished:
             status = Status.read(folder.status)
-            outcomes[run.id], seconds[run.id] = status.status, status.wall_seconds
+            outcomes[run.id], seconds[run.id] = status.status, status.wall_seconds or 0.0
     counts = Counter(outcomes.values())
     failed = {name: counts[name] for name in STATUSES[1:] if counts[name]}
     details = f" ({', '.join(f'{name} {count}' for name, count in failed.items())})" if failed else ""

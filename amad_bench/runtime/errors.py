@@ -47,5 +47,5 @@ class RunFailed(Exception):
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """ " Did you mean 'x'?" for the known name that is closest to `name`, or "" when none is close."""
     by_lower = {option.lower(): option for option in known}
-    close = difflib.get_close_matches(str(name).lower(), list(by_lower), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name).lower(), list(by_lower), n=1, cutoff=0.65)
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""

@@ -46,7 +46,7 @@ def test_the_same_losses():
         if own and module.name != "base":
             found[module.name] = own
     assert found == {name: [record.implementation] for name, record in LOSSES.items()}
-    assert set(LOSSES["amad"].variants) == set(amad.VARIANTS)
+    assert set(LOSSES["amad"].labelling_values) == set(amad.VARIANTS)
 
 
 @pytest.mark.parametrize("name", LOSSES)

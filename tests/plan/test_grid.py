@@ -405,6 +405,6 @@ def test_data_are_found_by_their_name(raw: Raw, load) -> None:
     assert len(keys) == 2  # of the task, of its pre-training
     assert {find_data(config, key).data_key for key in keys} == keys
     with pytest.raises(
-        UserError, match=r"--key scenes: not in this plan; its keys: scenes-\w{8}, scenes-\w{8}$"
+        UserError, match=r"--key 'scenes': not in this plan; its keys: scenes-\w{8}, scenes-\w{8}$"
     ):
         find_data(config, "scenes")

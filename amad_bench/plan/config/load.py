@@ -16,7 +16,8 @@ from amad_bench.runtime.errors import UserError
 def load_config(path: Path | str) -> Config:
     """The checked config; UserError with one line for each mistake in the file.
 
-    What values mean together is checked once keys and types are right: mistakes may come in two rounds.
+    Meaning is checked once keys, types and names are right, so that mistakes may come in two rounds;
+    a wrong entry of a list or a mapping may hide what is wrong with all of it.
     """
     raw = read_yaml(Path(path))
     if not isinstance(raw, Mapping):

@@ -64,9 +64,8 @@ def _line(error: Mapping[str, Any], where: str, root: type[BaseModel]) -> str:
         return f"{where}: missing; add this key"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        return (
-            f"{where}: expected {' or '.join(choices)}, found {shown(value)}.{did_you_mean(value, choices)}"
-        )
+        expected = " or ".join(choices) + (" or [student, teacher] pairs" if where == "layer_map" else "")
+        return f"{where}: expected {expected}, found {shown(value)}.{did_you_mean(value, choices)}"
     if kind in ("int_type", "float_type") and isinstance(value, str):
         hint = yaml_number(value)
         if hint and kind == "int_type" and "e" in hint:

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, TASKS
-from amad_bench.plan.catalogue.options import check_options
-from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, Problems, distinct, known
+from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, distinct, known
 from amad_bench.plan.config.inputs import Inputs, PixelInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry
@@ -48,21 +47,6 @@ class DatasetEntry(Open):
     def options(self, name: str) -> dict[str, Any]:
         """All options of the data set, defaults filled in."""
         return DATASETS[name].complete(self.given)
-
-
-def _with_their_options(entries: dict[str, DatasetEntry]) -> dict[str, DatasetEntry]:
-    own = tuple(DatasetEntry.model_fields)
-    lines = [
-        line
-        for name, entry in entries.items()
-        for line in check_options(f".{name}", entry.given, DATASETS[name].options, own)
-    ]
-    if lines:
-        raise Problems(lines)
-    return entries
-
-
-Datasets = Annotated[dict[DatasetName, DatasetEntry], AfterValidator(_with_their_options)]
 
 
 class TaskEntry(Closed):
@@ -129,7 +113,7 @@ class Config(Closed):
     teacher_per: Literal["sweep", "replicate"] = Field(
         default="sweep", description="sweep: one teacher for all replicates; replicate: one each"
     )
-    datasets: Datasets = Field(description="data sets by name, with their options")
+    datasets: dict[DatasetName, DatasetEntry] = Field(description="data sets by name, with their options")
     models: dict[FamilyName, ModelEntry] = Field(description="models by family")
     heads: Heads = Field(description="the numbers of heads that are swept")
     pretraining: Pretraining = Field(default=Pretraining(), description="what models know before their task")

@@ -8,7 +8,7 @@ from typing import Any
 from amad_bench.runtime.errors import STATUSES, USABLE, UserError
 from amad_bench.runtime.files import read_json, write_json_atomic
 
-_LATER = ("flops_per_example", "head_map", "start_weights")  # absent in files of the first versions
+_ALWAYS = ("status", "reason", "signatures", "log_tail")  # of the rest, what a file lacks is not known
 
 
 @dataclass
@@ -24,16 +24,16 @@ class Status:
 
     status: str = "done"
     reason: str = ""
-    wall_seconds: float = 0.0
-    train_seconds: float = 0.0
-    peak_memory_mib: float = 0.0
-    parameters: int = 0
-    extra_params: int = 0
+    wall_seconds: float | None = 0.0
+    train_seconds: float | None = 0.0
+    peak_memory_mib: float | None = 0.0
+    parameters: int | None = 0
+    extra_params: int | None = 0
     flops_per_example: int | None = 0
     head_map: Mapping[str, Any] | None = field(default_factory=dict)
     start_weights: Mapping[str, Any] | None = field(default_factory=dict)
-    steps: int = 0
-    best_step: int = 0
+    steps: int | None = 0
+    best_step: int | None = 0
     signatures: Mapping[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
     data: Mapping[str, Any] | None = None
@@ -56,6 +56,6 @@ class Status:
                 f"{path}: an object with a `status`, one of {', '.join(STATUSES)}, was expected; "
                 "delete the run's folder and run again"
             )
-        known: dict[str, Any] = dict.fromkeys(_LATER)
-        known |= {own.name: found[own.name] for own in fields(cls) if own.name in found}
-        return cls(**known)
+        names = [own.name for own in fields(cls)]
+        known: dict[str, Any] = {name: None for name in names if name not in _ALWAYS}
+        return cls(**known | {name: found[name] for name in names if name in found})

@@ -145,6 +145,6 @@ def _read(path: Path, key: str, read: Callable[[dict[str, Any]], _Row], expected
         if key.encode() in line:
             try:
                 found.append(read(json.loads(line)))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
                 raise UserError(f"{path}: line {number}: {expected} were expected; {_WHAT_TO_DO}") from None
     return found

@@ -63,3 +63,11 @@ def test_damage_names_the_file(tmp_path, text):
 def test_a_missing_file(tmp_path):
     with pytest.raises(UserError, match=r"status\.json: no such file"):
         Status.read(tmp_path / "status.json")
+
+
+def test_what_a_file_lacks_is_not_known(tmp_path):
+    path = tmp_path / "status.json"
+    path.write_text('{"status": "done", "steps": 7}')
+    found = Status.read(path)
+    assert (found.steps, found.wall_seconds, found.parameters, found.head_map) == (7, None, None, None)
+    assert (found.reason, found.signatures, found.log_tail) == ("", {}, [])
