@@ -79,3 +79,10 @@ def test_a_new_loss_is_one_file_and_one_record(repository: Path, monkeypatch: py
 def test_every_named_config_exists(repository: Path, readme: str) -> None:
     named = set(re.findall(r"configs/([a-z-]+\.yaml)", readme))
     assert named == {path.name for path in (repository / "configs").glob("*.yaml")}
+
+
+def test_the_answer_is_there_with_its_table_and_picture(readme: str) -> None:
+    answer = readme.split("## The answer so far\n")[1].split("\n## ")[0]
+    assert "@@" not in readme
+    assert "| **`amad`, kl** |" in answer
+    assert re.search(r"!\[.+\]\(results/reference/methods/losses\.png\)", answer)

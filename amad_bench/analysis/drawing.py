@@ -26,6 +26,7 @@ STYLE: dict[Any, Any] = {
 }
 GREY = "0.35"
 WIDTH = 3.6  # inches of a panel: two of them fill a page's width, three are needed only for large sweeps
+ALONE = 4.8  # inches of the only panel: its title would not fit above narrow axes
 COLUMNS, LINES = 3, 4  # of panels on a page, at most
 PAGE_HEIGHT = 14.0  # inches: the paper shows that, and three panels side by side, at 0.6 of their size
 MARKERS = "osD^vPXp<>*h"
@@ -63,7 +64,8 @@ def grid(panels: int, height: float) -> tuple[Figure, list[Axes]]:
     fit_in_two = -(-panels // 2) <= min(LINES, PAGE_HEIGHT / height)
     columns = max(1, min(2 if fit_in_two else COLUMNS, panels))
     lines = max(1, -(-panels // columns))
-    figure = Figure(figsize=(WIDTH * columns, height * lines + 0.5), layout="constrained")
+    width = WIDTH * columns if columns > 1 else ALONE
+    figure = Figure(figsize=(width, height * lines + 0.5), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False)
     for empty in axes.flat[panels:]:
         empty.remove()
