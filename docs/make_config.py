@@ -10,8 +10,8 @@ from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, PixelI
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
 from amad_bench.plan.config.schema import Config, DatasetEntry, Limit, TaskEntry
-from amad_bench.plan.config.shown import bound
 from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTraining, Training
+from amad_bench.plan.shown import bound
 
 HEAD = """# The keys of a config
 

@@ -25,7 +25,7 @@ from amad_bench.losses.student_mean import student_mean_loss
 from amad_bench.losses.tinybert import tinybert_attention_loss
 from amad_bench.plan.catalogue import LOSSES, Loss
 from amad_bench.plan.catalogue.options import check_options
-from amad_bench.plan.config.shown import unknown
+from amad_bench.plan.shown import unknown
 
 __all__ = [
     "a2d_loss",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
-from amad_bench.plan.config.shown import bound, repeated, shown, unknown, yaml_number
+from amad_bench.plan.shown import bound, repeated, shown, unknown, yaml_number
 from amad_bench.runtime.errors import did_you_mean
 
 TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", list: "a list"}

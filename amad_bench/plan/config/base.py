@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from amad_bench.plan.config.shown import repeated, unknown
+from amad_bench.plan.shown import repeated, unknown
 
 LONGEST_NAME = 255  # characters; what file systems take
 

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from amad_bench.plan.config.base import Problems
-from amad_bench.plan.config.shown import bound, shown, yaml_number
+from amad_bench.plan.shown import bound, shown, yaml_number
 from amad_bench.runtime.errors import did_you_mean
 
 LIMITS = {

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from amad_bench.plan.catalogue import FAMILIES, PRETRAINING
 from amad_bench.plan.config.base import Closed, Problems, distinct, known
 from amad_bench.plan.config.numbers import Count, Examples, Few, Length, NotNegative, Positive, Size
-from amad_bench.plan.config.shown import unknown
+from amad_bench.plan.shown import unknown
 
 REACHED = PRETRAINING[1:]  # conditions that need weights: `none` is random weights
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.plan.config.losses import Assistant, LossEntry
 from amad_bench.plan.config.schema import Config
-from amad_bench.plan.config.shown import unknown
+from amad_bench.plan.shown import unknown
 from amad_bench.runtime.errors import did_you_mean
 
 TAKEN_LABELS = {label: loss.name for loss in LOSSES.values() for label in loss.labels}

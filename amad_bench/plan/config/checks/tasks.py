@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
 from amad_bench.plan.config.inputs import FeatureInputs, PixelInputs, RegionInputs
 from amad_bench.plan.config.schema import Config, TaskEntry
-from amad_bench.plan.config.shown import unknown
+from amad_bench.plan.shown import unknown
 
 
 def check_tasks(config: Config) -> Iterator[str]:

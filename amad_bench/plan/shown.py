@@ -1,4 +1,4 @@
-"""Values of a config file as a person reads and writes them."""
+"""Values as messages and pages show them."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
