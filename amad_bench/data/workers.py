@@ -31,7 +31,7 @@ _CAUSES = {
 
 
 def in_workers(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Results function(item) for each item, in order; each of the processes works on one item ahead.
+    """Result of function(item) for each item, in order; each of the processes works on one item ahead.
 
     What the function raises is raised here, with the worker's traceback as a note. UserError when a process
     cannot be started or dies. The processes end with this iterator, and when this process dies.

@@ -147,7 +147,8 @@ def test_processes_that_cannot_be_started_are_one_line():
 
 
 TWO_LOADERS = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 import numpy as np
 from amad_bench.data.workers import in_workers
 def read(item): return np.zeros(5_000_000, np.uint8)
