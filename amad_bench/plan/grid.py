@@ -12,13 +12,7 @@ from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.plan import NothingToTrain, Plan, Skip
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import Model, RunConfig, readable_prefix
-from amad_bench.plan.task_data import (
-    DataMissing,
-    planned_data,
-    present_data,
-    pretraining_data,
-    pretrains_here,
-)
+from amad_bench.plan.task_data import DataMissing, planned_data, present_data
 from amad_bench.plan.task_runs import TaskRuns
 from amad_bench.runtime.errors import UserError
 
@@ -74,21 +68,19 @@ def find_run(config: Config, run_id: str) -> Run:
 
 
 def find_data(config: Config, key: str) -> RunConfig:
-    """The config of a run whose prepared data are named so, without planning what reads others.
+    """The config of a run whose prepared data are named so, without planning what reads other data sets.
 
     UserError for a name that is not in the plan.
     """
     for entry in config.tasks:
+        if not key.startswith(f"{entry.dataset}-"):
+            continue
         try:
-            data = present_data(config, entry)
-            trained_here = pretrains_here(config, entry.family)
-            pretraining = [pretraining_data(config, entry, data)] if trained_here else []
+            runs = _expand_entry(TaskRuns(config, entry, present_data(config, entry))).runs
         except DataMissing:
             continue
-        if key in [spec.data_key for spec in (data, *pretraining)]:
-            runs = _expand_entry(TaskRuns(config, entry, data)).runs
-            if run := next((run for run in runs if run.data_key == key), None):
-                return run.config
+        if run := next((run for run in runs if run.data_key == key), None):
+            return run.config
     known = dict.fromkeys(run.data_key for run in expand(config).runs)  # or why there are none
     raise UserError(f"--key {key!r}: not in this plan; its keys: {', '.join(known)}")
 

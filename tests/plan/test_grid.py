@@ -408,3 +408,20 @@ def test_data_are_found_by_their_name(raw: Raw, load) -> None:
         UserError, match=r"--key 'scenes': not in this plan; its keys: scenes-\w{8}, scenes-\w{8}$"
     ):
         find_data(config, "scenes")
+
+
+def test_data_are_found_where_those_of_a_pretraining_are_missing(
+    raw: Raw, load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions of coco_mini without its captions: what is not pre-trained can be trained."""
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))
+    for name in ("vqa_v2_questions.json", "vqa_v2_annotations.json", "images_112/1.jpg"):
+        path = tmp_path / "coco-mini" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    raw["datasets"] = {"coco_mini": {}}
+    raw["tasks"] = [{**raw["tasks"][1], "task": "vqa", "dataset": "coco_mini"}]
+    raw["pretraining"] = {"teacher": ["none", "vl"], "training": {"blip": {"vl": dict(TRAINING)}}}
+    config = load(raw)
+    (key,) = {run.data_key for run in expand(config).runs}
+    assert find_data(config, key).data_key == key
