@@ -7,22 +7,19 @@ from pydantic import AfterValidator, Field
 from amad_bench.plan.catalogue import FAMILIES, PRETRAINING
 from amad_bench.plan.config.base import Closed, Problems, distinct, known
 from amad_bench.plan.config.numbers import Count, Examples, Few, Length, NotNegative, Positive, Size
-from amad_bench.plan.shown import unknown
 
 REACHED = PRETRAINING[1:]  # conditions that need weights: `none` is random weights
 
 
-def _reached(condition: str) -> str:
+def _not_none(condition: str) -> str:
     if condition == "none":
         raise Problems([": `none` means random weights; remove it"])
-    if condition not in REACHED:
-        raise Problems([f": {unknown('pre-training', condition, REACHED)}"])
     return condition
 
 
 Condition = Annotated[str, known("pre-training", PRETRAINING)]
 Conditions = Annotated[list[Condition], Field(min_length=1), AfterValidator(distinct)]
-Reached = Annotated[str, AfterValidator(_reached)]
+Reached = Annotated[str, AfterValidator(_not_none), known("pre-training", REACHED)]
 FamilyName = Annotated[str, known("family", FAMILIES)]
 
 

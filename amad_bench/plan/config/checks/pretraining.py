@@ -6,7 +6,7 @@ from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
 from amad_bench.plan.config.models import ModelEntry, ModelSize
 from amad_bench.plan.config.schema import Config
-from amad_bench.plan.config.training import PretrainingTraining
+from amad_bench.plan.config.training import PretrainingTraining, Training
 
 
 def check_pretraining(config: Config) -> Iterator[str]:
@@ -25,13 +25,18 @@ def check_pretraining(config: Config) -> Iterator[str]:
     yield from _trained_here(config)
 
 
-def _training(where: str, contrast: bool, training: PretrainingTraining) -> Iterator[str]:
-    """contrast: of BLIP, which tells an image's text from those of others."""
+def check_evaluations(where: str, training: Training) -> Iterator[str]:
+    """Message on more validations than steps, of a training on a task, too."""
     if training.evaluations > training.steps:
         yield (
             f"{where}.evaluations: {training.evaluations} are more than the {training.steps} steps; "
             "lower them"
         )
+
+
+def _training(where: str, contrast: bool, training: PretrainingTraining) -> Iterator[str]:
+    """contrast: of BLIP, which tells an image's text from those of others."""
+    yield from check_evaluations(where, training)
     if contrast and training.batch == 1:
         yield f"{where}.batch: 1 has no other image to tell an image from; raise it"
     if not contrast and training.momentum_distillation is not None:

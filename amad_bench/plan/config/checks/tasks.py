@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
+from amad_bench.plan.config.checks.pretraining import check_evaluations
 from amad_bench.plan.config.inputs import FeatureInputs, PixelInputs, RegionInputs
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.shown import unknown
@@ -30,11 +31,7 @@ def check_tasks(config: Config) -> Iterator[str]:
         if (first := seen.setdefault(entry.axes, where)) != where:
             yield f"{where}: {family}, {task}, {dataset} stand in {first} already; keep one"
         for role, training in (("teacher", entry.teacher), ("student", entry.student)):
-            if training.evaluations > training.steps:
-                yield (
-                    f"{where}.{role}.evaluations: {training.evaluations} are more than the {training.steps} "
-                    "steps; lower them"
-                )
+            yield from check_evaluations(f"{where}.{role}", training)
 
 
 def _sites(config: Config) -> Iterator[str]:
