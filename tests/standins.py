@@ -20,13 +20,13 @@ from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 from transformers.models.vit.configuration_vit import ViTConfig
 from transformers.models.vit.modeling_vit import ViTForImageClassification
 
-from amad_bench.data.tokenizer import VISUAL_TOKENS, load_folder_tokenizer
-from amad_bench.models.vlt5 import VLT5, VLT5Config
+from amad_bench.data.text.tokenizer import VISUAL_TOKENS, load_folder_tokenizer
+from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.plan.catalogue import LOSSES
 from tests.conftest import REPOSITORY
 from tests.data.folders import bert_folder, t5_folder
+from tests.data.images.test_features import record, write_h5
 from tests.data.official_tree import IMAGES, file_name, write_json, write_official
-from tests.data.test_features import record, write_h5
 
 PAPER = REPOSITORY / "configs/paper.yaml"
 # of models (a base and a small T5), images and features; the heads are the published ones

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from safetensors.torch import load_file
 
 from amad_bench.cli import main
-from amad_bench.data import prepare_images
+from amad_bench.data.images import prepare as prepare_images
 from amad_bench.plan.catalogue import DATASETS, LOSSES
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.models import ModelSize

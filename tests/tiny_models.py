@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from amad_bench.data.tokenizer import SpecialIds, Tokenizer
+from amad_bench.data.text.tokenizer import SpecialIds, Tokenizer
 from amad_bench.models.build import build_model
 from amad_bench.plan.config.inputs import Inputs, PixelInputs, RegionInputs
 from amad_bench.plan.run_config import Model, RunConfig, Seeds, Start

@@ -30,7 +30,7 @@ from amad_bench.analysis.drawing import (
 )
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import SETTING, TEACHER, grouped, seen_images
-from amad_bench.data.overlap import NO_OVERLAP
+from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.results import FigureName
 

@@ -14,7 +14,7 @@ from amad_bench.analysis.comparisons import ALPHA
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import SETTING, TEACHER, UNKNOWN
-from amad_bench.data.overlap import NO_OVERLAP
+from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_bytes_atomic

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from amad_bench.data.overlap import describe_overlap
+from amad_bench.data.formats.overlap import describe_overlap
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import DataSpec, Model, RunConfig, Start, Taught, UsedDataset
 

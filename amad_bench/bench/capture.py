@@ -16,8 +16,8 @@ from transformers.models.blip.modeling_blip import BlipVisionModel
 from amad_bench.bench.measuring import devices, extra_mib, interleaved_seconds, on_threads, percentiles_ms
 from amad_bench.models.attention.adapters import find_stacks
 from amad_bench.models.attention.recorder import record
-from amad_bench.models.blip import use_sdpa
-from amad_bench.models.vlt5 import VLT5, VLT5Config
+from amad_bench.models.blip.model import use_sdpa
+from amad_bench.models.vlt5.model import VLT5, VLT5Config
 
 
 class Vlt5Size(NamedTuple):

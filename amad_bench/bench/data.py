@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from amad_bench.data.batches import training_order
-from amad_bench.data.loader import batches
-from amad_bench.data.prepare import load_task_data, prepare_task
+from amad_bench.data.tasks.batches import training_order
+from amad_bench.data.tasks.loader import batches
+from amad_bench.data.tasks.prepare import load_task_data, prepare_task
 from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.config.inputs import RegionInputs
 from amad_bench.plan.datafiles import dataset_hash

@@ -27,8 +27,8 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def doctor(options: argparse.Namespace) -> None:
-    from amad_bench.data.doctor import examine_files, files_report
-    from amad_bench.data.doctor_tasks import examine_tasks
+    from amad_bench.data.doctor.files import examine_files, files_report
+    from amad_bench.data.doctor.tasks import examine_tasks
     from amad_bench.models.start_checks import examine_weights
     from amad_bench.plan.config.load import load_config
 

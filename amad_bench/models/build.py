@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from transformers.models.blip.configuration_blip import BlipConfig
 
-from amad_bench.data.tokenizer import VISUAL_TOKENS, Tokenizer
-from amad_bench.models.blip import BlipAnswerer, BlipCaptioner
-from amad_bench.models.blip_pretraining import BlipMlm, BlipVisionLanguage
+from amad_bench.data.text.tokenizer import VISUAL_TOKENS, Tokenizer
+from amad_bench.models.blip.model import BlipAnswerer, BlipCaptioner
+from amad_bench.models.blip.pretraining import BlipMlm, BlipVisionLanguage
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import BLIP_SETTINGS, VLT5_SETTINGS, with_settings
-from amad_bench.models.vlt5 import VLT5, VLT5Config
-from amad_bench.models.vlt5_pretraining import Vlt5Pretrainer
+from amad_bench.models.vlt5.model import VLT5, VLT5Config
+from amad_bench.models.vlt5.pretraining import Vlt5Pretrainer
 from amad_bench.models.weights import Settings
 from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
 from amad_bench.plan.run_config import RunConfig

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers.models.t5.modeling_t5 import T5Attention, T5LayerNorm
 
-from amad_bench.data.tokenizer import VISUAL_TOKENS
+from amad_bench.data.text.tokenizer import VISUAL_TOKENS
 from amad_bench.models.build import VISUAL_TOKEN_SPREAD, blip_spread
-from amad_bench.models.vlt5 import VLT5
+from amad_bench.models.vlt5.model import VLT5
 
 _SURPRISE = 7.0  # standard normal deviations; one fresh parameter in 10^11 is further off
 

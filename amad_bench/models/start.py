@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amad_bench.data.tokenizer import BLIP_STARTS, VISUAL_TOKENS
-from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
+from amad_bench.data.text.tokenizer import BLIP_STARTS, VISUAL_TOKENS
+from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid
 from amad_bench.models.checkpoints import checkpoint_weights
 from amad_bench.models.heads import VOCABULARY_ROWS, cut_to_shape, names_at_depth_of
 from amad_bench.models.settings import settings_of
-from amad_bench.models.vlt5 import VLT5
-from amad_bench.models.vlt5_weights import official_weights, t5_weights
+from amad_bench.models.vlt5.model import VLT5
+from amad_bench.models.vlt5.weights import official_weights, t5_weights
 from amad_bench.models.weights import Weights, first_names, listed, own_tensors
 from amad_bench.plan.run_config import RunConfig, Start
 from amad_bench.runtime.errors import UserError

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from amad_bench.data.doctor_tasks import Check
-from amad_bench.data.tokenizer import Tokenizer, load_folder_tokenizer
+from amad_bench.data.doctor.tasks import Check
+from amad_bench.data.text.tokenizer import Tokenizer, load_folder_tokenizer
 from amad_bench.models.weights import Settings, listed
 from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, Inputs
 from amad_bench.plan.config.schema import Config
@@ -120,7 +120,7 @@ def _sizes(family: str, tokenizer: str | None, inputs: Inputs) -> Sizes:
         raise ValueError("weights from files need a tokenizer from a folder")
     feature_size = inputs.size if isinstance(inputs, FeatureInputs) else None
     if isinstance(inputs, ExtractedInputs):
-        from amad_bench.data.extract import load_extractor  # transformers: slow to import
+        from amad_bench.data.images.extract import load_extractor  # transformers: slow to import
 
         feature_size = load_extractor(amad_data() / inputs.model, inputs, torch.device("cpu"))[2]
     return load_folder_tokenizer(amad_data() / tokenizer, family), feature_size

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from amad_bench.data.batches import evaluation_order
-from amad_bench.data.image_table import ImageTable
-from amad_bench.data.loader import batches
-from amad_bench.data.task_data import Split
-from amad_bench.data.tokenizer import Tokenizer
+from amad_bench.data.images.table import ImageTable
+from amad_bench.data.tasks.batches import evaluation_order
+from amad_bench.data.tasks.data import Split
+from amad_bench.data.tasks.loader import batches
+from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.plan.config.training import Decoding
 
 

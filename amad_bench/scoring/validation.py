@@ -4,10 +4,10 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from amad_bench.data.batches import evaluation_order
-from amad_bench.data.image_table import ImageTable
-from amad_bench.data.loader import batches
-from amad_bench.data.task_data import Split
+from amad_bench.data.images.table import ImageTable
+from amad_bench.data.tasks.batches import evaluation_order
+from amad_bench.data.tasks.data import Split
+from amad_bench.data.tasks.loader import batches
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.decode import evaluating
 

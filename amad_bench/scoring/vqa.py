@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from amad_bench.data.answer_text import normalise, one_line, without_punctuation
+from amad_bench.data.text.answer_text import normalise, one_line, without_punctuation
 from amad_bench.runtime.errors import UserError
 
 Rule = Literal["2017", "2021"]

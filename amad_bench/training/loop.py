@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.data.batch import Batch
-from amad_bench.data.batches import make_batch, training_order
-from amad_bench.data.loader import batches
-from amad_bench.data.task_data import TaskData
+from amad_bench.data.tasks.batches import make_batch, training_order
+from amad_bench.data.tasks.data import TaskData
+from amad_bench.data.tasks.loader import batches
 from amad_bench.losses.diagnostics import describe_alignment
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import Trace

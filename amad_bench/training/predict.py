@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from amad_bench.data.task_data import Split, TaskData
+from amad_bench.data.tasks.data import Split, TaskData
 from amad_bench.plan.catalogue import primary_metric
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed

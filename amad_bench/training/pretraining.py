@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from amad_bench.data.batch import PretrainingBatch
-from amad_bench.data.pretraining import PretrainingData
-from amad_bench.data.pretraining_batches import pretraining_batches
+from amad_bench.data.pretraining.batches import pretraining_batches
+from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.models.build import build_model
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress

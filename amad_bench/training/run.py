@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from amad_bench.data.batches import text_batch
-from amad_bench.data.prepare import load_task_data
-from amad_bench.data.pretraining import load_pretraining
-from amad_bench.data.task_data import TaskData
+from amad_bench.data.pretraining.data import load_pretraining
+from amad_bench.data.tasks.batches import text_batch
+from amad_bench.data.tasks.data import TaskData
+from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.checkpoints import save_parameters, save_tensors, save_weights
 from amad_bench.models.cost import EXAMPLES, flops_per_example
 from amad_bench.models.heads import head_partition

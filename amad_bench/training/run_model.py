@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from torch import nn
 
-from amad_bench.data.task_data import TaskData
+from amad_bench.data.tasks.data import TaskData
 from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import checkpoint_weights, load_weights
 from amad_bench.models.fresh import require_fresh

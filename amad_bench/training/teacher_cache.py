@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.data.batch import Batch
-from amad_bench.data.loader import batches
-from amad_bench.data.task_data import Split, TaskData
+from amad_bench.data.tasks.data import Split, TaskData
+from amad_bench.data.tasks.loader import batches
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import LayerTrace, Trace
 from amad_bench.training.distill import Objective

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amad_bench.data.scenes_files import write_scenes
+from amad_bench.data.scenes.files import write_scenes
 from amad_bench.plan.run_config import RunConfig
 from tests.planned import SCENES, planned_config
 

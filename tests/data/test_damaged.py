@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from amad_bench.data.datasets import read_examples
-from amad_bench.data.photos import Photos
+from amad_bench.data.images.photos import Photos
 from amad_bench.data.prepare import prepare
+from amad_bench.data.sources.examples import read_examples
 from amad_bench.plan.run_config import UsedDataset
 from amad_bench.runtime.errors import UserError
 from tests.data.damaged_cases import FROM_FILE, GERMAN, GROUPS, LABELS, PACKED, PHOTOS, QUESTIONS

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers.models.blip.configuration_blip import BlipConfig
 
-from amad_bench.data.tokenizer import SpecialIds, Tokenizer
+from amad_bench.data.text.tokenizer import SpecialIds, Tokenizer
 from amad_bench.models import build
 from amad_bench.models.build import build_model
 from amad_bench.models.settings import settings_of

@@ -19,13 +19,13 @@ from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.models import config_fields
-from amad_bench.models.blip_weights import blip_weights
+from amad_bench.models.blip.weights import blip_weights
 from amad_bench.models.config_fields import Fields, read_fields
 from amad_bench.models.settings import settings_of
 from amad_bench.models.start import load_start
-from amad_bench.models.vlt5_weights import t5_weights
+from amad_bench.models.vlt5.weights import t5_weights
 from amad_bench.runtime.errors import UserError
-from tests.models.test_blip_weights import spread_out
+from tests.models.blip.test_weights import spread_out
 from tests.tiny_models import VOCABULARY, built, run_config
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}

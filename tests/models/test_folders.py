@@ -21,13 +21,13 @@ from transformers import (
 from transformers.models.blip.modeling_blip import BlipForQuestionAnswering
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
-from amad_bench.models.blip_weights import blip_weights
+from amad_bench.models.blip.weights import blip_weights
 from amad_bench.models.folders import folder_tensors
-from amad_bench.models.vlt5_weights import t5_weights
+from amad_bench.models.vlt5.weights import t5_weights
 from amad_bench.models.weights import Weights
 from amad_bench.runtime.errors import UserError
-from tests.models.test_blip_text_weights import bert_config, vit_config
-from tests.models.test_blip_weights import config, edit_config, edit_tensors, save
+from tests.models.blip.test_text_weights import bert_config, vit_config
+from tests.models.blip.test_weights import config, edit_config, edit_tensors, save
 from tests.models.test_config_fields import STOCK
 
 T5 = STOCK["t5"].config

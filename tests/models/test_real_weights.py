@@ -10,9 +10,9 @@ import torch
 from transformers import AutoTokenizer, BertModel, ViTModel
 from transformers.models.blip.configuration_blip import BlipConfig
 
-from amad_bench.data.tokenizer import load_folder_tokenizer
-from amad_bench.models.blip import BlipAnswerer
-from amad_bench.models.blip_weights import POSITIONS, blip_weights, with_position_grid
+from amad_bench.data.text.tokenizer import load_folder_tokenizer
+from amad_bench.models.blip.model import BlipAnswerer
+from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid
 from amad_bench.models.build import build_model
 from amad_bench.models.start import load_start
 from amad_bench.models.start_facts import start_facts

@@ -13,9 +13,9 @@ from transformers.models.bert.modeling_bert import BertForPreTraining
 from transformers.models.vit.configuration_vit import ViTConfig
 from transformers.models.vit.modeling_vit import ViTModel
 
-from amad_bench.data.tokenizer import load_folder_tokenizer
+from amad_bench.data.text.tokenizer import load_folder_tokenizer
 from amad_bench.models.start_checks import examine_weights
-from amad_bench.models.vlt5 import VLT5, VLT5Config
+from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from tests.data.doctored import CONFIG, doctor, doctored_config, write_doctored
 from tests.data.folders import WORDPIECES, bert_folder, t5_folder
 

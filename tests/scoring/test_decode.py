@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from amad_bench.data.image_table import ImageTable, PatchRegions, StoredPixels
-from amad_bench.data.task_data import Split
-from amad_bench.data.tokenizer import Tokenizer, train_tokenizer
+from amad_bench.data.images.table import ImageTable, PatchRegions, StoredPixels
+from amad_bench.data.tasks.data import Split
+from amad_bench.data.text.tokenizer import Tokenizer, train_tokenizer
 from amad_bench.plan.config.training import Decoding
 from amad_bench.scoring.decode import decode
 from tests.tiny_models import VOCABULARY, tiny_model

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from amad_bench.data.image_table import ImageTable
-from amad_bench.data.task_data import Split
+from amad_bench.data.images.table import ImageTable
+from amad_bench.data.tasks.data import Split
 from amad_bench.plan.config.training import Decoding
 from amad_bench.scoring.decode import decode
 from tests.scoring.test_decode import PAD, Numbers, random_examples

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from amad_bench.data.image_table import StoredPixels
-from amad_bench.data.task_data import Split
+from amad_bench.data.images.table import StoredPixels
+from amad_bench.data.tasks.data import Split
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.validation import token_accuracy_and_loss
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from amad_bench.data import answer_text
+from amad_bench.data.text import answer_text
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring import vqa
 from amad_bench.scoring.vqa import exact_match, vqa_accuracy

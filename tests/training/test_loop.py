@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from amad_bench.data.prepare import load_task_data
-from amad_bench.data.task_data import Answers
+from amad_bench.data.tasks.data import Answers
+from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.scoring.validation import token_accuracy_and_loss
 from amad_bench.training import loop
 from amad_bench.training.distill import Objective

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from amad_bench.data.prepare import load_task_data
+from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.training import predict

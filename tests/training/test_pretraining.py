@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from amad_bench.data.pretraining import load_pretraining
+from amad_bench.data.pretraining.data import load_pretraining
 from amad_bench.training import pretraining
 from amad_bench.training.optim import parameter_groups
 from amad_bench.training.pretraining import fresh_pretrainer, pretrain, validation_loss

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-from amad_bench.data import loader
 from amad_bench.data.batch import Batch
-from amad_bench.data.batches import text_batch
-from amad_bench.data.image_table import Arrays, ImageTable, PatchRegions
-from amad_bench.data.prepare import load_task_data
-from amad_bench.data.task_data import Split
+from amad_bench.data.images.table import Arrays, ImageTable, PatchRegions
+from amad_bench.data.tasks import loader
+from amad_bench.data.tasks.batches import text_batch
+from amad_bench.data.tasks.data import Split
+from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.locks import held
 from amad_bench.training.run import score_run, train_run

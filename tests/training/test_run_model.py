@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from amad_bench.data.prepare import load_task_data
+from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.checkpoints import checkpoint_weights, save_tensors, save_weights
 from amad_bench.models.fresh import require_fresh
 from amad_bench.models.settings import settings_of

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from amad_bench.data.batches import make_batch
-from amad_bench.data.loader import batches
-from amad_bench.data.prepare import load_task_data
-from amad_bench.data.task_data import Answers
+from amad_bench.data.tasks.batches import make_batch
+from amad_bench.data.tasks.data import Answers
+from amad_bench.data.tasks.loader import batches
+from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.attention.recorder import record
 from amad_bench.training import teacher_cache
 from amad_bench.training.distill import Objective

@@ -1,0 +1,74 @@
+"""Line-aligned sentence pairs with a photo per line, in the layout of Multi30K."""
+
+from pathlib import Path
+
+from amad_bench.data.formats.records import RESTORE, Example, check_text, read_lines
+from amad_bench.runtime.errors import UserError
+
+
+def read_pairs(
+    source_path: Path, target_path: Path, images_path: Path, photos: dict[int, str] | None = None
+) -> list[Example]:
+    """Line i of both texts and of the image list belong together; example id = 0-based line number.
+
+    photos: line -> file name of the photo we have; None: the image list names the files themselves.
+    An image name may end in "#" and the number of a caption; lines on one image share its cluster.
+    UserError: different line counts, an empty line.
+    """
+    sources, targets, images = (read_lines(path) for path in (source_path, target_path, images_path))
+    for path, lines in ((target_path, targets), (images_path, images)):
+        if len(lines) != len(sources):
+            raise UserError(
+                f"{path}: {len(lines)} lines, but {source_path} has {len(sources)};"
+                f" line i of both must belong together; {RESTORE}"
+            )
+    examples = []
+    for number, (source, target, image) in enumerate(zip(sources, targets, images, strict=True)):
+        target = check_text(target, "the sentence", f"{target_path}: line {number + 1}")
+        examples.append(
+            Example(
+                example_id=str(number),
+                cluster_id=check_text(
+                    image.partition("#")[0], "the image name", f"{images_path}: line {number + 1}"
+                ),
+                image=image if photos is None else photos.get(number),
+                source=check_text(source, "the sentence", f"{source_path}: line {number + 1}"),
+                target=target,
+                references=(target,),
+                where=f"{source_path}: line {number + 1}",
+            )
+        )
+    return examples
+
+
+_JOIN_HEADER = "line_0based\tmulti30k_image\tflickr8k_image\tflickr8k_split"
+
+
+def read_flickr8k_join(path: Path, images_path: Path, splits: tuple[str, ...]) -> dict[int, str]:
+    """0-based line -> Flickr8k file name, for the photos whose Flickr8k split is one of `splits`.
+
+    Multi30K and Flickr8k split the same photos differently: 867 joined train lines are Flickr8k dev photos,
+    871 Flickr8k test photos, and 173 joined test lines are Flickr8k train photos. A line keeps its photo only
+    where both agree: no photo may serve training in one data set and evaluation in the other.
+    UserError: no header, a broken row, another Multi30K image than the image list has in that line.
+    """
+    header, *rows = read_lines(path) or [""]
+    images = read_lines(images_path)
+    if header != _JOIN_HEADER:
+        raise UserError(f"{path}: line 1: expected the header {_JOIN_HEADER!r}; {RESTORE}")
+    photos: dict[int, str] = {}
+    for number, line in enumerate(rows, start=2):
+        fields = line.split("\t")
+        if len(fields) != 4 or not fields[0].isdigit():
+            raise UserError(
+                f"{path}: line {number}: expected line, Multi30K image, Flickr8k image and split; {RESTORE}"
+            )
+        row = int(fields[0])
+        if images[row : row + 1] != [fields[1]]:
+            raise UserError(
+                f"{path}: line {number}: {fields[1]} is not the image in line {row + 1} of {images_path};"
+                f" {RESTORE}"
+            )
+        if fields[3] in splits:
+            photos[row] = fields[2]
+    return photos

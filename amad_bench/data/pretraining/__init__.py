@@ -1,0 +1,1 @@
+"""Data to pre-train models on here."""

@@ -1,0 +1,68 @@
+"""Karpathy's split of COCO's 2014 images (dataset_coco.json), used for captions and by VL-T5 for VQA v2."""
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from amad_bench.data.formats.records import RESTORE, read_records, take_id, take_text
+from amad_bench.runtime.errors import UserError, did_you_mean
+
+IMAGES = {"train": 113_287, "validation": 5_000, "test": 5_000}
+_SPLITS = {
+    "train": "train",
+    "restval": "train",
+    "val": "validation",
+    "test": "test",
+}  # restval: rest of val2014
+PARTS = ("train2014", "val2014")  # COCO's own, each with a folder of images
+
+
+class KarpathyImage(NamedTuple):
+    """An image's split, "train" (with restval), "validation" or "test", and its file name."""
+
+    split: str
+    name: str
+
+
+def read_karpathy(path: Path, subset: bool) -> dict[int, KarpathyImage]:
+    """COCO id -> image. UserError: an image twice, an unknown split, another file name than COCO's.
+
+    Also other sizes than the official ones, unless only a `subset` of the data is there.
+    """
+    images: dict[int, KarpathyImage] = {}
+    for number, record in enumerate(read_records(path, "images")):
+        image_id = take_id(record, "cocoid", f"{path}: image number {number}")
+        where = f"{path}: cocoid {image_id}"
+        if image_id in images:
+            raise UserError(f"{where} is there twice; an image belongs to one split, {RESTORE}")
+        folder, split, name = (take_text(record, key, where) for key in ("filepath", "split", "filename"))
+        if split not in _SPLITS:
+            raise UserError(
+                f"{where}: split must be one of {', '.join(_SPLITS)}, found {split!r};"
+                f" {RESTORE}.{did_you_mean(split, _SPLITS)}"
+            )
+        expected = [coco_name(part, image_id) for part in PARTS]
+        if folder not in PARTS or name != coco_name(folder, image_id):
+            raise UserError(
+                f"{where}: its file must be train2014/{expected[0]} or val2014/{expected[1]},"
+                f" found {folder}/{name}; {RESTORE}"
+            )
+        images[image_id] = KarpathyImage(_SPLITS[split], name)
+    if not subset:
+        check_sizes(path, "images", Counter(image.split for image in images.values()), IMAGES)
+    return images
+
+
+def coco_name(part: str, image_id: int) -> str:
+    """An image's file name in COCO's train2014 or val2014."""
+    return f"COCO_{part}_{image_id:012d}.jpg"
+
+
+def check_sizes(path: Path, what: str, found: dict[str, int], official: dict[str, int]) -> None:
+    """UserError unless every part has its official size."""
+    for part, size in official.items():
+        if found.get(part, 0) != size:
+            raise UserError(
+                f"{path}: {found.get(part, 0)} {part} {what}, officially {size}; {RESTORE},"
+                " or set the data set's option subset: true to try a part of the data"
+            )

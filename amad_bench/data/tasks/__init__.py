@@ -1,0 +1,1 @@
+"""Data of a task, prepared and in batches."""

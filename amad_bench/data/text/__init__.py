@@ -1,0 +1,1 @@
+"""Text: tokenizers, and texts as arrays."""

@@ -1,0 +1,1 @@
+"""BLIP: all that belongs to this family."""

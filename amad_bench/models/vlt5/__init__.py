@@ -1,0 +1,5 @@
+"""VL-T5: all that belongs to this family."""
+
+from amad_bench.models.vlt5.model import VLT5, VLT5Config
+
+__all__ = ["VLT5", "VLT5Config"]
