@@ -98,7 +98,7 @@ _DATA_KEYS = set(DataSpec.model_fields)
 
 
 class Model(Part):
-    """A model's sizes; order_embedding, box_area: of VL-T5 alone."""
+    """A model's sizes; options: of its family, all of them."""
 
     layers: int
     width: int
@@ -106,8 +106,7 @@ class Model(Part):
     dropout: float
     heads: int
     head_size: int
-    order_embedding: bool | None
-    box_area: Literal["official", "true"] | None
+    options: dict[str, Option]
 
 
 class Start(Part):
@@ -159,7 +158,7 @@ class RunConfig(DataSpec):
 
     pretraining: the model's condition, teacher_pretraining: its teacher's. controls: whether it is tested
     without the right images, too. versions: of everything in the catalogue that its numbers depend on.
-    momentum_distillation: of BLIP's `vl` pre-training, None for others.
+    pretraining_options: of a run of kind "pretrain", by family and condition.
     """
 
     kind: Literal["pretrain", "teacher", "student"]
@@ -172,7 +171,7 @@ class RunConfig(DataSpec):
     teacher_pretraining: str | None
     loss: UsedLoss
     training: Training
-    momentum_distillation: bool | None
+    pretraining_options: dict[str, Option]
     replicate: int
     controls: bool
     seeds: Seeds

@@ -42,7 +42,6 @@ class TaskRuns:
         """The canonical config's `model`."""
         keeps_width = self.config.heads.keep == "inner_width"
         head_size = size.width // heads if keeps_width or size.head_size is None else size.head_size
-        regions = self.entry.family == "vlt5"
         return Model(
             layers=size.layers,
             width=size.width,
@@ -50,8 +49,7 @@ class TaskRuns:
             dropout=size.dropout,
             heads=heads,
             head_size=head_size,
-            order_embedding=bool(self.models.order_embedding) if regions else None,
-            box_area=(self.models.box_area or "true") if regions else None,
+            options=self.models.options(self.entry.family),
         )
 
     def uncuttable(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> str:
@@ -93,7 +91,7 @@ class TaskRuns:
 
     def _pretrain(self, size: ModelSize, heads: int, condition: str) -> Run:
         training = self.config.pretraining.training[self.entry.family][condition]
-        contrast = (self.entry.family, condition) == ("blip", "vl")
+        record = FAMILIES[self.entry.family].pretraining[condition]
         config = self._run(
             self._pretraining_data,
             kind="pretrain",
@@ -104,8 +102,8 @@ class TaskRuns:
             pretraining=condition,
             teacher_pretraining=None,
             loss=_cross_entropy("pretrain", {}),
-            training=Training(**training.model_dump(exclude={"momentum_distillation"})),
-            momentum_distillation=bool(training.momentum_distillation) if contrast else None,
+            training=Training(**training.model_dump(include=set(Training.model_fields))),
+            pretraining_options=record.complete(training.given),
             replicate=0,
             controls=False,
             seeds=self._seeds("pretrain", heads, 0),
@@ -128,7 +126,7 @@ class TaskRuns:
             teacher_pretraining=None,
             loss=_cross_entropy("ce", {"ce": 1.0}),
             training=self.entry.teacher,
-            momentum_distillation=None,
+            pretraining_options={},
             replicate=replicate,
             controls=True,
             seeds=self._seeds("teacher", heads, replicate),
@@ -164,7 +162,7 @@ class TaskRuns:
             teacher_pretraining=teacher.config.pretraining,
             loss=self._loss(entry),
             training=self.entry.student,
-            momentum_distillation=None,
+            pretraining_options={},
             replicate=replicate,
             controls=not loss.reads,
             seeds=self._seeds("student", heads, replicate),

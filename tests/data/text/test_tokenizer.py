@@ -14,6 +14,7 @@ from amad_bench.data.text.tokenizer import (
     load_tokenizer,
     train_tokenizer,
 )
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.runtime.errors import UserError
 from tests.data.folders import SENTENCES, WORDPIECES, bert_folder, t5_folder
 
@@ -100,7 +101,7 @@ def test_training_twice_gives_equal_files_and_a_file_gives_the_same_ids(tmp_path
 
 def test_vl_t5s_pre_training_tokens_stand_behind_the_trained_vocabulary():
     """Region i has row V - 1 - i of a table of V, as in the official code's own vocabulary."""
-    shared = train_tokenizer(TEXTS * 5, 200, "vlt5", pretraining=True)
+    shared = train_tokenizer(TEXTS * 5, 200, FAMILIES["vlt5"].tokens, pretraining=True)
     assert shared.size == TOKENIZER.size + 200
     assert shared.special == TOKENIZER.special == SpecialIds()
     assert [shared.visual(i) for i in range(100)] == [shared.size - 1 - i for i in range(100)]
@@ -111,9 +112,9 @@ def test_vl_t5s_pre_training_tokens_stand_behind_the_trained_vocabulary():
 
 
 def test_blips_trained_vocabulary_has_a_start_and_for_pre_training_a_mask(tmp_path):
-    plain = train_tokenizer(TEXTS * 5, 200, "blip")
+    plain = train_tokenizer(TEXTS * 5, 200, FAMILIES["blip"].tokens)
     assert plain.special == SpecialIds(start=BOS)
-    shared = train_tokenizer(TEXTS * 5, 200, "blip", pretraining=True)
+    shared = train_tokenizer(TEXTS * 5, 200, FAMILIES["blip"].tokens, pretraining=True)
     assert shared.special == SpecialIds(mask=plain.size, start=BOS)
     assert shared.size == plain.size + 1
     assert plain.size not in shared.encode("it is <mask> red")
@@ -125,10 +126,15 @@ def test_blips_trained_vocabulary_has_a_start_and_for_pre_training_a_mask(tmp_pa
 
 
 def test_a_tokenizer_without_sentinels_visual_tokens_or_start():
-    for wanted in (lambda: TOKENIZER.sentinel(0), lambda: TOKENIZER.visual(0), lambda: TOKENIZER.start):
+    for wanted in (
+        lambda: TOKENIZER.sentinel(0),
+        lambda: TOKENIZER.visual(0),
+        lambda: TOKENIZER.start,
+        lambda: TOKENIZER.mask,
+    ):
         with pytest.raises(ValueError, match="the tokenizer has no"):
             wanted()
-    shared = train_tokenizer(TEXTS * 5, 200, "vlt5", pretraining=True)
+    shared = train_tokenizer(TEXTS * 5, 200, FAMILIES["vlt5"].tokens, pretraining=True)
     with pytest.raises(ValueError, match=r"no <extra_id_100>"):
         shared.sentinel(100)
 
