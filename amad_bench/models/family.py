@@ -1,4 +1,4 @@
-"""What a family's folder gives to all other code: one class, found by the family's record."""
+"""Interface of a family's folder to all other code: one class, found by the family's record."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +49,8 @@ class FamilyModels(ABC):
 
     settings: of fresh models. settings_in: which of them stand in a config of which class. may_be_fresh: by
     condition, patterns of parameters that its weights may lack, each as a whole. may_be_left: modules that
-    its weights may have and a task's model may lack.
+    its weights may have and a task's model may lack. `read_files` and `batch_maker` are for the conditions
+    that the record has.
     """
 
     settings: ClassVar[Settings]
@@ -66,9 +67,9 @@ class FamilyModels(ABC):
         model of a run of kind "pretrain" gives (loss, {objective: scalar}), and `task_weights` by name.
         """
 
-    @abstractmethod
     def read_files(self, paths: Sequence[Path], config: RunConfig) -> Weights:
         """Weights for the model of a run, of its condition; UserError for files that are not these."""
+        raise NotImplementedError(f"{config.family} reads no weights of {config.pretraining}: {paths}")
 
     @abstractmethod
     def schemes(
@@ -79,9 +80,9 @@ class FamilyModels(ABC):
         path: of the module. Parts of a parameter come by themselves where they have schemes of their own.
         """
 
-    @abstractmethod
     def batch_maker(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> BatchMaker:
         """The maker of pre-training batches; ValueError where the split cannot be used."""
+        raise NotImplementedError(f"{type(self).__name__} makes no batches of {condition}: {split}, {data}")
 
     def fitted(self, weights: Weights, model: nn.Module) -> Weights:  # noqa: ARG002 (others read it)
         """The weights for this model, where something that is learnt depends on more than its shape."""

@@ -84,14 +84,14 @@ def load_pretraining(config: RunConfig) -> PretrainingData:
 
 
 def _check_tokenizer(data: DataSpec, tokenizer: Tokenizer) -> None:
-    """Masked spans need T5's sentinels; a folder without a wanted mask was refused when it was read."""
-    if not FAMILIES[data.family].tokens.sentinels:
-        return
+    """Masked spans need their sentinels; a folder without a wanted mask was refused when it was read."""
     try:
-        tokenizer.sentinel(0)
+        for name in reversed(FAMILIES[data.family].tokens.sentinels):
+            tokenizer.id_of(name)
     except ValueError as error:
         raise UserError(
-            f"{data.tokenizer.folder}: {error}, which stands for masked words; take T5's tokenizer"
+            f"{data.tokenizer.folder}: {error}, which stands for masked words; take T5's tokenizer or "
+            "another one that has it"
         ) from None
 
 

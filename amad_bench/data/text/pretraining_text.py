@@ -1,4 +1,4 @@
-"""What pre-training hides of a text: spans (T5, VL-T5) or single words (BERT)."""
+"""Texts with hidden parts, for pre-training: spans (T5, VL-T5) or single words (BERT)."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar

@@ -88,15 +88,8 @@ class Tokenizer:
             raise ValueError("the tokenizer has no mask token: it is for a family that masks no single words")
         return self.special.mask
 
-    def sentinel(self, i: int) -> int:
-        """The id of <extra_id_i>, which stands for masked span i; ValueError where there is none."""
-        return self._id_of(f"<extra_id_{i}>")
-
-    def visual(self, i: int) -> int:
-        """The id of <vis_extra_id_i>, which stands for region i; ValueError where there is none."""
-        return self._id_of(f"<vis_extra_id_{i}>")
-
-    def _id_of(self, name: str) -> int:
+    def id_of(self, name: str) -> int:
+        """The id of a token by its name, as the catalogue has those of families; ValueError without it."""
         token = self._backend.token_to_id(name)
         if token is None:
             raise ValueError(f"the tokenizer has no {name}")

@@ -19,6 +19,8 @@ from amad_bench.plan.run_config import RunConfig
 
 
 class BlipModels(FamilyModels):
+    """A ViT, and BERT as a text encoder and decoder that attend to it."""
+
     settings: ClassVar[Settings] = SETTINGS
     settings_in: ClassVar[Mapping[type, SettingNames]] = SETTINGS_IN
     # a side that sees, and BERT's LM head

@@ -12,6 +12,7 @@ from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
 from amad_bench.data.text.pretraining_text import corrupt_spans
 from amad_bench.models.vlt5.pretraining import MATCHED, MISMATCHED, PREFIXES, PRETRAIN_TASKS
+from amad_bench.plan.catalogue.families import VLT5 as RECORD
 
 
 class Instance(NamedTuple):
@@ -34,6 +35,11 @@ class Vlt5Batches:
     def __init__(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> None:
         self.split, self.data, self.tokenizer = split, data, data.tokenizer
         self.words = Words(data.tokenizer)
+        # by their numbers, the last one first in the vocabulary
+        self.sentinels, self.regions = (
+            [data.tokenizer.id_of(name) for name in reversed(names)]
+            for names in (RECORD.tokens.sentinels, RECORD.tokens.regions)
+        )
         parts = split.parts("vlt5", condition)
         self.names, self.firsts = list(parts), np.cumsum([0, *parts.values()])
         self.makers = {
@@ -107,12 +113,10 @@ class Vlt5Batches:
         phrases = self.split.phrases[row]
         named = [region for region, phrase in enumerate(phrases) if phrase]
         region = named[generator.integers(len(named))]
-        return [self.tokenizer.visual(region)], self.words.all(phrases[region])
+        return [self.regions[region]], self.words.all(phrases[region])
 
     def _corrupted(self, text: str, generator: np.random.Generator) -> tuple[Ids, Ids]:
-        source, target = corrupt_spans(
-            self.words.each(text), lambda i: [self.tokenizer.sentinel(i)], generator
-        )
+        source, target = corrupt_spans(self.words.each(text), lambda i: [self.sentinels[i]], generator)
         return [token for ids in source for token in ids], [token for ids in target for token in ids]
 
     def _prefixed(self, task: str, source: Ids, target: Ids, image_row: int) -> Instance:

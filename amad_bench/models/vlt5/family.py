@@ -21,6 +21,8 @@ from amad_bench.runtime.errors import UserError
 
 
 class Vlt5Models(FamilyModels):
+    """T5 that reads a text and then regions of an image."""
+
     settings: ClassVar[Settings] = SETTINGS
     settings_in: ClassVar[Mapping[type, SettingNames]] = SETTINGS_IN
     may_be_fresh: ClassVar[Mapping[str, tuple[str, ...]]] = {"text": (r"^encoder\.visual_embedding\.",)}

@@ -38,7 +38,7 @@ class Need:
 
 @dataclass(frozen=True)
 class FamilyPretraining(WithOptions):
-    """How a family's models reach a pre-training condition.
+    """Way in which a family's models reach a pre-training condition.
 
     parts: instances of an epoch in the order of their numbers, by kind: each "captions", "questions" or
     "phrases" (images with named regions) makes one. prefixes: by kind, what a source begins with; verdicts:

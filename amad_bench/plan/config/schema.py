@@ -61,7 +61,9 @@ class TaskEntry(Closed):
     tokenizer: PathBelow | None = Field(
         default=None, description="folder below AMAD_DATA of a pretrained tokenizer, instead of `vocabulary`"
     )
-    image_size: Length | None = Field(default=None, description="instead of `inputs.size` of `kind: pixels`")
+    image_size: Length | None = Field(
+        default=None, description="in pixels, instead of `inputs.size` of `kind: pixels`"
+    )
     decoding: Decoding = Field(description="how answers are read off the models")
     teacher: Training = Field(description="how teachers are trained")
     student: Training = Field(description="how students are trained")

@@ -21,6 +21,8 @@ def check_pretraining(config: Config) -> Iterator[str]:
         if name in named:
             yield from _reachable(config, name, entry)
         for role, key, size in entry.sizes:
+            for condition in set(size.checkpoints).difference(FAMILIES[name].pretraining):
+                yield f"models.{name}.{key}.checkpoints.{condition}: {name} has no such weights; remove them"
             yield from _cut(f"models.{name}.{key}", role, size)
         yield from _published(config, name, entry)
     yield from _trained_here(config)
