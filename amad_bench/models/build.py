@@ -15,7 +15,7 @@ from amad_bench.models.settings import BLIP_SETTINGS, VLT5_SETTINGS, with_settin
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.models.vlt5.pretraining import Vlt5Pretrainer
 from amad_bench.models.weights import Settings
-from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
+from amad_bench.plan.config.inputs import PixelInputs
 from amad_bench.plan.run_config import RunConfig
 
 # Drawn with T5's spread of 1, the numbers of regions (the text table read backwards) drown the features of a
@@ -62,10 +62,8 @@ def _vlt5(
     config: RunConfig, tokenizer: Tokenizer, feature_size: int | None, settings: dict[str, Any]
 ) -> VLT5 | Vlt5Pretrainer:
     model, inputs, special = config.model, config.inputs, tokenizer.special
-    if isinstance(inputs, PixelInputs):
+    if inputs.regions is None:
         raise TypeError("VL-T5 sees regions of an image, no pixels of the whole")
-    if feature_size is None and isinstance(inputs, RegionInputs):
-        feature_size = 3 * inputs.crop**2
     sizes = VLT5Config(
         vocab_size=tokenizer.size,
         d_model=model.width,
@@ -75,8 +73,8 @@ def _vlt5(
         num_decoder_layers=model.layers,
         num_heads=model.heads,
         dropout_rate=model.dropout,
-        feat_dim=feature_size,
-        max_n_boxes=inputs.max_regions,
+        feat_dim=feature_size or inputs.feature_size,
+        max_n_boxes=inputs.regions,
         use_vis_order_embedding=model.order_embedding,
         box_area=model.box_area,
         pad_token_id=special.pad,

@@ -13,7 +13,8 @@ KEEPS = ("inner_width", "head_size")  # what stays when the number of heads chan
 class Family:
     """A family of models.
 
-    `inputs`: what it can see of an image. `sites`: by task, where attention maps can be compared.
+    `inputs`: what it can see of an image: "regions", "pixels". `sites`: by task, where attention maps can be
+    compared.
     """
 
     name: str
@@ -38,7 +39,7 @@ FAMILIES: dict[str, Family] = by_name(
     Family(
         "vlt5",
         "VL-T5",
-        ("regions", "features", "extracted"),
+        ("regions",),
         dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES),
         KEEPS,
         version=3,

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, TASKS
 from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, distinct, known
-from amad_bench.plan.config.inputs import Inputs, PixelInputs
+from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry
 from amad_bench.plan.config.numbers import (
@@ -135,12 +135,10 @@ class Config(Closed):
     )
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
 
-    def inputs_of(self, entry: TaskEntry) -> Inputs:
+    def inputs_of(self, entry: TaskEntry) -> ImageInputs:
         """Kind of image input of the models of a task entry, with its sizes."""
         inputs = self.models[entry.family].inputs
-        if entry.image_size and isinstance(inputs, PixelInputs):
-            return inputs.model_copy(update={"size": entry.image_size})
-        return inputs
+        return inputs.resized(entry.image_size) if entry.image_size else inputs
 
     @property
     def students(self) -> int:

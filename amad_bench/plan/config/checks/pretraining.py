@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from amad_bench.plan.catalogue import DATASETS
-from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
+from amad_bench.plan.config.inputs import PixelInputs
 from amad_bench.plan.config.models import ModelEntry, ModelSize
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.config.training import PretrainingTraining, Training
@@ -121,5 +121,5 @@ def _trained_here(config: Config) -> Iterator[str]:
                 "models.vlt5.order_embedding: `vl` needs it: visual grounding names a region by its number; "
                 "write true"
             )
-        if not (isinstance(entry.inputs, RegionInputs) and entry.inputs.boxes == "file"):
+        if not entry.inputs.needs_boxes:
             yield "models.vlt5.inputs.boxes: `vl` is trained on boxes of objects; write file"
