@@ -19,6 +19,7 @@ from amad_bench.data.images.kind import ImageKind
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.pretrained import loading
 from amad_bench.plan.config.inputs import ExtractedInputs
+from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
 from amad_bench.runtime.paths import amad_data
@@ -38,9 +39,8 @@ class Extracted(ImageKind[ExtractedInputs]):
 
     def write(self, job: Job) -> dict[str, Any]:
         path, regions = job.folder / _FEATURES, self.inputs.regions
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = amad_data() / self.inputs.model
-        size = extract_features(path, model, self.inputs, job.photos, job.names, device)
+        model, place = amad_data() / self.inputs.model, devices.find(devices.AUTO).place
+        size = extract_features(path, model, self.inputs, job.photos, job.names, place)
         check_features(FeatureFiles([path], size, regions), job.names)
         return {"size": size, "max_regions": regions}
 
@@ -153,7 +153,7 @@ class _Normalise:
 
 def _grid(model: nn.Module, pixels_B3SS: Tensor, rows: int, columns: int, folder: Path) -> np.ndarray:
     """(B, rows * columns, F), row by row."""
-    with torch.no_grad(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+    with torch.no_grad(), devices.DEVICES[pixels_B3SS.device.type].exact():
         try:
             hidden = model(pixel_values=pixels_B3SS).last_hidden_state
         except (ValueError, AttributeError, TypeError, RuntimeError) as error:
