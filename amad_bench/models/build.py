@@ -15,7 +15,6 @@ from amad_bench.models.settings import BLIP_SETTINGS, VLT5_SETTINGS, with_settin
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.models.vlt5.pretraining import Vlt5Pretrainer
 from amad_bench.models.weights import Settings
-from amad_bench.plan.config.inputs import PixelInputs
 from amad_bench.plan.run_config import RunConfig
 
 # Drawn with T5's spread of 1, the numbers of regions (the text table read backwards) drown the features of a
@@ -102,8 +101,9 @@ def _blip(config: RunConfig, tokenizer: Tokenizer, positions: int, settings: Set
 
 def _blip_config(config: RunConfig, tokenizer: Tokenizer, positions: int, settings: Settings) -> BlipConfig:
     model, inputs, special = config.model, config.inputs, tokenizer.special
-    if not isinstance(inputs, PixelInputs):
+    if inputs.patches is None:
         raise TypeError("BLIP sees the pixels of a whole image")
+    image_size, patch_size = inputs.patches
     if model.heads * model.head_size != model.width:
         raise ValueError(f"BLIP's heads share its width, which {model} does not say")
     # Every value is given: the defaults have 8 text heads, and a vision initializer_range of 1e-10.
@@ -119,8 +119,8 @@ def _blip_config(config: RunConfig, tokenizer: Tokenizer, positions: int, settin
         **shared,
         "hidden_act": settings["vision.hidden_act"],
         "layer_norm_eps": settings["vision.layer_norm_eps"],
-        "image_size": inputs.size,
-        "patch_size": inputs.patch,
+        "image_size": image_size,
+        "patch_size": patch_size,
         "attention_dropout": model.dropout,
     }
     text = {

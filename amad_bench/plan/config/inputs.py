@@ -41,9 +41,17 @@ class ImageInputs(Closed):
         return None
 
     @property
-    def tokens(self) -> int | None:
-        """Tokens of an image that is seen as a whole."""
+    def patches(self) -> tuple[int, int] | None:
+        """Sides of an image that is seen as a whole and of its patches, in pixels."""
         return None
+
+    @property
+    def tokens(self) -> int | None:
+        """Patches of an image that is seen as a whole, and one more for all of it."""
+        if self.patches is None:
+            return None
+        size, patch = self.patches
+        return (size // patch) ** 2 + 1
 
     @property
     def feature_size(self) -> int | None:
@@ -191,9 +199,8 @@ class PixelInputs(ImageInputs):
         return f"raw {self.size} x {self.size} px in {self.patch} px patches"
 
     @property
-    def tokens(self) -> int:
-        """Patches of an image, and one more for all of it."""
-        return (self.size // self.patch) ** 2 + 1
+    def patches(self) -> tuple[int, int]:
+        return self.size, self.patch
 
     def problems(self) -> Iterator[str]:
         if self.size % self.patch:

@@ -55,6 +55,7 @@ def test_what_the_plan_asks_of_them() -> None:
     regions = RegionInputs(kind="regions", boxes="file", crop=8, max_regions=36)
     assert (regions.regions, regions.feature_size, regions.tokens) == (36, 192, None)  # 8 x 8 pixels of 3
     assert (PIXELS.regions, PIXELS.feature_size, PIXELS.tokens) == (None, None, 37)  # 6 x 6 patches and CLS
+    assert (regions.patches, PIXELS.patches) == (None, (48, 8))
     features, extracted = (INPUTS[value["kind"]](**value) for value in VALUES[1:3])
     assert (features.regions, features.feature_size, features.reads) == (36, 5, "features")
     assert (extracted.regions, extracted.feature_size, extracted.reads) == (6, None, "photos")
