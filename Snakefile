@@ -15,8 +15,7 @@ from snakemake.utils import min_version
 
 from amad_bench.plan.run_config import canonical_json
 from amad_bench.plan.workflow import planned
-from amad_bench.runtime import paths
-from amad_bench.runtime.device import uses_gpu
+from amad_bench.runtime import devices, paths
 from amad_bench.runtime.results import PAPER, RESULTS
 from amad_bench.runtime.results import TableName as Table
 
@@ -34,7 +33,7 @@ if not config:  # an unconditional configfile would be merged under --configfile
     configfile: str(CONFIG)
 
 
-GPU = int(uses_gpu(SETTINGS.device))
+GPU = devices.reserved(SETTINGS.device)
 TEMPLATE = os.path.relpath(Path(workflow.basedir, paths.TEMPLATE))
 RUN = RESULTS.run("{run_id}")
 PREPARED = RESULTS.prepared("{data_key}")
@@ -56,8 +55,9 @@ def prepared_data(wildcards):
 
 
 def extractor_gpu(wildcards):
-    """Image features by a pretrained vision model are made where there is a GPU."""
-    return GPU * (DATA[wildcards.data_key].config.inputs.kind == "extracted")
+    """What a pretrained model sees of images is made on a GPU where there is one, whatever `device` says."""
+    made = DATA[wildcards.data_key].config.inputs.model_folder is not None
+    return devices.reserved(devices.AUTO) if made else 0
 
 
 def needed_runs(wildcards):

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES, OptionSpec
-from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, PixelInputs, RegionInputs
+from amad_bench.plan.config.inputs import INPUTS
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
 from amad_bench.plan.config.schema import Config, DatasetEntry, Limit, TaskEntry
@@ -23,10 +23,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`datasets.<name>`": DatasetEntry,
     "`datasets.<name>.limit`": Limit,
     "`models.<family>`": ModelEntry,
-    "`models.<family>.inputs` of `kind: regions`": RegionInputs,
-    "`models.<family>.inputs` of `kind: features`": FeatureInputs,
-    "`models.<family>.inputs` of `kind: extracted`": ExtractedInputs,
-    "`models.<family>.inputs` of `kind: pixels`": PixelInputs,
+    **{f"`models.<family>.inputs` of `kind: {kind}`": inputs for kind, inputs in INPUTS.items()},
     "`models.<family>.teacher`, `.student`, `.students.<name>`": ModelSize,
     "`heads`": Heads,
     "`pretraining`": Pretraining,

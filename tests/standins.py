@@ -25,7 +25,7 @@ from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.plan.catalogue import FAMILIES, LOSSES
 from tests.conftest import REPOSITORY
 from tests.data.folders import bert_folder, t5_folder
-from tests.data.images.test_features import record, write_h5
+from tests.data.images.test_feature_files import record, write_h5
 from tests.data.official_tree import IMAGES, file_name, write_json, write_official
 
 PAPER = REPOSITORY / "configs/paper.yaml"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from amad_bench.cli import main
 from tests.data.folders import vit_folder
-from tests.data.images.test_features import record, write_h5, write_npz
+from tests.data.images.test_feature_files import record, write_h5, write_npz
 from tests.data.official_tree import answers, write_json, write_tar
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from safetensors.torch import load_file
 
 from amad_bench.cli import main
-from amad_bench.data.images import prepare as prepare_images
+from amad_bench.data.images import pixels
 from amad_bench.plan.catalogue import DATASETS, LOSSES
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.models import ModelSize
@@ -270,7 +270,7 @@ def test_snakemake_plans_every_job(published, tmp_path):
 @pytest.mark.slow
 def test_the_whole_path_on_stand_ins(command, published, tmp_path, monkeypatch):
     """As with the real data, photos are decoded, and a teacher runs, for each batch anew."""
-    monkeypatch.setattr(prepare_images, "STORED_PIXELS", 0)
+    monkeypatch.setattr(pixels, "STORED_PIXELS", 0)
     monkeypatch.setattr(teacher_cache, "MEMORY_LIMIT", 0)
     path = _tiny_config(tmp_path)
     assert _keys(tiny(paper())) == _keys(paper())

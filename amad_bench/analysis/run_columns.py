@@ -137,7 +137,9 @@ def describe_inputs(data: DataSpec) -> str:
     """
     shown = data.inputs.model_dump(exclude={"kind"}, exclude_none=True)
     if data.inputs_hash is not None:
-        shown |= {"model": Path(shown["model"]).name, "hash": data.inputs_hash[:SHORT_HASH]}
+        folder = data.inputs.model_folder
+        shown = {key: Path(value).name if value == folder else value for key, value in shown.items()}
+        shown["hash"] = data.inputs_hash[:SHORT_HASH]
     details = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
     return f"{data.inputs.kind}: {details}"
 

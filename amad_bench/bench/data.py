@@ -3,8 +3,6 @@
 import math
 import multiprocessing
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +18,7 @@ from amad_bench.plan.catalogue import DATASETS, FAMILIES
 from amad_bench.plan.config.inputs import RegionInputs
 from amad_bench.plan.datafiles import dataset_hash
 from amad_bench.plan.run_config import DataSpec, Option, UsedDataset, UsedTokenizer
+from amad_bench.runtime.devices import CPU, process_mib
 
 BATCH = 80  # VL-T5's, for VQA
 _PER_IMAGE = 4  # questions that `scenes` asks of an image
@@ -80,14 +79,14 @@ def _prepare(records: int, folder: Path) -> dict[str, Any]:
 
 def _measure(records: int, folder: Path) -> dict[str, Any]:
     os.chdir(folder)
-    imports = _peak_mib()
+    imports = CPU.peak_mib()
     started = time.perf_counter()
     data = load_task_data(_data(records))
     steps = math.ceil(len(data.train) / BATCH)
     order = training_order(data.train, BATCH, steps, np.random.default_rng(0))
     loader = batches(data.train, data.images, order, "cpu")
     next(loader)
-    first, start = time.perf_counter() - started, _peak_mib()
+    first, start = time.perf_counter() - started, CPU.peak_mib()
     for _ in loader:
         pass
     return {
@@ -96,23 +95,6 @@ def _measure(records: int, folder: Path) -> dict[str, Any]:
         "epoch_seconds": time.perf_counter() - started,
         "imports_mib": imports,
         "start_mib": start,
-        "peak_mib": _peak_mib(),
-        "private_mib": _memory_mib("RssAnon"),
+        "peak_mib": CPU.peak_mib(),
+        "private_mib": process_mib("RssAnon"),
     }
-
-
-def _peak_mib() -> float:
-    peak = _memory_mib("VmHWM")
-    if peak is not None:
-        return peak
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def _memory_mib(field: str) -> float | None:
-    """A number of Linux's own account of this process, elsewhere None."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-    return int(lines[field].split()[0]) / 2**10

@@ -18,6 +18,7 @@ from amad_bench.losses import (
     sinkhorn_loss,
     student_mean_loss,
 )
+from amad_bench.runtime.devices import DEVICES
 
 MapFunction = Callable[[Tensor, Tensor], Tensor]  # teacher_BHQK, student_BGQK -> scalar
 
@@ -36,7 +37,6 @@ SHAPES = (
 )
 ROUNDS = 9  # for large maps; small ones get five times as many
 LARGE = 2**22  # entries
-DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16, torch.float16)}
 PROVIDERS: Sequence[tuple[str, str, MapFunction]] = (
     *(
         (f"amad {variant}", provider, partial(function, variant=variant))
@@ -72,8 +72,8 @@ def bench_losses(
             row
             for device in devices()
             for shape in shapes
-            for dtype in DTYPES[device]
-            for row in _measure(shape, dtype, device, rounds)
+            for dtype in DEVICES[device].dtypes
+            for row in _measure(shape, getattr(torch, dtype), device, rounds)
         ]
 
 

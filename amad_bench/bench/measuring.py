@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.autograd.profiler import profile
 
+from amad_bench.runtime.devices import CPU, DEVICES, Accelerator, accelerators
+
 COPIED_MIB = 256
 
 
@@ -24,8 +26,9 @@ def on_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def devices() -> tuple[str, ...]:
-    return ("cpu", "cuda")[: 1 + torch.cuda.is_available()]
+def devices() -> list[str]:
+    """Names of those that are there."""
+    return [CPU.name, *(device.name for device in accelerators() if device.available())]
 
 
 def interleaved_seconds(
@@ -55,13 +58,14 @@ def extra_mib(step: Callable[[], Any], device: str) -> float:
 
     By the allocator's own account; on CPU by the profiler, which sees what operators allocate inside.
     """
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        allocated = torch.cuda.memory_allocated()
+    used = DEVICES[device]
+    if isinstance(used, Accelerator):
+        used.synchronize()
+        used.reset_peak()
+        allocated = used.allocated_mib()
         step()
-        torch.cuda.synchronize()
-        return (torch.cuda.max_memory_allocated() - allocated) / 2**20
+        used.synchronize()
+        return used.peak_mib() - allocated
     profiler = profile(profile_memory=True)
     with _without_stderr(), profiler:
         step()
@@ -71,16 +75,12 @@ def extra_mib(step: Callable[[], Any], device: str) -> float:
 
 
 def _seconds(work: Callable[[], Any], device: str) -> float:
-    _wait(device)
+    wait = DEVICES[device].synchronize
+    wait()
     started = time.perf_counter()
     work()
-    _wait(device)
+    wait()
     return time.perf_counter() - started
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def _copy_seconds(device: str) -> float:

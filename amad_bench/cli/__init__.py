@@ -12,6 +12,7 @@ from amad_bench.cli.bench import bench
 from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
+from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS
@@ -119,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--run", metavar="ID", required=name == "run", help="id of a run, see `amad-bench plan --json`"
         )
-        sub.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the config's `device`")
+        sub.add_argument("--device", choices=devices.choices(), help="instead of the config's `device`")
     add("collect", collect, f"gather all runs into {RESULTS.tables}/{{{','.join(COLLECTED)}}}")
     add("compare", compare, f"make {RESULTS.tables}/{{{','.join(COMPARED)}}} from the collected tables")
     add("figures", figures, f"draw {RESULTS.figures} from the tables").add_argument(

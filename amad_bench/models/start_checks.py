@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from amad_bench.data.doctor.tasks import Check
+from amad_bench.data.images.kind import image_kind
 from amad_bench.data.text.tokenizer import Tokenizer, load_folder_tokenizer
 from amad_bench.models.weights import Settings, listed
 from amad_bench.plan.catalogue import FAMILIES
-from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, Inputs
+from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.datafiles import Source, missing
 from amad_bench.plan.grid import possible_runs
@@ -115,13 +116,8 @@ def _without_memory(config: RunConfig, sizes_of: Callable[..., Sizes], settings:
         return build_model(config, tokenizer, 1, feature_size, settings)  # any number of positions fits
 
 
-def _sizes(family: str, tokenizer: str | None, inputs: Inputs) -> Sizes:
-    """The tokenizer, and the numbers per region where `inputs` have features."""
+def _sizes(family: str, tokenizer: str | None, inputs: ImageInputs) -> Sizes:
+    """The tokenizer, and the numbers per region where `inputs` have regions."""
     if tokenizer is None:
         raise ValueError("weights from files need a tokenizer from a folder")
-    feature_size = inputs.size if isinstance(inputs, FeatureInputs) else None
-    if isinstance(inputs, ExtractedInputs):
-        from amad_bench.data.images.extract import load_extractor  # transformers: slow to import
-
-        feature_size = load_extractor(amad_data() / inputs.model, inputs, torch.device("cpu"))[2]
-    return load_folder_tokenizer(amad_data() / tokenizer, family), feature_size
+    return load_folder_tokenizer(amad_data() / tokenizer, family), image_kind(inputs).feature_size()

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from amad_bench.data.images.table import COLOURS
+from amad_bench.data.images.colours import COLOURS
 from amad_bench.models.folders import PREPROCESSOR
 from amad_bench.models.heads import head_sizes
 from amad_bench.models.start import kept_rows, under_own_names

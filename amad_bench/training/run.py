@@ -1,7 +1,5 @@
 """One run from start to end: data, model, training, predictions, scores, status, all in its folder."""
 
-import os
-import resource
 import time
 from dataclasses import replace
 
@@ -18,6 +16,7 @@ from amad_bench.models.cost import EXAMPLES, flops_per_example
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
+from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.provenance import provenance
@@ -38,20 +37,22 @@ from amad_bench.training.teacher_cache import TeacherOutputs
 def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
-    A pre-training run ends with its weights: there is nothing to score. `device`: "auto" (CUDA where there is
-    one), "cpu" or "cuda"; `workers`: processes that read images, 0 for none, which changes no number.
+    A pre-training run ends with its weights: there is nothing to score. `device`: one of
+    `devices.choices`; `workers`: processes that read images, 0 for none, which changes no number.
     status.json is written last, whatever happened, except for a bug or a UserError, which pass through.
     """
-    where = _device(device)
+    used = _device(device)
     folder = RESULTS.run(run.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
-        return _train_run(run, folder, where, workers)
+        return _train_run(run, folder, used, workers)
 
 
-def _train_run(run: Run, folder: RunFolder, where: torch.device, workers: int) -> str:
+def _train_run(run: Run, folder: RunFolder, used: devices.Device, workers: int) -> str:
     folder.clear()
-    RunRecord(run.id, run.kind, run.config.canonical(), provenance(str(where))).write(folder.record)
+    RunRecord(run.id, run.kind, run.config.canonical(), provenance(used.name)).write(folder.record)
+    print(f"{run.id}: on {used}", flush=True)
+    where = used.place
     started, status = time.perf_counter(), Status()
     with failures_noted(status):
         if run.kind == "pretrain":
@@ -59,7 +60,7 @@ def _train_run(run: Run, folder: RunFolder, where: torch.device, workers: int) -
         else:
             _train_and_score(run, folder, where, status, workers)
     status.wall_seconds = time.perf_counter() - started
-    status.peak_memory_mib = _peak_memory_mib(where)
+    status.peak_memory_mib = used.peak_mib()
     status.write(folder.status)
     return status.status
 
@@ -111,7 +112,7 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
 
     UserError when it was never trained, and for a pre-training, which predicts nothing.
     """
-    where = _device(device)
+    where = _device(device).place
     folder = RESULTS.run(run.id)
     if run.kind == "pretrain":
         raise UserError(f"{run.id}: a pre-training run has no predictions; score the runs that start from it")
@@ -127,20 +128,10 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     return status.status
 
 
-def _peak_memory_mib(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for, but torch sees no CUDA device; use device: auto or cpu")
-    if name == "cpu":  # the number of threads changes the last bits, and small tensors are slower with two
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    return torch.device(name)
+def _device(asked: str) -> devices.Device:
+    device = devices.find(asked)
+    device.prepare()
+    return device
 
 
 def _train(

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from amad_bench.data.images.table import ImageTable, PatchRegions, StoredPixels
+from amad_bench.data.images.pixels import StoredPixels
+from amad_bench.data.images.regions import PatchRegions
+from amad_bench.data.images.table import ImageTable
 from amad_bench.data.tasks.data import Split
 from amad_bench.data.text.tokenizer import Tokenizer, train_tokenizer
 from amad_bench.plan.config.training import Decoding

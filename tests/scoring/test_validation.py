@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from amad_bench.data.images.table import StoredPixels
+from amad_bench.data.images.pixels import StoredPixels
 from amad_bench.data.tasks.data import Split
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.validation import token_accuracy_and_loss

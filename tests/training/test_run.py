@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from amad_bench.data.batch import Batch
-from amad_bench.data.images.table import Arrays, ImageTable, PatchRegions
+from amad_bench.data.images.regions import PatchRegions
+from amad_bench.data.images.table import Arrays, ImageTable
 from amad_bench.data.tasks import loader
 from amad_bench.data.tasks.batches import text_batch
 from amad_bench.data.tasks.data import Split

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from amad_bench.data.doctor.manifests import FileFacts, read_manifest
-from amad_bench.data.images.features import H5_SUFFIXES, FeatureFiles
+from amad_bench.data.images.feature_files import H5_SUFFIXES, FeatureFiles
 from amad_bench.data.images.photos import Photos
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.datafiles import Source

@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import torch
 
 from amad_bench.data.formats.overlap import describe_overlap, image_overlap
 from amad_bench.data.formats.records import SplitSource
+from amad_bench.data.images.kind import image_kind
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.prepare import find_images, photo_bases
 from amad_bench.data.sources.examples import read_examples
 from amad_bench.data.text.tokenizer import load_folder_tokenizer
 from amad_bench.plan.catalogue import DATASETS
-from amad_bench.plan.config.inputs import ExtractedInputs
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.datafiles import missing
 from amad_bench.plan.task_data import data_sources, planned_data
@@ -83,13 +80,7 @@ def _steps(
             with Photos(photo_bases(sources)) as photos:
                 find_images(spec.dataset, inputs, sources, photos)
 
-    def vision_model(extracted: ExtractedInputs) -> None:
-        from amad_bench.data.images.extract import load_extractor  # transformers: slow to import
-
-        load_extractor(root / extracted.model, extracted, torch.device("cpu"))
-
     yield images
-    if isinstance(inputs, ExtractedInputs):
-        yield partial(vision_model, inputs)
+    yield image_kind(inputs).feature_size  # tries the model that makes them, where there is one
     if tokenizer is not None:
         yield lambda: load_folder_tokenizer(root / tokenizer, entry.family)

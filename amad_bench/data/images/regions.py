@@ -1,22 +1,74 @@
-"""A model's view of an image: crops of regions with their boxes (VL-T5) or a square of pixels (BLIP)."""
+"""Raw pixels of an image's boxes, each scaled to a square."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
-from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import read_json
+from amad_bench.data.images.boxes import Box, boxes_of_grid
+from amad_bench.data.images.colours import scaled
+from amad_bench.data.images.job import Job
+from amad_bench.data.images.kind import ImageKind
+from amad_bench.data.images.table import Arrays, ImageTable, mapped, rows_of
+from amad_bench.plan.config.inputs import RegionInputs
 
-Box = tuple[float, float, float, float]
+
+class Regions(ImageKind[RegionInputs]):
+    """Crops of boxes, as bytes in arrays."""
+
+    def write(self, job: Job) -> dict[str, Any]:
+        crop, regions = self.inputs.crop, self.inputs.max_regions
+        features_MRF = job.new_array("features", np.uint8, regions, crop * crop * 3)
+        boxes_MR4 = job.new_array("boxes", np.float32, regions, 4)
+        mask_MR = job.new_array("region_mask", np.bool_, regions)
+        boxes_of = boxes_of_grid(*self.inputs.grid) if self.inputs.grid else job.boxes(regions)
+        for row, name in enumerate(job.names):
+            image = job.photos.open_image(name)
+            cropped = crop_regions(image, boxes_of(name, image), crop, regions)
+            features_MRF[row], boxes_MR4[row], mask_MR[row] = cropped
+        return {}
+
+    @staticmethod
+    def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> "PatchRegions":  # noqa: ARG004
+        arrays = (mapped(folder / f"{name}.npy") for name in ("features", "boxes", "region_mask"))
+        return PatchRegions(ids, *arrays)
 
 
-def grid_boxes(width: int, height: int, rows: int, columns: int) -> list[Box]:
-    """Boxes (x1, y1, x2, y2 in pixels) of equal patches that cover the photo, row by row."""
-    xs = [width * i / columns for i in range(columns + 1)]
-    ys = [height * i / rows for i in range(rows + 1)]
-    return [(xs[j], ys[i], xs[j + 1], ys[i + 1]) for i in range(rows) for j in range(columns)]
+@dataclass(frozen=True)
+class PatchRegions(ImageTable):
+    """Raw pixels of regions, resized to squares: uint8, F = crop * crop * 3, scaled from 0..255 to -1..1.
+
+    vis_feats (B, R, F), boxes (B, R, 4) in [0, 1] (x1, y1, x2, y2), vis_attention_mask (B, R) int64.
+    """
+
+    ids: Sequence[str]
+    features_MRF: np.ndarray
+    boxes_MR4: np.ndarray
+    region_mask_MR: np.ndarray
+
+    @property
+    def feature_size(self) -> int:
+        return self.features_MRF.shape[2]
+
+    def read(self, rows_B: np.ndarray) -> Arrays:
+        return {
+            "vis_feats": rows_of(self.features_MRF, rows_B),
+            "boxes": rows_of(self.boxes_MR4, rows_B),
+            "vis_attention_mask": rows_of(self.region_mask_MR, rows_B),
+        }
+
+    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
+        there_BR = torch.from_numpy(arrays["vis_attention_mask"]).to(device)
+        return {
+            "vis_feats": scaled(arrays["vis_feats"], there_BR[:, :, None], device),
+            "boxes": torch.from_numpy(arrays["boxes"]).to(device),
+            "vis_attention_mask": there_BR.long(),
+        }
 
 
 def crop_regions(
@@ -31,35 +83,3 @@ def crop_regions(
         features_RF[row] = np.asarray(patch).reshape(-1)
         boxes_R4[row] = np.array(box) / (image.width, image.height, image.width, image.height)
     return features_RF, boxes_R4, mask_R
-
-
-def square_pixels(image: Image.Image, size: int) -> np.ndarray:
-    """The whole image squashed to (3, size, size) uint8, as BLIP's preprocessing does."""
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(image).transpose(2, 0, 1)
-
-
-def read_boxes(path: Path, max_regions: int) -> dict[str, list[Box]]:
-    """boxes.json: {image id: [[x1, y1, x2, y2] in pixels, ...]}; UserError for a box that is none."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected an object {{image id: boxes}}; restore the file")
-    for image_id, boxes in content.items():
-        if not (image_id.isascii() and image_id.isdigit()):
-            raise UserError(f"{path}: key {image_id!r} must be an image id, a whole number; fix it")
-        if not isinstance(boxes, list) or not 0 < len(boxes) <= max_regions:
-            raise UserError(
-                f"{path}: image {image_id} needs a list of 1 to {max_regions} boxes (inputs.max_regions);"
-                " change the key or the file"
-            )
-        for box in boxes:
-            if not _is_box(box):
-                raise UserError(f"{path}: image {image_id}: {box} is no box x1 < x2, y1 < y2; fix it")
-    return {image_id: [tuple(box) for box in boxes] for image_id, boxes in content.items()}
-
-
-def _is_box(box: Any) -> bool:
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(edge, int | float) for edge in box):
-        return False
-    return 0 <= box[0] < box[2] and 0 <= box[1] < box[3]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from amad_bench.data.formats.records import Example, SplitSource
-from amad_bench.data.images.prepare import load_images, prepare_images, what_is_seen
+from amad_bench.data.images.prepare import load_images, prepare_images
 from amad_bench.data.images.table import ImageTable, mapped
 from amad_bench.data.pretraining.split import PretrainingSplit
 from amad_bench.data.scenes.phrases import scene_phrases
@@ -70,7 +70,7 @@ def prepare_pretraining(config: RunConfig) -> Path:
             name: dict(zip(_SPLITS, (by[name] for by in splits), strict=True)) for name in splits[0]
         }
         longest = facts.pop("longest")
-        facts["features"] = what_is_seen(config.inputs)
+        facts["features"] = config.inputs.phrase
         write_meta(temporary, config, images, tokenizer, facts, longest=longest)
     return prepared
 

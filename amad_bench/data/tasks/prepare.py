@@ -7,7 +7,7 @@ import numpy as np
 
 from amad_bench.data.formats.overlap import image_overlap
 from amad_bench.data.formats.records import SplitSource
-from amad_bench.data.images.prepare import load_images, prepare_images, what_is_seen
+from amad_bench.data.images.prepare import load_images, prepare_images
 from amad_bench.data.images.table import mapped
 from amad_bench.data.scenes.scene import SPLITS
 from amad_bench.data.sources.examples import dataset_folder, prepared_folder, read_examples
@@ -24,7 +24,7 @@ from amad_bench.data.text.arrays import Encoded
 from amad_bench.data.text.columns import NUMBER_OF, TEXT, TEXT_OF, TEXTS, Column, write_columns
 from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.plan.catalogue import FAMILIES
-from amad_bench.plan.config.inputs import Inputs
+from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.run_config import DataSpec
 from amad_bench.runtime.files import atomic_directory
 
@@ -74,7 +74,7 @@ def load_task_data(data: DataSpec) -> TaskData:
     )
 
 
-def _facts(inputs: Inputs, sources: dict[str, SplitSource]) -> dict[str, Any]:
+def _facts(inputs: ImageInputs, sources: dict[str, SplitSource]) -> dict[str, Any]:
     photos = {split: {example.image for example in source.examples} for split, source in sources.items()}
     examples = {split: sum(1 for _ in task_examples(split, source)) for split, source in sources.items()}
     with_image = {
@@ -92,7 +92,7 @@ def _facts(inputs: Inputs, sources: dict[str, SplitSource]) -> dict[str, Any]:
     }
 
 
-def _features(inputs: Inputs, examples: dict[str, int], with_image: dict[str, int]) -> str:
+def _features(inputs: ImageInputs, examples: dict[str, int], with_image: dict[str, int]) -> str:
     """Phrase for what a model sees of an image, and of how many test examples where it is not of all."""
     if not any(with_image.values()):
         return "no image"
@@ -102,7 +102,7 @@ def _features(inputs: Inputs, examples: dict[str, int], with_image: dict[str, in
         for split in tests
         if with_image[split] < examples[split]
     ]
-    return "; ".join([what_is_seen(inputs), *partly])
+    return "; ".join([inputs.phrase, *partly])
 
 
 def _write_splits(

@@ -8,7 +8,6 @@ from transformers.models.blip.configuration_blip import BlipConfig
 from amad_bench.models.blip.model import BlipAnswerer, BlipCaptioner
 from amad_bench.models.blip.pretraining import BlipMlm, BlipVisionLanguage
 from amad_bench.models.family import Blueprint, Scheme
-from amad_bench.plan.config.inputs import PixelInputs
 
 
 def build_blip(wanted: Blueprint) -> nn.Module:
@@ -42,8 +41,9 @@ def blip_schemes(
 def _blip_config(wanted: Blueprint) -> BlipConfig:
     model, inputs, special = wanted.config.model, wanted.config.inputs, wanted.tokenizer.special
     settings = wanted.settings
-    if not isinstance(inputs, PixelInputs):
+    if inputs.patches is None:
         raise TypeError("BLIP sees the pixels of a whole image")
+    image_size, patch_size = inputs.patches
     if model.heads * model.head_size != model.width:
         raise ValueError(f"BLIP's heads share its width, which {model} does not say")
     # Every value is given: the defaults have 8 text heads, and a vision initializer_range of 1e-10.
@@ -59,8 +59,8 @@ def _blip_config(wanted: Blueprint) -> BlipConfig:
         **shared,
         "hidden_act": settings["vision.hidden_act"],
         "layer_norm_eps": settings["vision.layer_norm_eps"],
-        "image_size": inputs.size,
-        "patch_size": inputs.patch,
+        "image_size": image_size,
+        "patch_size": patch_size,
         "attention_dropout": model.dropout,
     }
     text = {

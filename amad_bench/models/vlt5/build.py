@@ -10,7 +10,6 @@ from amad_bench.models.family import Blueprint, Scheme
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.models.vlt5.pretraining import Vlt5Pretrainer
 from amad_bench.plan.catalogue.families import VLT5 as RECORD
-from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
 
 REGIONS = len(RECORD.tokens.regions)  # rows of their numbers, the last ones of the vocabulary's table
 # Drawn with T5's spread of 1, the numbers of regions (the text table read backwards) drown the features of a
@@ -21,12 +20,10 @@ VISUAL_TOKEN_SPREAD = 0.1
 
 def build_vlt5(wanted: Blueprint) -> VLT5 | Vlt5Pretrainer:
     """A task's model, or what pre-trains it."""
-    config, feature_size, settings = wanted.config, wanted.feature_size, wanted.settings
+    config, settings = wanted.config, wanted.settings
     model, inputs, special = config.model, config.inputs, wanted.tokenizer.special
-    if isinstance(inputs, PixelInputs):
+    if inputs.regions is None:
         raise TypeError("VL-T5 sees regions of an image, no pixels of the whole")
-    if feature_size is None and isinstance(inputs, RegionInputs):
-        feature_size = 3 * inputs.crop**2
     sizes = VLT5Config(
         vocab_size=wanted.tokenizer.size,
         d_model=model.width,
@@ -36,8 +33,8 @@ def build_vlt5(wanted: Blueprint) -> VLT5 | Vlt5Pretrainer:
         num_decoder_layers=model.layers,
         num_heads=model.heads,
         dropout_rate=model.dropout,
-        feat_dim=feature_size,
-        max_n_boxes=inputs.max_regions,
+        feat_dim=wanted.feature_size or inputs.feature_size,
+        max_n_boxes=inputs.regions,
         use_vis_order_embedding=model.options["order_embedding"],
         box_area=model.options["box_area"],
         pad_token_id=special.pad,

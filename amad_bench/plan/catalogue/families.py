@@ -22,7 +22,7 @@ VLT5 = Family(
     "vlt5",
     "VL-T5",
     "Vlt5Models",
-    ("regions", "features", "extracted"),
+    ("regions",),
     {
         "vqa": FamilyTask(_T5_SITES, "vqa: {}", draws_answers=True),
         "captioning": FamilyTask(_T5_SITES, "caption:"),

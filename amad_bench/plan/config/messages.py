@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from amad_bench.plan.config.base import Problems
+from amad_bench.plan.config.inputs import INPUTS, ImageInputs
 from amad_bench.plan.shown import bound, shown, yaml_number
 from amad_bench.runtime.errors import did_you_mean
 
@@ -18,7 +19,6 @@ LIMITS = {
     "less_than_equal": "at most",
 }
 LAYER_MAP_TAGS = ("name", "pairs")
-UNION_TAGS = ("regions", "features", "extracted", "pixels")
 EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -32,8 +32,6 @@ EXPECTED = {
     "model_attributes_type": "a mapping (key: value)",
     "too_short": "a list with at least one entry",
     "string_pattern_mismatch": "letters, digits and a few signs only (_ . and, in the name of a config, -)",
-    "union_tag_not_found": "the key `kind`: " + " or ".join(UNION_TAGS),
-    "union_tag_invalid": " or ".join(f"`kind: {tag}`" for tag in UNION_TAGS),
 }
 
 
@@ -89,7 +87,7 @@ def _line(error: Mapping[str, Any], where: str, root: type[BaseModel]) -> str:
 
 def _without_union_tags(location: Sequence[str | int]) -> list[str | int]:
     """The location without the kind that pydantic chose, of `inputs` or `layer_map`: no key stands there."""
-    tags = {"inputs": UNION_TAGS, "layer_map": LAYER_MAP_TAGS}
+    tags = {"inputs": INPUTS, "layer_map": LAYER_MAP_TAGS}
     return [
         part
         for index, part in enumerate(location)
@@ -101,8 +99,8 @@ def _known_keys(root: type[BaseModel], location: Sequence[str | int]) -> list[st
     """The keys of the mapping at a location of pydantic's, found by walking the annotations."""
     models = [root]
     for part in location:
-        if part in UNION_TAGS:
-            models = [model for model in models if get_args(model.model_fields["kind"].annotation) == (part,)]
+        if models == [ImageInputs]:
+            models = [INPUTS[str(part)]]
         else:
             models = [inner for outer in models for inner in _inside(outer, part)]
     return list(dict.fromkeys(key for found in models for key in found.model_fields))

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, TASKS
-from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, distinct, known
-from amad_bench.plan.config.inputs import Inputs, PixelInputs
+from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, Problems, distinct, known
+from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry
 from amad_bench.plan.config.numbers import (
@@ -20,10 +20,22 @@ from amad_bench.plan.config.numbers import (
     Vocabulary,
 )
 from amad_bench.plan.config.training import Decoding, FamilyName, Pretraining, Training
+from amad_bench.plan.shown import shown
+from amad_bench.runtime import devices
+from amad_bench.runtime.errors import did_you_mean
+
+
+def _device(name: str) -> str:
+    if name not in (names := devices.choices()):
+        hint = did_you_mean(name, names)
+        raise Problems([f": expected {' or '.join(names)}, found {shown(name)}.{hint}"])
+    return name
+
 
 DatasetName = Annotated[str, known("data set", DATASETS)]
 TaskName = Annotated[str, known("task", TASKS)]
 ExtraMetrics = Annotated[list[Annotated[str, known("extra metric", EXTRA_METRICS)]], AfterValidator(distinct)]
+DeviceName = Annotated[str, AfterValidator(_device), Field(json_schema_extra={"enum": [*devices.choices()]})]
 Sites = Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
 
 
@@ -105,9 +117,7 @@ class Config(Closed):
 
     name: Name = Field(description="of the config, in reports; no part of any run's identity")
     seed: Seed = Field(default=0, description="what all seeds are made from")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto: a GPU where there is one"
-    )
+    device: DeviceName = Field(default=devices.AUTO, description="auto: a GPU where there is one")
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
     )
@@ -137,12 +147,10 @@ class Config(Closed):
     )
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
 
-    def inputs_of(self, entry: TaskEntry) -> Inputs:
+    def inputs_of(self, entry: TaskEntry) -> ImageInputs:
         """Kind of image input of the models of a task entry, with its sizes."""
         inputs = self.models[entry.family].inputs
-        if entry.image_size and isinstance(inputs, PixelInputs):
-            return inputs.model_copy(update={"size": entry.image_size})
-        return inputs
+        return inputs.resized(entry.image_size) if entry.image_size else inputs
 
     @property
     def students(self) -> int:

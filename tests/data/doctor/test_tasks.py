@@ -9,7 +9,7 @@ import yaml
 
 from tests.data.doctored import CONFIG, SIZE, doctor, write_doctored
 from tests.data.folders import t5_folder, vit_folder
-from tests.data.images.test_features import record, write_h5
+from tests.data.images.test_feature_files import record, write_h5
 from tests.data.official_tree import edit_json, write_tar
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from amad_bench.data.images.regions import grid_boxes
+from amad_bench.data.images.boxes import grid_boxes
 from amad_bench.data.scenes.files import image_name
 from amad_bench.data.scenes.phrases import scene_phrases
 from amad_bench.data.scenes.scene import SPLITS, make_scene

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from amad_bench.data.images.table import PatchRegions, StoredPixels
+from amad_bench.data.images.pixels import StoredPixels
+from amad_bench.data.images.regions import PatchRegions
 from amad_bench.data.tasks.batches import (
     WINDOW,
     batch_order,

@@ -13,14 +13,17 @@ import torch
 from PIL import Image
 
 from amad_bench.data.batch import Batch
-from amad_bench.data.images.features import FeatureFiles
+from amad_bench.data.images.feature_files import FeatureFiles
+from amad_bench.data.images.features import FeatureRegions
 from amad_bench.data.images.photos import Photos
-from amad_bench.data.images.table import DecodedPixels, FeatureRegions, ImageTable, PatchRegions, mapped
+from amad_bench.data.images.pixels import DecodedPixels
+from amad_bench.data.images.regions import PatchRegions
+from amad_bench.data.images.table import ImageTable, mapped
 from amad_bench.data.tasks.batches import make_batch
 from amad_bench.data.tasks.data import Answers, Split
 from amad_bench.data.tasks.loader import batches
 from amad_bench.runtime.errors import UserError
-from tests.data.images.test_features import record, write_h5, write_npz
+from tests.data.images.test_feature_files import record, write_h5, write_npz
 
 # Python 3.12 warns of any fork while a thread runs; the workers only read files.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

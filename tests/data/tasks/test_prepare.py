@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amad_bench.data.images.table import PatchRegions, StoredPixels
+from amad_bench.data.images.pixels import StoredPixels
+from amad_bench.data.images.regions import PatchRegions
 from amad_bench.data.prepare import prepare
 from amad_bench.data.scenes.scene import make_scene
 from amad_bench.data.sources.examples import data_dir

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.catalogue.options import check_options
-from amad_bench.plan.config.inputs import Inputs, PixelInputs, RegionInputs
+from amad_bench.plan.config.inputs import INPUTS
 from amad_bench.plan.config.models import ModelEntry, ModelSize
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.limits import MOST_PARTS
@@ -30,27 +30,11 @@ def _options(name: str, entry: ModelEntry) -> Iterator[str]:
 
 
 def _inputs(name: str, entry: ModelEntry) -> Iterator[str]:
-    inputs, where, expected = entry.inputs, f"models.{name}.inputs", FAMILIES[name].inputs
-    if inputs.kind not in expected:
-        yield f"{where}.kind: {name} sees {' or '.join(expected)}, found {inputs.kind!r}; write one of these"
-    if isinstance(inputs, PixelInputs) and inputs.size % inputs.patch:
-        yield (
-            f"{where}.size: {inputs.size} is no multiple of the patch size {inputs.patch}; change one of them"
-        )
-    yield from _grid(where, inputs)
-
-
-def _grid(where: str, inputs: Inputs) -> Iterator[str]:
-    if not isinstance(inputs, RegionInputs):
-        return
-    rows, columns = inputs.rows, inputs.columns
-    if inputs.boxes == "file":
-        for key in [key for key in ("rows", "columns") if getattr(inputs, key) is not None][:1]:
-            yield f"{where}.{key}: only `boxes: grid` has rows and columns; remove them"
-    elif rows is None or columns is None:
-        yield f"{where}: `boxes: grid` needs rows and columns; add them"
-    elif rows * columns > inputs.max_regions:
-        yield f"{where}.max_regions: {inputs.max_regions} is less than {rows} x {columns} boxes; raise it"
+    inputs, where = entry.inputs, f"models.{name}.inputs"
+    if inputs.gives not in FAMILIES[name].inputs:
+        able = " or ".join(kind for kind, known in INPUTS.items() if known.gives in FAMILIES[name].inputs)
+        yield f"{where}.kind: {name} sees {able}, found {inputs.kind!r}; write one of these"
+    yield from (f"{where}{problem}" for problem in inputs.problems())
 
 
 def _students(name: str, entry: ModelEntry) -> Iterator[str]:

@@ -106,7 +106,7 @@ def _unmet(family: str, entry: ModelEntry, needs: Iterable[Need]) -> Iterator[st
     options = entry.options(family)
     for need in needs:
         _, _, of_inputs = need.key.partition("inputs.")
-        if of_inputs and entry.inputs.kind not in FAMILIES[family].inputs:
+        if of_inputs and entry.inputs.gives not in FAMILIES[family].inputs:
             continue  # said of the kind itself
         found = getattr(entry.inputs, of_inputs, None) if of_inputs else options[need.key]
         if found != need.value:

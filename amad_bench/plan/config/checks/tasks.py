@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES, TASKS
 from amad_bench.plan.config.checks.pretraining import check_evaluations
-from amad_bench.plan.config.inputs import FeatureInputs, PixelInputs, RegionInputs
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.shown import unknown
 
@@ -78,22 +77,13 @@ def _rank(where: str, entry: TaskEntry) -> Iterator[str]:
 
 def _images(config: Config, where: str, entry: TaskEntry) -> Iterator[str]:
     inputs, (family, _, dataset) = config.models[entry.family].inputs, entry.axes
-    if entry.image_size is not None:
-        if not isinstance(inputs, PixelInputs):
-            yield f"{where}.image_size: only for models that see pixels; remove it"
-        elif entry.image_size % inputs.patch:
-            yield (
-                f"{where}.image_size: {entry.image_size} is no multiple of the patch size {inputs.patch}; "
-                "change it"
-            )
-    if (
-        isinstance(inputs, FeatureInputs)
-        and dataset in config.datasets
-        and not config.datasets[dataset].features
-    ):
+    if entry.image_size is not None and (problem := inputs.size_problem(entry.image_size)):
+        yield f"{where}.image_size: {problem}"
+    given = config.datasets.get(dataset)
+    if inputs.reads == "features" and given is not None and not given.features:
         yield (
             f"datasets.{dataset}.features: missing; {family} sees precomputed features ({where}): list "
             "their files below AMAD_DATA, or choose another kind of inputs"
         )
-    if isinstance(inputs, RegionInputs) and inputs.boxes == "file" and not DATASETS[dataset].has_boxes:
+    if inputs.needs_boxes and not DATASETS[dataset].has_boxes:
         yield f"{where}.dataset: {dataset} comes without boxes; set models.{family}.inputs.boxes to grid"

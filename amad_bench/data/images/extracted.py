@@ -1,4 +1,4 @@
-"""Grid features of photos, made by a pretrained vision model and kept in VL-T5's official layout."""
+"""Features of a grid over an image, made by a pretrained vision model and kept in VL-T5's official layout."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +11,42 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from amad_bench.data.images.features import feature_key
+from amad_bench.data.images.boxes import grid_boxes
+from amad_bench.data.images.feature_files import FeatureFiles, feature_key
+from amad_bench.data.images.features import FeatureRegions, check_features
+from amad_bench.data.images.job import Job
+from amad_bench.data.images.kind import ImageKind
 from amad_bench.data.images.photos import Photos
-from amad_bench.data.images.regions import grid_boxes
 from amad_bench.data.pretrained import loading
 from amad_bench.plan.config.inputs import ExtractedInputs
+from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_file
+from amad_bench.runtime.paths import amad_data
 from amad_bench.runtime.progress import progress
 
 BATCH = 32
 _FILES = ("config.json", "preprocessor_config.json", "model.safetensors", "pytorch_model.bin")
+_FEATURES = "features.h5"
+
+
+class Extracted(ImageKind[ExtractedInputs]):
+    """A file of features beside the images' names, in the layout of precomputed ones."""
+
+    def feature_size(self) -> int:
+        """Numbers per region, as the vision model gives them; UserError where it cannot be used."""
+        return load_extractor(amad_data() / self.inputs.model, self.inputs, torch.device("cpu"))[2]
+
+    def write(self, job: Job) -> dict[str, Any]:
+        path, regions = job.folder / _FEATURES, self.inputs.regions
+        model, place = amad_data() / self.inputs.model, devices.find(devices.AUTO).place
+        size = extract_features(path, model, self.inputs, job.photos, job.names, place)
+        check_features(FeatureFiles([path], size, regions), job.names)
+        return {"size": size, "max_regions": regions}
+
+    @staticmethod
+    def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> FeatureRegions:
+        return FeatureRegions(ids, FeatureFiles([folder / _FEATURES], facts["size"], facts["max_regions"]))
 
 
 def extract_features(
@@ -128,7 +153,7 @@ class _Normalise:
 
 def _grid(model: nn.Module, pixels_B3SS: Tensor, rows: int, columns: int, folder: Path) -> np.ndarray:
     """(B, rows * columns, F), row by row."""
-    with torch.no_grad(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+    with torch.no_grad(), devices.DEVICES[pixels_B3SS.device.type].exact():
         try:
             hidden = model(pixel_values=pixels_B3SS).last_hidden_state
         except (ValueError, AttributeError, TypeError, RuntimeError) as error:

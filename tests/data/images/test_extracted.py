@@ -12,9 +12,12 @@ from transformers import ResNetModel, ViTModel
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from amad_bench.data.images.extract import extract_features, load_extractor
-from amad_bench.data.images.features import FeatureFiles
+from amad_bench.data.images.extracted import extract_features, load_extractor
+from amad_bench.data.images.feature_files import FeatureFiles
+from amad_bench.data.images.features import FeatureRegions
 from amad_bench.data.images.photos import Photos
+from amad_bench.data.tasks.batches import make_batch
+from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.plan.config.inputs import ExtractedInputs
 from amad_bench.runtime.errors import UserError
 from tests.data.folders import resnet_folder, vit_folder
@@ -227,3 +230,26 @@ def test_a_shard_that_git_lfs_has_not_fetched_is_named(tmp_path):
     (tmp_path / "vit" / "one.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UserError, match=r"one\.safetensors: a Git LFS pointer"):
         load_extractor(tmp_path / "vit", extracted(rows=1, columns=1), CPU)
+
+
+def test_extracted_features(scenes_config, tmp_path, monkeypatch):
+    """A model that was given each scene's photo: its features are those of the photo's own row."""
+    vit_folder(tmp_path / "data" / "vit")
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
+    limit = {"train": 3, "validation": 2, "test": 2}
+    inputs = {"kind": "extracted", "model": "vit", "size": 32, "rows": 2, "columns": 2}
+    data = load_task_data(scenes_config("vlt5", "captioning", limit, inputs=inputs))
+    assert isinstance(data.images, FeatureRegions)
+    assert data.images.feature_size == 16
+    assert data.facts["features"] == "extracted 2 x 2 grid features (vit at 32 px)"
+    batch = make_batch(data.train, data.images, np.arange(10), "cpu")
+    assert batch.inputs["vis_feats"].shape == (10, 4, 16)
+    assert batch.inputs["boxes"][0].tolist() == [
+        [0, 0, 0.5, 0.5],
+        [0.5, 0, 1, 0.5],
+        [0, 0.5, 0.5, 1],
+        [0.5, 0.5, 1, 1],
+    ]
+    assert (
+        len({tuple(features.flatten().tolist()) for features in batch.inputs["vis_feats"]}) == 2
+    )  # five captions each

@@ -1,0 +1,52 @@
+"""Images to be made, and the places where they go."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from amad_bench.data.images.boxes import BoxesOf, boxes_from_file
+from amad_bench.data.images.photos import Photos
+from amad_bench.runtime.paths import amad_data
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images that are made into what a model sees; row by row, `names` are their files' names.
+
+    folder: where they go, not there under its final name yet. data_folder: the data set's own.
+    """
+
+    folder: Path
+    data_folder: Path
+    feature_paths: list[Path]
+    photos: Photos
+    names: list[str]
+
+    def new_array(self, name: str, kind: type, *shape: int) -> np.ndarray:
+        """One row per image, on disk from the start, so that memory does not grow with their number."""
+        path, shape = self.folder / f"{name}.npy", (len(self.names), *shape)
+        if not self.names:  # an empty file cannot be mapped
+            np.save(path, np.zeros(shape, kind))
+            return np.load(path)
+        return open_memmap(path, "w+", kind, shape)
+
+    def boxes(self, max_regions: int) -> BoxesOf:
+        """The boxes that the data set comes with."""
+        return boxes_from_file(self.data_folder / "boxes.json", max_regions)
+
+    def portable(self, path: Path) -> str:
+        """A path that stays right when results or AMAD_DATA move, for `resolved`.
+
+        "./..." is below the data set's folder.
+        """
+        if path.is_relative_to(self.data_folder):
+            return f"./{path.relative_to(self.data_folder).as_posix()}"
+        root = amad_data()
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def resolved(path: str, folder: Path) -> Path:
+    """The place of a portable path; folder: that of the prepared images that name it."""
+    return folder.parents[1] / path[2:] if path.startswith("./") else amad_data() / path

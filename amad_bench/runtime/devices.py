@@ -1,0 +1,226 @@
+"""Devices that runs use: which one, its name, its memory, how to wait for it, what the scheduler reserves.
+
+An accelerator is one record in DEVICES. torch is imported within functions: planning does without.
+"""
+
+import os
+import platform
+import resource
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amad_bench.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+AUTO = "auto"  # an accelerator where there is one
+
+
+@dataclass(frozen=True)
+class Device(ABC):
+    """A kind of device.
+
+    name: torch's, and a config's. title: as messages say it. dtypes: number types to measure there.
+    no_memory: texts of RuntimeErrors that mean that no memory is left, beside torch.OutOfMemoryError.
+    exact: a context in which float32 takes no shortcuts, and equal numbers give equal results.
+    """
+
+    name: str
+    title: str
+    dtypes: tuple[str, ...] = ("float32",)
+    no_memory: tuple[str, ...] = ()
+    exact: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    @property
+    def place(self) -> "torch.device":
+        """The device as torch takes it."""
+        import torch
+
+        return torch.device(self.name)
+
+    @abstractmethod
+    def available(self) -> bool:
+        """Whether torch can use it here."""
+
+    @abstractmethod
+    def hardware(self) -> str:
+        """Maker's name of it, as this machine says it."""
+
+    @abstractmethod
+    def total_mib(self) -> float:
+        """All memory that it has."""
+
+    @abstractmethod
+    def peak_mib(self) -> float:
+        """The most memory that this process has had of it."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Waits for all work that it was given."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Settings of this process before a run on it."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hardware()}, {self.total_mib():,.0f} MiB)"
+
+
+@dataclass(frozen=True)
+class Accelerator(Device):
+    """A device whose functions torch has in the module torch.<name>.
+
+    drivers: files of which one is there, on Linux, wherever it can be used: to look for them is quicker
+    than to ask torch.
+    """
+
+    drivers: tuple[str, ...] = ()
+
+    @property
+    def functions(self) -> Any:
+        return import_module(f"torch.{self.name}")
+
+    def has_driver(self) -> bool:
+        """False where it cannot be used; True says nothing."""
+        return sys.platform != "linux" or any(Path(driver).exists() for driver in self.drivers)
+
+    def available(self) -> bool:
+        return self.functions.is_available()
+
+    def hardware(self) -> str:
+        return self.functions.get_device_name()
+
+    def total_mib(self) -> float:
+        return self.functions.get_device_properties().total_memory / 2**20
+
+    def peak_mib(self) -> float:
+        """The most that torch's allocator has handed out since `reset_peak`."""
+        return self.functions.max_memory_allocated() / 2**20
+
+    def allocated_mib(self) -> float:
+        """What torch's allocator has handed out."""
+        return self.functions.memory_allocated() / 2**20
+
+    def reset_peak(self) -> None:
+        self.functions.reset_peak_memory_stats()
+
+    def synchronize(self) -> None:
+        self.functions.synchronize()
+
+    def prepare(self) -> None:
+        pass
+
+
+class Processor(Device):
+    """The CPU, which every machine has."""
+
+    def available(self) -> bool:
+        return True
+
+    def hardware(self) -> str:
+        return _cpu_name()
+
+    def total_mib(self) -> float:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+
+    def peak_mib(self) -> float:
+        """The largest resident memory of this process, mapped files included."""
+        peak = process_mib("VmHWM")
+        if peak is not None:
+            return peak
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+    def synchronize(self) -> None:
+        pass
+
+    def prepare(self) -> None:
+        """The number of threads changes the last bits, and small tensors are slower with two."""
+        import torch
+
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def _exact_cuda() -> AbstractContextManager[Any]:
+    from torch.backends import cudnn
+
+    return cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
+
+
+CPU = Processor("cpu", "CPU", no_memory=("can't allocate memory",))
+CUDA = Accelerator(
+    "cuda",
+    "CUDA",
+    dtypes=("float32", "bfloat16", "float16"),
+    exact=_exact_cuda,
+    drivers=("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"),  # NVIDIA, AMD, WSL
+)
+DEVICES: dict[str, Device] = {device.name: device for device in (CPU, CUDA)}
+
+
+def choices() -> tuple[str, ...]:
+    """What a config's `device` may be."""
+    return (AUTO, *DEVICES)
+
+
+def accelerators() -> list[Accelerator]:
+    return [device for device in DEVICES.values() if isinstance(device, Accelerator)]
+
+
+def find(asked: str) -> Device:
+    """The device of a run; asked: one of `choices`. UserError where it is not there."""
+    if asked == AUTO:
+        return next((device for device in accelerators() if device.available()), CPU)
+    device = DEVICES[asked]
+    if not device.available():
+        raise UserError(
+            f"device: {asked} was asked for, but torch sees no {device.title} device; use device: auto or cpu"
+        )
+    return device
+
+
+def reserved(asked: str) -> int:
+    """Number of accelerators that a run takes, for the scheduler, before any run starts.
+
+    Imports torch (seconds) only where `auto` could find one at all.
+    """
+    if asked != AUTO:
+        return int(isinstance(DEVICES[asked], Accelerator))
+    return int(any(device.has_driver() and device.available() for device in accelerators()))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the machine, has no memory left."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    texts = [text for device in DEVICES.values() for text in device.no_memory]
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+
+
+def process_mib(field: str) -> float | None:
+    """A number of Linux's own account of this process, elsewhere None."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    return int(lines[field].split()[0]) / 2**10
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,162 @@
+"""Devices: which one a run uses, and all that follows from one record of an accelerator."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+
+from amad_bench.bench import measuring
+from amad_bench.cli import _parser
+from amad_bench.plan.config.schema import Config
+from amad_bench.runtime import devices
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.provenance import provenance
+from amad_bench.runtime.run_folder.status import Status
+from amad_bench.training.failures import failures_noted
+from tests.planned import small_config
+
+
+def test_explicit_devices_need_no_look() -> None:
+    assert devices.reserved("cuda") == 1
+    assert devices.reserved("cpu") == 0
+
+
+def test_auto_agrees_with_torch() -> None:
+    assert devices.reserved("auto") == torch.cuda.is_available()
+    assert devices.find("auto").name == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drivers are looked for on Linux only")
+def test_auto_without_a_driver_does_not_import_torch() -> None:
+    code = (
+        "import sys; from amad_bench.runtime import devices; "
+        "devices.DEVICES['cuda'] = devices.Accelerator('cuda', 'CUDA'); "
+        "print(devices.reserved('auto'), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "False"]
+
+
+def test_a_device_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert devices.find("auto") is devices.CPU
+    message = "device: cuda was asked for, but torch sees no CUDA device; use device: auto or cpu"
+    with pytest.raises(UserError) as caught:
+        devices.find("cuda")
+    assert caught.value.messages == [message]
+
+
+def test_the_processor() -> None:
+    """Against what Linux says of this machine and this process."""
+    if sys.platform != "linux":
+        pytest.skip("reads /proc")
+    meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    assert devices.CPU.total_mib() == pytest.approx(int(meminfo["MemTotal"].split()[0]) / 2**10, rel=1e-3)
+    before = devices.CPU.peak_mib()
+    held = torch.ones(64 * 2**18)  # 64 MiB
+    assert devices.CPU.peak_mib() >= devices.process_mib("VmRSS") - 1 >= held.nbytes / 2**20
+    assert devices.CPU.peak_mib() >= before
+
+
+# ---- an accelerator that is not ours: one record
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+    """A record beside ours, and torch's functions for it as its module would have them.
+
+    It computes nothing: its name is one that torch knows, so that a device may be called so.
+    """
+    calls: list[str] = []
+    there = SimpleNamespace(available=True, calls=calls, driver=tmp_path / "toyctl")
+    there.driver.touch()
+    module = ModuleType("torch.xpu")
+    module.is_available = lambda: there.available  # pyright: ignore[reportAttributeAccessIssue]
+    module.get_device_name = lambda: "Toy 9000"  # pyright: ignore[reportAttributeAccessIssue]
+    properties = SimpleNamespace(total_memory=3 * 2**30)
+    module.get_device_properties = lambda: properties  # pyright: ignore[reportAttributeAccessIssue]
+    module.max_memory_allocated = lambda: 7 * 2**20  # pyright: ignore[reportAttributeAccessIssue]
+    module.memory_allocated = lambda: 2 * 2**20  # pyright: ignore[reportAttributeAccessIssue]
+    for name in ("synchronize", "reset_peak_memory_stats"):
+        setattr(module, name, lambda name=name: calls.append(name))
+    monkeypatch.setitem(sys.modules, "torch.xpu", module)
+    record = devices.Accelerator(
+        "xpu", "toy", no_memory=("toy is full",), exact=_exactly(calls), drivers=(str(there.driver),)
+    )
+    monkeypatch.setitem(devices.DEVICES, "xpu", record)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    return there
+
+
+def _exactly(calls: list[str]):
+    @contextmanager
+    def exact():
+        calls.append("exact")
+        yield
+
+    return exact
+
+
+def test_one_record_is_chosen_named_and_measured(toy: SimpleNamespace) -> None:
+    found = devices.find("auto")
+    assert (found.name, found.place) == ("xpu", torch.device("xpu"))
+    assert devices.find("xpu") is found
+    assert str(found) == "xpu (Toy 9000, 3,072 MiB)"
+    assert found.peak_mib() == 7
+    facts = provenance(found.name)
+    assert (facts["device"], facts["device_name"], facts["cuda"]) == ("xpu", "Toy 9000", None)
+    with found.exact():
+        assert toy.calls == ["exact"]
+
+
+def test_one_record_is_measured_by_the_benchmarks(toy: SimpleNamespace) -> None:
+    assert measuring.devices() == ["cpu", "xpu"]
+    assert measuring.extra_mib(lambda: toy.calls.append("step"), "xpu") == 5
+    assert toy.calls == ["synchronize", "reset_peak_memory_stats", "step", "synchronize"]
+
+
+def test_one_record_is_reserved_where_it_has_a_driver(toy: SimpleNamespace) -> None:
+    assert (devices.reserved("xpu"), devices.reserved("auto")) == (1, 1)
+    if sys.platform == "linux":
+        toy.driver.unlink()
+        assert (devices.reserved("xpu"), devices.reserved("auto")) == (1, 0)
+        toy.driver.touch()
+    toy.available = False
+    assert devices.reserved("auto") == 0
+
+
+@pytest.mark.usefixtures("toy")
+def test_one_record_is_a_value_of_the_config_and_of_the_command() -> None:
+    plain = small_config("vlt5", "vqa").model_dump()
+    assert Config.model_validate({**plain, "device": "xpu"}).device == "xpu"
+    with pytest.raises(ValueError, match=r"expected auto or cpu or cuda or xpu, found 'xpi'.*mean 'xpu'"):
+        Config.model_validate({**plain, "device": "xpi"})
+    assert _parser().parse_args(["run", "--config", "x", "--run", "y", "--device", "xpu"]).device == "xpu"
+
+
+@pytest.mark.usefixtures("toy")
+def test_one_record_says_what_out_of_memory_is() -> None:
+    status = Status()
+    with failures_noted(status):
+        raise RuntimeError("the toy is full: 3 GiB")
+    assert (status.status, status.reason) == ("out_of_memory", "the toy is full: 3 GiB")
+    with pytest.raises(RuntimeError, match="another"), failures_noted(Status()):
+        raise RuntimeError("another")
+
+
+def test_one_record_that_is_not_there_is_one_line(toy: SimpleNamespace) -> None:
+    toy.available = False
+    with pytest.raises(UserError, match=r"^device: xpu was asked for, but torch sees no toy device; use"):
+        devices.find("xpu")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory: 3")]
+)
+def test_errors_that_mean_that_no_memory_is_left(error: Exception) -> None:
+    assert devices.out_of_memory(error)
+    assert not devices.out_of_memory(ValueError(str(error)))
