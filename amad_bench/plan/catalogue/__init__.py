@@ -1,4 +1,4 @@
-"""Catalogue of data sets, families, tasks, metrics and losses, as plain records without torch.
+"""Catalogue of data sets, families, tasks, metrics, losses and schedules, as plain records without torch.
 
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """
@@ -8,6 +8,7 @@ from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, Family, ModelSha
 from amad_bench.plan.catalogue.losses import LOSSES, Loss
 from amad_bench.plan.catalogue.metrics import EXTRA_METRICS, METRICS, TASKS, Metric, Task
 from amad_bench.plan.catalogue.options import OptionSpec
+from amad_bench.plan.catalogue.schedules import SCHEDULES, Schedule
 
 __all__ = [
     "ANALYSIS_VERSION",
@@ -21,6 +22,7 @@ __all__ = [
     "PREPARED_VERSION",
     "PRETRAINING",
     "PRETRAINING_VERSION",
+    "SCHEDULES",
     "TASKS",
     "TRAINING_VERSION",
     "Dataset",
@@ -29,6 +31,7 @@ __all__ = [
     "Metric",
     "ModelShape",
     "OptionSpec",
+    "Schedule",
     "Task",
     "metrics_of",
     "model_shape",
