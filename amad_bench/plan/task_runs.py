@@ -220,7 +220,7 @@ class TaskRuns:
 
     def _versions(self, loss: str, training: Training) -> dict[str, int]:
         """Versions of everything that a run's numbers depend on."""
-        metrics = metrics_of(self.entry.task, self.entry.dataset)
+        metrics = metrics_of(self.entry.task, DATASETS[self.entry.dataset])
         return {
             **self._model_versions(training),
             **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},

@@ -124,6 +124,7 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
     }
     assert set(config.versions) == {
         *("dataset:scenes", "family:vlt5", "loss:ce", "loss:logit_kd", "loss:amad", "prepared", "training"),
+        "schedule:linear",
         *("metric:vqa_accuracy", "metric:vqa_accuracy_2021"),
     }
     assert (config.model.heads, config.model.head_size) == (2, 24)

@@ -38,7 +38,7 @@ def test_every_schedule_falls_from_the_whole_rate_to_nothing(name):
 
 def test_one_more_schedule_is_a_file_and_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The inverse square root of the share of steps that are done, as files of a stranger."""
-    with pytest.raises(ValidationError, match="unknown schedule 'toy_root'. Known: linear, cosine"):
+    with pytest.raises(ValidationError, match=r"unknown schedule 'toy_root'\. Known: linear, cosine"):
         Training(**OPTIONS, schedule="toy_root")
     (tmp_path / "toy_root.py").write_text("def factor(left):\n    return left**0.5\n")
     monkeypatch.setattr(schedules, "__path__", [*schedules.__path__, str(tmp_path)])

@@ -8,7 +8,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from amad_bench.scoring.corpus import corpus_score, warning
+from amad_bench.scoring.metrics import corpus_score
 from amad_bench.scoring.translation import score_translations
 
 ORACLES = {"BLEU": BLEU(), "BLEU_lc": BLEU(lowercase=True), "chrF2": CHRF(), "TER": TER()}
@@ -102,9 +102,3 @@ def test_wrong_metric_and_wrong_statistics():
         corpus_score("CIDEr", np.zeros(10))
     with pytest.raises(ValueError, match="expected statistics"):
         corpus_score("TER", np.zeros(10))
-
-
-def test_cider_on_few_images_carries_a_warning():
-    assert "CIDEr on 49 images" in warning("CIDEr", 49)
-    assert warning("CIDEr", 50) == ""
-    assert warning("ROUGE_L", 3) == ""
