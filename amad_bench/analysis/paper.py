@@ -73,6 +73,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     labels = {axis: {name: record.label for name, record in known.items()} for axis, known in records}
     return {
         "labels": labels | {"task": TASKS},
+        "less_is_better": [name for name, metric in catalogue.METRICS.items() if not metric.higher_is_better],
         "level": f"{100 * (1 - ALPHA):g}",
         "teacher": TEACHER,
         "unknown": UNKNOWN,

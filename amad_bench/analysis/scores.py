@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from amad_bench.analysis.anova import Floats, Statistic
+from amad_bench.analysis.influence import Floats, Statistic
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
 from amad_bench.scoring.metrics import corpus_score

@@ -8,16 +8,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from amad_bench.plan.catalogue import METRICS, Metric
+from amad_bench.plan.shown import unknown
 from amad_bench.scoring.measured import Corpora, Measured, Rows
 
 
 def measure(metrics: Iterable[str], corpora: Sequence[Rows]) -> list[dict[str, Measured]]:
     """Each corpus by these metrics; what several of them need is made once.
 
-    UserError for texts that a metric cannot take.
+    UserError for texts that a metric cannot take, ValueError for an unknown metric.
     """
     together = Corpora(corpora)
-    found = {metric: function_of(METRICS[metric], "measure")(together) for metric in metrics}
+    found: dict[str, list[Measured]] = {}
+    for metric in metrics:
+        if metric not in METRICS:
+            raise ValueError(unknown("metric", metric, METRICS))
+        found[metric] = function_of(METRICS[metric], "measure")(together)
     return [{metric: own[number] for metric, own in found.items()} for number in range(len(corpora))]
 
 

@@ -1,4 +1,4 @@
-"""Catalogue of data sets, families, tasks, metrics, losses and schedules, as plain records without torch.
+"""Catalogue of what configs and tables name, data sets and losses say, as plain records without torch.
 
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """
@@ -10,6 +10,7 @@ from amad_bench.plan.catalogue.metrics import (
     EXTRA_METRICS,
     METRICS,
     TASKS,
+    UNBOUNDED,
     Metric,
     Task,
     metrics_of,
@@ -17,6 +18,7 @@ from amad_bench.plan.catalogue.metrics import (
 )
 from amad_bench.plan.catalogue.options import OptionSpec
 from amad_bench.plan.catalogue.schedules import SCHEDULES, Schedule
+from amad_bench.plan.catalogue.significance import SIGNIFICANCE_TESTS, SignificanceTest
 
 __all__ = [
     "ANALYSIS_VERSION",
@@ -31,8 +33,10 @@ __all__ = [
     "PRETRAINING",
     "PRETRAINING_VERSION",
     "SCHEDULES",
+    "SIGNIFICANCE_TESTS",
     "TASKS",
     "TRAINING_VERSION",
+    "UNBOUNDED",
     "Dataset",
     "Family",
     "Loss",
@@ -40,6 +44,7 @@ __all__ = [
     "ModelShape",
     "OptionSpec",
     "Schedule",
+    "SignificanceTest",
     "Task",
     "metrics_of",
     "model_shape",
