@@ -32,8 +32,8 @@ AMAD = "amad"
 def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per setting: is there room for a distillation loss between the plain student and the teacher?
 
-    Scores of the primary metric in per cent of the way from its worst to its best (`Metric.per_cent`), so that
-    more is better. blind: the same model with the images shuffled; majority: the most frequent output of the
+    Scores of the primary metric in per cent of the way from its worst to its best (`Metric.per_cent`): more
+    is better. blind: the same model with the images shuffled; majority: the most frequent output of the
     training split. Flags are empty where one of their scores is missing or the condition is for VQA only.
     """
     book = ScoreBook(scores)
@@ -121,9 +121,8 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                 | {"p_holm": p_holm, "n_missing": missing}
                 | {"warning": _warning(setting.primary_metric, [decided.n_examples])}
             )
-    measured = [
-        name for name in Comparison.__dataclass_fields__ if name != "higher_is_better"
-    ]  # the metric says it
+    measured = list(Comparison.__dataclass_fields__)
+    measured.remove("higher_is_better")  # the metric says it
     measured.insert(measured.index("p_value") + 1, "p_holm")
     measured.insert(measured.index("n_seeds") + 1, "n_missing")
     contrast = ["metric", "loss_a", "loss_b", "assistant_a", "registered"]

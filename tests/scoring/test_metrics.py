@@ -1,4 +1,8 @@
-"""Oracle: the public corpus scorers of sacreBLEU and pycocoevalcap."""
+"""Records of metrics and their functions; oracle: the corpus scorers of sacreBLEU and pycocoevalcap."""
+
+import dataclasses
+import importlib
+import pkgutil
 
 import numpy as np
 import pytest
@@ -8,7 +12,10 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
-from amad_bench.scoring.metrics import corpus_score
+from amad_bench import scoring
+from amad_bench.plan.catalogue import METRICS, Metric
+from amad_bench.runtime.run_folder.predictions import Prediction
+from amad_bench.scoring.metrics import corpus_score, measure
 from amad_bench.scoring.translation import score_translations
 
 ORACLES = {"BLEU": BLEU(), "BLEU_lc": BLEU(lowercase=True), "chrF2": CHRF(), "TER": TER()}
@@ -102,3 +109,95 @@ def test_wrong_metric_and_wrong_statistics():
         corpus_score("CIDEr", np.zeros(10))
     with pytest.raises(ValueError, match="expected statistics"):
         corpus_score("TER", np.zeros(10))
+
+
+# ------------------------------------------------------------------------------- records and functions
+def functions(prefix: str) -> set[tuple[str, str]]:
+    """(file, name without prefix) of the functions in amad_bench/scoring that begin with it."""
+    found = set()
+    for module in pkgutil.iter_modules(scoring.__path__):
+        members = vars(importlib.import_module(f"amad_bench.scoring.{module.name}"))
+        found |= {
+            (module.name, name.removeprefix(prefix))
+            for name, member in members.items()
+            if name.startswith(prefix) and member.__module__ == f"amad_bench.scoring.{module.name}"
+        }
+    return found
+
+
+def test_the_same_metrics():
+    """Every record has its functions and every function its record."""
+    records = {(metric.file, name.lower()): metric for name, metric in METRICS.items()}
+    assert len(records) == len(METRICS)
+    corpus_metrics = {key for key, metric in records.items() if metric.statistics}
+    assert functions("measure_") == set(records)
+    assert functions("total_") == corpus_metrics
+    assert functions("trouble_") <= corpus_metrics
+
+
+# No articles and numbers: VQA's evaluator takes them out of a prediction, and not of answers that agree.
+WORDS = ["dog", "cat", "red", "blue", "ball", "runs", "sits", "on", "under", "near", "old", "big"]
+
+
+def texts(rng: np.random.Generator) -> str:
+    return " ".join(rng.choice(WORDS, rng.integers(0, 12)))
+
+
+def corpora(metric: Metric) -> tuple[list[Prediction], list[Prediction]]:
+    """Predictions of chance, now and then right or empty, and perfect ones: of the same references."""
+    rng = np.random.default_rng(5)
+    references = [" ".join(rng.permutation(WORDS)[:9]) for _ in range(60)]
+    guesses = [reference if rng.random() < 0.1 else texts(rng) for reference in references]
+    several = 10 if metric.answers == "several" else 1
+    chance, perfect = (
+        [
+            Prediction("test", str(number), "", text, [reference] * several, {})
+            for number, (text, reference) in enumerate(zip(predictions, references, strict=True))
+        ]
+        for predictions in (guesses, references)
+    )
+    return chance, perfect
+
+
+@pytest.mark.parametrize(
+    "name", [*(n for n, m in METRICS.items() if not m.slow), pytest.param("METEOR", marks=pytest.mark.slow)]
+)
+def test_scores_are_what_their_record_says(name):
+    """Within its bounds, in its direction, and of so many statistics; a perfect prediction is at its best."""
+    metric = METRICS[name]
+    chance, perfect = (found[name] for found in measure([name], corpora(metric)))
+    for found in (chance, perfect):
+        points = metric.scale * np.array([found.score, *found.values])
+        assert (points >= metric.minimum - 1e-9).all()
+        assert (points <= metric.maximum + 1e-9).all()
+        if metric.statistics:
+            statistics = np.array(found.statistics)
+            assert statistics.shape == (60, metric.statistics)
+            assert corpus_score(name, statistics.sum(axis=0)) == pytest.approx(found.score, abs=1e-9)
+        else:
+            assert found.statistics is None
+            assert np.mean(found.values) == pytest.approx(found.score, abs=1e-12)
+    assert (perfect.score > chance.score) == metric.higher_is_better
+    assert metric.per_cent(metric.scale * perfect.score) > metric.per_cent(metric.scale * chance.score)
+    if name != "CIDEr":  # its best depends on how rare the references' words are
+        assert metric.scale * perfect.score == pytest.approx(metric.best, abs=1e-6)
+
+
+def test_an_unbounded_rate_does_exceed_100_points():
+    (found,) = measure(["TER"], [[Prediction("test", "1", "", "a b c d e", ["x"], {})]])
+    assert METRICS["TER"].scale * found["TER"].score == 500.0
+    assert METRICS["TER"].per_cent(500.0) == -400.0
+
+
+def test_per_cent_of_the_way_from_the_worst_to_the_best():
+    assert METRICS["CIDEr"].per_cent(250.0) == 25.0
+    assert METRICS["TER"].per_cent(30.0) == 70.0
+    bounded = dataclasses.replace(METRICS["TER"], minimum=20.0, maximum=60.0)
+    assert (bounded.per_cent(20.0), bounded.per_cent(60.0), bounded.per_cent(30.0)) == (100.0, 0.0, 75.0)
+    assert (bounded.best, METRICS["BLEU"].best, METRICS["CIDEr"].best) == (20.0, 100.0, 1000.0)
+
+
+def test_cider_on_few_images_carries_a_warning():
+    assert METRICS["CIDEr"].warning_on(49).startswith("CIDEr on 49 images: it weighs words by how rare")
+    assert METRICS["CIDEr"].warning_on(50) == ""
+    assert METRICS["ROUGE_L"].warning_on(3) == ""
