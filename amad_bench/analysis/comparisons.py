@@ -1,4 +1,4 @@
-"""Would A beat B again, with other seeds and other test examples? Holm's correction for several tests.
+"""Answers to: would A beat B again, with other seeds and other test examples? Holm's correction for several tests.
 
 Axes: S seeds, C clusters, N examples, K sufficient statistics.
 """
@@ -203,7 +203,7 @@ def _scores(a: Floats, statistic: Statistic | None) -> Floats:
 
 
 def _outcome(test: str, center: float, influence_SC: Floats, tolerance: float) -> Outcome:
-    """What the test says of a mean against 0, and why nothing where no test could say anything."""
+    """The test of a mean against 0, or the reason why none could say anything."""
     if test not in SIGNIFICANCE_TESTS:
         raise ValueError(unknown("test of significance", test, SIGNIFICANCE_TESTS))
     record, (seeds, clusters) = SIGNIFICANCE_TESTS[test], influence_SC.shape

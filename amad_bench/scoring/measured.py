@@ -1,4 +1,4 @@
-"""What a metric's function gets, the predictions of several corpora, and what it gives for each of them."""
+"""Input and output of a metric's function: predictions of several corpora, and what is measured of each."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class Corpora:
         self._made: dict[Callable[..., Any], Any] = {}
 
     def once(self, make: Callable[["Corpora"], Made]) -> Made:
-        """What `make` gives for these corpora, made only once: what several metrics need."""
+        """The value of `make` for these corpora, made only once: several metrics need it."""
         if make not in self._made:
             self._made[make] = make(self)
         return self._made[make]

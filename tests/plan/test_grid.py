@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ def test_a_raised_analysis_version_moves_the_tables_and_no_run(
     before = planned(raw)
     before_hash = before.hash
     monkeypatch.setattr("amad_bench.plan.plan.ANALYSIS_VERSION", 99)
+    after = planned(raw)
+    assert list(after.by_id) == list(before.by_id)
+    assert after.hash != before_hash
+
+
+def test_a_raised_version_of_a_test_of_significance_moves_the_tables_and_no_run(
+    raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned(raw)
+    before_hash, record = before.hash, catalogue.SIGNIFICANCE_TESTS["crossed"]
+    monkeypatch.setitem(catalogue.SIGNIFICANCE_TESTS, "crossed", replace(record, version=99))
     after = planned(raw)
     assert list(after.by_id) == list(before.by_id)
     assert after.hash != before_hash
@@ -192,7 +204,6 @@ def test_a_change_moves_exactly_the_runs_that_use_it(
 def test_a_raised_version_moves_exactly_the_runs_that_use_it(
     raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
 
     before = planned(raw)
     monkeypatch.setitem(catalogue.LOSSES, "logit_kd", replace(catalogue.LOSSES["logit_kd"], version=99))

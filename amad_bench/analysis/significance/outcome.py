@@ -1,4 +1,4 @@
-"""What a test of significance says of a mean against 0."""
+"""Outcome of a test of significance: of a mean against 0."""
 
 import math
 from dataclasses import dataclass
