@@ -1,4 +1,4 @@
-"""Answers to: would A beat B again, with other seeds and other test examples? Holm's correction for several tests.
+"""Comparison of A with B: would A beat B again, with other seeds and other test examples? Holm for several.
 
 Axes: S seeds, C clusters, N examples, K sufficient statistics.
 """

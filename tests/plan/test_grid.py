@@ -204,7 +204,6 @@ def test_a_change_moves_exactly_the_runs_that_use_it(
 def test_a_raised_version_moves_exactly_the_runs_that_use_it(
     raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
     before = planned(raw)
     monkeypatch.setitem(catalogue.LOSSES, "logit_kd", replace(catalogue.LOSSES["logit_kd"], version=99))
     assert changed(before, planned(raw)) == {"student:logit_kd": 4, "student:amad_kl": 4}
