@@ -214,7 +214,7 @@ def captioned(config: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list
     def meteor_scores(corpora: Any) -> Any:
         return ((0.5, [0.5] * len(corpus), [[0.0] * 23] * len(corpus)) for corpus in corpora)
 
-    monkeypatch.setattr("amad_bench.scoring.captions.meteor_scores", meteor_scores)
+    monkeypatch.setattr("amad_bench.scoring.meteor.meteor_scores", meteor_scores)
     return config, ids
 
 

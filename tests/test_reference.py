@@ -44,6 +44,7 @@ def versions_now() -> dict[str, int]:
         "family": catalogue.FAMILIES,
         "loss": catalogue.LOSSES,
         "metric": catalogue.METRICS,
+        "schedule": catalogue.SCHEDULES,
     }
     found = {
         f"{kind}:{name}": record.version for kind, known in records.items() for name, record in known.items()

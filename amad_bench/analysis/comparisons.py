@@ -1,25 +1,23 @@
-"""Test of whether A would beat B again, with other seeds and other test examples; Holm for several tests.
+"""Comparison of A with B: would A beat B again, with other seeds and other test examples? Holm for several.
 
 Axes: S seeds, C clusters, N examples, K sufficient statistics.
 """
 
 import math
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from amad_bench.analysis.anova import (
-    Floats,
-    Statistic,
-    crossed_effects,
-    influence_of_mean,
-    influence_of_statistic,
-)
+from amad_bench.analysis.influence import Floats, Statistic, influence_of_mean, influence_of_statistic
+from amad_bench.analysis.significance.outcome import ALPHA, Outcome
+from amad_bench.plan.catalogue import SIGNIFICANCE_TESTS
+from amad_bench.plan.shown import unknown
 
-ALPHA = 0.05
+CROSSED = "crossed"  # the test that tables are made with
 ROUNDING = 1e-9  # relative to the largest score: what is smaller is no variation
 NAN = math.nan
 
@@ -30,9 +28,10 @@ Statement = Literal["equivalent", "better", "worse", "inconclusive", "not testab
 class Comparison:
     """A minus B, in the units of the scores; `ci_*` is the 95 % interval. What cannot be computed is NaN.
 
-    p_superiority: chance that a run of A scores above a run of B (all pairs of seeds, ties one half).
+    p_superiority: chance that a run of A is better than a run of B (all pairs of seeds, ties one half).
     effect_in_seed_sd: the difference over the pooled standard deviation of A's and B's scores over seeds.
-    scope: what the statement speaks about; reason: what the statement rests on.
+    scope: what the statement speaks about; reason: what the statement rests on. higher_is_better: of the
+    scores, so that A is better than B where the difference is above 0, or else below.
     """
 
     difference: float = NAN
@@ -49,6 +48,7 @@ class Comparison:
     reason: str = ""
     scope: str = ""
     method: str = ""
+    higher_is_better: bool = True
 
 
 def compare(
@@ -59,17 +59,17 @@ def compare(
     statistic: Statistic | None = None,
     region: float | None = None,
     scope: str = "this teacher",
-    seed: int = 0,
+    test: str = CROSSED,
+    higher_is_better: bool = True,
 ) -> Comparison:
     """Score of A minus score of B with its uncertainty over seeds and clusters of examples.
 
     a, b: (S, N) values, paired in both axes; their mean over N is the score. With `statistic` they are
     (S, N, K) sufficient statistics, and `statistic` maps their (..., K) sums to (...) scores. clusters: (N,)
     labels, by default one cluster per example. region: half-width of equivalence, in the units of the scores.
-    With one seed the scope is "this pair of runs". `seed` is for methods that draw; this one does not.
-    ValueError: shapes that differ, values that are not finite.
+    test: name of a test of significance in the catalogue. With one seed the scope is "this pair of runs".
+    ValueError: shapes that differ, values that are not finite, an unknown test.
     """
-    del seed
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape:
         raise ValueError(f"a has shape {a.shape}, b {b.shape}: paired scores have the same")
@@ -89,33 +89,36 @@ def compare(
     tolerance = ROUNDING * float(largest)
     difference = float(np.mean(a_S - b_S))
     seeds, n_clusters = influence_SC.shape
-    low, high, p_value, df, trouble = _test(difference, influence_SC, tolerance)
+    outcome = _outcome(test, difference, influence_SC, tolerance)
 
     pairs_SS = a_S[:, None] - b_S[None, :]
     pairs_SS[np.abs(pairs_SS) <= tolerance] = 0.0
     pooled_sd = math.sqrt((a_S.var(ddof=1) + b_S.var(ddof=1)) / 2) if seeds > 1 else 0.0
     undecided = Comparison(
         difference=difference,
-        ci_low=low,
-        ci_high=high,
-        p_value=p_value,
-        df=df,
+        ci_low=outcome.ci_low,
+        ci_high=outcome.ci_high,
+        p_value=outcome.p_value,
+        df=outcome.df,
         n_seeds=seeds,
         n_examples=a.shape[1],
         n_clusters=n_clusters,
-        p_superiority=float(np.mean((np.sign(pairs_SS) + 1) / 2)),
+        p_superiority=float(np.mean((np.sign(pairs_SS if higher_is_better else -pairs_SS) + 1) / 2)),
         effect_in_seed_sd=difference / pooled_sd if pooled_sd > tolerance else NAN,
         statement="inconclusive",
         scope=scope if seeds > 1 else "this pair of runs",
-        method=_method(seeds, statistic),
+        method=f"{outcome.method or SIGNIFICANCE_TESTS[test].label}, {_values(statistic)}",
+        higher_is_better=higher_is_better,
     )
-    return not_testable(undecided, trouble) if trouble else decide(undecided, p_value, ALPHA, region)
+    if outcome.trouble:
+        return not_testable(undecided, outcome.trouble)
+    return decide(undecided, outcome.p_value, ALPHA, region)
 
 
 def estimate(
     a: ArrayLike, *, clusters: ArrayLike | None = None, statistic: Statistic | None = None
 ) -> tuple[float, float, float]:
-    """(score, ci_low, ci_high) of one method: mean over seeds, 95 % interval by the model of `compare`.
+    """(score, ci_low, ci_high) of one method: mean over seeds, 95 % interval by the tables' test.
 
     Arguments as there. The interval is NaN where nothing varies or there is one cluster only.
     """
@@ -126,8 +129,10 @@ def estimate(
         influence_of_mean(a, labels) if statistic is None else influence_of_statistic(a, labels, statistic)
     )
     mean = float(a_S.mean())
-    low, high, _, _, trouble = _test(mean, influence_SC, ROUNDING * float(np.abs(a_S).max()))
-    return (mean, NAN, NAN) if trouble or low == high else (mean, low, high)
+    outcome = _outcome(CROSSED, mean, influence_SC, ROUNDING * float(np.abs(a_S).max()))
+    if outcome.trouble or outcome.ci_low == outcome.ci_high:
+        return mean, NAN, NAN
+    return mean, outcome.ci_low, outcome.ci_high
 
 
 def decide(comparison: Comparison, p_value: float, level: float, region: float | None = None) -> Comparison:
@@ -141,10 +146,12 @@ def decide(comparison: Comparison, p_value: float, level: float, region: float |
         reason = f"the 95 % interval lies within ±{region:g}"
         return replace(comparison, statement="equivalent", reason=reason)
     if p_value <= ALPHA:
-        statement = "better" if comparison.difference > 0 else "worse"
+        statement = "better" if (comparison.difference > 0) == comparison.higher_is_better else "worse"
         return replace(comparison, statement=statement, reason=f"p = {p_value:.2g}")
-    if math.isnan(comparison.df):
+    if comparison.ci_low == comparison.ci_high:
         reason = "the paired scores do not differ in any cluster of any seed"
+    elif math.isnan(comparison.df):
+        reason = f"p = {p_value:.2g}"
     else:
         half_width = (comparison.ci_high - comparison.ci_low) / 2
         smallest = half_width * _quantile(level, comparison.df) / _quantile(ALPHA, comparison.df)
@@ -195,21 +202,19 @@ def _scores(a: Floats, statistic: Statistic | None) -> Floats:
     return a.mean(axis=1) if statistic is None else np.asarray(statistic(a.sum(axis=1)), dtype=np.float64)
 
 
-def _test(center: float, influence_SC: Floats, tolerance: float) -> tuple[float, float, float, float, str]:
-    """(ci_low, ci_high, p, df, why there are none of them) of a mean against 0."""
-    if influence_SC.shape[1] < 2:
-        return NAN, NAN, NAN, NAN, "one cluster: no variance between clusters can be estimated"
+def _outcome(test: str, center: float, influence_SC: Floats, tolerance: float) -> Outcome:
+    """The test of a mean against 0, or the reason why none could say anything."""
+    if test not in SIGNIFICANCE_TESTS:
+        raise ValueError(unknown("test of significance", test, SIGNIFICANCE_TESTS))
+    record, (seeds, clusters) = SIGNIFICANCE_TESTS[test], influence_SC.shape
+    outcome = import_module(f"amad_bench.analysis.significance.{record.name}").assess
+    if clusters < 2:
+        return Outcome(trouble="one cluster: no variance between clusters can be estimated")
     if not np.isfinite(influence_SC).all():
-        return NAN, NAN, NAN, NAN, "the score is undefined when one of the clusters is left out"
-    if np.ptp(influence_SC) <= tolerance:
-        if abs(center) > tolerance:
-            return NAN, NAN, NAN, NAN, "no variation: the difference is the same in every cluster and seed"
-        return center, center, 1.0, NAN, ""
-    effects = crossed_effects(influence_SC)
-    df, error = float(effects.df), math.sqrt(effects.variance)
-    half_width = _quantile(ALPHA, df) * error
-    p_value = float(2 * stats.t.sf(abs(center) / error, df))
-    return center - half_width, center + half_width, p_value, df, ""
+        return Outcome(trouble="the score is undefined when one of the clusters is left out")
+    if seeds < record.seeds:
+        return Outcome(trouble=f"{record.label}: needs {record.seeds} seeds, there are {seeds}")
+    return outcome(center, influence_SC, tolerance)
 
 
 def _quantile(level: float, df: float) -> float:
@@ -222,8 +227,5 @@ def _plain(value: float) -> str:
     return np.format_float_positional(value, precision=3, fractional=False, trim="-")
 
 
-def _method(seeds: int, statistic: Statistic | None) -> str:
-    model = "clusters only" if seeds == 1 else "crossed random effects (seeds x clusters), Satterthwaite df"
-    capped = f" capped at {seeds - 1}" if 1 < seeds < 5 else ""
-    values = "influence values of the mean" if statistic is None else "delete-one-cluster jackknife"
-    return f"{model}{capped}, {values}"
+def _values(statistic: Statistic | None) -> str:
+    return "influence values of the mean" if statistic is None else "delete-one-cluster jackknife"

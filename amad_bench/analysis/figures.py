@@ -31,7 +31,7 @@ from amad_bench.analysis.drawing import (
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import SETTING, TEACHER, grouped, seen_images
 from amad_bench.data.formats.overlap import NO_OVERLAP
-from amad_bench.plan import catalogue
+from amad_bench.plan.catalogue import METRICS, UNBOUNDED
 from amad_bench.runtime.results import FigureName
 
 HEADS = ["teacher_heads", "student_heads"]
@@ -131,20 +131,22 @@ def _point(ax: Axes, row: pd.Series, look: Look, x: float, y: float, horizontal:
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
-    """Room for all means and intervals, but no further than a score can go."""
+    """Room for all means and intervals, but no further than a score can go; the better end comes last."""
     low = np.nanmin(rows[["mean", "ci_low"]].to_numpy(dtype=float))
     high = np.nanmax(rows[["mean", "ci_high"]].to_numpy(dtype=float))
     margin = 0.06 * (high - low) or 1.0
-    ceiling = np.inf if rows["metric"].iloc[0] in UNBOUNDED else 100.0
-    return max(low, 0.0) - margin, min(high, ceiling) + margin
+    metric = METRICS[rows["metric"].iloc[0]]
+    ends = max(low, metric.minimum) - margin, min(high, metric.maximum) + margin
+    return ends if metric.higher_is_better else ends[::-1]
 
 
-UNBOUNDED = ("CIDEr", "TER")
-
-
-def _axis_label(metric: str) -> str:
-    span = "×100" if metric in UNBOUNDED else "0–100"
-    return f"{catalogue.METRICS[metric].label} (points, {span})"
+def _axis_label(name: str) -> str:
+    metric = METRICS[name]
+    span = f"{metric.minimum:g}–{metric.maximum:g}"
+    if metric.maximum == UNBOUNDED:
+        span = f"{metric.minimum:g} or more"
+    direction = "" if metric.higher_is_better else "; less is better"
+    return f"{metric.label} (points, {span}{direction})"
 
 
 def _title(rows: pd.DataFrame, *heads: str) -> str:

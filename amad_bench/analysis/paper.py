@@ -12,6 +12,7 @@ import typst
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
+from amad_bench.analysis.measured_by import dataset_named, primary_of
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import SETTING, TEACHER, UNKNOWN
 from amad_bench.data.formats.overlap import NO_OVERLAP
@@ -72,6 +73,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     labels = {axis: {name: record.label for name, record in known.items()} for axis, known in records}
     return {
         "labels": labels | {"task": TASKS},
+        "less_is_better": [name for name, metric in catalogue.METRICS.items() if not metric.higher_is_better],
         "level": f"{100 * (1 - ALPHA):g}",
         "teacher": TEACHER,
         "unknown": UNKNOWN,
@@ -101,7 +103,7 @@ def _signatures(runs: pd.DataFrame) -> list[str]:
     for task, dataset, signatures in zip(
         scored["task"], scored["dataset"], scored["signatures"], strict=True
     ):
-        metric = catalogue.primary_metric(task, dataset)
+        metric = primary_of(task, dataset)
         if signature := json.loads(signatures).get(metric):
             found.add(f"{metric}|{signature}")
     return sorted(found)
@@ -113,7 +115,7 @@ def _overlaps(runs: pd.DataFrame) -> list[dict[str, str]]:
     for task, dataset, overlap in zip(runs["task"], runs["dataset"], runs["image_overlap"], strict=True):
         pairs = overlap.split("; ") if isinstance(overlap, str) and overlap != NO_OVERLAP else []
         for splits, count in (pair.rsplit(" ", 1) for pair in pairs):
-            labels = {"dataset": catalogue.DATASETS[dataset].label, "task": TASKS[task]}
+            labels = {"dataset": dataset_named(dataset).label, "task": TASKS[task]}
             found[dataset, task, splits, count] = labels | {"splits": splits, "images": f"{int(count):,}"}
     return [found[key] for key in sorted(found)]
 

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.comparisons import NAN, estimate
+from amad_bench.analysis.measured_by import measured_by
 from amad_bench.analysis.scores import ScoreBook
-from amad_bench.analysis.settings import DATA, EXTRA_METRICS_TASK, SETTING, Setting, grouped, settings
-from amad_bench.plan import catalogue
-from amad_bench.scoring.corpus import warning
+from amad_bench.analysis.settings import DATA, SETTING, Setting, grouped, settings
+from amad_bench.plan.catalogue import METRICS
 
 ALL = "all"  # stands in the column `subset` for a whole test set
 SUBSET_GROUPS = ("answer_type", "domain")  # question types are too many for a table of results
@@ -36,7 +36,8 @@ def results_table(
     rows = []
     for setting in settings(runs):
         shared = setting.axes | setting.data
-        metrics, test_sets = _metrics(setting, extra_metrics), _test_sets(setting)
+        metrics = measured_by(setting.axes["task"], setting.axes["dataset"], extra_metrics)
+        test_sets = _test_sets(setting)
         for loss, planned in setting.by_loss().items():
             run_ids = planned["run_id"].tolist()
             for split, name in test_sets.items():
@@ -48,12 +49,6 @@ def results_table(
     what = ["loss", "metric", "split", "subset", "primary"]
     measured = ["n_seeds", "n_failed", "n_examples", "mean", "ci_low", "ci_high", "warning"]
     return pd.DataFrame(rows, columns=[*SETTING, *DATA, *what, *measured])
-
-
-def _metrics(setting: Setting, asked: Sequence[str]) -> list[str]:
-    """The metrics that every run has, then the extra ones that are asked for."""
-    extra = asked if setting.axes["task"] == EXTRA_METRICS_TASK else ()
-    return [*catalogue.metrics_of(setting.axes["task"], setting.axes["dataset"]), *extra]
 
 
 def _test_sets(setting: Setting) -> dict[str, str]:
@@ -101,5 +96,5 @@ def _scores_of(
                 "mean": mean,
                 "ci_low": low,
                 "ci_high": high,
-                "warning": warning(metric, count) if count else "",
+                "warning": METRICS[metric].warning_on(count) if count else "",
             }

@@ -5,18 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.settings import EXTRA_METRICS_TASK
+from amad_bench.analysis.measured_by import runs_measured_by
+from amad_bench.plan.catalogue import METRICS
 from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import predictions_sha256
 from amad_bench.scoring.extra import by_reason, read_extra
-
-METEOR = "METEOR"
-_NO_TRANSLATIONS = (
-    f"{METEOR}: not computed for translations: its paraphrase tables for German and French do not come with "
-    "pycocoevalcap"
-)
 
 
 def extra_scores(
@@ -24,31 +19,36 @@ def extra_scores(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """The extra scores that a plan asks for, and rows of the table `failures` for what is missing of them.
 
-    finished: ids of the runs that have predictions. Extra metrics are for captions; scores that were made
-    from other predictions than a run's folder holds now are left out.
+    finished: ids of the runs that have predictions. Scores that were made from other predictions than a
+    run's folder holds now are left out.
     """
-    captioning = [run.id for run in plan.runs if run.id in finished and run.config.task == EXTRA_METRICS_TASK]
     known = read_extra(results)
     frames, failures = [], []
     for metric in plan.extra_metrics:
+        task = METRICS[metric].task
+        own = [run_id for run_id in runs_measured_by(metric, plan) if run_id in finished]
         sources, reasons = known.sources.get(metric, {}), known.unavailable.get(metric, {})
         of_metric = known.frame.loc[known.frame["metric"] == metric]
         with_rows = set(of_metric["run_id"])
         current = {
             run_id
-            for run_id in captioning
+            for run_id in own
             if run_id in sources and predictions_sha256(results.run(run_id).predictions) == sources[run_id]
         }
         frames.append(of_metric.loc[of_metric["run_id"].isin(current)])
-        failed = {run_id: reasons[run_id] for run_id in captioning if run_id in current & reasons.keys()}
-        failures += [("metric_unavailable", f"{metric}: {line}") for line in by_reason(failed)]
-        if lacking := set(captioning) - (current & with_rows) - failed.keys():
-            count = f"{len(lacking)} of {len(captioning)} captioning runs lack it"
-            failures.append(("not_run", f"{metric}: {count}; run `amad-bench score`"))
-    rows = [_failure(EXTRA_METRICS_TASK, *failure) for failure in failures]
-    if METEOR in plan.extra_metrics and any(run.config.task == "translation" for run in plan.runs):
-        rows.append(_failure("translation", "metric_unavailable", _NO_TRANSLATIONS))
-    return pd.concat([known.frame.head(0), *frames]), rows
+        failed = {run_id: reasons[run_id] for run_id in own if run_id in current & reasons.keys()}
+        failures += [_failure(task, "metric_unavailable", f"{metric}: {line}") for line in by_reason(failed)]
+        if lacking := set(own) - (current & with_rows) - failed.keys():
+            count = f"{len(lacking)} of {len(own)} {task} runs lack it"
+            failures.append(_failure(task, "not_run", f"{metric}: {count}; run `amad-bench score`"))
+    planned = {run.config.task for run in plan.runs}
+    failures += [
+        _failure(task, "metric_unavailable", f"{metric}: {reason}")
+        for metric in plan.extra_metrics
+        for task, reason in METRICS[metric].absent.items()
+        if task in planned
+    ]
+    return pd.concat([known.frame.head(0), *frames]), failures
 
 
 def _failure(task: str, status: str, reason: str) -> dict[str, Any]:

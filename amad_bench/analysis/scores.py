@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from amad_bench.analysis.anova import Floats, Statistic
+from amad_bench.analysis.influence import Floats, Statistic
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.corpus import corpus_score
+from amad_bench.scoring.metrics import corpus_score
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ScoreBook:
                     )
         record = catalogue.METRICS[metric]
         examples, clusters = pd.Index(pages[0]["example_id"]), pages[0]["cluster_id"].to_numpy(dtype=str)
-        if not record.corpus:
+        if not record.statistics:
             values = np.stack([page["value"].to_numpy(dtype=np.float64) for page in pages])
             return ScoreMatrix(values * record.scale, examples, clusters, None)
         statistics = np.stack([np.array(page["statistics"].tolist(), dtype=np.float64) for page in pages])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.plan import catalogue
+from amad_bench.analysis.measured_by import primary_of
 from amad_bench.runtime.errors import UserError
 
 TASK = ["family", "task", "dataset", "limit"]
@@ -20,7 +20,6 @@ SETTING = [*BLOCK, "teacher_pretraining", "pretraining", "cut"]
 _OF_STUDENT = ("examples", "student_heads", "student", "student_shape", "teacher_pretraining", "cut")
 _OF_TEACHER = [axis for axis in SETTING if axis not in _OF_STUDENT]
 DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
-EXTRA_METRICS_TASK = "captioning"  # whose runs have METEOR and SPICE when these are asked for
 UNKNOWN = "unknown"  # stands there as long as no run has read its data
 CE = "ce"  # training on the labels alone, without a teacher
 TEACHER = "teacher"  # stands in the column `loss` for the teacher's rows
@@ -39,7 +38,7 @@ class Setting:
 
     @property
     def primary_metric(self) -> str:
-        return catalogue.primary_metric(self.axes["task"], self.axes["dataset"])
+        return primary_of(self.axes["task"], self.axes["dataset"])
 
     @property
     def data(self) -> dict[str, str]:

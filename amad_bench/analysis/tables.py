@@ -21,21 +21,20 @@ from amad_bench.analysis.comparisons import (
     holm_level,
     not_testable,
 )
-from amad_bench.analysis.scores import ScoreBook, ScoreMatrix
+from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import CE, DATA, SETTING, TEACHER, Setting, settings
-from amad_bench.plan import catalogue
-from amad_bench.scoring.corpus import warning
+from amad_bench.plan.catalogue import METRICS
+from amad_bench.scoring.metrics import trouble
 
 AMAD = "amad"
-MIN_FOUR_GRAMS = 20  # matches, below which BLEU's logarithm makes a comparison meaningless
 
 
 def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per setting: is there room for a distillation loss between the plain student and the teacher?
 
-    Scores of the primary metric in per cent of its maximum. blind: the same model with the images shuffled;
-    majority: the most frequent output of the training split. Flags are empty where one of their scores is
-    missing or the condition is for VQA only.
+    Scores of the primary metric in per cent of the way from its worst to its best (`Metric.per_cent`): more
+    is better. blind: the same model with the images shuffled; majority: the most frequent output of the
+    training split. Flags are empty where one of their scores is missing or the condition is for VQA only.
     """
     book = ScoreBook(scores)
     rows = []
@@ -76,19 +75,19 @@ def headroom_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scored(book: ScoreBook, run_ids: Sequence[str], metric: str, split: str) -> tuple[float, int]:
-    """Mean over the runs that have such scores, in per cent of the metric's maximum, and how many examples it
-    is of; NaN and 0 without any."""
+    """Mean over the runs that have such scores, in per cent, and how many examples it is of; NaN and 0
+    without any."""
     scored = book.having(run_ids, metric, split)
     if not scored:
         return NAN, 0
     matrix = book.matrix(scored, metric, split)
-    return 100 * float(matrix.scores_S().mean()) / catalogue.METRICS[metric].maximum, len(matrix.examples)
+    return METRICS[metric].per_cent(float(matrix.scores_S().mean())), len(matrix.examples)
 
 
 def _warning(metric: str, counts: Sequence[int]) -> str:
     """Warning that the fewest examples of any score call for; "" without a score."""
     fewest = min((count for count in counts if count), default=None)
-    return "" if fewest is None else warning(metric, fewest)
+    return "" if fewest is None else METRICS[metric].warning_on(fewest)
 
 
 def _holds(margin: float, strictly: bool = False) -> bool | None:
@@ -123,6 +122,7 @@ def comparisons_table(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                 | {"warning": _warning(setting.primary_metric, [decided.n_examples])}
             )
     measured = list(Comparison.__dataclass_fields__)
+    measured.remove("higher_is_better")  # the metric says it
     measured.insert(measured.index("p_value") + 1, "p_holm")
     measured.insert(measured.index("n_seeds") + 1, "n_missing")
     contrast = ["metric", "loss_a", "loss_b", "assistant_a", "registered"]
@@ -156,13 +156,8 @@ def _contrast(setting: Setting, book: ScoreBook, a: pd.DataFrame, b: pd.DataFram
         clusters=matrix.clusters,
         statistic=matrix.statistic,
         scope="this teacher" if len(set(teachers)) == 1 else "teachers of this kind",
+        higher_is_better=METRICS[metric].higher_is_better,
     )
-    if metric == "BLEU" and (fewest := _fewest_four_grams(matrix)) < MIN_FOUR_GRAMS:
-        reason = f"a run has {fewest:.0f} four-gram matches, {MIN_FOUR_GRAMS} are needed for BLEU"
+    if reason := trouble(metric, matrix.values.sum(axis=1)):
         comparison = not_testable(comparison, reason)
     return comparison, missing
-
-
-def _fewest_four_grams(matrix: ScoreMatrix) -> float:
-    """Fewest four-gram matches of a run; BLEU sums two lengths, four counts of matches, four of n-grams."""
-    return float(matrix.values.sum(axis=1)[:, 5].min())

@@ -33,27 +33,26 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_extra(plan: "Plan") -> None:
-    from amad_bench.analysis.settings import EXTRA_METRICS_TASK
+    from amad_bench.analysis.measured_by import runs_measured_by
     from amad_bench.runtime.locks import exclusive
     from amad_bench.runtime.run_folder.status import Status
     from amad_bench.scoring.extra import by_reason, read_extra, score_extra, write_extra
 
-    finished = [
-        run.id
-        for run in plan.runs
-        if run.config.task == EXTRA_METRICS_TASK
-        and (folder := RESULTS.run(run.id)).finished
-        and Status.read(folder.status).usable
-    ]
+    def usable(run_id: str) -> bool:
+        folder = RESULTS.run(run_id)
+        return folder.finished and Status.read(folder.status).usable
+
+    wanted = {metric: list(filter(usable, runs_measured_by(metric, plan))) for metric in plan.extra_metrics}
     RESULTS.path.mkdir(parents=True, exist_ok=True)
     with exclusive(RESULTS.path):  # another config's `score` adds to the same file
-        scores = score_extra(plan.extra_metrics, finished, RESULTS, read_extra(RESULTS))
+        scores = score_extra(wanted, RESULTS, read_extra(RESULTS))
         write_extra(RESULTS, scores)
-    own = scores.frame["run_id"].isin(finished) & scores.frame["metric"].isin(plan.extra_metrics)
-    print(f"{', '.join(plan.extra_metrics) or 'no extra metrics'}: {own.sum()} scores")
-    for metric in plan.extra_metrics:
+    rows = zip(scores.frame["metric"], scores.frame["run_id"], strict=True)
+    own = sum(run_id in wanted.get(metric, ()) for metric, run_id in rows)
+    print(f"{', '.join(wanted) or 'no extra metrics'}: {own} scores")
+    for metric, run_ids in wanted.items():
         reasons = scores.unavailable.get(metric, {})
-        for line in by_reason({run_id: reasons[run_id] for run_id in finished if run_id in reasons}):
+        for line in by_reason({run_id: reasons[run_id] for run_id in run_ids if run_id in reasons}):
             print(f"{metric}: metric_unavailable: {line}", file=sys.stderr)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from amad_bench.plan.catalogue import ANALYSIS_VERSION
+from amad_bench.plan.catalogue import ANALYSIS_VERSION, SIGNIFICANCE_TESTS
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import short_hash
 from amad_bench.runtime.errors import UserError, did_you_mean
@@ -47,6 +47,7 @@ class Plan:
         skipped = sorted([skip.setting, skip.reason] for skip in self.skipped)
         parts = {"analysis": ANALYSIS_VERSION, "runs": sorted(self.by_id), "skipped": skipped}
         parts |= {"extra_metrics": self.extra_metrics}
+        parts |= {"significance": {name: test.version for name, test in SIGNIFICANCE_TESTS.items()}}
         return short_hash(parts, 16)
 
     def run(self, identifier: str) -> Run:

@@ -9,6 +9,7 @@ from amad_bench.plan.catalogue import (
     METRICS,
     PREPARED_VERSION,
     PRETRAINING_VERSION,
+    SCHEDULES,
     TRAINING_VERSION,
     metrics_of,
 )
@@ -107,7 +108,7 @@ class TaskRuns:
             replicate=0,
             controls=False,
             seeds=self._seeds("pretrain", heads, 0),
-            versions={**self._model_versions(), "pretraining": PRETRAINING_VERSION},
+            versions={**self._model_versions(training), "pretraining": PRETRAINING_VERSION},
         )
         run = Run(config.run_id, config)
         self.pretrained[run.id] = run
@@ -130,7 +131,7 @@ class TaskRuns:
             replicate=replicate,
             controls=True,
             seeds=self._seeds("teacher", heads, replicate),
-            versions=self._versions("ce"),
+            versions=self._versions("ce", self.entry.teacher),
         )
         return Run(config.run_id, config)
 
@@ -166,7 +167,7 @@ class TaskRuns:
             replicate=replicate,
             controls=not loss.reads,
             seeds=self._seeds("student", heads, replicate),
-            versions=self._versions(entry.name),
+            versions=self._versions(entry.name, self.entry.student),
         )
         return Run(config.run_id, config, teacher.id, name)
 
@@ -205,20 +206,21 @@ class TaskRuns:
             blind=seed("blind", number, task, dataset),
         )
 
-    def _model_versions(self) -> dict[str, int]:
+    def _model_versions(self, training: Training) -> dict[str, int]:
         family, _, dataset = self.entry.axes
         return {
             f"dataset:{dataset}": DATASETS[dataset].version,
             f"family:{family}": FAMILIES[family].version,
+            f"schedule:{training.schedule}": SCHEDULES[training.schedule].version,
             "prepared": PREPARED_VERSION,
             "training": TRAINING_VERSION,
         }
 
-    def _versions(self, loss: str) -> dict[str, int]:
+    def _versions(self, loss: str, training: Training) -> dict[str, int]:
         """Versions of everything that a run's numbers depend on."""
-        metrics = metrics_of(self.entry.task, self.entry.dataset)
+        metrics = metrics_of(self.entry.task, DATASETS[self.entry.dataset])
         return {
-            **self._model_versions(),
+            **self._model_versions(training),
             **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},
             **{f"metric:{name}": METRICS[name].version for name in metrics},
         }

@@ -1,24 +1,20 @@
-"""Metrics whose Java programs take long to start, in one job over the predictions of all runs."""
+"""Metrics whose programs take long to start, in one job over the predictions of all runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 import pandas as pd
 
-from amad_bench.plan.catalogue import EXTRA_METRICS, METRICS
+from amad_bench.plan.catalogue import METRICS
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, write_json_atomic, write_parquet_atomic
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import CONTROLS, predictions_sha256, read_predictions
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, statistics_as_lists
-from amad_bench.scoring.captions import score_caption_corpora
-from amad_bench.scoring.score_splits import caption_scores, score_frame, texts_of
+from amad_bench.scoring.metrics import measure
+from amad_bench.scoring.score_splits import score_frame
 
-_SETTINGS = {
-    "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb",
-    "SPICE": "spice-1.0|parser:stanford-corenlp-3.6.0|tok:ptb",
-}
 _NAMED = 3  # runs in a message; of the others only the number is given
 
 Reasons = dict[str, str]  # run id -> why it has no scores
@@ -26,7 +22,7 @@ Reasons = dict[str, str]  # run id -> why it has no scores
 
 @dataclass(frozen=True)
 class ExtraScores:
-    """Extra scores of captioning runs.
+    """Scores of slow metrics.
 
     `frame`: per-example scores (SCORE_COLUMNS). `unavailable`: metric -> run id -> why it has none.
     `signatures`: metric -> program and settings. `sources`: metric -> run id -> sha256 of the
@@ -40,27 +36,33 @@ class ExtraScores:
 
 
 def score_extra(
-    metrics: Sequence[str], run_ids: Sequence[str], results: ResultsFolder, previous: ExtraScores
+    wanted: Mapping[str, Sequence[str]], results: ResultsFolder, previous: ExtraScores
 ) -> ExtraScores:
-    """METEOR and SPICE of finished captioning runs, controls left out; each metric starts its Java once.
+    """Slow metrics of finished runs, controls left out; each metric starts its program once.
+
+    wanted: metric -> ids of the runs.
 
     What is in `previous` is kept, also of other metrics and runs, as long as the predictions are there
     unchanged and the metric is computed in the same way; only runs that lack a score are scored. The frame is
     ordered by metric, run and split, so it does not matter in how many steps it was made. UserError for an
     unknown metric or damaged predictions.
     """
-    for metric in metrics:
-        if metric not in _SETTINGS:
-            raise UserError(f"extra metric {metric!r} is unknown; expected some of {', '.join(_SETTINGS)}")
+    slow = [name for name, record in METRICS.items() if record.slow]
+    for metric in wanted:
+        if metric not in slow:
+            raise UserError(f"extra metric {metric!r} is unknown; expected some of {', '.join(slow)}")
     # Before anything is read: what changes meanwhile is scored again the next time.
-    sources = {run_id: predictions_sha256(results.run(run_id).predictions) for run_id in run_ids}
+    sources = {
+        run_id: predictions_sha256(results.run(run_id).predictions)
+        for run_id in dict.fromkeys(run_id for run_ids in wanted.values() for run_id in run_ids)
+    }
     found, frames = ExtraScores(), []
-    for metric in EXTRA_METRICS:
+    for metric in slow:
         kept = _unchanged(metric, previous, results)
         old = previous.frame.loc[(previous.frame["metric"] == metric) & previous.frame["run_id"].isin(kept)]
         reasons = {run: why for run, why in previous.unavailable.get(metric, {}).items() if run in kept}
-        if metric in metrics:
-            lacking = sources.keys() - set(old["run_id"])
+        if metric in wanted:
+            lacking = set(wanted[metric]) - set(old["run_id"])
             new, failed = _scored(metric, sorted(lacking), results)
             frames += new
             kept |= {run_id: sources[run_id] for run_id in lacking}
@@ -115,8 +117,9 @@ def read_extra(results: ResultsFolder) -> ExtraScores:
 
 
 def _signature(metric: str) -> str:
-    own = METRICS[metric].version
-    return f"{_SETTINGS[metric]}|version:{own}|pycocoevalcap:{version('pycocoevalcap')}"
+    record = METRICS[metric]
+    package = f"|{record.package}:{version(record.package)}" if record.package else ""
+    return f"{record.settings}|version:{record.version}{package}"
 
 
 def _unchanged(metric: str, previous: ExtraScores, results: ResultsFolder) -> dict[str, str]:
@@ -142,14 +145,14 @@ def _scored(
     }
     if not corpora:
         return [], {}
-    found = score_caption_corpora({key: texts_of(rows) for key, rows in corpora.items()}, [metric])
+    found = dict(zip(corpora, measure([metric], list(corpora.values())), strict=True))
     failed: Reasons = {}
-    for (run_id, _), captions in found.items():
-        if captions.unavailable:
-            failed.setdefault(run_id, captions.unavailable[metric])
+    for (run_id, _), measured in found.items():
+        if reason := measured[metric].unavailable:
+            failed.setdefault(run_id, reason)
     return [
-        score_frame(corpora[run_id, split], caption_scores(captions)).assign(run_id=run_id, split=split)
-        for (run_id, split), captions in found.items()
+        score_frame(corpora[run_id, split], measured).assign(run_id=run_id, split=split)
+        for (run_id, split), measured in found.items()
         if run_id not in failed
     ], failed
 

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
+from amad_bench.scoring.coco import tokenised
 from amad_bench.scoring.java import JavaFailed, run_java
+from amad_bench.scoring.measured import Corpora, Measured
 
 MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 
@@ -20,6 +24,21 @@ _OPENED = [f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _P
 _ARGUMENTS = ("in.json", "-cache", "cache", "-out", "out.json", "-silent")
 
 Captions = Sequence[tuple[list[str], str]]  # (references, hypothesis), tokenised
+
+
+def measure_spice(corpora: Corpora) -> list[Measured]:
+    tokens = corpora.once(tokenised)
+    if isinstance(tokens, str):
+        return corpora.all_unavailable(tokens)
+    try:
+        remaining = iter(spice_scores([caption for captions in tokens for caption in captions]))
+    except JavaFailed as failure:
+        return corpora.all_unavailable(str(failure))
+    found = []
+    for captions in tokens:
+        each = [next(remaining) for _ in captions]
+        found.append(Measured(float(np.mean(each)), each))
+    return found
 
 
 def spice_scores(captions: Captions) -> list[float]:

@@ -4,8 +4,23 @@ from typing import Literal
 
 from amad_bench.data.text.answer_text import normalise, one_line, without_punctuation
 from amad_bench.runtime.errors import UserError
+from amad_bench.scoring.measured import Corpora, Measured, mean_of_examples, only_references
 
 Rule = Literal["2017", "2021"]
+
+
+def measure_vqa_accuracy(corpora: Corpora) -> list[Measured]:
+    return mean_of_examples(corpora, vqa_accuracy)
+
+
+def measure_vqa_accuracy_2021(corpora: Corpora) -> list[Measured]:
+    return mean_of_examples(corpora, lambda prediction, answers: vqa_accuracy(prediction, answers, "2021"))
+
+
+def measure_exact_match(corpora: Corpora) -> list[Measured]:
+    for rows in corpora.rows:
+        only_references(rows, "exact match")
+    return mean_of_examples(corpora, lambda prediction, answers: exact_match(prediction, answers[0]))
 
 
 def vqa_accuracy(prediction: str, answers: list[str], rule: Rule = "2017") -> float:

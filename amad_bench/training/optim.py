@@ -3,12 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from amad_bench.plan.catalogue import SCHEDULES
 from amad_bench.plan.config.training import Training
+from amad_bench.plan.shown import unknown
 
 # The exclusion list of the official VL-T5 code. T5 and BLIP's ViT name their norms otherwise: they decay. But
 # T5's relative_attention_bias does not.
@@ -61,19 +64,16 @@ def parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[
 
 
 def rate_factor(schedule: str, step: int, steps: int, warmup: float) -> float:
-    """The share of the learning rate at a step, counted from 0: up for `warmup` of the steps, then down to 0.
-
-    schedule: "linear", or "cosine" (half a period, no restart). Raises ValueError for another one.
+    """The share of the learning rate at a step, counted from 0: up for `warmup` of the steps, then as the
+    schedule has it. Raises ValueError for an unknown one.
     """
+    if schedule not in SCHEDULES:
+        raise ValueError(unknown("schedule", schedule, SCHEDULES))
     rising = warmup * steps
     if step < rising:
         return min(1.0, (step + 1) / rising)
     left = max(0.0, (steps - step) / max(1.0, steps - rising))
-    if schedule == "linear":
-        return left
-    if schedule == "cosine":
-        return 0.5 - 0.5 * math.cos(math.pi * left)
-    raise ValueError(f"schedule {schedule!r} is neither linear nor cosine")
+    return import_module(f"amad_bench.training.schedules.{schedule}").factor(left)
 
 
 def evaluation_steps(options: Training) -> set[int]:

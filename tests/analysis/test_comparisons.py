@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from amad_bench.analysis.anova import crossed_effects, influence_of_mean
 from amad_bench.analysis.comparisons import compare, decide, estimate, holm, holm_level, not_testable
+from amad_bench.analysis.influence import influence_of_mean
+from amad_bench.analysis.significance.crossed import crossed_effects
 
 
 @pytest.fixture
@@ -70,6 +71,20 @@ def test_swapping_the_systems_turns_everything_round(rng):
     assert there.ci_low == pytest.approx(-back.ci_high)
     assert there.p_value == pytest.approx(back.p_value)
     assert there.p_superiority == pytest.approx(1 - back.p_superiority)
+
+
+def test_less_is_better_where_the_scores_say_so(rng):
+    """Only what is good turns round: statement and superiority. A minus B stays A minus B."""
+    a, b = rng.normal(0, 1, (5, 40)), rng.normal(1, 1, (5, 40))
+    more, less = compare(a, b), compare(a, b, higher_is_better=False)
+    assert (more.statement, less.statement) == ("worse", "better")
+    assert less.p_superiority == 1 - more.p_superiority > 0.9
+    assert compare(b, a, higher_is_better=False).statement == "worse"
+    for column in ("difference", "ci_low", "ci_high", "p_value", "effect_in_seed_sd", "reason"):
+        assert getattr(less, column) == getattr(more, column)
+    assert decide(less, 0.01, 0.05).statement == "better"
+    assert compare(a, a.copy(), higher_is_better=False).p_superiority == 0.5
+    assert compare(a, b, region=5.0, higher_is_better=False).statement == "equivalent"
 
 
 @pytest.mark.trap("stat-7")

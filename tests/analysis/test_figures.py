@@ -110,7 +110,7 @@ def test_losses_figure(drawn):
     vqa, captioning = figure.axes[:2]
     assert [tick.get_text() for tick in vqa.get_yticklabels()] == LOSSES
     assert vqa.get_xlabel() == "VQA accuracy (points, 0–100)"
-    assert captioning.get_xlabel() == "CIDEr (points, ×100)"
+    assert captioning.get_xlabel() == "CIDEr (points, 0–1000)"
     assert vqa.get_title().splitlines()[:2] == [
         "VL-T5, VQA, Scenes, 8 → 2 heads, student 2x48",
         "6000 training examples; no data limit",

@@ -16,10 +16,12 @@ from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.paper import paper
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.plan.catalogue import METRICS
 from amad_bench.plan.plan import Plan, Skip
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
 from tests.analysis.conftest import SIZE
+from tests.first_metric import first_metric
 from tests.planned import planned_dataset
 
 
@@ -122,6 +124,20 @@ def test_the_tables_hold_the_numbers_of_the_results(fake_results, tmp_path, sour
     assert printed(primary["ci_low"]) <= texts
     assert not printed(results.query("metric == 'TER'")["mean"]) <= texts
     assert {"amad_kl", "teacher", "no data limit", "raw patches of regions", "none", "inconclusive"} <= texts
+
+
+@pytest.mark.parametrize("metric", ["BLEU", "TER"])
+def test_a_table_in_which_less_is_better_says_so(fake, tmp_path, source, asked, metric):
+    with first_metric(METRICS[metric]):
+        plan = fake.plan(tasks=(("vlt5", "translation"),), losses=("ce", "amad_kl"))
+        for run in plan.runs:
+            fake.write(tmp_path, run)
+        publish(plan, tmp_path, tmp_path)
+        paper(tmp_path, source, tmp_path / "main.pdf")
+    asked.pop("format")
+    texts = " ".join(texts_of(json.loads(typst.query(source, "figure", **asked))))
+    assert f"{metric} in points" in texts
+    assert ("(less is better)" in texts) == (metric == "TER")
 
 
 def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source, asked):

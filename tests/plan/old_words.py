@@ -75,6 +75,7 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
         "teacher": _old_teacher(new["teacher"], old_ids),
         "loss": loss,
         "training": training,
+        "versions": {name: own for name, own in new["versions"].items() if not name.startswith("schedule:")},
     }
 
 

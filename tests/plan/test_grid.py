@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,17 @@ def test_a_raised_analysis_version_moves_the_tables_and_no_run(
     assert after.hash != before_hash
 
 
+def test_a_raised_version_of_a_test_of_significance_moves_the_tables_and_no_run(
+    raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned(raw)
+    before_hash, record = before.hash, catalogue.SIGNIFICANCE_TESTS["crossed"]
+    monkeypatch.setitem(catalogue.SIGNIFICANCE_TESTS, "crossed", replace(record, version=99))
+    after = planned(raw)
+    assert list(after.by_id) == list(before.by_id)
+    assert after.hash != before_hash
+
+
 def test_only_students_that_use_the_teacher_wait_for_it(raw: Raw, planned: Planned) -> None:
     plan = planned(raw)
     assert all(run.prerequisites == [] for run in students(plan, "ce"))
@@ -124,6 +136,7 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
     }
     assert set(config.versions) == {
         *("dataset:scenes", "family:vlt5", "loss:ce", "loss:logit_kd", "loss:amad", "prepared", "training"),
+        "schedule:linear",
         *("metric:vqa_accuracy", "metric:vqa_accuracy_2021"),
     }
     assert (config.model.heads, config.model.head_size) == (2, 24)
@@ -191,8 +204,6 @@ def test_a_change_moves_exactly_the_runs_that_use_it(
 def test_a_raised_version_moves_exactly_the_runs_that_use_it(
     raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     before = planned(raw)
     monkeypatch.setitem(catalogue.LOSSES, "logit_kd", replace(catalogue.LOSSES["logit_kd"], version=99))
     assert changed(before, planned(raw)) == {"student:logit_kd": 4, "student:amad_kl": 4}

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.run_folder.predictions import Prediction
 from amad_bench.scoring import meteor, ptb, spice
-from amad_bench.scoring.captions import (
-    BLEU,
-    DEFAULT_METRICS,
-    METRICS,
-    score_caption_corpora,
-    score_captions,
-)
-from amad_bench.scoring.corpus import corpus_score
+from amad_bench.scoring.captions import score_captions
+from amad_bench.scoring.metrics import corpus_score, measure
 from tests.scoring import pycocoevalcap_oracle
+
+BLEU = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4")
+DEFAULT_METRICS = ("CIDEr", *BLEU, "ROUGE_L")
+METRICS = (*DEFAULT_METRICS, "METEOR", "SPICE")
 
 REFERENCES = {
     "1": ["A man rides a brown horse.", "A man on a horse, outdoors", "the rider's horse isn't fast"],
@@ -90,13 +89,18 @@ def test_one_start_of_java_for_all_corpora(monkeypatch):
         ptb, "run_java", lambda *args, **kwargs: starts.append(1) or original(*args, **kwargs)
     )
     others = {key: text.upper() for key, text in HYPOTHESES.items()}
-    scores = score_caption_corpora({"test": (REFERENCES, HYPOTHESES), 2: (REFERENCES, others)})
+    corpora = [
+        [Prediction("test", key, "", texts[key], captions, {}) for key, captions in REFERENCES.items()]
+        for texts in (HYPOTHESES, others)
+    ]
+    both = measure(DEFAULT_METRICS, corpora)
     assert len(starts) == 1
-    for key, hypotheses in (("test", HYPOTHESES), (2, others)):
+    for measured, hypotheses in zip(both, (HYPOTHESES, others), strict=True):
         alone = score_captions(REFERENCES, hypotheses)
-        assert scores[key].corpus == alone.corpus
-        assert scores[key].per_example.equals(alone.per_example)
-        assert scores[key].statistics == alone.statistics
+        assert {metric: found.score for metric, found in measured.items()} == alone.corpus
+        for metric, found in measured.items():
+            assert found.values == alone.per_example[metric].tolist()
+            assert found.statistics == alone.statistics.get(metric)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from amad_bench.plan.catalogue import METRICS
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
-from amad_bench.scoring import captions
+from amad_bench.scoring import meteor, spice
 from amad_bench.scoring.extra import ExtraScores, by_reason, read_extra, score_extra, write_extra
 from amad_bench.scoring.java import JavaFailed
 
@@ -27,7 +27,9 @@ def score(tmp_path):
     def run(metrics, previous=NOTHING, **predictions: str):
         for run_id, text in predictions.items():
             write_run(tmp_path / "runs" / run_id, text)
-        return score_extra(metrics, list(predictions), ResultsFolder(tmp_path), previous)
+        return score_extra(
+            {metric: list(predictions) for metric in metrics}, ResultsFolder(tmp_path), previous
+        )
 
     return run
 
@@ -67,8 +69,8 @@ def calls(monkeypatch):
         made["SPICE"].append([hypothesis for _, hypothesis in pairs])
         return [len(hypothesis) / 2 for _, hypothesis in pairs]
 
-    monkeypatch.setattr(captions, "meteor_scores", meteor_scores)
-    monkeypatch.setattr(captions, "spice_scores", spice_scores)
+    monkeypatch.setattr(meteor, "meteor_scores", meteor_scores)
+    monkeypatch.setattr(spice, "spice_scores", spice_scores)
     return made
 
 
@@ -209,10 +211,10 @@ def test_mistakes_of_the_user(score, tmp_path):
     path = tmp_path / "runs" / "a" / "predictions.jsonl"
     path.write_text('{"split": "test"\n')
     with pytest.raises(UserError, match=r"a/predictions.jsonl: line 1 is no JSON record"):
-        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path), NOTHING)
+        score_extra({"METEOR": ["a"]}, ResultsFolder(tmp_path), NOTHING)
     path.unlink()
     with pytest.raises(UserError, match=r"a/predictions.jsonl: this file of a finished run is missing"):
-        score_extra(["METEOR"], ["a"], ResultsFolder(tmp_path), NOTHING)
+        score_extra({"METEOR": ["a"]}, ResultsFolder(tmp_path), NOTHING)
 
 
 @pytest.mark.usefixtures("calls")

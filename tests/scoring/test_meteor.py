@@ -7,9 +7,9 @@ import pytest
 
 from amad_bench.scoring import meteor
 from amad_bench.scoring.captions import score_captions
-from amad_bench.scoring.corpus import corpus_score
 from amad_bench.scoring.java import JavaFailed
 from amad_bench.scoring.meteor import meteor_scores
+from amad_bench.scoring.metrics import corpus_score
 from tests.scoring import pycocoevalcap_oracle
 from tests.scoring.test_captions import HYPOTHESES, REFERENCES, nlg_eval_cases
 

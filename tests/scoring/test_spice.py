@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from amad_bench.runtime.run_folder.predictions import Prediction
 from amad_bench.scoring import spice
-from amad_bench.scoring.captions import score_caption_corpora
 from amad_bench.scoring.java import JavaFailed
+from amad_bench.scoring.metrics import measure
 from amad_bench.scoring.spice import MODELS, spice_scores
 
 CAPTIONS = [(["a dog", "two dogs"], "a dog"), (["a cat"], "a dog"), (["snow"], "")]
@@ -99,12 +100,14 @@ def test_one_job_for_all_corpora(fake_java, tmp_path):
     count = f"printf x >> {tmp_path / 'spice-starts'}\n"
     tokenizer = "/bin/cat captions.txt"
     fake_java(f'case "$*" in *PTBTokenizer*) {tokenizer};; *) {count}{script(ANSWER)}\nesac')
-    corpora = {
-        name: ({"1": ["a dog"], "2": ["a cat"]}, {"2": text, "1": "a dog"})
-        for name, text in (("x", "cat"), ("y", "c"))
-    }
-    scores = score_caption_corpora(corpora, ["SPICE"])
-    assert scores["x"].per_example["SPICE"].tolist() == [0.5, 0.3]
-    assert scores["x"].corpus == {"SPICE": 0.4}
-    assert scores["y"].per_example["SPICE"].tolist() == [0.5, 0.1]
+    corpora = [
+        [
+            Prediction("test", "1", "", "a dog", ["a dog"], {}),
+            Prediction("test", "2", "", text, ["a cat"], {}),
+        ]
+        for text in ("cat", "c")
+    ]
+    x, y = (found["SPICE"] for found in measure(["SPICE"], corpora))
+    assert (x.values, x.score) == ([0.5, 0.3], 0.4)
+    assert y.values == [0.5, 0.1]
     assert (tmp_path / "spice-starts").read_text() == "x"

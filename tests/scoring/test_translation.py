@@ -9,7 +9,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.scoring.corpus import corpus_score
+from amad_bench.scoring.metrics import corpus_score
 from amad_bench.scoring.translation import score_translations
 
 REFERENCES = ["Der Ball ist rot.", "Er liegt neben dem blauen Würfel.", "Sie ist klein."]

@@ -64,7 +64,7 @@ def test_cosine_schedule_is_half_a_period():
 
 
 def test_another_schedule_is_refused():
-    with pytest.raises(ValueError, match="'constant' is neither linear nor cosine"):
+    with pytest.raises(ValueError, match=r"unknown schedule 'constant'\. Known: linear, cosine"):
         rate_factor("constant", 5, 10, 0.1)
 
 

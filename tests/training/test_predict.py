@@ -82,8 +82,8 @@ def test_rows_carry_the_groups_of_their_examples(predicted):
 def test_unavailable_metrics_are_told_once_after_all_others_are_written(predicted, monkeypatch):
     original = predict.score_splits
 
-    def without_ter(task, metric, rows):
-        scored = original(task, metric, rows)
+    def without_ter(metrics, rows):
+        scored = original(metrics, rows)
         return {
             split: replace(
                 part, frame=part.frame[part.frame["metric"] != "TER"], unavailable={"TER": "no", "X": "no"}

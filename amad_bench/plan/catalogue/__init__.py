@@ -1,14 +1,25 @@
-"""Catalogue of data sets, families, tasks, metrics and losses, as plain records without torch.
+"""Catalogue of what configs and tables name, data sets and losses say, as plain records without torch.
 
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """
 
-from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, Dataset, metrics_of, primary_metric
+from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, Dataset
 from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, ModelShape, model_shape
 from amad_bench.plan.catalogue.family import Family
 from amad_bench.plan.catalogue.losses import LOSSES, Loss
-from amad_bench.plan.catalogue.metrics import EXTRA_METRICS, METRICS, TASKS, Metric, Task
+from amad_bench.plan.catalogue.metrics import (
+    EXTRA_METRICS,
+    METRICS,
+    TASKS,
+    UNBOUNDED,
+    Metric,
+    Task,
+    metrics_of,
+    primary_metric,
+)
 from amad_bench.plan.catalogue.options import OptionSpec
+from amad_bench.plan.catalogue.schedules import SCHEDULES, Schedule
+from amad_bench.plan.catalogue.significance import SIGNIFICANCE_TESTS, SignificanceTest
 
 __all__ = [
     "ANALYSIS_VERSION",
@@ -22,14 +33,19 @@ __all__ = [
     "PREPARED_VERSION",
     "PRETRAINING",
     "PRETRAINING_VERSION",
+    "SCHEDULES",
+    "SIGNIFICANCE_TESTS",
     "TASKS",
     "TRAINING_VERSION",
+    "UNBOUNDED",
     "Dataset",
     "Family",
     "Loss",
     "Metric",
     "ModelShape",
     "OptionSpec",
+    "Schedule",
+    "SignificanceTest",
     "Task",
     "metrics_of",
     "model_shape",

@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from amad_bench.plan.catalogue.metrics import TASKS
 from amad_bench.plan.catalogue.options import OptionSpec, WithOptions, by_name
 from amad_bench.plan.limits import LARGEST_SEED, MOST_IMAGES
 
 Options = Mapping[str, Any]
-VQA_METRICS = {"vqa_accuracy": ("vqa_accuracy", "vqa_accuracy_2021"), "exact_match": ("exact_match",)}
 MULTI30K_TESTS = ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")
 KARPATHY = "coco/dataset_coco.json"
 ANSWER_FILE = "vqa-v2/trainval_ans2label.json"
@@ -28,8 +26,9 @@ class Dataset(WithOptions):
 
     `texts`: the files with the records of a task, None for a generated data set. `photos`: bases of its
     photos, each a folder of images or, with ".tar" appended, an uncompressed archive. `options` shape the
-    data; `vqa_metric`: its questions' primary metric, None without questions; `has_boxes`: it comes with true
-    boxes, so that `boxes: file` is possible, and says what is in them (VL-T5's grounding tasks).
+    data; `answers`: human ones that a question has, "several" or "one", "" without questions; `has_boxes`: it
+    comes with true boxes, so that `boxes: file` is possible, and says what is in them (VL-T5's grounding
+    tasks).
     """
 
     name: str
@@ -38,7 +37,7 @@ class Dataset(WithOptions):
     texts: Callable[[str, Options], tuple[str, ...]] | None = None
     photos: Callable[[Options], tuple[str, ...]] = _NONE
     options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
-    vqa_metric: str | None = None
+    answers: str = ""
     has_boxes: bool = False
     version: int = 1
 
@@ -123,7 +122,7 @@ DATASETS: dict[str, Dataset] = by_name(
                 description="that images and sentences are drawn from",
             ),
         },
-        vqa_metric="vqa_accuracy",
+        answers="several",
         has_boxes=True,
     ),
     Dataset(
@@ -141,7 +140,7 @@ DATASETS: dict[str, Dataset] = by_name(
             ),
             "subset": _SUBSET,
         },
-        vqa_metric="vqa_accuracy",
+        answers="several",
     ),
     Dataset(
         "coco",
@@ -180,7 +179,7 @@ DATASETS: dict[str, Dataset] = by_name(
         ("vqa",),
         _questions_and_annotations("daquar/{}_{}.json"),
         _always("daquar/images_112"),
-        vqa_metric="exact_match",
+        answers="one",
     ),
     Dataset(
         "flickr8k",
@@ -198,7 +197,7 @@ DATASETS: dict[str, Dataset] = by_name(
         ("vqa", "captioning"),
         _coco_mini_texts,
         _always("coco-mini/images_112"),
-        vqa_metric="vqa_accuracy",
+        answers="several",
     ),
     Dataset(
         "vqa_v2_subset",
@@ -206,18 +205,6 @@ DATASETS: dict[str, Dataset] = by_name(
         ("vqa",),
         _questions_and_annotations("vqa-v2-subset/{}_{}.json.gz"),
         _always("coco-mini/images_112"),
-        vqa_metric="vqa_accuracy",
+        answers="several",
     ),
 )
-
-
-def metrics_of(task: str, dataset: str) -> tuple[str, ...]:
-    """Names of the metrics that every run computes; the first is the primary one."""
-    vqa_metric = DATASETS[dataset].vqa_metric
-    if task == "vqa" and vqa_metric is not None:
-        return VQA_METRICS[vqa_metric]
-    return TASKS[task].metrics
-
-
-def primary_metric(task: str, dataset: str) -> str:
-    return metrics_of(task, dataset)[0]

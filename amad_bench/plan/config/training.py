@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from amad_bench.plan.catalogue import FAMILIES, PRETRAINING
+from amad_bench.plan.catalogue import FAMILIES, PRETRAINING, SCHEDULES
 from amad_bench.plan.config.base import Closed, Open, Problems, distinct, known
 from amad_bench.plan.config.numbers import Count, Examples, Few, Length, NotNegative, Positive, Size
 
@@ -38,7 +38,9 @@ class Training(Closed):
     weight_decay: NotNegative = Field(description="of AdamW; not of biases and layer norms")
     clip: Positive = Field(description="largest norm of the gradient")
     evaluations: Size = Field(description="validations, evenly spread over the steps; the best one is kept")
-    schedule: Literal["linear", "cosine"] = Field(default="linear", description="how the learning rate falls")
+    schedule: Annotated[str, known("schedule", SCHEDULES)] = Field(
+        default="linear", description=f"how the learning rate falls: {', '.join(SCHEDULES)}"
+    )
 
 
 class PretrainingTraining(Training, Open):

@@ -1,4 +1,4 @@
-"""Mean squares against statsmodels and by hand, influence values against their definition."""
+"""Mean squares against statsmodels and by hand. (The t-test: test_comparisons.)"""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from amad_bench.analysis.anova import crossed_effects, influence_of_mean, influence_of_statistic
+from amad_bench.analysis.significance.crossed import crossed_effects
 
 
 @pytest.mark.trap("stat-4")
@@ -47,42 +47,3 @@ def test_leading_axes_are_independent_tables():
 def test_one_cluster_is_refused():
     with pytest.raises(ValueError, match=r"\(3, 1\).*two or more clusters"):
         crossed_effects(np.zeros((3, 1)))
-
-
-@pytest.mark.trap("stat-2")
-def test_influence_of_the_mean_with_unequal_clusters_by_hand():
-    values, clusters = np.array([[1.0, 3.0, 8.0], [0.0, 0.0, 3.0]]), np.array(["x", "x", "y"])
-    # seed 1: m = 4, m_x = 2, m_y = 8, C = 2, N = 3: 2*2*(2-4)/3 + 4 and 2*1*(8-4)/3 + 4; seed 2: m = 1, 0, 3
-    expected = [[4 - 8 / 3, 4 + 8 / 3], [1 - 4 / 3, 1 + 4 / 3]]
-    np.testing.assert_allclose(influence_of_mean(values, clusters), expected)
-
-
-def test_order_of_examples_does_not_matter():
-    rng = np.random.default_rng(3)
-    values, clusters = rng.normal(size=(4, 30)), rng.integers(0, 7, 30)
-    order = rng.permutation(30)
-    np.testing.assert_allclose(
-        influence_of_mean(values, clusters), influence_of_mean(values[:, order], clusters[order])
-    )
-
-
-def test_jackknife_of_a_mean_is_the_direct_formula_for_equal_clusters():
-    values, clusters = np.random.default_rng(4).normal(size=(3, 20)), np.repeat(np.arange(5), 4)
-    with_counts = np.stack([values, np.ones_like(values)], axis=-1)
-    jackknife = influence_of_statistic(with_counts, clusters, lambda sums: sums[..., 0] / sums[..., 1])
-    np.testing.assert_allclose(jackknife, influence_of_mean(values, clusters))
-
-
-@pytest.mark.trap("stat-3")
-def test_jackknife_leaves_out_one_cluster_at_a_time():
-    statistics = np.random.default_rng(5).uniform(1, 2, size=(2, 6, 2))
-    clusters = np.array([0, 1, 1, 2, 2, 2])
-
-    def ratio(sums):
-        return np.sqrt(sums[..., 0] / sums[..., 1])
-
-    expected = [
-        [3 * ratio(seed.sum(0)) - 2 * ratio(seed[clusters != cluster].sum(0)) for cluster in range(3)]
-        for seed in statistics
-    ]
-    np.testing.assert_allclose(influence_of_statistic(statistics, clusters, ratio), expected)

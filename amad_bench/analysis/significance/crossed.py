@@ -1,17 +1,38 @@
 """Crossed random effects d_sc = mu + a_s + b_c + e_sc of seeds s and clusters c.
 
-Axes: S seeds, C clusters, N examples, K sufficient statistics; `...` = any leading axes (for simulations).
+Axes: S seeds, C clusters; `...` = any leading axes (for simulations).
 Source: two-way analysis of variance without replication; degrees of freedom after Satterthwaite (1946).
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import stats
 
-Floats = NDArray[np.float64]
-Statistic = Callable[[Floats], NDArray]  # (..., K) sums -> (...) scores
+from amad_bench.analysis.influence import Floats
+from amad_bench.analysis.significance.outcome import ALPHA, Outcome
+
+
+def assess(center: float, influence_SC: Floats, tolerance: float) -> Outcome:
+    """The t-test of a mean against 0.
+
+    center: the mean. influence_SC: influence values of the clusters, seed by seed. tolerance: what is smaller
+    is no variation.
+    """
+    method = _method(len(influence_SC))
+    if np.ptp(influence_SC) <= tolerance:
+        if abs(center) > tolerance:
+            return Outcome(
+                method=method,
+                trouble="no variation: the difference is the same in every cluster and seed",
+            )
+        return Outcome(center, center, 1.0, method=method)
+    effects = crossed_effects(influence_SC)
+    df, error = float(effects.df), math.sqrt(effects.variance)
+    half_width = float(stats.t.ppf(1 - ALPHA / 2, df)) * error
+    p_value = float(2 * stats.t.sf(abs(center) / error, df))
+    return Outcome(center - half_width, center + half_width, p_value, df, method)
 
 
 @dataclass(frozen=True)
@@ -60,30 +81,6 @@ def crossed_effects(values_SC: Floats) -> Effects:
     return Effects(ms_seed, ms_cluster, ms_error, variance, df)
 
 
-def cluster_sums(values: NDArray, clusters: NDArray, axis: int) -> tuple[NDArray, NDArray[np.int64]]:
-    """Sums of `values` over the examples of each cluster along `axis`, and the clusters' sizes (C,)."""
-    _, index, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
-    order = np.argsort(index, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return np.add.reduceat(np.take(values, order, axis=axis), starts, axis=axis), sizes
-
-
-def influence_of_mean(values_SN: Floats, clusters: NDArray) -> Floats:
-    """(..., S, C) influence values of the mean over examples: C n_c (m_sc - m_s) / N + m_s.
-
-    Their mean over clusters is the mean over examples, whatever the clusters' sizes.
-    """
-    sums_SC, sizes_C = cluster_sums(values_SN, clusters, axis=-1)
-    mean_S1 = values_SN.mean(axis=-1, keepdims=True)
-    return len(sizes_C) * (sums_SC - sizes_C * mean_S1) / values_SN.shape[-1] + mean_S1
-
-
-def influence_of_statistic(values_SNK: Floats, clusters: NDArray, statistic: Statistic) -> Floats:
-    """(S, C) delete-one-cluster jackknife pseudo-values of the score `statistic(sum over examples)`.
-
-    For the variance only: their mean is not the score.
-    """
-    sums_SCK, sizes_C = cluster_sums(values_SNK, clusters, axis=-2)
-    count = len(sizes_C)
-    total_S1K = values_SNK.sum(axis=-2, keepdims=True)
-    return count * statistic(total_S1K) - (count - 1) * statistic(total_S1K - sums_SCK)
+def _method(seeds: int) -> str:
+    model = "clusters only" if seeds == 1 else "crossed random effects (seeds x clusters), Satterthwaite df"
+    return f"{model} capped at {seeds - 1}" if 1 < seeds < 5 else model

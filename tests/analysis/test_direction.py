@@ -1,0 +1,106 @@
+"""With TER as the primary metric, less is better wherever tables and figures say what is good."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from amad_bench.analysis.collect import Tables, collect
+from amad_bench.analysis.drawing import STYLE, looks
+from amad_bench.analysis.figures import _head_gap_figure, _losses_figure
+from amad_bench.analysis.results import results_table
+from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.plan.catalogue import METRICS
+from tests.analysis.conftest import make_plan, write_run
+from tests.first_metric import first_metric
+
+LOSSES = ("ce", "logit_kd", "amad_kl")
+TEACHER = "vlt5-translation-h8-teacher-none-s00"
+SEEDS = range(4)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory):
+    results = tmp_path_factory.mktemp("ter") / "results"
+    with first_metric(METRICS["TER"]):
+        plan = make_plan(tasks=(("vlt5", "translation"),), losses=LOSSES, seeds=len(SEEDS))
+        for run in plan.runs:
+            write_run(results, run)
+        yield collect(plan, results)
+
+
+def ter(tables: Tables, run_id: str, split: str = "test") -> float:
+    """Edits over words, in points."""
+    scores = tables.scores[tables.scores["metric"] == "TER"]
+    own = scores[(scores["run_id"] == run_id) & (scores["split"] == split)]
+    edits, words = np.array(own["statistics"].tolist()).sum(axis=0)
+    return float(100 * edits / words)
+
+
+def of_loss(tables: Tables, loss: str, split: str = "test") -> list[float]:
+    return [ter(tables, f"vlt5-translation-h8to2-{loss}-none-s{seed:02}", split) for seed in SEEDS]
+
+
+def test_a_lower_rate_is_better_and_the_difference_stays_a_minus_b(tables: Tables):
+    compared = comparisons_table(tables.runs, tables.scores).set_index("loss_b")
+    assert set(compared["metric"]) == {"TER"}
+    amad = of_loss(tables, "amad_kl")
+    for rival in ("ce", "logit_kd"):
+        own, row = of_loss(tables, rival), compared.loc[rival]
+        assert np.mean(amad) < np.mean(own)
+        assert row["difference"] == pytest.approx(np.mean(amad) - np.mean(own))
+        assert row["ci_high"] < 0
+        assert row["statement"] == "better"
+        above = np.mean([(a < b) + (a == b) / 2 for a in amad for b in own])
+        assert row["p_superiority"] == pytest.approx(above)
+    runs = tables.runs.assign(loss_name=tables.runs["loss_name"].replace({"amad": "x", "ce": "amad"}))
+    turned = comparisons_table(runs, tables.scores).set_index(["loss_a", "loss_b"])
+    assert turned.loc[("ce", "amad_kl"), "statement"] == "worse"
+
+
+def test_headroom_is_what_the_teacher_does_better(tables: Tables):
+    row = headroom_table(tables.runs, tables.scores).iloc[0]
+    teacher, ce = ter(tables, TEACHER), float(np.mean(of_loss(tables, "ce")))
+    majority = ter(tables, TEACHER, "test_majority")
+    assert teacher + 10 < ce
+    assert ce + 10 < majority < 80
+    assert row["metric"] == "TER"
+    assert (row["teacher"], row["ce"]) == (pytest.approx(100 - teacher), pytest.approx(100 - ce))
+    assert row["difference"] == pytest.approx(ce - teacher)
+    assert row["majority"] == pytest.approx(100 - majority)
+    flags = ["teacher_above_ce", "ce_below_ceiling", "ce_above_majority", "majority_low"]
+    assert row[flags].tolist() == [True, True, True, False]
+
+
+def drawn(tables: Tables) -> pd.DataFrame:
+    results = results_table(tables.runs, tables.scores, tables.examples)
+    return results[results["primary"]]
+
+
+def test_the_better_end_of_an_axis_is_right_or_up(tables: Tables):
+    with matplotlib.rc_context(STYLE):
+        (of_losses,) = _losses_figure(drawn(tables), looks(LOSSES)).axes
+        (of_gaps,) = _head_gap_figure(drawn(tables), looks(LOSSES)).axes
+    worse, better = of_losses.get_xlim()
+    assert worse > better
+    assert of_gaps.get_ylim() == (worse, better)
+    assert of_losses.get_xlabel() == of_gaps.get_ylabel() == "TER (points, 0 or more; less is better)"
+    dashed = [line.get_xdata()[0] for line in of_losses.lines if len(set(line.get_xdata())) == 1]
+    expected = {"teacher": ter(tables, TEACHER), "ce": float(np.mean(of_loss(tables, "ce")))}
+    assert dashed[:2] == pytest.approx(list(expected.values()))
+    assert worse > expected["ce"] > expected["teacher"] > better
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "expected"),
+    [
+        ("TER", -8.0, 130.0, (138.28, -8.28)),  # a margin of 6 % of 138; no rate is below 0, any is above 100
+        ("BLEU", -8.0, 130.0, (-8.28, 108.28)),
+        ("CIDEr", -8.0, 1030.0, (-62.28, 1062.28)),
+    ],
+)
+def test_axes_end_where_the_metric_does(tables: Tables, metric, low, high, expected):
+    rows = drawn(tables).assign(metric=metric, ci_low=low, ci_high=high)
+    with matplotlib.rc_context(STYLE):
+        (ax,) = _losses_figure(rows, looks(LOSSES)).axes
+    assert ax.get_xlim() == pytest.approx(expected)
