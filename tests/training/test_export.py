@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer
 from transformers.models.blip.modeling_blip import BlipForConditionalGeneration, BlipForQuestionAnswering
 
 from amad_bench.cli import main
+from amad_bench.data.images.regions import square_pixels
 from amad_bench.data.tasks.batches import make_batch
 from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.vlt5.model import VLT5
+from amad_bench.runtime.run_folder.predictions import read_predictions
 from amad_bench.training.export import export_run
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import trained_model
-from tests.training.conftest import pick, run_dir
+from tests.training.conftest import pick, retrained, run_dir
 
 CAPTIONS = (
     "  - {family: blip, task: captioning, dataset: scenes, vocabulary: 200,\n"
@@ -55,7 +57,7 @@ def test_vlt5_is_loaded_back_bit_for_bit(tiny_plan, tmp_path, task, condition):
     for run in plan.runs:
         if run.kind == "pretrain" and run.config.family == "vlt5":
             assert train_run(run, "cpu") == "done"
-    data, model, batch = _exported(pick(plan, "vlt5", task, "teacher"), folder)
+    _, model, batch = _exported(pick(plan, "vlt5", task, "teacher"), folder)
     back = VLT5.from_pretrained(folder).eval()
     assert {path.name for path in folder.iterdir()} == OWN | TOKENIZER
     _same_tensors(model, back)
@@ -116,11 +118,12 @@ def _one_length(batch):
 
 def test_an_answerer_is_blip_for_question_answering(tiny_plan, tmp_path):
     run, folder = pick(tiny_plan(), "blip", "vqa", "teacher"), tmp_path / "out"
-    data, model, batch = _exported(run, folder)
+    data, model, _ = _exported(run, folder)
     back = BlipForQuestionAnswering.from_pretrained(folder).eval()
     _same_tensors(model, back)
-    inputs, rows = _one_length(make_batch(data.test, data.images, np.arange(24), "cpu"))
-    labels = make_batch(data.test, data.images, np.arange(24), "cpu").labels_BL[rows]
+    batch = make_batch(data.test, data.images, np.arange(24), "cpu")
+    inputs, rows = _one_length(batch)
+    labels = batch.labels_BL[rows]
     target = labels != -100
     bos = torch.full((len(labels), 1), data.tokenizer.bos)
     ids = torch.cat([bos, labels[:, :-1].masked_fill(labels[:, :-1] == -100, data.tokenizer.pad)], dim=1)
@@ -138,7 +141,7 @@ def test_an_answerer_is_blip_for_question_answering(tiny_plan, tmp_path):
 
 def test_stock_blip_attends_to_the_padding_of_a_question_and_the_folder_says_so(tiny_plan, tmp_path):
     run, folder = pick(tiny_plan(), "blip", "vqa", "teacher"), tmp_path / "out"
-    data, model, batch = _exported(run, folder)
+    data, _, batch = _exported(run, folder)
     back = BlipForQuestionAnswering.from_pretrained(folder).eval()
     pixels = batch.inputs["pixel_values"][:1]
     question = batch.inputs["input_ids"][:1][:, batch.inputs["attention_mask"][0].bool()]
@@ -173,6 +176,19 @@ def test_the_tokenizer_reads_what_the_run_read(tiny_plan, tmp_path, family, text
     assert set(tokenizer("red").keys()) == {"input_ids", "attention_mask"}
 
 
+def test_the_image_processor_of_transformers_reads_it(tiny_plan, tmp_path):
+    run, folder = pick(tiny_plan(), "blip", "vqa", "ce"), tmp_path / "out"
+    _exported(run, folder)
+    try:
+        processor = AutoImageProcessor.from_pretrained(folder)
+    except ImportError:
+        pytest.skip("this transformers reads images with torchvision alone, which is not installed")
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
+    expected = square_pixels(photo, 16) / 127.5 - 1
+    found = processor(photo, return_tensors="pt").pixel_values[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_the_image_processor_is_what_the_run_did(tiny_plan, tmp_path):
     """By the numbers in the file alone: resized, scaled, normalised."""
     run, folder = pick(tiny_plan(), "blip", "vqa", "ce"), tmp_path / "out"
@@ -180,8 +196,6 @@ def test_the_image_processor_is_what_the_run_did(tiny_plan, tmp_path):
     facts = json.loads((folder / "preprocessor_config.json").read_text())
     generator = np.random.default_rng(0)
     photo = Image.fromarray(generator.integers(0, 256, (20, 30, 3), np.uint8))
-    from amad_bench.data.images.regions import square_pixels
-
     size = facts["size"]["width"], facts["size"]["height"]
     resized = np.asarray(photo.resize(size, facts["resample"])).transpose(2, 0, 1)
     assert np.array_equal(square_pixels(photo, size[0]), resized)
@@ -192,7 +206,30 @@ def test_the_image_processor_is_what_the_run_did(tiny_plan, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_what_cannot_be_exported_is_one_line(tiny_plan, tmp_path, capsys):
+@pytest.mark.parametrize("kind", ["vlt5-translation", "blip-vqa", "blip-captioning"])
+def test_the_code_in_the_readme_writes_what_the_run_wrote(tiny_plan, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("tests.training.conftest.CONFIG", _with_captions())
+    run = retrained(pick(tiny_plan(), *kind.split("-"), "ce"), steps=80, learning_rate=1e-2)
+    folder = tmp_path / "out"
+    data, _, batch = _exported(run, folder)
+    code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    text = data.tokenizer.decode(batch.inputs["input_ids"][0].tolist())
+    asked = text.removeprefix("translate English to German:").strip()
+    names = {"folder": folder}
+    if kind.startswith("vlt5"):
+        regions = batch.inputs["vis_attention_mask"][0].bool()
+        names |= {"features": batch.inputs["vis_feats"][:1, regions]}
+        names |= {"boxes": batch.inputs["boxes"][:1, regions]}
+    else:
+        names["pixels"] = batch.inputs["pixel_values"][:1]
+    exec(code.replace('"..."', repr(asked)).replace('"what is this?"', repr(asked)), names)
+    predicted = read_predictions(run_dir(run.id) / "predictions.jsonl")["test"][0]
+    assert predicted.example_id == data.test.example_ids[0]
+    result = {"vlt5-translation": "written", "blip-vqa": "answer", "blip-captioning": "caption"}[kind]
+    assert names[result] == predicted.prediction != ""
+
+
+def test_what_cannot_be_exported_is_one_line(tiny_plan, capsys):
     plan = tiny_plan(condition="text")
     run = pick(plan, "vlt5", "vqa", "teacher")
     pretraining = next(one for one in plan.runs if one.kind == "pretrain" and one.config.family == "vlt5")
