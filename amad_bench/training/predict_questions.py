@@ -49,8 +49,10 @@ def predict_questions(
         )
     data = load_task_data(config)
     model = trained_model(config, data, checkpoint).to(where)
-    # not below the data set's folder: other photos may have the names of its own
-    with tempfile.TemporaryDirectory(prefix="amad-questions-") as folder:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Not below the data set's folder: other photos may have the names of its own. Nor in /tmp, which is often
+    # memory: what is made of photos takes up to 4 GiB.
+    with tempfile.TemporaryDirectory(prefix=".amad-questions-", dir=out.parent) as folder:
         split, images = load_unanswered(
             config,
             data.tokenizer,
