@@ -22,7 +22,7 @@ FACTS, README = "amad_bench.json", "README.md"
 
 @dataclass(frozen=True)
 class Exported:
-    """What a family wrote.
+    """The way to use what a family wrote.
 
     class_name: of the class that reads it. first: id of the token that begins what the model reads, if any.
     code: lines that load and use it, where {prompt!r} and {generation} are filled in. differences: between
@@ -41,11 +41,15 @@ def export_model(model: nn.Module, tokenizer: Tokenizer, config: RunConfig, fold
         exported = import_module(f"amad_bench.models.{config.family}.export").save(
             model, tokenizer, config, folder
         )
-    save_tokenizer_folder(tokenizer, folder, exported.first)
+    spelled = save_tokenizer_folder(tokenizer, folder, exported.first)
     example = Example("", "", None, "{}", "", (), "")  # whose text is the place of a text
     prompt = next(source_texts(config, "test", SplitSource([example])))
     decoding, differences = config.answers, list(exported.differences)
     generation = {"max_new_tokens": decoding.max_length, "num_beams": decoding.beams, "do_sample": False}
+    if spelled:
+        differences.append(
+            f"A text that spells {', '.join(spelled)} becomes that token; the run reads it as unknown."
+        )
     if decoding.rank:
         differences.append(
             f"The run chose the best of its training answers (of {decoding.rank} by their first token); "

@@ -33,7 +33,7 @@ VOCABULARY_ROWS = re.compile(
 )
 POSITION_ROWS = re.compile(r"(^|\.)position_embeddings\.weight$")
 # Axes that are no channels of a model: features, colours and pixels, image positions, kinds of tokens,
-# labels, distances.
+# labels; and distances (of bias tables).
 _INPUT_AXES = {
     "feat_embedding.0.weight": (1,),
     "patch_embedding.weight": (1, 2, 3),
@@ -43,10 +43,7 @@ _INPUT_AXES = {
     "token_type_embeddings.weight": (0,),
     "classifier.weight": (0,),
     "classifier.bias": (0,),
-    "relative_attention_bias.weight": (0,),
 }
-
-
 # Fields of configs by which the same tensors compute something else.
 _SAME = (
     *("hidden_act", "dense_act_fn", "layer_norm_eps", "layer_norm_epsilon", "is_decoder"),
@@ -280,7 +277,8 @@ def _fits(
 ) -> bool:
     if source.dim() != target.dim():
         return False
-    fixed = next((axes for end, axes in _INPUT_AXES.items() if name.endswith(end)), ())
+    ends = (axes for end, axes in _INPUT_AXES.items() if name.endswith(end))
+    fixed = (0,) if _is_table(name) else next(ends, ())
     rows = VOCABULARY_ROWS.search(name) or POSITION_ROWS.search(name)
     for axis, (old, new) in enumerate(zip(source.shape, target.shape, strict=True)):
         leading = (rows and axis == 0) or (cut == "inherit" and axis not in fixed and new < old)

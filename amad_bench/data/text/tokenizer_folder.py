@@ -11,11 +11,11 @@ from amad_bench.data.text.tokenizer import Tokenizer
 _FILE = "tokenizer.json"
 
 
-def save_tokenizer_folder(tokenizer: Tokenizer, folder: Path, first: int | None) -> None:
+def save_tokenizer_folder(tokenizer: Tokenizer, folder: Path, first: int | None) -> list[str]:
     """Writes what `AutoTokenizer.from_pretrained` reads; it then gives each text its first id, and EOS.
 
-    first: the id that begins what the model reads, None where nothing does. Special tokens in a text are read
-    as text, as here; but an entry of T5's vocabulary that looks like one is not read as unknown.
+    first: the id that begins what the model reads, None where nothing does. Returns the special tokens that
+    a text becomes which spells them, where ours reads unknown: T5's are pieces of its vocabulary as others.
     """
     from transformers import PreTrainedTokenizerFast  # slow to import, and few commands need it
 
@@ -36,3 +36,8 @@ def save_tokenizer_folder(tokenizer: Tokenizer, folder: Path, first: int | None)
             model_input_names=["input_ids", "attention_mask"],
             **tokens,
         ).save_pretrained(folder)
+    backend.encode_special_tokens = True  # as `split_special_tokens` has it
+    names = [name for name in tokens.values() if name is not None]
+    return [
+        name for name in names if backend.encode(name, add_special_tokens=False).ids != tokenizer.encode(name)
+    ]

@@ -15,7 +15,7 @@ from amad_bench.models.attention.trace import AttentionDomainError
 
 
 class Scoring(NamedTuple):
-    """What makes scores of projected queries and keys; the fields of a LayerTrace."""
+    """Parts of a LayerTrace that make scores of projected queries and keys."""
 
     scale: float
     bias_BHQK: Tensor | None

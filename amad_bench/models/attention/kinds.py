@@ -50,7 +50,7 @@ class Kind(NamedTuple):
 
 
 class Divided(NamedTuple):
-    """How a parameter's channels are divided among heads: along which axis, in each of how many parts.
+    """Division of a parameter's channels among heads: along which axis, in each of how many parts.
 
     table: of a bias, whose columns are heads of size 1.
     """
@@ -75,8 +75,8 @@ class Stack(NamedTuple):
         """A module's or parameter's name as the block's `stack` and `layer`, and the `rest` in there."""
         return re.match(rf"(?P<stack>(?:|.*?\.)(?:{self.path}))\.(?P<layer>\d+)(?:\.(?P<rest>.*))?$", name)
 
-    def divided(self, rest: str | None) -> "tuple[str, Divided] | None":
-        """Of a parameter in a block whose channels are divided among heads: "self" or "cross", and how."""
+    def divided(self, rest: str | None) -> tuple[str, Divided] | None:
+        """The attention, "self" or "cross", whose heads divide a block's parameter, and how; else None."""
         kind = self.kind
         for site, path in self.attention.items():
             around = path.rpartition(".")[0] if kind.outside else path
