@@ -7,8 +7,9 @@ if TYPE_CHECKING:
     from amad_bench.losses import alignment_weights, amad_loss, build_loss
     from amad_bench.models.attention.recorder import record
     from amad_bench.models.attention.trace import LayerTrace, Trace
+    from amad_bench.models.heads import cut
 
-__all__ = ["LayerTrace", "Trace", "alignment_weights", "amad_loss", "build_loss", "record"]
+__all__ = ["LayerTrace", "Trace", "alignment_weights", "amad_loss", "build_loss", "cut", "record"]
 
 __version__ = "0.1.0"
 
@@ -18,6 +19,7 @@ _HOMES = {
     "alignment_weights": "amad_bench.losses",
     "amad_loss": "amad_bench.losses",
     "build_loss": "amad_bench.losses",
+    "cut": "amad_bench.models.heads",
     "record": "amad_bench.models.attention.recorder",
 }
 

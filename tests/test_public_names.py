@@ -14,6 +14,7 @@ HOMES = {
     "alignment_weights": "amad_bench.losses.amad",
     "amad_loss": "amad_bench.losses.amad",
     "build_loss": "amad_bench.losses",
+    "cut": "amad_bench.models.heads",
     "record": "amad_bench.models.attention.recorder",
 }
 

@@ -14,7 +14,7 @@ from transformers.models.blip.configuration_blip import BlipVisionConfig
 from transformers.models.blip.modeling_blip import BlipVisionModel
 
 from amad_bench.bench.measuring import devices, extra_mib, interleaved_seconds, on_threads, percentiles_ms
-from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.kinds import find_stacks
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.blip.model import use_sdpa
 from amad_bench.models.vlt5.model import VLT5, VLT5Config

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from amad_bench.cli.bench import bench
 from amad_bench.cli.data import data, doctor, plan
+from amad_bench.cli.export import export, predict, predictions
 from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime import devices
@@ -129,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     add("paper", paper, f"compile {PAPER} from tables and figures").add_argument(
         "--template", type=Path, default=shipped(TEMPLATE), help="its text (default: %(default)s)"
     )
+    _add_exports(add)
     measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}")
     measured.add_argument(
         "what",
@@ -148,3 +150,34 @@ def _parser() -> argparse.ArgumentParser:
         "clean", clean, "list run folders outside the plan and killed preparations; remove them with --yes"
     ).add_argument("--yes", action="store_true", help="remove them")
     return parser
+
+
+def _add_exports(add: Callable[..., argparse.ArgumentParser]) -> None:
+    for name, command, summary, folder in (
+        ("export", export, "write a trained model as a folder that `from_pretrained` reads", "a new folder"),
+        (
+            "predictions",
+            predictions,
+            "write a run's predictions as the evaluators of its data set read them",
+            "a new folder, for a file per test split",
+        ),
+    ):
+        sub = add(name, command, summary)
+        sub.add_argument("run", metavar="RUN", help="id of a run")
+        sub.add_argument("folder", metavar="DIR", type=Path, help=folder)
+    asked = add("predict", predict, "answer questions without known answers, such as VQA's test-dev")
+    asked.add_argument("run", metavar="RUN", help="id of a run")
+    for name, what in (
+        ("questions", "a file in the layout of VQA v2's questions"),
+        ("photos", "a folder or .tar of photos; an image's id is the last number in its photo's name"),
+        ("out", "a new file, in VQA's result format"),
+    ):
+        asked.add_argument(f"--{name}", type=Path, required=True, help=what)
+    asked.add_argument(
+        "--features",
+        type=Path,
+        nargs="+",
+        default=(),
+        help="features of these photos, where the run's inputs are precomputed features",
+    )
+    asked.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the config's `device`")

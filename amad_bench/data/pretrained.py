@@ -18,7 +18,7 @@ def loading(folder: Path, what: str, files: Sequence[str]) -> Iterator[None]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; put {what} there")
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             yield
     except UserError:
         raise
@@ -50,7 +50,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Silences its loading report, which calls an unused pooler a loss, and its bars."""
     from transformers.utils import logging
 

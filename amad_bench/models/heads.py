@@ -2,6 +2,7 @@
 
 `inherit` follows Wu et al. 2023, "TinyCLIP" (manual weight inheritance): whole heads, whole layers, the
 leading channels of everything else. `remap` keeps every projection and only divides its channels otherwise.
+What an attention module is made of stands in `attention/kinds.py`.
 Axes: H heads of the weights, G of the model; T layers of the weights, S of the model.
 """
 
@@ -11,67 +12,97 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from amad_bench.models.weights import Weights, own_tensors
+from amad_bench.models.attention.kinds import (
+    KNOWN,
+    Divided,
+    find_blocks,
+    find_stack,
+    unknown_attention,
+)
+from amad_bench.models.weights import Weights, listed, own_tensors
 from amad_bench.runtime.errors import UserError
 
-# An attention module of VL-T5, of BLIP's ViT and of its two BERTs; `rest` is what follows inside of it.
-_ATTENTION = (
-    r"(?:^|\.)(?P<stack>encoder|decoder)\.block\.\d+\.layer\.\d+\.(?P<kind>SelfAttention|EncDecAttention)"
-    r"(?:\.(?P<rest>.*))?$",
-    r"(?:^|\.)(?P<stack>vision)_model\.encoder\.layers\.\d+\.(?P<kind>self_attn)(?:\.(?P<rest>.*))?$",
-    r"(?:^|\.)(?P<stack>text_encoder|text_decoder\.bert|text\.bert)\.encoder\.layer\.\d+\."
-    r"(?P<kind>attention|crossattention)\.(?P<rest>.*)$",
-)
-# The last one is BlipMlm's, whose weights become those of both.
-_STACKS = {"text_encoder": ("text",), "text_decoder.bert": ("decoder",), "text.bert": ("text", "decoder")}
-_CROSS = ("EncDecAttention", "crossattention")
-
-# Parameters whose channels are divided among heads: by which axis, and how many such parts stand one after
-# the other (ViT's fused projection). A column of T5's bias table is a head of size 1.
-_DIVIDED = {
-    **{f"{name}.weight": (0, 1) for name in ("q", "k", "v")},
-    **{f"{name}.weight": (1, 1) for name in ("o", "relative_attention_bias", "projection", "output.dense")},
-    **{f"self.{name}.{part}": (0, 1) for name in ("query", "key", "value") for part in ("weight", "bias")},
-    **{f"qkv.{part}": (0, 3) for part in ("weight", "bias")},
-}
-_BIAS_TABLE = "relative_attention_bias.weight"
 _WAYS_OUT = {
     "none": "use `cut: inherit` or `cut: remap`",
     "inherit": "a model can inherit from a larger one only",
     "remap": "use `cut: inherit`",
 }
-_LAYER = re.compile(r"^(?P<stack>.*?\.(?:block|layers|layer))\.(?P<layer>\d+)\.(?P<rest>.*)$")
 # Tables whose rows are numbered things, tokens and positions: row i is the same thing in any model.
-VOCABULARY_ROWS = re.compile(r"(^shared|word_embeddings)\.weight$|cls\.predictions\.bias$")
-POSITION_ROWS = re.compile(r"\.position_embeddings\.weight$")
-# Axes that are no channels of a model: features, colours and pixels, image positions, distances.
+VOCABULARY_ROWS = re.compile(
+    r"(^shared|word_embeddings|lm_head)\.weight$|cls\.predictions\.(bias|decoder\.weight|decoder\.bias)$"
+)
+POSITION_ROWS = re.compile(r"(^|\.)position_embeddings\.weight$")
+# Axes that are no channels of a model: features, colours and pixels, image positions, kinds of tokens,
+# labels; and distances (of bias tables).
 _INPUT_AXES = {
     "feat_embedding.0.weight": (1,),
     "patch_embedding.weight": (1, 2, 3),
+    "patch_embeddings.projection.weight": (1, 2, 3),
     "embeddings.position_embedding": (1,),
-    _BIAS_TABLE: (0,),
+    "embeddings.position_embeddings": (1,),
+    "token_type_embeddings.weight": (0,),
+    "classifier.weight": (0,),
+    "classifier.bias": (0,),
 }
+# Fields of configs by which the same tensors compute something else.
+_SAME = (
+    *("hidden_act", "dense_act_fn", "layer_norm_eps", "layer_norm_epsilon", "is_decoder"),
+    *("relative_attention_max_distance", "tie_word_embeddings", "scale_decoder_outputs", "box_area"),
+)
+
+
+def cut(
+    source: nn.Module, target: nn.Module, *, cut: str = "inherit", inherit_heads: str = "first"
+) -> dict[str, list[list[int]]]:
+    """Fills a smaller model with the weights of a larger one of its class, which stays as it is.
+
+    source, target: BERT, ViT or T5 of transformers, or a model of this package; target is built from a config
+    of the user's own, with other heads, layers, width or feed-forward. cut, inherit_heads: see
+    `cut_to_shape`. Returns the head map: site -> for each head of the target those of the source.
+    Raises UserError for an architecture that is not known here, a target that has what the source lacks, is
+    larger or computes otherwise (its activation, say), and under remap for another width.
+    """
+    where = type(source).__name__
+    for model in (source, target):
+        name = unknown_attention(model)
+        if name is not None or next(find_blocks(model), None) is None:
+            attention = f"an attention that is not known ({name})" if name else "no attention that is known"
+            raise UserError(f"{type(model).__name__} has {attention}; what can be cut is {KNOWN}")
+    tensors = source.state_dict()
+    weights = Weights(tensors, head_partition(source), where)
+    if lacking := sorted(names_at_depth_of(weights, target) - tensors.keys()):
+        raise UserError(
+            f"{where}: it lacks {listed(lacking)} of the {type(target).__name__}; build one of the same class"
+        )
+    parts = dict(source.named_modules())
+    for name, module in target.named_modules():
+        configs = [getattr(part, "config", None) for part in (parts.get(name), module)]
+        for field in _SAME:
+            there, here = (getattr(config, field, None) for config in configs)
+            if None not in (there, here) and there != here:
+                raise UserError(
+                    f"{where}: {field} is {there} there, {here} in the model, which would compute something "
+                    "else; build it with the same"
+                )
+    return cut_to_shape(weights, target, cut=cut, inherit_heads=inherit_heads)
 
 
 def head_partition(model: nn.Module) -> dict[str, int]:
-    """Heads by site ("encoder.self", ...) of VLT5, our BLIP models and what pre-trains them.
+    """Heads by site ("encoder.self", ...) of a model whose attention is known, see `attention/kinds.py`.
 
     Raises ValueError where the layers of a site differ, or when there is no attention.
     """
     heads: dict[str, int] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        sites, rest = _sites(name)
-        if not sites or rest not in (None, "self"):
-            continue
-        attribute = next(
-            key for key in ("n_heads", "num_heads", "num_attention_heads") if hasattr(module, key)
-        )
-        count = int(getattr(module, attribute))
-        for site in sites:
-            if heads.setdefault(site, count) != count:
-                raise ValueError(f"{name} has {count} heads, another layer of {site} has {heads[site]}")
+    for found in find_blocks(model):
+        for kind, attention in found.block.attention.items():
+            for site in (f"{stack}.{kind}" for stack in found.names):
+                if heads.setdefault(site, attention.heads) != attention.heads:
+                    raise ValueError(
+                        f"{found.name}.{found.stack.attention[kind]} has {attention.heads} heads, another "
+                        f"layer of {site} has {heads[site]}"
+                    )
     if not heads:
-        raise ValueError(f"{type(model).__name__} has no attention that is known here")
+        raise ValueError(f"{type(model).__name__} has no attention that is known here ({KNOWN})")
     return heads
 
 
@@ -79,10 +110,12 @@ def head_sizes(weights: Weights) -> dict[str, int]:
     """Channels of a head by site, from the projections that there are."""
     sizes: dict[str, int] = {}
     for name, tensor in weights.tensors.items():
-        sites, rest = _sites(name)
-        if rest in ("q.weight", "self.query.weight", "qkv.weight"):
-            parts = _DIVIDED[rest][1]
-            sizes |= {site: len(tensor) // parts // weights.heads[site] for site in sites}
+        stack, match = find_stack(name)
+        place = stack.divided(match["rest"]) if stack and match else None
+        if stack and place and place[1].axis == 0:
+            kind, divided = place
+            for site in (f"{own}.{kind}" for own in stack.names):
+                sizes[site] = len(tensor) // divided.parts // weights.heads[site]
     return sizes
 
 
@@ -120,6 +153,7 @@ def cut_to_shape(
     if cut not in _WAYS_OUT:
         raise ValueError(f"cut {cut!r} is none of {', '.join(_WAYS_OUT)}")
     own = own_tensors(model)
+    places = _divided_parameters(model)
     heads, depth, old_depth = head_partition(model), _depths(own), _depths(weights.tensors)
     maps: dict[str, list[list[int]]] = {}
     for name, target in own.items():
@@ -127,9 +161,8 @@ def cut_to_shape(
         if source_name not in weights.tensors:
             continue
         source, channels = weights.tensors[source_name], {}
-        sites, rest = _sites(name)
-        if rest in _DIVIDED and source.dim() == target.dim():
-            site = sites[0]
+        if name in places and source.dim() == target.dim():
+            site, divided = places[name]
             old, new = weights.heads[site], heads[site]
             if cut == "none" and old != new:
                 raise UserError(
@@ -141,12 +174,12 @@ def cut_to_shape(
                     "use `cut: remap`"
                 )
             maps[site] = head_map(old, new, cut=cut, inherit_heads=inherit_heads)
-            axis, parts = _DIVIDED[rest]
+            axis = divided.axis
             if cut == "inherit":
                 channels[axis] = _head_channels(
-                    maps[site], old, source.shape[axis], target.shape[axis], parts
+                    maps[site], old, source.shape[axis], target.shape[axis], divided.parts
                 )
-            elif rest == _BIAS_TABLE:
+            elif divided.table:
                 source = source @ _shared_channels(old, new).to(source)
         if not _fits(name, source, target, channels, cut):
             raise UserError(
@@ -163,31 +196,38 @@ def names_at_depth_of(weights: Weights, model: nn.Module) -> set[str]:
     own, names = own_tensors(model), set()
     depth = _depths(own) | _depths(weights.tensors)
     for name in own:
-        match = _LAYER.match(name)
-        if match and not name.endswith(_BIAS_TABLE):
-            stack, rest = match["stack"], match["rest"]
-            names |= {f"{stack}.{layer}.{rest}" for layer in range(depth[stack])}
+        _, match = find_stack(name)
+        if match and not _is_table(name):
+            names |= {f"{match['stack']}.{layer}.{match['rest']}" for layer in range(depth[match["stack"]])}
         else:
             names.add(name)
     return names
 
 
-def _sites(name: str) -> tuple[list[str], str | None]:
-    """The sites of an attention module or of something in it, and the name in there; [] for others."""
-    for pattern in _ATTENTION:
-        match = re.search(pattern, name)
-        if match:
-            kind = "cross" if match["kind"] in _CROSS else "self"
-            stacks = _STACKS.get(match["stack"], (match["stack"],))
-            return [f"{stack}.{kind}" for stack in stacks], match["rest"]
-    return [], None
+def _divided_parameters(model: nn.Module) -> dict[str, tuple[str, Divided]]:
+    """The model's parameters whose channels are divided among heads: each one's site, and how."""
+    blocks, places = {found.name: found for found in find_blocks(model)}, {}
+    for name in own_tensors(model):
+        _, match = find_stack(name)
+        found = blocks.get(f"{match['stack']}.{match['layer']}") if match else None
+        if match and found and (place := found.stack.divided(match["rest"])):
+            kind, divided = place
+            places[name] = (f"{found.names[0]}.{kind}", divided)
+    return places
+
+
+def _is_table(name: str) -> bool:
+    """Whether it is a bias table, which the first layer has for all."""
+    stack, match = find_stack(name)
+    place = stack.divided(match["rest"]) if stack and match else None
+    return place is not None and place[1].table
 
 
 def _depths(names: Mapping[str, Tensor]) -> dict[str, int]:
     """Number of layers by stack."""
     depth: dict[str, int] = {}
     for name in names:
-        match = _LAYER.match(name)
+        _, match = find_stack(name)
         if match:
             depth[match["stack"]] = max(depth.get(match["stack"], 0), int(match["layer"]) + 1)
     return depth
@@ -196,7 +236,7 @@ def _depths(names: Mapping[str, Tensor]) -> dict[str, int]:
 def _source_name(
     name: str, depth: Mapping[str, int], old_depth: Mapping[str, int], cut: str, where: str
 ) -> str:
-    match = _LAYER.match(name)
+    _, match = find_stack(name)
     if not match or match["stack"] not in old_depth:
         return name
     new, old = depth[match["stack"]], old_depth[match["stack"]]
@@ -204,9 +244,7 @@ def _source_name(
         hint = "take fewer layers" if new > old else _WAYS_OUT[cut]
         raise UserError(f"{where}: {match['stack']} has {old} layers there, {new} in the model; {hint}")
     layer = (2 * (int(match["layer"]) + 1) * old + new) // (2 * new) - 1
-    if match["rest"].endswith(_BIAS_TABLE):
-        layer = 0  # the one table that all layers share
-    return f"{match['stack']}.{layer}.{match['rest']}"
+    return f"{match['stack']}.{0 if _is_table(name) else layer}.{match['rest']}"
 
 
 def _shared_channels(old: int, new: int) -> Tensor:
@@ -239,7 +277,8 @@ def _fits(
 ) -> bool:
     if source.dim() != target.dim():
         return False
-    fixed = next((axes for end, axes in _INPUT_AXES.items() if name.endswith(end)), ())
+    ends = (axes for end, axes in _INPUT_AXES.items() if name.endswith(end))
+    fixed = (0,) if _is_table(name) else next(ends, ())
     rows = VOCABULARY_ROWS.search(name) or POSITION_ROWS.search(name)
     for axis, (old, new) in enumerate(zip(source.shape, target.shape, strict=True)):
         leading = (rows and axis == 0) or (cut == "inherit" and axis not in fixed and new < old)

@@ -58,6 +58,12 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def refuse_existing(path: Path) -> None:
+    """UserError for a path that is there: what a person names to be written must replace nothing."""
+    if path.exists():
+        raise UserError(f"{path}: it exists, and nothing is overwritten; name another or remove it")
+
+
 def abandoned(folder: Path) -> list[Path]:
     """The temporary folders that `atomic_directory` left in a folder when its process was killed."""
     return sorted(path for path in folder.glob(".*.tmp") if path.is_dir() and not held(path))

@@ -29,7 +29,7 @@ def predict_and_score(
     """
     config, folder = run.config, RESULTS.run(run.id)
     ranked = config.answers.rank is not None
-    by_frequency = _by_frequency(data.train) if ranked or config.controls else []
+    most_frequent = by_frequency(data.train) if ranked or config.controls else []
 
     def predictions(split: Split, image_rows: np.ndarray | None = None) -> list[str]:
         return decode(
@@ -42,14 +42,14 @@ def predict_and_score(
             batch=config.training.batch,
             image_rows=image_rows,
             workers=workers,
-            candidates=by_frequency if ranked else (),
+            candidates=most_frequent if ranked else (),
         )
 
     rows = {"test": _rows(data.test, "test", predictions(data.test))}
     if config.controls:
         shuffled = _shuffled_images(data.test.image_rows_N, config.seeds.blind)
         rows["test_blind"] = _rows(data.test, "test_blind", predictions(data.test, shuffled))
-        rows["test_majority"] = _rows(data.test, "test_majority", by_frequency[:1] * len(data.test))
+        rows["test_majority"] = _rows(data.test, "test_majority", most_frequent[:1] * len(data.test))
     for name, split in data.more_tests.items():
         rows[name] = _rows(split, name, predictions(split))
     write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
@@ -78,7 +78,7 @@ def _shuffled_images(image_rows_N: np.ndarray, seed: int) -> np.ndarray:
     return np.array([successor.get(int(row), -1) for row in image_rows_N])
 
 
-def _by_frequency(train: Split) -> list[str]:
+def by_frequency(train: Split) -> list[str]:
     """The different targets of the training split, the most frequent first, then in alphabetical order."""
     counts = Counter(references[0] for references in train.references)
     return sorted(counts, key=lambda text: (-counts[text], text))

@@ -15,8 +15,8 @@ from amad_bench.data.tasks.answer_arrays import AnswerArrays, load_answers
 from amad_bench.data.tasks.data import Split, TaskData
 from amad_bench.data.tasks.meta import read_meta, write_meta
 from amad_bench.data.tasks.texts import (
+    encoded_sources,
     make_tokenizer,
-    source_texts,
     target_texts,
     task_examples,
 )
@@ -117,13 +117,9 @@ def _write_splits(
     Lengths are the longest of all splits: outputs of a teacher can then be kept per example and put into any
     batch.
     """
-    own = FAMILIES[data.family].by_task[data.task]
-    read = {
-        split: Encoded(tokenizer, source_texts(data, split, source), not own.continued, own.with_start)
-        for split, source in sources.items()
-    }
+    read = {split: encoded_sources(tokenizer, data, split, source) for split, source in sources.items()}
     written = {split: Encoded(tokenizer, target_texts(split, source)) for split, source in sources.items()}
-    drawn = sources["train"].examples if own.draws_answers else ()
+    drawn = sources["train"].examples if FAMILIES[data.family].by_task[data.task].draws_answers else ()
     answers = AnswerArrays(tokenizer, (example.answer_scores for example in drawn))
     length = max(answers.longest, *(ids.longest for ids in written.values()))
     answers.save(folder, "train", length)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from amad_bench.data.formats.records import Example, SplitSource
 from amad_bench.data.sources.examples import read_examples
+from amad_bench.data.text.arrays import Encoded
 from amad_bench.data.text.tokenizer import Tokenizer, load_folder_tokenizer, train_tokenizer
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import DataSpec
@@ -32,6 +33,12 @@ def source_texts(data: DataSpec, split: str, source: SplitSource) -> Iterator[st
     template = FAMILIES[data.family].by_task[data.task].prompt
     language = _LANGUAGES[str(data.dataset.options.get("language", "de"))]
     return (template.format(example.source, language=language) for example in task_examples(split, source))
+
+
+def encoded_sources(tokenizer: Tokenizer, data: DataSpec, split: str, source: SplitSource) -> Encoded:
+    """The ids that a family's model reads of each example."""
+    own = FAMILIES[data.family].by_task[data.task]
+    return Encoded(tokenizer, source_texts(data, split, source), not own.continued, own.with_start)
 
 
 def target_texts(split: str, source: SplitSource) -> Iterator[str]:

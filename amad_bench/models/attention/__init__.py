@@ -1,1 +1,1 @@
-"""Attention as a loss sees it: `recorder` collects it, `adapters` read each kind of block, `trace` is it."""
+"""Attention as a loss sees it: `kinds` find it, `adapters` read it, `recorder` collects it, `trace` is it."""

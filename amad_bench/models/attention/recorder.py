@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from amad_bench.models.attention.adapters import Attention, find_stacks
+from amad_bench.models.attention.kinds import Attention, find_stacks
 from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, Trace
 from amad_bench.runtime.versions import check_versions
 
@@ -61,12 +61,12 @@ class Recorder:
             self._handles.append(projection.register_forward_hook(_keep(projected, name)))
         signature = inspect.signature(attention.module.forward)
 
-        def after(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
+        def after(_module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
             arguments = _by_name(signature, args, kwargs)
             try:
                 if len(projected) < len(attention.kind.projections):
                     raise AttentionDomainError("its keys come from a cache; record whole passes")
-                trace = attention.kind.read(module, attention.parent, projected, arguments, output)
+                trace = attention.trace(projected, arguments, output)
             except AttentionDomainError as error:
                 raise AttentionDomainError(f"site {site}, layer {layer}: {error}") from None
             finally:

@@ -134,6 +134,9 @@ class VLT5(T5ForConditionalGeneration):
     def __init__(self, config: VLT5Config):
         super().__init__(config)
         self.encoder = JointEncoder(self.encoder.config, self.shared)
+        if config.use_vis_order_embedding:  # for transformers' save_pretrained and from_pretrained
+            table = "encoder.visual_embedding.obj_order_embedding.weight"
+            self._tied_weights_keys = {**self._tied_weights_keys, table: "shared.weight"}
         self.post_init()
         # transformers skips, in classes from outside its package, each module without parameters of its own:
         # without this line T5's attention keeps the standard deviation 1 of a bare linear layer.

@@ -8,7 +8,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
-from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.kinds import find_stacks
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import AttentionDomainError
 from tests.models.attention.plain_models import KINDS, OLD_CACHE, attend_with, plain_model

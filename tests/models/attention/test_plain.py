@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from amad_bench.losses import build_loss
-from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.kinds import find_stacks
 from amad_bench.models.attention.recorder import record
 from tests.models.attention.plain_models import KINDS, SOURCE_MASK, plain_model
 
@@ -89,12 +89,12 @@ def test_maps_values_and_output_weights_make_what_the_layer_returns(kind):
     projections = {}
     for stack, blocks in stacks.items():
         for index, block in enumerate(blocks):
-            for name, (module, parent, _) in block.attention.items():
+            for name, (module, output, _) in block.attention.items():
                 linear = next(
                     (module.get_submodule(n) for n in ("o", "o_proj", "projection") if hasattr(module, n)),
                     None,
                 )
-                projections[f"{stack}.{name}", index] = linear or parent.output.dense
+                projections[f"{stack}.{name}", index] = linear or output
     for projection in projections.values():
         projection.register_forward_hook(lambda m, _a, out: outputs.__setitem__(m, out))
     with record(model, KINDS[kind].sites) as recorder, torch.no_grad():

@@ -6,7 +6,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.kinds import find_stacks
 from amad_bench.models.attention.recorder import record
 from tests.models.attention.plain_models import KINDS as PLAIN_KINDS
 from tests.models.attention.plain_models import plain_model

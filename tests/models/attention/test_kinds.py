@@ -16,12 +16,12 @@ from transformers.models.clip.modeling_clip import CLIPVisionModel
 from transformers.models.t5.modeling_t5 import T5EncoderModel
 from transformers.models.vit.modeling_vit import ViTForImageClassification
 
-from amad_bench.models.attention.adapters import find_stacks
+from amad_bench.models.attention.kinds import find_stacks
 from amad_bench.models.attention.recorder import record
 from tests.models.attention.plain_models import KINDS, OLD_CACHE, plain_model
 
-# What the adapters know of each attention module: the names of its parameters, besides `self` and `kwargs`.
-# A transformers upgrade that changes them fails here first: read the new block, then `adapters`.
+# What is known of each attention module: the names of its parameters, besides `self` and `kwargs`.
+# A transformers upgrade that changes them fails here first: read the new block, then `kinds` and `adapters`.
 KNOWN_FORWARD = {
     "T5Attention": {"hidden_states", "mask", "key_value_states", "position_bias", "cache"},
     "BertSelfAttention": {"hidden_states", "attention_mask", "cache"},

@@ -1,0 +1,50 @@
+"""Commands that hand a run's results to others: export, predictions, predict."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from amad_bench.plan.run import Run
+
+
+def export(options: argparse.Namespace) -> None:
+    chosen = _run(options)
+    from amad_bench.training.export import export_run
+
+    export_run(chosen, options.folder)
+    print(options.folder)
+
+
+def predictions(options: argparse.Namespace) -> None:
+    chosen = _run(options)
+    from amad_bench.runtime.run_folder.predictions import read_predictions
+    from amad_bench.scoring.result_files import write_result_files
+    from amad_bench.training.finished import finished_folder
+
+    found = read_predictions(finished_folder(chosen).predictions)
+    for path in write_result_files(chosen.config.task, found, options.folder):
+        print(path)
+
+
+def predict(options: argparse.Namespace) -> None:
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.training.predict_questions import predict_questions
+
+    config = load_config(options.config)
+    answers = predict_questions(
+        _run(options),
+        options.questions,
+        options.photos,
+        options.out,
+        options.device or config.device,
+        config.workers,
+        options.features,
+    )
+    print(f"{options.out}: {answers} answers")
+
+
+def _run(options: argparse.Namespace) -> "Run":
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.grid import find_run
+
+    return find_run(load_config(options.config), options.run)
