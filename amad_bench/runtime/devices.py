@@ -106,7 +106,7 @@ class Accelerator(Device):
         return self.functions.max_memory_allocated() / 2**20
 
     def allocated_mib(self) -> float:
-        """What torch's allocator has handed out."""
+        """Memory that torch's allocator has handed out now."""
         return self.functions.memory_allocated() / 2**20
 
     def reset_peak(self) -> None:
@@ -167,7 +167,7 @@ DEVICES: dict[str, Device] = {device.name: device for device in (CPU, CUDA)}
 
 
 def choices() -> tuple[str, ...]:
-    """What a config's `device` may be."""
+    """The values that a config's `device` may have."""
     return (AUTO, *DEVICES)
 
 

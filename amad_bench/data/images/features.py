@@ -29,7 +29,9 @@ class Features(ImageKind[FeatureInputs]):
         photos: Photos,  # noqa: ARG002
         feature_paths: Sequence[Path],
     ) -> list[str]:
-        """As for any kind. UserError: files that do not open; features of another shape than `inputs` say, of
+        """The names of all images of the examples, sorted.
+
+        UserError: files that do not open, or lack an image; features of another shape than `inputs` say, of
         the first image in each file.
         """
         with closing(self._files(feature_paths)) as files:

@@ -17,7 +17,7 @@ Given = TypeVar("Given", bound=ImageInputs)
 
 
 class ImageKind(ABC, Generic[Given]):
-    """What is done with the images of one kind of input. inputs: its sizes."""
+    """Images of one kind of input: found, made, read. inputs: its sizes."""
 
     def __init__(self, inputs: Given) -> None:
         self.inputs = inputs
@@ -55,7 +55,7 @@ class ImageKind(ABC, Generic[Given]):
 
 
 def image_kind(inputs: ImageInputs) -> ImageKind[Any]:
-    """What is done with images that are seen so."""
+    """The part of a kind that makes images, with the sizes of `inputs`."""
     return implementation_of(inputs.kind)(inputs)
 
 

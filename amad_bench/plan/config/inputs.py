@@ -73,7 +73,7 @@ class ImageInputs(Closed):
         return iter(())
 
     def size_problem(self, size: int) -> str:  # noqa: ARG002 (of pixels)
-        """What is wrong with images of another size, in pixels; "" for nothing."""
+        """Mistake that images of another size, in pixels, would be; "" for none."""
         return "only for models that see pixels; remove it"
 
     def resized(self, size: int) -> "ImageInputs":
