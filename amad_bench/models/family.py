@@ -97,7 +97,9 @@ def implementation_of(record: Family) -> FamilyModels:
 def family_of(model: nn.Module) -> FamilyModels:
     """The family in whose folder the model's class stands; ValueError for a model of none."""
     for kind in type(model).__mro__:
-        parts = kind.__module__.split(".")
-        if parts[:2] == ["amad_bench", "models"] and parts[2] in FAMILIES:
-            return implementation_of(FAMILIES[parts[2]])
+        match kind.__module__.split("."):
+            case ["amad_bench", "models", folder, *_] if folder in FAMILIES:
+                return implementation_of(FAMILIES[folder])
+            case _:
+                continue
     raise ValueError(f"{type(model).__name__} is a model of none of the families {', '.join(FAMILIES)}")

@@ -228,7 +228,7 @@ def test_conditions_that_it_has_not_are_refused(toy: Path) -> None:
     here = text.replace("training: {toy: {text: ", "training: {toy: {vl: ")
     there = text.replace("student: *size", "student: {<<: *size, checkpoints: {vl: [toy.bin]}}")
     for spoilt, message in (
-        (here, r"pretraining\.training\.toy\.vl: toy cannot be trained for it here; remove it, and name "),
+        (here, r"pretraining\.training\.toy\.vl: toy has no such pre-training; remove it$"),
         (there, r"models\.toy\.student\.checkpoints\.vl: toy has no such weights; remove them$"),
     ):
         path.write_text(spoilt, encoding="utf-8")

@@ -21,7 +21,7 @@ def check_pretraining(config: Config) -> Iterator[str]:
         if name in named:
             yield from _reachable(config, name, entry)
         for role, key, size in entry.sizes:
-            for condition in set(size.checkpoints).difference(FAMILIES[name].pretraining):
+            for condition in sorted(set(size.checkpoints).difference(FAMILIES[name].pretraining)):
                 yield f"models.{name}.{key}.checkpoints.{condition}: {name} has no such weights; remove them"
             yield from _cut(f"models.{name}.{key}", role, size)
         yield from _published(config, name, entry)
@@ -41,7 +41,7 @@ def _training(where: str, family: str, condition: str, training: PretrainingTrai
     yield from check_evaluations(where, training)
     record = FAMILIES[family].pretraining.get(condition)
     if record is None:
-        yield f"{where}: {family} cannot be trained for it here; remove it, and name checkpoints"
+        yield f"{where}: {family} has no such pre-training; remove it"
         return
     if record.contrasts and training.batch == 1:
         yield f"{where}.batch: 1 has no other image to tell an image from; raise it"
