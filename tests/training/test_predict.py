@@ -14,7 +14,7 @@ from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.training import predict
-from amad_bench.training.predict import _by_frequency, _shuffled_images, predict_and_score
+from amad_bench.training.predict import _shuffled_images, by_frequency, predict_and_score
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import fresh_model
 from tests.training.conftest import pick, run_dir
@@ -104,13 +104,13 @@ def test_unavailable_metrics_are_told_once_after_all_others_are_written(predicte
 def test_targets_by_frequency_and_alphabetical_on_a_tie(tiny_plan):
     train = load_task_data(pick(tiny_plan(), "vlt5", "vqa", "teacher").config).train
     answers = ["red", "two", "two", "blue", "red", "no"]
-    assert _by_frequency(replace(train, references=[[answer] for answer in answers])) == [
+    assert by_frequency(replace(train, references=[[answer] for answer in answers])) == [
         "red",
         "two",
         "blue",
         "no",
     ]
-    assert _by_frequency(replace(train, references=[[answer] for answer in [*answers, "two"]]))[0] == "two"
+    assert by_frequency(replace(train, references=[[answer] for answer in [*answers, "two"]]))[0] == "two"
 
 
 def test_the_majority_control_predicts_the_most_frequent_target(predicted):
