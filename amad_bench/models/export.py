@@ -1,10 +1,8 @@
 """A trained model as a folder for others: weights, tokenizer, what it does with images, how it is used.
 
-What a family writes, and who reads it, says `export.py` in the family's folder, by its function `save`.
+What a family writes, and who reads it, says its `FamilyModels.save`.
 """
 
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 from torch import nn
@@ -14,33 +12,18 @@ from amad_bench.data.pretrained import quiet_transformers
 from amad_bench.data.tasks.texts import source_texts
 from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.data.text.tokenizer_folder import save_tokenizer_folder
+from amad_bench.models.family import implementation_of
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.files import write_json_atomic
 
 FACTS, README = "amad_bench.json", "README.md"
 
 
-@dataclass(frozen=True)
-class Exported:
-    """The way to use what a family wrote.
-
-    class_name: of the class that reads it. first: id of the token that begins what the model reads, if any.
-    code: lines that load and use it, where {prompt!r} and {generation} are filled in. differences: between
-    that class and the run's own model, a sentence each.
-    """
-
-    class_name: str
-    first: int | None
-    code: str
-    differences: list[str]
-
-
 def export_model(model: nn.Module, tokenizer: Tokenizer, config: RunConfig, folder: Path) -> None:
     """Fills an empty folder: what the family writes, the tokenizer's files, amad_bench.json and README.md."""
     with quiet_transformers():
-        exported = import_module(f"amad_bench.models.{config.family}.export").save(
-            model, tokenizer, config, folder
-        )
+        exported = implementation_of(FAMILIES[config.family]).save(model, tokenizer, config, folder)
     spelled = save_tokenizer_folder(tokenizer, folder, exported.first)
     example = Example("", "", None, "{}", "", (), "")  # whose text is the place of a text
     prompt = next(source_texts(config, "test", SplitSource([example])))

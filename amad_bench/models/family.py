@@ -16,6 +16,7 @@ from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.models.weights import SettingNames, Settings, Weights
 from amad_bench.plan.catalogue import FAMILIES, Family
 from amad_bench.plan.run_config import RunConfig
+from amad_bench.runtime.errors import UserError
 
 
 class Scheme(NamedTuple):
@@ -42,6 +43,21 @@ class Blueprint:
     positions: int
     feature_size: int | None
     settings: Settings
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The way to use what a family wrote.
+
+    class_name: of the class that reads it. first: id of the token that begins what the model reads, if any.
+    code: lines that load and use it, where {prompt!r} and {generation} are filled in. differences: between
+    that class and the run's own model, a sentence each.
+    """
+
+    class_name: str
+    first: int | None
+    code: str
+    differences: list[str]
 
 
 class FamilyModels(ABC):
@@ -83,6 +99,18 @@ class FamilyModels(ABC):
     def batch_maker(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> BatchMaker:
         """The maker of pre-training batches; ValueError where the split cannot be used."""
         raise NotImplementedError(f"{type(self).__name__} makes no batches of {condition}: {split}, {data}")
+
+    def save(
+        self,
+        model: nn.Module,  # noqa: ARG002 (families read them)
+        tokenizer: Tokenizer,  # noqa: ARG002
+        config: RunConfig,
+        folder: Path,  # noqa: ARG002
+    ) -> Exported:
+        """Writes a task's model for others into an empty folder: config, weights, what images become."""
+        raise UserError(
+            f"{config.family}: its models cannot be exported, its folder in amad_bench/models has no `save`"
+        )
 
     def fitted(self, weights: Weights, model: nn.Module) -> Weights:  # noqa: ARG002 (others read it)
         """The weights for this model, where something that is learnt depends on more than its shape."""

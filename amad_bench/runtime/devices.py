@@ -187,6 +187,13 @@ def find(asked: str) -> Device:
     return device
 
 
+def ready(asked: str) -> Device:
+    """The device that `find` finds, with this process set up for a run on it."""
+    device = find(asked)
+    device.prepare()
+    return device
+
+
 def reserved(asked: str) -> int:
     """Number of accelerators that a run takes, for the scheduler, before any run starts.
 

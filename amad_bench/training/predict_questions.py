@@ -10,13 +10,13 @@ from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.data.tasks.unanswered import load_unanswered
 from amad_bench.plan.run import Run
+from amad_bench.runtime.devices import ready
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import refuse_existing, write_text_atomic
 from amad_bench.scoring.decode import decode
 from amad_bench.scoring.result_files import result_file
 from amad_bench.training.finished import finished_folder
 from amad_bench.training.predict import by_frequency
-from amad_bench.training.run import _device
 from amad_bench.training.run_model import trained_model
 
 
@@ -36,7 +36,7 @@ def predict_questions(
     model can read, and whatever is wrong with questions, photos or features.
     """
     config = run.config
-    where = _device(device).place
+    where = ready(device).place
     refuse_existing(out)
     checkpoint = finished_folder(run).checkpoint
     if config.task != "vqa":

@@ -41,7 +41,7 @@ def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     `devices.choices`; `workers`: processes that read images, 0 for none, which changes no number.
     status.json is written last, whatever happened, except for a bug or a UserError, which pass through.
     """
-    used = _device(device)
+    used = devices.ready(device)
     folder = RESULTS.run(run.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
@@ -112,7 +112,7 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
 
     UserError when it was never trained, and for a pre-training, which predicts nothing.
     """
-    where = _device(device).place
+    where = devices.ready(device).place
     folder = RESULTS.run(run.id)
     if run.kind == "pretrain":
         raise UserError(f"{run.id}: a pre-training run has no predictions; score the runs that start from it")
@@ -126,12 +126,6 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
             status.signatures = predict_and_score(run, model, data, where, workers)
         status.write(folder.status)
     return status.status
-
-
-def _device(asked: str) -> devices.Device:
-    device = devices.find(asked)
-    device.prepare()
-    return device
 
 
 def _train(

@@ -11,7 +11,7 @@ from transformers import AutoImageProcessor, AutoTokenizer
 from transformers.models.blip.modeling_blip import BlipForConditionalGeneration, BlipForQuestionAnswering
 
 from amad_bench.cli import main
-from amad_bench.data.images.regions import square_pixels
+from amad_bench.data.images.pixels import square_pixels
 from amad_bench.data.tasks.batches import make_batch
 from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.vlt5.model import VLT5

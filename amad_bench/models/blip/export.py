@@ -9,10 +9,10 @@ from pathlib import Path
 from torch import nn
 from transformers.models.blip.modeling_blip import BlipForConditionalGeneration, BlipForQuestionAnswering
 
-from amad_bench.data.images.table import COLOURS
+from amad_bench.data.images.colours import COLOURS
 from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.models.blip.model import BlipAnswerer
-from amad_bench.models.export import Exported
+from amad_bench.models.family import Exported
 from amad_bench.models.folders import PREPROCESSOR
 from amad_bench.plan.config.inputs import PixelInputs
 from amad_bench.plan.run_config import RunConfig
@@ -35,15 +35,13 @@ _PADDING = (
 )
 
 
-def save(model: nn.Module, tokenizer: Tokenizer, config: RunConfig, folder: Path) -> Exported:
+def save_blip(model: nn.Module, tokenizer: Tokenizer, config: RunConfig, folder: Path) -> Exported:
     """Writes config, weights and image processor. `from_pretrained` of transformers' class reads them."""
     answers = isinstance(model, BlipAnswerer)
     stock_class = BlipForQuestionAnswering if answers else BlipForConditionalGeneration
     stock = stock_class(deepcopy(model.config))
     stock.load_state_dict(model.state_dict())
     stock.save_pretrained(folder)
-    if not isinstance(config.inputs, PixelInputs):
-        raise TypeError("BLIP sees the pixels of a whole image")
     (folder / PREPROCESSOR).write_text(json.dumps(_image_processor(config.inputs), indent=2) + "\n")
     lines = [
         f"from transformers import AutoTokenizer, {stock_class.__name__}",

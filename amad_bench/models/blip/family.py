@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from amad_bench.data.pretraining.batches import BatchMaker
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
+from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.models.blip.batches import BlipBatches
 from amad_bench.models.blip.build import blip_schemes, build_blip
 from amad_bench.models.blip.config_fields import SETTINGS, SETTINGS_IN
+from amad_bench.models.blip.export import save_blip
 from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid
-from amad_bench.models.family import Blueprint, FamilyModels, Scheme
+from amad_bench.models.family import Blueprint, Exported, FamilyModels, Scheme
 from amad_bench.models.weights import SettingNames, Settings, Weights, own_tensors
 from amad_bench.plan.run_config import RunConfig
 
@@ -42,6 +44,9 @@ class BlipModels(FamilyModels):
 
     def batch_maker(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> BatchMaker:
         return BlipBatches(split, data, condition)
+
+    def save(self, model: nn.Module, tokenizer: Tokenizer, config: RunConfig, folder: Path) -> Exported:
+        return save_blip(model, tokenizer, config, folder)
 
     def fitted(self, weights: Weights, model: nn.Module) -> Weights:
         """With ViT's positions interpolated to the number of the model's patches."""

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from amad_bench.data.text.tokenizer import Tokenizer
-from amad_bench.models.export import Exported
-from amad_bench.plan.run_config import RunConfig
+from amad_bench.models.family import Exported
 
 _CODE = """\
 from transformers import AutoTokenizer
@@ -22,7 +20,7 @@ ids = model.generate(text.input_ids, features, boxes, attention_mask=text.attent
 written = tokenizer.decode(ids[0], skip_special_tokens=True).strip()"""
 
 
-def save(model: nn.Module, _tokenizer: Tokenizer, _config: RunConfig, folder: Path) -> Exported:
+def save_vlt5(model: nn.Module, folder: Path) -> Exported:
     """Writes config and weights, which `VLT5.from_pretrained` reads."""
     model.save_pretrained(folder)
     return Exported(class_name=type(model).__name__, first=None, code=_CODE, differences=[])

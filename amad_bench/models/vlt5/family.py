@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from amad_bench.data.pretraining.batches import BatchMaker
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
-from amad_bench.models.family import Blueprint, FamilyModels, Scheme
+from amad_bench.data.text.tokenizer import Tokenizer
+from amad_bench.models.family import Blueprint, Exported, FamilyModels, Scheme
 from amad_bench.models.vlt5.batches import Vlt5Batches
 from amad_bench.models.vlt5.build import build_vlt5, vlt5_schemes
 from amad_bench.models.vlt5.config_fields import SETTINGS, SETTINGS_IN
+from amad_bench.models.vlt5.export import save_vlt5
 from amad_bench.models.vlt5.model import VLT5
 from amad_bench.models.vlt5.weights import official_weights, t5_weights
 from amad_bench.models.weights import SettingNames, Settings, Weights
@@ -42,3 +44,12 @@ class Vlt5Models(FamilyModels):
 
     def batch_maker(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> BatchMaker:
         return Vlt5Batches(split, data, condition)
+
+    def save(
+        self,
+        model: nn.Module,
+        tokenizer: Tokenizer,  # noqa: ARG002 (VL-T5 begins what it reads with no token)
+        config: RunConfig,  # noqa: ARG002
+        folder: Path,
+    ) -> Exported:
+        return save_vlt5(model, folder)

@@ -5,6 +5,7 @@ from transformers import AutoTokenizer
 
 from amad_bench.data.text.tokenizer import load_folder_tokenizer, train_tokenizer
 from amad_bench.data.text.tokenizer_folder import save_tokenizer_folder
+from amad_bench.plan.catalogue import FAMILIES
 from tests.data.folders import bert_folder, t5_folder
 
 TEXTS = ("What is on the mat?", "a café , it's  Two dogs", "")
@@ -28,7 +29,9 @@ def _agree(tokenizer, folder, first, texts=(*TEXTS, SPELLED)):
 @pytest.mark.parametrize("pretraining", [False, True])
 @pytest.mark.parametrize("family", ["vlt5", "blip"])
 def test_a_vocabulary_trained_here(tmp_path, family, pretraining):
-    tokenizer = train_tokenizer(["What is on the mat? café Two dogs it's"] * 3, 90, family, pretraining)
+    tokenizer = train_tokenizer(
+        ["What is on the mat? café Two dogs it's"] * 3, 90, FAMILIES[family].tokens, pretraining
+    )
     first = tokenizer.special.start
     save_tokenizer_folder(tokenizer, tmp_path, first)
     _agree(tokenizer, tmp_path, first)
