@@ -15,8 +15,9 @@ from amad_bench.models.settings import BLIP_SETTINGS, VLT5_SETTINGS, with_settin
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.models.vlt5.pretraining import Vlt5Pretrainer
 from amad_bench.models.weights import Settings
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
-from amad_bench.plan.run_config import RunConfig
+from amad_bench.plan.run_config import RunConfig, Side
 
 # Drawn with T5's spread of 1, the numbers of regions (the text table read backwards) drown the features of a
 # model that is trained here. VQA on scenes after 1,500 steps: 80.4 % without numbers, 71.8 % with spread 1,
@@ -44,9 +45,10 @@ def build_model(
         else:
             built = _blip(config, tokenizer, positions, with_settings(BLIP_SETTINGS, settings))
     # A class that quietly took its default (BLIP's text: 8) would make every comparison a wrong one.
-    found, heads = head_partition(built), config.model.heads
-    if set(found.values()) != {heads}:
-        raise RuntimeError(f"{type(built).__name__} was asked for {heads} heads and has {found}")
+    found, family = head_partition(built), FAMILIES[config.family]
+    asked = {site: config.model.side(family.side_of(site)).heads for site in found}
+    if found != asked:
+        raise RuntimeError(f"{type(built).__name__} was asked for the heads {asked} and has {found}")
     return built
 
 
@@ -106,19 +108,9 @@ def _blip_config(config: RunConfig, tokenizer: Tokenizer, positions: int, settin
     model, inputs, special = config.model, config.inputs, tokenizer.special
     if not isinstance(inputs, PixelInputs):
         raise TypeError("BLIP sees the pixels of a whole image")
-    if model.heads * model.head_size != model.width:
-        raise ValueError(f"BLIP's heads share its width, which {model} does not say")
     # Every value is given: the defaults have 8 text heads, and a vision initializer_range of 1e-10.
-    spread = blip_spread(model.width)
-    shared = {
-        "hidden_size": model.width,
-        "intermediate_size": model.feed_forward,
-        "num_hidden_layers": model.layers,
-        "num_attention_heads": model.heads,
-        "initializer_range": spread,
-    }
     vision = {
-        **shared,
+        **_blip_sizes(model.side("vision")),
         "hidden_act": settings["vision.hidden_act"],
         "layer_norm_eps": settings["vision.layer_norm_eps"],
         "image_size": inputs.size,
@@ -126,11 +118,11 @@ def _blip_config(config: RunConfig, tokenizer: Tokenizer, positions: int, settin
         "attention_dropout": model.dropout,
     }
     text = {
-        **shared,
+        **_blip_sizes(model.side("text")),
         "hidden_act": settings["text.hidden_act"],
         "layer_norm_eps": settings["text.layer_norm_eps"],
         "vocab_size": tokenizer.size,
-        "encoder_hidden_size": model.width,
+        "encoder_hidden_size": model.side("vision").width,
         "max_position_embeddings": positions,
         "hidden_dropout_prob": model.dropout,
         "attention_probs_dropout_prob": model.dropout,
@@ -140,4 +132,16 @@ def _blip_config(config: RunConfig, tokenizer: Tokenizer, positions: int, settin
         "bos_token_id": special.bos,
         "is_decoder": True,
     }
-    return BlipConfig(text_config=text, vision_config=vision, initializer_range=spread)
+    return BlipConfig(text_config=text, vision_config=vision, initializer_range=text["initializer_range"])
+
+
+def _blip_sizes(side: Side) -> dict[str, Any]:
+    if side.heads * side.head_size != side.width:
+        raise ValueError(f"BLIP's heads share its width, which {side} does not say")
+    return {
+        "hidden_size": side.width,
+        "intermediate_size": side.feed_forward,
+        "num_hidden_layers": side.layers,
+        "num_attention_heads": side.heads,
+        "initializer_range": blip_spread(side.width),
+    }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.data.text.tokenizer import BLIP_STARTS, VISUAL_TOKENS
-from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid
+from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid, without_image_keys
 from amad_bench.models.checkpoints import checkpoint_weights
 from amad_bench.models.heads import VOCABULARY_ROWS, cut_to_shape, names_at_depth_of
 from amad_bench.models.settings import settings_of
@@ -47,7 +47,8 @@ def read_start(config: RunConfig) -> Weights:
         return checkpoint_weights(RESULTS.run(start.run_id).checkpoint)
     paths = [amad_data() / path for path in start.checkpoints]
     if config.family == "blip":
-        return blip_weights(paths, config.task, config.pretraining)
+        token_types = config.model.token_types or "added"
+        return blip_weights(paths, config.task, config.pretraining, token_types)
     if len(paths) != 1:
         raise UserError(f"{', '.join(map(str, paths))}: VL-T5 starts from one file or folder; name one")
     return (t5_weights if config.pretraining == "text" else official_weights)(paths[0])
@@ -57,7 +58,8 @@ def load_start(model: nn.Module, weights: Weights, config: RunConfig) -> dict[st
     """Fills a run's fresh model from its weights as `heads.cut_to_shape` says, and returns the head map.
 
     Only what the condition cannot have stays fresh: new tokens and everything visual (text pre-training), a
-    BERT's missing LM head, and text positions that the weights' texts never reached. ViT's positions are
+    BERT's missing LM head, text positions that the weights' texts never reached, and the answer decoder's
+    keys and values where images had another width than texts. ViT's positions are
     interpolated. A model on the meta device is matched only.
     Raises UserError naming what is missing, unexpected or of another shape.
     """
@@ -67,6 +69,8 @@ def load_start(model: nn.Module, weights: Weights, config: RunConfig) -> dict[st
     if config.family == "blip":
         weights = with_position_grid(weights, own_tensors(model)[POSITIONS].shape[1] - 1)
     _check_names(weights, model, config)
+    if config.family == "blip":
+        weights = without_image_keys(weights, model)
     _check_token_ids(weights, model)
     kept = kept_rows(weights, model, config.pretraining)  # without the rows that are no token
     tensors = {name: weights.tensors[name][:rows] for name, rows in kept.items()}

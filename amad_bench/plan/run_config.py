@@ -97,17 +97,32 @@ class DataSpec(Part):
 _DATA_KEYS = set(DataSpec.model_fields)
 
 
-class Model(Part):
-    """A model's sizes; order_embedding, box_area: of VL-T5 alone."""
+class Side(Part):
+    """Sizes of a model, or of a side of it."""
 
     layers: int
     width: int
     feed_forward: int
-    dropout: float
     heads: int
     head_size: int
+
+
+class Model(Side):
+    """A model's sizes: of the side whose attention is compared, and of all that other_sides does not name.
+
+    other_sides: those that differ from it, by name. order_embedding, box_area: of VL-T5 alone; token_types:
+    of BLIP alone.
+    """
+
+    dropout: float
     order_embedding: bool | None
     box_area: Literal["official", "true"] | None
+    token_types: Literal["added", "dropped"] | None = None
+    other_sides: dict[str, Side] = {}
+
+    def side(self, name: str) -> Side:
+        """Sizes of a side; those of the whole model where its sides are alike, or it has none."""
+        return self.other_sides.get(name, self)
 
 
 class Start(Part):

@@ -52,6 +52,7 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
     inputs = {key: value for key, value in new["inputs"].items() if value is not None}
     if new["inputs_hash"] is not None:
         inputs["hash"] = new["inputs_hash"]
+    del model["other_sides"], model["token_types"]
     if config.family != "vlt5":
         del model["order_embedding"], model["box_area"]
     loss["weights"] = loss.pop("loss_weights")

@@ -13,7 +13,8 @@ KEEPS = ("inner_width", "head_size")  # what stays when the number of heads chan
 class Family:
     """A family of models.
 
-    `inputs`: what it can see of an image. `sites`: by task, where attention maps can be compared.
+    `inputs`: what it can see of an image. `sites`: by task, where attention maps can be compared. `sides`:
+    parts that can have a depth, a width and heads of their own, each with its sites.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Family:
     sites: Mapping[str, tuple[str, ...]]
     keeps: tuple[str, ...]
     version: int = 1
+    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     @property
     def all_sites(self) -> tuple[str, ...]:
@@ -31,6 +33,10 @@ class Family:
     @property
     def tasks(self) -> tuple[str, ...]:
         return tuple(self.sites)
+
+    def side_of(self, site: str) -> str:
+        """The side that a site belongs to; "" in a family without sides."""
+        return next((side for side, sites in self.sides.items() if site in sites), "")
 
 
 _T5_SITES = ("encoder.self", "decoder.self", "decoder.cross")
@@ -53,6 +59,10 @@ FAMILIES: dict[str, Family] = by_name(
         },
         ("inner_width",),
         version=3,
+        sides={
+            "vision": ("vision.self",),
+            "text": ("text.self", "text.cross", "decoder.self", "decoder.cross"),
+        },
     ),
 )
 
@@ -72,8 +82,8 @@ class ModelShape:
     tokens: dict[str, int] = field(default_factory=dict[str, int])
 
 
-class _Sizes(Protocol):
-    """A canonical run config's `model`, as far as its shape goes."""
+class _Side(Protocol):
+    """Sizes of a side of a canonical run config's `model`, as far as its shape goes."""
 
     @property
     def heads(self) -> int: ...
@@ -85,16 +95,21 @@ class _Sizes(Protocol):
     def head_size(self) -> int: ...
 
 
+class _Model(Protocol):
+    def side(self, name: str) -> _Side: ...
+
+
 def model_shape(
-    family: str, task: str, model: _Sizes, image_tokens: int | None = None, sites: Sequence[str] | None = None
+    family: str, task: str, model: _Model, image_tokens: int | None = None, sites: Sequence[str] | None = None
 ) -> ModelShape:
     """The shape of a model; image_tokens: of `vision.self`, if known; sites: those compared (None: all)."""
     chosen = FAMILIES[family].sites[task] if sites is None else sites
+    sides = {site: model.side(FAMILIES[family].side_of(site)) for site in chosen}
     return ModelShape(
         family,
-        heads=dict.fromkeys(chosen, model.heads),
-        layers=dict.fromkeys(chosen, model.layers),
-        width=dict.fromkeys(chosen, model.width),
-        head_size=dict.fromkeys(chosen, model.head_size),
+        heads={site: side.heads for site, side in sides.items()},
+        layers={site: side.layers for site, side in sides.items()},
+        width={site: side.width for site, side in sides.items()},
+        head_size={site: side.head_size for site, side in sides.items()},
         tokens={"vision.self": image_tokens} if image_tokens and "vision.self" in chosen else {},
     )
