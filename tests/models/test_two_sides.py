@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
+from amad_bench.models.blip.weights import blip_weights
 from amad_bench.models.cost import flops_per_example
 from amad_bench.models.fresh import require_fresh
 from amad_bench.models.heads import head_partition
@@ -19,7 +21,7 @@ from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import possible_plan
 from amad_bench.plan.plan import Plan
-from amad_bench.plan.run_config import RunConfig
+from amad_bench.plan.run_config import RunConfig, Start
 from tests.tiny_models import SITES, VOCABULARY, built, tiny_batch, without_labels
 
 CONFIG = """
@@ -242,3 +244,35 @@ def test_after_joint_pretraining_an_answer_decoders_keys_and_values_are_fresh(pl
     load_start(captioner, weights, _config(plan, "teacher", "captioning"))
     for name, tensor in own_tensors(captioner).items():
         assert torch.equal(tensor, weights.tensors[name]), name
+
+
+@torch.no_grad()
+def test_a_bert_and_a_vit_of_other_sizes_in_one_model(plan: Plan, tmp_path: Path) -> None:
+    """Folders as save_pretrained writes them; the model computes what each of them does."""
+    bert_sizes, vit_sizes = (
+        dict(zip(("num_hidden_layers", "hidden_size", "intermediate_size"), sizes, strict=True))
+        for sizes in ((12, 48, 192), (24, 64, 256))
+    )
+    bert = BertModel(BertConfig(**bert_sizes, num_attention_heads=12, vocab_size=VOCABULARY - 2)).eval()
+    vit_config = ViTConfig(**vit_sizes, num_attention_heads=16, image_size=16, patch_size=8)
+    vit = ViTModel(vit_config, add_pooling_layer=False).eval()
+    generator = torch.Generator().manual_seed(3)
+    for model, name in ((bert, "bert"), (vit, "vit")):
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        model.save_pretrained(tmp_path / name)
+    weights = blip_weights([tmp_path / "bert", tmp_path / "vit"], "vqa", "text")
+    assert weights.heads == {"vision.self": 16, "text.self": 12, "decoder.self": 12}
+    pretrained = _config(plan, "teacher")
+    start = Start(cut="none", inherit_heads=None)
+    config = pretrained.model_copy(update={"pretraining": "text", "start": start})
+    model = built(config, positions=512, settings=weights.settings).eval()
+    load_start(model, weights, config)
+    batch = tiny_batch("blip-vqa")
+    ids, pixels = batch["input_ids"] % (VOCABULARY - 2), batch["pixel_values"]
+    for actual, expected in (
+        (model.vision_model(pixels), vit(pixels)),
+        (model.text_encoder(ids), bert(ids)),
+        (model.text_decoder.bert(ids, is_decoder=False), bert(ids)),
+    ):
+        assert torch.allclose(actual.last_hidden_state, expected.last_hidden_state, atol=2e-5)
