@@ -28,10 +28,13 @@ class SideSize(Closed):
 class ModelSize(Closed):
     """A model but for its number of heads: `layers`, `width` and `feed_forward`, or those of each side."""
 
-    layers: Few | None = Field(default=None, description="of each stack")
-    width: Size | None = Field(default=None, description="of the hidden states, in numbers")
+    layers: Few | None = Field(default=None, description="of each stack; needed unless sides are named")
+    width: Size | None = Field(
+        default=None, description="of the hidden states, in numbers; needed unless sides are named"
+    )
     feed_forward: Size | None = Field(
-        default=None, description="inner width of the feed-forward layers, in numbers"
+        default=None,
+        description="inner width of the feed-forward layers, in numbers; needed unless sides are named",
     )
     vision: SideSize | None = Field(default=None, description="BLIP only: sizes of the side that sees")
     text: SideSize | None = Field(

@@ -70,7 +70,7 @@ def _students(config: Config, name: str, entry: ModelEntry) -> Iterator[str]:
 
 
 def _meant(config: Config, family: str, size: ModelSize) -> object:
-    """What two spellings of one size have in common: both sides, where they are alike, may be named."""
+    """Contents that two spellings of one size share: sides that are alike may be named, or not."""
     swept = config.heads_of(family, "student", size)
     whole = size.sides.get("")
     sides = [size.sides.get(name, whole) for name in FAMILIES[family].sides or ("",)]
