@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from amad_bench.plan.catalogue import DATASETS, LOSSES, OptionSpec
+from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES, OptionSpec
 from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, PixelInputs, RegionInputs
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize, SideSize
@@ -50,9 +50,21 @@ def reference() -> str:
         parts.append(_table(_keys(model)))
         if model is DatasetEntry:
             parts += _options("datasets", {name: record.options for name, record in DATASETS.items()})
+        if model is ModelEntry:
+            parts += _options("models", {name: record.options for name, record in FAMILIES.items()})
+        if model is PretrainingTraining:
+            parts += _options("pretraining.training", _of_pretrainings())
         if model is LossEntry:
             parts += _options("losses", {name: record.options for name, record in LOSSES.items()})
     return "\n".join(parts)
+
+
+def _of_pretrainings() -> dict[str, Mapping[str, OptionSpec]]:
+    return {
+        f"{name}.{condition}": pretraining.options
+        for name, record in FAMILIES.items()
+        for condition, pretraining in record.pretraining.items()
+    }
 
 
 def _purpose(model: type[BaseModel]) -> str:

@@ -20,9 +20,9 @@ from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 from transformers.models.vit.configuration_vit import ViTConfig
 from transformers.models.vit.modeling_vit import ViTForImageClassification
 
-from amad_bench.data.text.tokenizer import VISUAL_TOKENS, load_folder_tokenizer
+from amad_bench.data.text.tokenizer import load_folder_tokenizer
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
-from amad_bench.plan.catalogue import LOSSES
+from amad_bench.plan.catalogue import FAMILIES, LOSSES
 from tests.conftest import REPOSITORY
 from tests.data.folders import bert_folder, t5_folder
 from tests.data.images.test_features import record, write_h5
@@ -141,7 +141,7 @@ def _write_models(folder: Path) -> None:
 
 def _write_t5(folder: Path, shape: dict[str, int]) -> None:
     t5_folder(folder)
-    rows = load_folder_tokenizer(folder, "vlt5").size - VISUAL_TOKENS + UNUSED_ROWS
+    rows = load_folder_tokenizer(folder, "vlt5").size - len(FAMILIES["vlt5"].tokens.regions) + UNUSED_ROWS
     config = T5Config(vocab_size=rows, **_t5_sizes(shape), decoder_start_token_id=0)  # pyright: ignore[reportCallIssue]
     _random(T5ForConditionalGeneration(config)).save_pretrained(folder)
 

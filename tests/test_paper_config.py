@@ -76,8 +76,7 @@ def test_nothing_is_left_to_a_default():
         for size in (entry.teacher, *entry.student_sizes.values()):
             assert size.heads
             assert set(size.checkpoints) == {"text", "vl"}
-    assert config.models["vlt5"].order_embedding is True
-    assert config.models["vlt5"].box_area == "official"
+    assert config.models["vlt5"].options("vlt5") == {"order_embedding": True, "box_area": "official"}
     assert all((entry.image_size is not None) == (entry.family == "blip") for entry in config.tasks)
     assert [entry.decoding.rank for entry in config.tasks] == [None, None, None, 128, None]
 

@@ -28,8 +28,7 @@ SHAPE = Model(
     head_size=4,
     feed_forward=32,
     dropout=0.0,
-    order_embedding=False,
-    box_area="true",
+    options={"order_embedding": False, "box_area": "true", "token_types": "added"},
 )
 INPUTS: dict[str, Inputs] = {
     "vlt5": RegionInputs(kind="regions", boxes="file", crop=2, max_regions=3),
@@ -56,7 +55,7 @@ def run_config(
     shape: Model = SHAPE,
     inputs: Inputs | None = None,
     start: Start | None = START,
-    momentum_distillation: bool | None = None,
+    momentum_distillation: bool = False,
 ) -> RunConfig:
     """What models and starts read of a run's config. kind: one of KINDS or a family."""
     family, _, task = kind.partition("-")
@@ -68,7 +67,7 @@ def run_config(
         model=shape,
         inputs=inputs or INPUTS[family],
         start=start,
-        momentum_distillation=momentum_distillation,
+        pretraining_options={"momentum_distillation": momentum_distillation},
         seeds=Seeds(data_order=0, init=seed, dropout=0, blind=0),
     )
 

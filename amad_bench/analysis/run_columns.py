@@ -171,7 +171,4 @@ def _assistant(taught: Taught | None) -> str | None:
 
 
 def _training(config: RunConfig) -> dict[str, Any]:
-    found = config.training.model_dump()
-    if config.momentum_distillation is not None:
-        found["momentum_distillation"] = config.momentum_distillation
-    return found
+    return config.training.model_dump() | config.pretraining_options

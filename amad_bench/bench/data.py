@@ -16,7 +16,7 @@ import numpy as np
 from amad_bench.data.tasks.batches import training_order
 from amad_bench.data.tasks.loader import batches
 from amad_bench.data.tasks.prepare import load_task_data, prepare_task
-from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.catalogue import DATASETS, FAMILIES
 from amad_bench.plan.config.inputs import RegionInputs
 from amad_bench.plan.datafiles import dataset_hash
 from amad_bench.plan.run_config import DataSpec, Option, UsedDataset, UsedTokenizer
@@ -55,7 +55,7 @@ def _data(records: int) -> DataSpec:
         "seed": 0,
     }
     return DataSpec(
-        family="vlt5",
+        family=next(name for name, family in FAMILIES.items() if "regions" in family.inputs),
         task="vqa",
         dataset=UsedDataset(
             name="scenes",

@@ -19,8 +19,7 @@ FILES = (CONFIG, *WEIGHTS)
 INDEX = ".index.json"
 PREPROCESSOR = "preprocessor_config.json"
 _COLOUR_KEYS = ("image_mean", "image_std")
-# By the first letters of a class, for a config.json that says `architectures` but not `model_type`.
-_TYPES = {"Bert": "bert", "ViT": "vit", "T5": "t5", "Blip": "blip"}
+# A class of `architectures`, for a config.json that does not say `model_type`: its first letters do.
 _CLASS = re.compile(r"(Bert|ViT|T5|Blip)(?:Model|For\w+|LMHeadModel|WithLMHeadModel)")
 # What follows a model: poolers, and heads of the task that it was trained for.
 _TASK_HEADS = re.compile(
@@ -45,7 +44,7 @@ def model_type(config: Mapping[str, Any]) -> str | None:
     stated, classes = config.get("model_type"), config.get("architectures")
     if stated is None and isinstance(classes, list) and classes and isinstance(classes[0], str):
         known = _CLASS.fullmatch(classes[0])
-        return _TYPES[known[1]] if known else classes[0]
+        return known[1].lower() if known else classes[0]
     return stated
 
 

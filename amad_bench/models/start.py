@@ -7,27 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amad_bench.data.text.tokenizer import BLIP_STARTS, VISUAL_TOKENS
-from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid, without_image_keys
 from amad_bench.models.checkpoints import checkpoint_weights
+from amad_bench.models.family import implementation_of
 from amad_bench.models.heads import VOCABULARY_ROWS, cut_to_shape, names_at_depth_of
 from amad_bench.models.settings import settings_of
-from amad_bench.models.vlt5.model import VLT5
-from amad_bench.models.vlt5.weights import official_weights, t5_weights
 from amad_bench.models.weights import Weights, first_names, listed, own_tensors
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig, Start
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import amad_data
 from amad_bench.runtime.results import RESULTS
 
-# What text pre-training does not have, each as a whole or not at all: a side that sees, and BERT's LM head.
-_MAY_BE_FRESH = {
-    ("vlt5", "text"): (r"^encoder\.visual_embedding\.",),
-    ("blip", "text"): (r"^vision_model\.", r"\.crossattention\.", r"^text_decoder\.cls\."),
-}
 _FULL = (64, 128)  # to multiples of these, tables of tokens are filled up, for speed
-# BLIP's checkpoints have both text stacks, its captioner has no encoder.
-_MAY_BE_LEFT = {"vlt5": (), "blip": ("text_encoder",)}
 
 
 def start_of(config: RunConfig) -> Start:
@@ -46,33 +37,25 @@ def read_start(config: RunConfig) -> Weights:
     if start.run_id is not None:
         return checkpoint_weights(RESULTS.run(start.run_id).checkpoint)
     paths = [amad_data() / path for path in start.checkpoints]
-    if config.family == "blip":
-        token_types = config.model.token_types or "added"
-        return blip_weights(paths, config.task, config.pretraining, token_types)
-    if len(paths) != 1:
-        raise UserError(f"{', '.join(map(str, paths))}: VL-T5 starts from one file or folder; name one")
-    return (t5_weights if config.pretraining == "text" else official_weights)(paths[0])
+    family = implementation_of(FAMILIES[config.family])
+    return family.read_files(paths, config)
 
 
 def load_start(model: nn.Module, weights: Weights, config: RunConfig) -> dict[str, list[list[int]]]:
     """Fills a run's fresh model from its weights as `heads.cut_to_shape` says, and returns the head map.
 
-    Only what the condition cannot have stays fresh: new tokens and everything visual (text pre-training), a
-    BERT's missing LM head, text positions that the weights' texts never reached, and the answer decoder's
-    keys and values where images had another width than texts. ViT's positions are
-    interpolated. A model on the meta device is matched only.
+    Only what the condition cannot have stays fresh: new tokens (text pre-training), what the family says, and
+    text positions that the weights' texts never reached. A model on the meta device is matched only.
     Raises UserError naming what is missing, unexpected or of another shape.
     """
     if not weights.settings.items() <= settings_of(model).items():
         raise ValueError(f"{weights.where}: the model was built without the settings of these weights")
-    weights = under_own_names(weights, model)
-    if config.family == "blip":
-        weights = with_position_grid(weights, own_tensors(model)[POSITIONS].shape[1] - 1)
+    family = implementation_of(FAMILIES[config.family])
+    weights = family.fitted(under_own_names(weights, model), model)
     _check_names(weights, model, config)
-    if config.family == "blip":
-        weights = without_image_keys(weights, model)
+    weights = family.kept(weights, model)
     _check_token_ids(weights, model)
-    kept = kept_rows(weights, model, config.pretraining)  # without the rows that are no token
+    kept = kept_rows(weights, model, config)  # without the rows that are no token
     tensors = {name: weights.tensors[name][:rows] for name, rows in kept.items()}
     start, weights = start_of(config), replace(weights, tensors={**weights.tensors, **tensors})
     return cut_to_shape(weights, model, cut=start.cut, inherit_heads=start.inherit_heads or "first")
@@ -94,20 +77,20 @@ def under_own_names(weights: Weights, model: nn.Module) -> Weights:
 
 def _check_names(weights: Weights, model: nn.Module, config: RunConfig) -> None:
     """In any depth: how many layers the model has is up to `cut`."""
-    family, pretraining = config.family, config.pretraining
+    family, pretraining = implementation_of(FAMILIES[config.family]), config.pretraining
     expected, found = names_at_depth_of(weights, model), set(weights.tensors)
     missing = expected - found
-    for pattern in _MAY_BE_FRESH.get((family, pretraining), ()):
+    for pattern in family.may_be_fresh.get(pretraining, ()):
         part = {name for name in expected if re.search(pattern, name)}
         if part <= missing:
             missing -= part
-    left = [part for part in _MAY_BE_LEFT[family] if not hasattr(model, part)]
+    left = [part for part in family.may_be_left if not hasattr(model, part)]
     unexpected = {name for name in found - expected if name.split(".")[0] not in left}
     if missing or unexpected:
         raise UserError(
-            f"{weights.where}: no weights for {family} {config.task} after {pretraining} pre-training: "
-            f"missing {listed(sorted(missing))}; unexpected {listed(sorted(unexpected))}; name others or "
-            "correct the condition"
+            f"{weights.where}: no weights for {config.family} {config.task} after {pretraining} "
+            f"pre-training: missing {listed(sorted(missing))}; unexpected {listed(sorted(unexpected))}; "
+            "name others or correct the condition"
         )
 
 
@@ -123,14 +106,13 @@ def _check_token_ids(weights: Weights, model: nn.Module) -> None:
             )
 
 
-def kept_rows(weights: Weights, model: nn.Module, pretraining: str) -> dict[str, int]:
+def kept_rows(weights: Weights, model: nn.Module, config: RunConfig) -> dict[str, int]:
     """By table of tokens. A row must be the same token on both sides.
 
     Only the family's own last ones may be new, after text. Of a table that was filled up, for speed, to a
     multiple of 64 or 128, the rows behind all tokens are not kept. UserError for other numbers of rows.
     """
-    own = VISUAL_TOKENS if isinstance(model, VLT5) else len(BLIP_STARTS)
-    new = own if pretraining == "text" else 0
+    new = len(FAMILIES[config.family].tokens.own) if config.pretraining == "text" else 0
     kept = {}
     for name, tensor in own_tensors(model).items():
         if not VOCABULARY_ROWS.search(name) or name not in weights.tensors:

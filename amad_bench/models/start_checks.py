@@ -11,6 +11,7 @@ from torch import nn
 from amad_bench.data.doctor.tasks import Check
 from amad_bench.data.text.tokenizer import Tokenizer, load_folder_tokenizer
 from amad_bench.models.weights import Settings, listed
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, Inputs
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.datafiles import Source, missing
@@ -22,7 +23,7 @@ from amad_bench.runtime.paths import amad_data
 # of a run's config: all that its weights must fit
 _FITTING = {"family", "pretraining", "model", "inputs", "inputs_hash", "tokenizer", "start"}
 Sizes = tuple[Tokenizer, int | None]
-# paths, family, condition, and the task where it is BLIP's: VL-T5 reads the same for every task
+# paths, family, condition, and the task where the family reads files otherwise for each
 _Checkpoint = tuple[tuple[str, ...], str, str, str | None]
 
 
@@ -57,7 +58,7 @@ def _checkpoints(config: Config) -> dict[_Checkpoint, dict[str, _Model]]:
             paths = tuple(start.checkpoints) if start else ()
             if not paths or missing([Source(path, "checkpoint") for path in paths]):
                 continue
-            task = entry.task if entry.family == "blip" else None
+            task = entry.task if FAMILIES[entry.family].weights_by_task else None
             checkpoint = paths, entry.family, run.config.pretraining, task
             alike = canonical_json([run.config.model_dump(include=_FITTING), task])
             model = found.setdefault(checkpoint, {}).setdefault(alike, _Model(run.config))

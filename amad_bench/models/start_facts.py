@@ -27,7 +27,7 @@ def start_facts(weights: Weights, model: nn.Module, config: RunConfig) -> dict[s
         "colours": _colours(weights, getattr(config.inputs, "colours", "half")),
         "padding_rows": max(
             len(weights.tensors[name]) - kept
-            for name, kept in kept_rows(under_own_names(weights, model), model, config.pretraining).items()
+            for name, kept in kept_rows(under_own_names(weights, model), model, config).items()
         ),
     }
 

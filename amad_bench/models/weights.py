@@ -4,15 +4,29 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from amad_bench.runtime.errors import UserError
 
+# Numbers of a model that no tensor shows: activations, epsilons, T5's longest distance. Like the heads, they
+# are part of a checkpoint: the same tensors compute something else with others.
 Settings = Mapping[str, str | int | float]
 Colours = tuple[Sequence[float], Sequence[float]]
 _NAMED = 20  # tensors that an error lists of each kind
+
+
+class SettingNames(NamedTuple):
+    """Settings that one of a model's configs has; prefix: tells those of its parts apart."""
+
+    prefix: str
+    names: tuple[str, ...]
+
+    def of(self, config: Any) -> dict[str, str | int | float]:
+        """The settings in a config that has these names."""
+        return {self.prefix + name: getattr(config, name) for name in self.names}
 
 
 @dataclass(frozen=True)

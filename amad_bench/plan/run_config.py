@@ -110,14 +110,11 @@ class Side(Part):
 class Model(Side):
     """A model's sizes: of the side whose attention is compared, and of all that other_sides does not name.
 
-    other_sides: those that differ from it, by name. order_embedding, box_area: of VL-T5 alone; token_types:
-    of BLIP alone.
+    other_sides: those that differ from it, by name. options: of its family, all of them.
     """
 
     dropout: float
-    order_embedding: bool | None
-    box_area: Literal["official", "true"] | None
-    token_types: Literal["added", "dropped"] | None = None
+    options: dict[str, Option]
     other_sides: dict[str, Side] = {}
 
     def side(self, name: str) -> Side:
@@ -174,7 +171,7 @@ class RunConfig(DataSpec):
 
     pretraining: the model's condition, teacher_pretraining: its teacher's. controls: whether it is tested
     without the right images, too. versions: of everything in the catalogue that its numbers depend on.
-    momentum_distillation: of BLIP's `vl` pre-training, None for others.
+    pretraining_options: of a run of kind "pretrain", by family and condition.
     """
 
     kind: Literal["pretrain", "teacher", "student"]
@@ -187,7 +184,7 @@ class RunConfig(DataSpec):
     teacher_pretraining: str | None
     loss: UsedLoss
     training: Training
-    momentum_distillation: bool | None
+    pretraining_options: dict[str, Option]
     replicate: int
     controls: bool
     seeds: Seeds

@@ -66,12 +66,14 @@ def pretrains_here(config: Config, family: str) -> bool:
 def _tokenizer_tasks(config: Config, entry: TaskEntry) -> list[str] | None:
     """A pre-trained model serves every task, so its tokenizer learns from all of them.
 
-    Only such a tokenizer has the numbers of regions that order embeddings need.
+    Only such a tokenizer has the tokens of pre-training, which an option may need, too.
     """
-    shared = pretrains_here(config, entry.family) or config.models[entry.family].order_embedding
+    family = FAMILIES[entry.family]
+    options, wanted_by = config.models[entry.family].options(entry.family), family.tokens.wanted_by
+    shared = pretrains_here(config, entry.family) or (wanted_by is not None and options[wanted_by])
     if entry.tokenizer is not None or not shared:
         return None
-    return sorted(set(FAMILIES[entry.family].tasks).intersection(DATASETS[entry.dataset].tasks))
+    return sorted(set(family.tasks).intersection(DATASETS[entry.dataset].tasks))
 
 
 def planned_data(config: Config, entry: TaskEntry) -> DataSpec:

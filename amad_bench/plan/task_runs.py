@@ -46,14 +46,11 @@ class TaskRuns:
             for name, side in size.sides.items()
         }
         compared = sides[swept[0]]
-        regions = self.entry.family == "vlt5"
         return Model(
             **compared.model_dump(),
             dropout=size.dropout,
+            options=self.models.options(self.entry.family),
             other_sides={name: side for name, side in sides.items() if side != compared},
-            token_types=None if regions else self.models.token_types or "added",
-            order_embedding=bool(self.models.order_embedding) if regions else None,
-            box_area=(self.models.box_area or "true") if regions else None,
         )
 
     def uncuttable(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> str:
@@ -87,7 +84,7 @@ class TaskRuns:
 
     def _pretrain(self, size: ModelSize, heads: int, condition: str) -> Run:
         training = self.config.pretraining.training[self.entry.family][condition]
-        contrast = (self.entry.family, condition) == ("blip", "vl")
+        record = FAMILIES[self.entry.family].pretraining[condition]
         config = self._run(
             self._pretraining_data,
             kind="pretrain",
@@ -98,8 +95,8 @@ class TaskRuns:
             pretraining=condition,
             teacher_pretraining=None,
             loss=_cross_entropy("pretrain", {}),
-            training=Training(**training.model_dump(exclude={"momentum_distillation"})),
-            momentum_distillation=bool(training.momentum_distillation) if contrast else None,
+            training=Training(**training.model_dump(include=set(Training.model_fields))),
+            pretraining_options=record.complete(training.given),
             replicate=0,
             controls=False,
             seeds=self._seeds("pretrain", heads, 0),
@@ -122,7 +119,7 @@ class TaskRuns:
             teacher_pretraining=None,
             loss=_cross_entropy("ce", {"ce": 1.0}),
             training=self.entry.teacher,
-            momentum_distillation=None,
+            pretraining_options={},
             replicate=replicate,
             controls=True,
             seeds=self._seeds("teacher", heads, replicate),
@@ -158,7 +155,7 @@ class TaskRuns:
             teacher_pretraining=teacher.config.pretraining,
             loss=self._loss(entry),
             training=self.entry.student,
-            momentum_distillation=None,
+            pretraining_options={},
             replicate=replicate,
             controls=not loss.reads,
             seeds=self._seeds("student", heads, replicate),

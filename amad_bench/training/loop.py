@@ -15,6 +15,7 @@ from amad_bench.data.tasks.loader import batches
 from amad_bench.losses.diagnostics import describe_alignment
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import Trace
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
@@ -52,8 +53,9 @@ def train(
     evaluate_at = evaluation_steps(options)
     torch.manual_seed(config.seeds.dropout)
     generator = np.random.default_rng(config.seeds.data_order)
-    # VL-T5's VQA loss, see `data.batches.draw_targets`; spawning leaves the order of the examples as it is
-    answers = generator.spawn(1)[0] if (config.family, config.task) == ("vlt5", "vqa") else None
+    # see `data.tasks.batches.draw_targets`; spawning leaves the order of the examples as it is
+    drawn = FAMILIES[config.family].by_task[config.task].draws_answers
+    answers = generator.spawn(1)[0] if drawn else None
     order = training_order(data.train, options.batch, steps, generator)
     loader = batches(data.train, data.images, order, device, workers, answers)
     best = BestWeights([model, objective])

@@ -1,6 +1,7 @@
 """One pre-training: a family's objectives for a condition in their mix, the best weights by validation."""
 
 import time
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from torch import nn
 from amad_bench.data.batch import PretrainingBatch
 from amad_bench.data.pretraining.batches import pretraining_batches
 from amad_bench.data.pretraining.data import PretrainingData
+from amad_bench.data.pretraining.split import PretrainingSplit
 from amad_bench.models.build import build_model
+from amad_bench.models.family import implementation_of
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
@@ -28,8 +32,7 @@ def fresh_pretrainer(config: RunConfig, data: PretrainingData) -> nn.Module:
 
 def first_batch(data: PretrainingData, config: RunConfig, device: torch.device) -> PretrainingBatch:
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
-    which = (config.family, config.pretraining, config.training.batch)
-    loader = pretraining_batches(data.train, data, *which, 1, np.random.default_rng(0), device)
+    loader = _batches(data.train, data, config, 1, np.random.default_rng(0), device)
     return next(loader).two_images_first()
 
 
@@ -54,10 +57,9 @@ def pretrain(
     evaluate_at = evaluation_steps(options)
     torch.manual_seed(seeds.dropout)
     generator = np.random.default_rng(seeds.data_order)
-    which = (config.family, config.pretraining, options.batch)
     best = BestWeights([model])
     with StepLog(log_path) as log, progress(steps, description) as bar:
-        loader = pretraining_batches(data.train, data, *which, steps, generator, device)
+        loader = _batches(data.train, data, config, steps, generator, device)
         for step, batch in enumerate(loader, start=1):
             model.train()
             loss, parts = model(**batch.arguments)
@@ -74,6 +76,20 @@ def pretrain(
     return Trained(best.step, steps, time.perf_counter() - started)
 
 
+def _batches(
+    split: PretrainingSplit,
+    data: PretrainingData,
+    config: RunConfig,
+    steps: int,
+    generator: np.random.Generator,
+    device: torch.device,
+) -> Iterator[PretrainingBatch]:
+    family, condition = config.family, config.pretraining
+    make = implementation_of(FAMILIES[family]).batch_maker(split, data, condition)
+    instances = split.instances(family, condition)
+    return pretraining_batches(make, instances, config.training.batch, steps, generator, device)
+
+
 def validation_loss(
     model: nn.Module, data: PretrainingData, config: RunConfig, device: torch.device
 ) -> float:
@@ -81,7 +97,7 @@ def validation_loss(
     family, condition, batch = config.family, config.pretraining, config.training.batch
     steps = ceil(data.validation.instances(family, condition) / batch)
     generator = np.random.default_rng([config.seeds.data_order, 1])
-    loader = pretraining_batches(data.validation, data, family, condition, batch, steps, generator, device)
+    loader = _batches(data.validation, data, config, steps, generator, device)
     with evaluating(model), torch.no_grad():
         losses = [model(**instances.arguments)[0] for instances in loader]
     return torch.stack(losses).mean().item()

@@ -8,7 +8,7 @@ import torch
 from transformers.models.blip.configuration_blip import BlipConfig
 
 from amad_bench.data.text.tokenizer import SpecialIds, Tokenizer
-from amad_bench.models import build
+from amad_bench.models.blip import build
 from amad_bench.models.build import build_model
 from amad_bench.models.settings import settings_of
 from amad_bench.models.weights import own_tensors
@@ -23,8 +23,7 @@ SHAPE = Model(
     head_size=8,
     feed_forward=32,
     dropout=0.0,
-    order_embedding=False,
-    box_area="true",
+    options={"order_embedding": False, "box_area": "true"},
 )
 GRID = ExtractedInputs(kind="extracted", model="x", size=224, rows=2, columns=3)
 PIXELS = PixelInputs(kind="pixels", size=16, patch=8)
@@ -63,7 +62,7 @@ def test_special_ids_of_a_given_tokenizer():
 @pytest.mark.parametrize("order_embedding", [False, True])
 @pytest.mark.parametrize("box_area", ["true", "official"])
 def test_order_embedding_and_area_are_the_configs(order_embedding, box_area):
-    shape = SHAPE.model_copy(update={"order_embedding": order_embedding, "box_area": box_area})
+    shape = SHAPE.model_copy(update={"options": {"order_embedding": order_embedding, "box_area": box_area}})
     model = _built("vlt5", GRID, feature_size=12, shape=shape)
     assert hasattr(model.encoder.visual_embedding, "img_order_embedding") == order_embedding
     assert model.config.box_area == box_area
@@ -128,7 +127,7 @@ def test_momentum_distillation_has_encoders_of_its_own():
 
 def test_the_numbers_of_regions_are_drawn_with_a_tenth_of_the_words_spread():
     """Else they drown the features of a model that is trained here; they are the last 100 rows."""
-    shape = SHAPE.model_copy(update={"order_embedding": True})
+    shape = SHAPE.model_copy(update={"options": {"order_embedding": True, "box_area": "true"}})
     table = _built("vlt5", GRID, feature_size=12, vocabulary=1_100, shape=shape).shared.weight
     assert table[:1_000].std().item() == pytest.approx(1.0, rel=0.05)
     assert table[1_000:].std().item() == pytest.approx(0.1, rel=0.05)

@@ -19,10 +19,12 @@ from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.models import config_fields
+from amad_bench.models.blip import config_fields as of_blip
 from amad_bench.models.blip.weights import blip_weights
 from amad_bench.models.config_fields import Fields, read_fields
 from amad_bench.models.settings import settings_of
 from amad_bench.models.start import load_start
+from amad_bench.models.vlt5 import config_fields as of_vlt5
 from amad_bench.models.vlt5.weights import t5_weights
 from amad_bench.runtime.errors import UserError
 from tests.models.blip.test_weights import spread_out
@@ -130,7 +132,7 @@ OTHER: dict[str, Any] = {
 
 
 def _table(name: str) -> Fields:
-    return getattr(config_fields, name)
+    return of_vlt5.T5 if name == "T5" else getattr(of_blip, name)
 
 
 def _fields(category: Callable[[Fields], Any]) -> list[tuple[str, str]]:
@@ -277,7 +279,7 @@ def test_token_ids_must_be_those_of_the_tokenizer(tmp_path: Path, table: str, fi
 
 def test_a_field_that_a_later_transformers_adds_is_refused_unless_it_is_the_default(tmp_path: Path) -> None:
     raw = BertConfig(**TEXT).to_dict()
-    unknown = config_fields.BERT._replace(free=())  # as if eos_token_id were new
+    unknown = of_blip.BERT._replace(free=())  # as if eos_token_id were new
     read_fields(tmp_path / "config.json", raw, unknown)
     with pytest.raises(UserError, match="eos_token_id is 5, and what that changes is not known here"):
         read_fields(tmp_path / "config.json", raw | {"eos_token_id": 5}, unknown)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from transformers.models.blip.modeling_blip import BlipForQuestionAnswering
 
+from amad_bench.models.blip.model import BlipAnswerer
 from amad_bench.models.fresh import require_fresh
 from tests.tiny_models import KINDS, shaped_model, tiny_batch, tiny_model
 
@@ -28,7 +28,9 @@ def test_fresh_models_of_other_sizes_are_fresh(kind, changes):
 
 
 def test_a_head_size_of_its_own_and_order_embeddings_are_fresh():
-    require_fresh(shaped_model("vlt5", heads=2, head_size=24, order_embedding=True))
+    require_fresh(
+        shaped_model("vlt5", heads=2, head_size=24, options={"order_embedding": True, "box_area": "true"})
+    )
 
 
 @pytest.mark.trap("pre-1")
@@ -65,7 +67,7 @@ def test_transformers_own_vision_spread_is_refused():
     """BlipVisionConfig.initializer_range is 1e-10 where none is given."""
     config = shaped_model("blip-vqa").config
     config.vision_config.initializer_range = 1e-10
-    fresh = BlipForQuestionAnswering(config)
+    fresh = BlipAnswerer(config)
     with pytest.raises(
         RuntimeError, match=r"^vision_model.* deviation 0.139, found -?[0-9.]+e-1[0-9] and [0-9.]+e-1[01]$"
     ):

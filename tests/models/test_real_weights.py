@@ -33,8 +33,7 @@ BERT_SHAPE = Model(
     head_size=32,
     feed_forward=1536,
     dropout=0.1,
-    order_embedding=None,
-    box_area=None,
+    options={},
 )
 
 

@@ -52,22 +52,20 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
     inputs = {key: value for key, value in new["inputs"].items() if value is not None}
     if new["inputs_hash"] is not None:
         inputs["hash"] = new["inputs_hash"]
-    del model["other_sides"], model["token_types"]
-    if config.family != "vlt5":
-        del model["order_embedding"], model["box_area"]
+    del model["other_sides"]
+    model |= {key: value for key, value in model.pop("options").items() if key != "token_types"}
     loss["weights"] = loss.pop("loss_weights")
     if loss["name"] in WITH_VARIANT:
         loss["options"] = {
             "variant" if key == "distance" else key: value for key, value in loss["options"].items()
         }
     training = dict(new["training"])
-    if new["momentum_distillation"] is not None:
-        training["momentum_distillation"] = new["momentum_distillation"]
+    training |= new["pretraining_options"]
     return {
         **{
             key: value
             for key, value in new.items()
-            if key not in ("heads_keep", "inputs_hash", "momentum_distillation")
+            if key not in ("heads_keep", "inputs_hash", "pretraining_options")
         },
         "dataset": dataset,
         "inputs": inputs,

@@ -17,6 +17,9 @@ from amad_bench.plan.catalogue import (
 from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.datafiles import sources
 
+PRETRAININGS = [found for family in FAMILIES.values() for found in family.pretraining.values()]
+RECORDS = (*LOSSES.values(), *DATASETS.values(), *FAMILIES.values(), *PRETRAININGS)  # those with options
+
 
 def shape(heads: int, family: str = "vlt5", task: str = "vqa"):
     sizes = {"heads": heads, "layers": 2, "width": 48, "head_size": 48 // heads}
@@ -65,7 +68,7 @@ def test_the_files_of_the_small_real_data_sets_exist(shared_data, name: str) -> 
 
 
 def test_defaults_are_allowed_values() -> None:
-    for record in (*LOSSES.values(), *DATASETS.values()):
+    for record in RECORDS:
         for spec in record.options.values():
             assert isinstance(spec.default, spec.type)
             assert list(spec.problems("default", spec.default)) == []
@@ -74,9 +77,9 @@ def test_defaults_are_allowed_values() -> None:
 
 
 def test_every_option_is_described() -> None:
-    for record in (*LOSSES.values(), *DATASETS.values()):
+    for record in RECORDS:
         for key, spec in record.options.items():
-            assert 20 < len(spec.description) < 200, (record.name, key)
+            assert 20 < len(spec.description) < 200, key
             assert "|" not in spec.description  # stands in a table of docs/config.md
 
 

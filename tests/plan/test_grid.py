@@ -112,7 +112,7 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
     assert set(config.canonical()) == {
         *("kind", "family", "task", "dataset", "inputs", "inputs_hash", "tokenizer", "model", "heads_keep"),
         *("start", "teacher", "pretraining", "teacher_pretraining", "loss", "training"),
-        *("momentum_distillation", "decoding", "replicate", "controls", "seeds", "versions"),
+        *("pretraining_options", "decoding", "replicate", "controls", "seeds", "versions"),
     }
     assert config.loss.options == {
         "variant": "kl",

@@ -151,5 +151,5 @@ def test_a_side_that_cannot_be_cut_is_named(
 
 
 def test_token_types_are_part_of_blips_models(raw: Raw, planned: Planned) -> None:
-    found = {run.config.family: run.config.model.token_types for run in planned(raw).runs}
+    found = {run.config.family: run.config.model.options.get("token_types") for run in planned(raw).runs}
     assert found == {"vlt5": None, "blip": "added"}

@@ -159,14 +159,16 @@ def test_students_of_several_sizes_with_heads_of_their_own(raw: Raw, planned: Pl
 
 
 @pytest.mark.trap("vlt5-9")
-@pytest.mark.parametrize(("asked", "area"), [({}, "true"), ({"box_area": "official"}, "official")])
+@pytest.mark.parametrize(
+    ("asked", "area"), [({}, "true"), ({"box_area": True}, "true"), ({"box_area": "official"}, "official")]
+)
 def test_regions_have_their_true_area_unless_the_official_one_is_asked_for(
     raw: Raw, planned: Planned, asked: Raw, area: str
 ) -> None:
     raw["models"]["vlt5"] |= asked
     models = {run.config.family: run.config.model for run in planned(raw).runs}
-    assert models["vlt5"].box_area == area
-    assert models["blip"].box_area is None
+    assert models["vlt5"].options == {"order_embedding": False, "box_area": area}
+    assert "box_area" not in models["blip"].options
 
 
 def test_a_task_entry_may_have_an_image_size_of_its_own(raw: Raw, planned: Planned) -> None:

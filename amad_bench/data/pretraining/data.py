@@ -17,7 +17,7 @@ from amad_bench.data.tasks.texts import make_tokenizer
 from amad_bench.data.text.arrays import Encoded
 from amad_bench.data.text.columns import NUMBER_OF, TEXT, TEXTS, Column, write_columns
 from amad_bench.data.text.tokenizer import Tokenizer
-from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.catalogue import DATASETS, FAMILIES
 from amad_bench.plan.run_config import DataSpec, RunConfig
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
@@ -84,14 +84,14 @@ def load_pretraining(config: RunConfig) -> PretrainingData:
 
 
 def _check_tokenizer(data: DataSpec, tokenizer: Tokenizer) -> None:
-    """vlt5 needs T5's sentinels; a folder for blip has its mask, or was refused when it was read."""
-    if data.family != "vlt5":
-        return
+    """Masked spans need their sentinels; a folder without a wanted mask was refused when it was read."""
     try:
-        tokenizer.sentinel(0)
+        for name in reversed(FAMILIES[data.family].tokens.sentinels):
+            tokenizer.id_of(name)
     except ValueError as error:
         raise UserError(
-            f"{data.tokenizer.folder}: {error}, which stands for masked words; take T5's tokenizer"
+            f"{data.tokenizer.folder}: {error}, which stands for masked words; take T5's tokenizer or "
+            "another one that has it"
         ) from None
 
 
@@ -136,7 +136,7 @@ def _write_split(
         write_columns(folder / f"{split}_{part}.arrow", types, content[part])
         np.save(folder / f"{split}_{part}_rows.npy", np.array(rows[part], np.int32))
     texts = [*(text for _, text in captions), *(example.source for example in questions)]
-    longest = Encoded(tokenizer, texts, with_start=data.family == "blip").longest
+    longest = Encoded(tokenizer, texts, with_start=FAMILIES[data.family].tokens.starts is not None).longest
     return {
         "captions": len(captions),
         "questions": len(questions),
@@ -151,7 +151,7 @@ def _row(example: Example, row_of: dict[str, int]) -> int:
 
 def _phrases(data: DataSpec, images: ImageTable, rows: list[int]) -> dict[int, list[str]]:
     """Row of the image table -> a phrase or "" for each of its regions; only images with a phrase."""
-    if data.family != "vlt5" or not DATASETS[data.dataset.name].has_boxes:
+    if not FAMILIES[data.family].grounded or not DATASETS[data.dataset.name].has_boxes:
         return {}
     found = {}
     for row in rows:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from amad_bench.plan.catalogue import FAMILIES
+
 
 @dataclass(frozen=True)
 class PretrainingSplit:
     """C captions, Q questions and M images with named regions; rows are those of the image table.
 
     answers: a question's answer -> score. phrases: what each region shows, in the model's order, or "".
-    longest: ids of the longest caption or question, its EOS and (for blip) its start token included.
+    longest: ids of the longest caption or question, its EOS and, in families with one, its start included.
     """
 
     captions: Sequence[str]
@@ -24,18 +26,14 @@ class PretrainingSplit:
     longest: int
 
     def parts(self, family: str, condition: str) -> dict[str, int]:
-        """Number of instances of each kind in one epoch, in the order of their numbers.
-
-        `vl` of vlt5 by task, as in the official data set: each caption once for `lm` and once for `itm`, each
-        question for `qa`, each image with named regions for `ground_caption` and `refer`. `text`: captions
-        and questions. `vl` of blip: captions.
-        """
-        captions, questions, images = len(self.captions), len(self.questions), len(self.phrases)
-        if condition == "text":
-            return {"captions": captions, "questions": questions}
-        if family == "blip":
-            return {"captions": captions}
-        return {"lm": captions, "qa": questions, "itm": captions, "ground_caption": images, "refer": images}
+        """Number of instances of each kind in one epoch, in the order of their numbers."""
+        counts = {
+            "captions": len(self.captions),
+            "questions": len(self.questions),
+            "phrases": len(self.phrases),
+        }
+        parts = FAMILIES[family].pretraining[condition].parts
+        return {kind: counts[made_of] for kind, made_of in parts.items()}
 
     def instances(self, family: str, condition: str) -> int:
         """Number of instances in one epoch."""

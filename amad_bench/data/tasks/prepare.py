@@ -15,8 +15,6 @@ from amad_bench.data.tasks.answer_arrays import AnswerArrays, load_answers
 from amad_bench.data.tasks.data import Split, TaskData
 from amad_bench.data.tasks.meta import read_meta, write_meta
 from amad_bench.data.tasks.texts import (
-    ENCODED,
-    PROMPT,
     make_tokenizer,
     source_texts,
     target_texts,
@@ -25,11 +23,11 @@ from amad_bench.data.tasks.texts import (
 from amad_bench.data.text.arrays import Encoded
 from amad_bench.data.text.columns import NUMBER_OF, TEXT, TEXT_OF, TEXTS, Column, write_columns
 from amad_bench.data.text.tokenizer import Tokenizer
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.run_config import DataSpec
 from amad_bench.runtime.files import atomic_directory
 
-_DRAWN = ("vlt5", "vqa")  # is taught one of a question's answers, drawn each time by its score
 _COLUMNS = {
     "example_ids": TEXT,
     "cluster_ids": TEXT,
@@ -119,13 +117,13 @@ def _write_splits(
     Lengths are the longest of all splits: outputs of a teacher can then be kept per example and put into any
     batch.
     """
-    pair = data.family, data.task
+    own = FAMILIES[data.family].by_task[data.task]
     read = {
-        split: Encoded(tokenizer, source_texts(data, split, source), pair != PROMPT, pair == ENCODED)
+        split: Encoded(tokenizer, source_texts(data, split, source), not own.continued, own.with_start)
         for split, source in sources.items()
     }
     written = {split: Encoded(tokenizer, target_texts(split, source)) for split, source in sources.items()}
-    drawn = sources["train"].examples if pair == _DRAWN else ()
+    drawn = sources["train"].examples if own.draws_answers else ()
     answers = AnswerArrays(tokenizer, (example.answer_scores for example in drawn))
     length = max(answers.longest, *(ids.longest for ids in written.values()))
     answers.save(folder, "train", length)

@@ -6,21 +6,11 @@ from pathlib import Path
 
 from amad_bench.data.formats.records import Example, SplitSource
 from amad_bench.data.sources.examples import read_examples
-from amad_bench.data.text.pretraining_text import MATCHED, MISMATCHED, PREFIXES
 from amad_bench.data.text.tokenizer import Tokenizer, load_folder_tokenizer, train_tokenizer
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import DataSpec
 from amad_bench.runtime.paths import amad_data
 
-# VL-T5's official prefixes; BLIP gets the bare question, and its caption follows a prompt.
-_SOURCES = {
-    ("vlt5", "vqa"): "vqa: {}",
-    ("vlt5", "captioning"): "caption:",
-    ("vlt5", "translation"): "translate English to {language}: {}",
-    ("blip", "vqa"): "{}",
-    ("blip", "captioning"): "a picture of",
-}
-PROMPT = ("blip", "captioning")  # its source is continued by the caption: no EOS between them
-ENCODED = ("blip", "vqa")  # its source is read by BLIP's text encoder, whose texts begin with a start token
 _LANGUAGES = {"de": "German", "fr": "French"}
 
 
@@ -39,7 +29,7 @@ def task_examples(split: str, source: SplitSource) -> Iterator[Example]:
 
 
 def source_texts(data: DataSpec, split: str, source: SplitSource) -> Iterator[str]:
-    template = _SOURCES[data.family, data.task]
+    template = FAMILIES[data.family].by_task[data.task].prompt
     language = _LANGUAGES[str(data.dataset.options.get("language", "de"))]
     return (template.format(example.source, language=language) for example in task_examples(split, source))
 
@@ -53,17 +43,17 @@ def make_tokenizer(data: DataSpec, folder: Path, train: SplitSource | None = Non
 
     folder: the data set's generated files. train: the training split of the run's own task, when it has one.
     """
-    wanted, family = data.tokenizer, data.family
+    wanted, tokens = data.tokenizer, FAMILIES[data.family].tokens
     if wanted.folder is not None:
-        return load_folder_tokenizer(amad_data() / wanted.folder, family)
+        return load_folder_tokenizer(amad_data() / wanted.folder, data.family)
     if wanted.vocabulary is None:
         raise ValueError("a tokenizer is read from a folder or has the size of its vocabulary")
     if wanted.tasks is not None:
         texts = _shared_texts(data, wanted.tasks, folder)
-        return train_tokenizer(texts, wanted.vocabulary, family, pretraining=True)
+        return train_tokenizer(texts, wanted.vocabulary, tokens, pretraining=True)
     if train is None:
         raise ValueError("a tokenizer of a single task needs its training split")
-    return train_tokenizer(_train_texts(data, train), wanted.vocabulary, family)
+    return train_tokenizer(_train_texts(data, train), wanted.vocabulary, tokens)
 
 
 def _train_texts(data: DataSpec, train: SplitSource) -> Iterator[str]:
@@ -74,11 +64,11 @@ def _train_texts(data: DataSpec, train: SplitSource) -> Iterator[str]:
 def _shared_texts(data: DataSpec, tasks: Sequence[str], folder: Path) -> Iterator[str]:
     """Texts of all tasks that share a vocabulary, whichever asks for it.
 
-    VL-T5's pre-training prefixes come as often as its tasks' own, so that they are as short in ids.
+    Texts of the family's pre-training come as often as its tasks' own, so that they are as short in ids.
     """
     for task in tasks:
         train = read_examples(data.dataset, task, folder)["train"]
         yield from _train_texts(data.model_copy(update={"task": task}), train)
-        if data.family == "vlt5" and task == "captioning":
+        if task == "captioning":
             for _ in task_examples("train", train):
-                yield from (*PREFIXES.values(), MATCHED, MISMATCHED)
+                yield from FAMILIES[data.family].pretraining_texts

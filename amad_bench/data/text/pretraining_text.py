@@ -1,4 +1,4 @@
-"""Texts of the pre-training tasks: span corruption (T5, VL-T5) and masked words (BERT)."""
+"""Texts with hidden parts, for pre-training: spans (T5, VL-T5) or single words (BERT)."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -8,17 +8,6 @@ import numpy as np
 from amad_bench.data.batch import IGNORED
 
 T = TypeVar("T")
-
-# the order is the index of a task in a batch's `tasks_B`; names as in the official pre-training code of VL-T5
-PRETRAIN_TASKS = ("lm", "qa", "itm", "ground_caption", "refer")
-PREFIXES = {
-    "lm": "span prediction:",
-    "qa": "vqa:",
-    "itm": "image text match:",
-    "ground_caption": "caption region:",
-    "refer": "visual grounding:",
-}
-MATCHED, MISMATCHED = "true", "false"  # what `itm` answers
 
 MASKED = 0.15  # of words or ids
 

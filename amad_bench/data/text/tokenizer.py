@@ -10,26 +10,21 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from amad_bench.data.pretrained import loading
 from amad_bench.data.text.tokenizer_checks import check_tokenizer
+from amad_bench.plan.catalogue import FAMILIES
+from amad_bench.plan.catalogue.family import FamilyTokens
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import refuse_lfs_pointer
 
+_WORDS_ALONE = FamilyTokens()
 SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # of a vocabulary trained here; position = id
 _FILES = ("config.json", "tokenizer_config.json", "tokenizer.json", "spiece.model", "vocab.txt")
-# T5's <extra_id_99> to <extra_id_0>, which stand for masked spans, and VL-T5's <vis_extra_id_99> to
-# <vis_extra_id_0>, which stand for regions: in this order behind the other entries, so that region i has the
-# row V - 1 - i of a table of V.
-_SENTINELS = tuple(f"<extra_id_{i}>" for i in reversed(range(100)))
-VISUAL_TOKENS = 100  # numbers of VL-T5's regions, the last entries of its vocabulary
-_VISUAL = tuple(f"<vis_extra_id_{i}>" for i in reversed(range(VISUAL_TOKENS)))
-_MASK = "<mask>"
-BLIP_STARTS = ("[DEC]", "[ENC]")  # behind BERT's vocabulary: what begins a text to write, and one to read
 
 
 @dataclass(frozen=True)
 class SpecialIds:
     """Ids that stand for no text; the defaults are those of a vocabulary trained here. T5 has no `bos`.
 
-    bos begins what a decoder writes, start what BLIP's text encoder reads; mask hides a word (BERT).
+    bos begins what a decoder writes, start what a family's text encoder reads; mask hides a word (BERT).
     """
 
     pad: int = 0
@@ -57,7 +52,9 @@ class Tokenizer:
         self.pad, self.eos, self.unknown, self.bos = special.pad, special.eos, special.unknown, special.bos
         # Else the text "</s>" would become the id EOS. A tokenizer file does not keep this.
         backend.encode_special_tokens = True
-        numbered = {backend.token_to_id(name) for name in (*_SENTINELS, *_VISUAL)} - {None}
+        tokens = [family.tokens for family in FAMILIES.values()]
+        names = [name for of in tokens for name in (*of.sentinels, *of.regions)]
+        numbered = {backend.token_to_id(name) for name in names} - {None}
         self._reserved = (set(special.given) | numbered) - {special.unknown}
 
     @property
@@ -79,20 +76,20 @@ class Tokenizer:
 
     @property
     def start(self) -> int:
-        """The id that begins a text for BLIP's encoder; ValueError where there is none."""
+        """The id that begins a text for a text encoder; ValueError where there is none."""
         if self.special.start is None:
-            raise ValueError("the tokenizer has no start token: it is not one for blip")
+            raise ValueError("the tokenizer has no start token: it is for a family without a text encoder")
         return self.special.start
 
-    def sentinel(self, i: int) -> int:
-        """The id of <extra_id_i>, which stands for masked span i; ValueError where there is none."""
-        return self._id_of(f"<extra_id_{i}>")
+    @property
+    def mask(self) -> int:
+        """The id that hides a word; ValueError where there is none."""
+        if self.special.mask is None:
+            raise ValueError("the tokenizer has no mask token: it is for a family that masks no single words")
+        return self.special.mask
 
-    def visual(self, i: int) -> int:
-        """The id of <vis_extra_id_i>, which stands for region i; ValueError where there is none."""
-        return self._id_of(f"<vis_extra_id_{i}>")
-
-    def _id_of(self, name: str) -> int:
+    def id_of(self, name: str) -> int:
+        """The id of a token by its name, as the catalogue has those of families; ValueError without it."""
         token = self._backend.token_to_id(name)
         if token is None:
             raise ValueError(f"the tokenizer has no {name}")
@@ -107,14 +104,15 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    texts: Iterable[str], vocabulary: int, family: str = "vlt5", pretraining: bool = False
+    texts: Iterable[str], vocabulary: int, tokens: FamilyTokens = _WORDS_ALONE, pretraining: bool = False
 ) -> Tokenizer:
     """Byte-pair merges inside words, up to `vocabulary` entries (fewer if nothing is left to merge).
 
-    pretraining: behind them come the tokens of the family's pre-training tasks. For blip, "<s>" begins both
-    what is written and what is read. UserError when the characters of the texts alone do not fit.
+    tokens: the family's. pretraining: behind the words come those of its pre-training tasks. "<s>" begins
+    both what is written and, where the family has a start for it, what is read. UserError when the characters
+    of the texts alone do not fit.
     """
-    special = SpecialIds(start=SPECIALS.index("<s>") if family == "blip" else None)
+    special = SpecialIds(start=SPECIALS.index("<s>") if tokens.starts else None)
     backend = Backend(models.BPE(unk_token=SPECIALS[special.unknown]))
     backend.normalizer = normalizers.NFC()
     # A space belongs to the word after it ("▁word"), punctuation to nothing: both "it?" and "it ?" survive.
@@ -131,11 +129,9 @@ def train_tokenizer(
             f"vocabulary: {vocabulary} is too small, the training texts alone have {backend.get_vocab_size()}"
             " different characters and special tokens; raise it in the task entry"
         )
-    if pretraining and family == "vlt5":
-        backend.add_special_tokens([*_SENTINELS, *_VISUAL])
-    elif pretraining:
-        backend.add_special_tokens([_MASK])
-        special = replace(special, mask=backend.token_to_id(_MASK))
+    if pretraining:
+        backend.add_special_tokens(list(tokens.trained))
+        special = replace(special, mask=tokens.mask and backend.token_to_id(tokens.mask))
     return Tokenizer(backend, special)
 
 
@@ -147,9 +143,9 @@ def load_tokenizer(path: Path, special: SpecialIds) -> Tokenizer:
 def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
     """A local Hugging Face folder: T5's SentencePiece or BERT's WordPiece; nothing is downloaded.
 
-    Family vlt5 gets VL-T5's visual tokens behind the vocabulary, as in the official code (j-min/VL-T5,
-    src/tokenization.py): ids 32100 to 32199 for T5's own. Family blip gets [DEC] and [ENC] there, as in the
-    official code (salesforce/BLIP, models/blip.py): 30522 and 30523 for BERT's own; [SEP] ends a text.
+    The family's own tokens come behind the vocabulary, as in the official code of VL-T5 (j-min/VL-T5,
+    src/tokenization.py: ids 32100 to 32199 behind T5's own) and of BLIP (salesforce/BLIP, models/blip.py:
+    30522 and 30523 behind BERT's own). Where there is no EOS, [SEP] ends a text.
     UserError for a folder that holds no tokenizer, none with the special tokens the family needs, or one that
     does not fit its own vocabulary.
     """
@@ -163,18 +159,18 @@ def load_folder_tokenizer(folder: Path, family: str) -> Tokenizer:
 
     pad, unknown, mask = loaded.pad_token_id, loaded.unk_token_id, loaded.mask_token_id
     eos = loaded.sep_token_id if loaded.eos_token_id is None else loaded.eos_token_id
-    if pad is None or eos is None or unknown is None or (family == "blip" and mask is None):
-        needed = "pad, eos (or sep) and unk" + (" and mask" if family == "blip" else "")
+    tokens = FAMILIES[family].tokens
+    masks = tokens.mask is not None
+    if pad is None or eos is None or unknown is None or (masks and mask is None):
+        needed = "pad, eos (or sep) and unk" + (" and mask" if masks else "")
         raise UserError(f"{folder}: {family} needs a tokenizer with {needed} tokens; take another one")
     if max(backend.get_vocab().values()) >= backend.get_vocab_size():
         raise UserError(f"{folder}: an entry of its vocabulary stands there twice; restore the file")
     backend.no_padding()
     backend.no_truncation()
     check_tokenizer(folder, loaded)
-    if family == "vlt5":
-        backend.add_special_tokens(list(_VISUAL))
-        bos = loaded.cls_token_id if loaded.bos_token_id is None else loaded.bos_token_id
-        return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos))
-    backend.add_special_tokens(list(BLIP_STARTS))
-    bos, start = (backend.token_to_id(name) for name in BLIP_STARTS)
-    return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos, mask, start))
+    backend.add_special_tokens(list(tokens.own))
+    bos, start = loaded.cls_token_id if loaded.bos_token_id is None else loaded.bos_token_id, None
+    if tokens.starts:
+        bos, start = (backend.token_to_id(name) for name in tokens.starts)
+    return Tokenizer(backend, SpecialIds(pad, eos, unknown, bos, mask if masks else None, start))

@@ -26,16 +26,9 @@ from transformers.models.blip.modeling_blip import BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel
 
 from amad_bench.data.pretrained import loading
+from amad_bench.models.blip.config_fields import BERT, BLIP, BLIP_TEXT, BLIP_VISION, SETTINGS_IN, VIT
 from amad_bench.models.blip.model import BlipAnswerer, BlipCaptioner, BlipMatcher
-from amad_bench.models.config_fields import (
-    BERT,
-    BLIP,
-    BLIP_TEXT,
-    BLIP_VISION,
-    VIT,
-    Fields,
-    read_fields,
-)
+from amad_bench.models.config_fields import Fields, read_fields
 from amad_bench.models.folders import (
     CONFIG,
     FILES,
@@ -45,7 +38,6 @@ from amad_bench.models.folders import (
     model_type,
     without_task_heads,
 )
-from amad_bench.models.settings import settings_in
 from amad_bench.models.weights import Weights, require_fitting
 from amad_bench.runtime.errors import UserError
 
@@ -108,7 +100,7 @@ def blip_weights(folders: Sequence[Path], task: str, condition: str, token_types
         _fitting(folder_tensors(folder, _WHAT), expected, folder),
         heads,
         str(folder),
-        settings_in(text, BlipTextConfig) | settings_in(vision, BlipVisionConfig),
+        SETTINGS_IN[BlipTextConfig].of(text) | SETTINGS_IN[BlipVisionConfig].of(vision),
         heads_from=f"{folder.name}/{CONFIG}",
         token_ids={name: getattr(text, name) for name in BLIP_TEXT.token_ids},
         colours=folder_colours(folder),
@@ -196,7 +188,7 @@ def _bert(folder: Path, raw: dict[str, Any], task: str, token_types: str) -> Wei
         tensors,
         _sites(TEXT_STACKS[task].values(), ["self"], config),
         str(folder),
-        settings_in(config, BlipTextConfig),
+        SETTINGS_IN[BlipTextConfig].of(config),
         heads_from=f"{folder.name}/{CONFIG}",
         token_ids={name: getattr(config, name) for name in BERT.token_ids},
         left_out=[f"{folder.name}: {name}" for name in left_out],
@@ -235,7 +227,7 @@ def _vit(folder: Path, raw: dict[str, Any]) -> Weights:
         {f"vision_model.{name}": tensor for name, tensor in _fitting(stored, expected, folder).items()},
         _sites(["vision"], ["self"], config),
         str(folder),
-        settings_in(config, BlipVisionConfig),
+        SETTINGS_IN[BlipVisionConfig].of(config),
         heads_from=f"{folder.name}/{CONFIG}",
         left_out=[f"{folder.name}: {name}" for name in left_out],
         colours=folder_colours(folder),

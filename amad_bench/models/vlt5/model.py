@@ -8,7 +8,6 @@ Axes: B batch, T text tokens, R regions, K = T + R, H heads, d width.
 # pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false, reportIncompatibleMethodOverride=false
 # (transformers' modules are typed as Tensor | Module, and our forward passes take other arguments on purpose)
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration, T5LayerNorm, T5Stack
 
-from amad_bench.models.vlt5.weights import load_strictly, official_weights, t5_config, t5_weights
-from amad_bench.models.weights import own_tensors
+from amad_bench.models.vlt5.weights import load_strictly, official_weights
 
 
 class VLT5Config(T5Config):
@@ -151,28 +149,6 @@ class VLT5(T5ForConditionalGeneration):
         """
         model = cls(config)
         load_strictly(model, official_weights(path))
-        return model
-
-    @classmethod
-    def from_t5(cls, folder: Path, **overrides: Any) -> "VLT5":
-        """A Hugging Face T5 (text pre-training only) with a fresh visual embedding.
-
-        `overrides`: fields of VLT5Config over those of the folder. With a `vocab_size` above the folder's
-        rows the further rows are fresh: the official code makes T5's 32128 rows 32200, so that its 100
-        object tokens (32199 down to 32100) are none of T5's words. UserError: as `t5_weights`, or a wrong
-        shape.
-        """
-        fields = t5_config(folder).to_dict()
-        for identity in ("model_type", "architectures", "dtype", "transformers_version"):
-            fields.pop(identity, None)
-        model = cls(VLT5Config(**{**fields, **overrides}))
-        weights = t5_weights(folder)
-        table_Vd, fresh_Vd = weights.tensors["shared.weight"], model.shared.weight.detach()
-        if len(fresh_Vd) > len(table_Vd) and fresh_Vd.shape[1] == table_Vd.shape[1]:
-            table_Vd = torch.cat([table_Vd, fresh_Vd[len(table_Vd) :]])
-        visual = [name for name in own_tensors(model) if ".visual_embedding." in name]
-        tensors = {**weights.tensors, "shared.weight": table_Vd}
-        load_strictly(model, replace(weights, tensors=tensors), fresh=visual)
         return model
 
     @torch.no_grad()

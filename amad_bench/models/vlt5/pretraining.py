@@ -8,10 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from amad_bench.data.text.pretraining_text import PRETRAIN_TASKS
 from amad_bench.models.vlt5.model import VLT5
 from amad_bench.models.weights import own_tensors
+from amad_bench.plan.catalogue.families import VLT5 as RECORD
 
+_VL = RECORD.pretraining["vl"]
+PRETRAIN_TASKS = tuple(_VL.parts)  # the order is the index of a task in a batch's `tasks_B`
+PREFIXES = _VL.prefixes
+MATCHED, MISMATCHED = _VL.verdicts  # what `itm` answers
 VISUAL = "encoder.visual_embedding."
 
 

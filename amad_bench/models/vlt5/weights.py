@@ -17,7 +17,7 @@ from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.data.pretrained import loading
-from amad_bench.models.config_fields import T5, read_fields
+from amad_bench.models.config_fields import read_fields
 from amad_bench.models.folders import (
     CONFIG,
     FILES,
@@ -26,7 +26,7 @@ from amad_bench.models.folders import (
     model_type,
     without_task_heads,
 )
-from amad_bench.models.settings import settings_in
+from amad_bench.models.vlt5.config_fields import SETTINGS_IN, T5
 from amad_bench.models.weights import Weights, own_tensors, read_pickle, require_finite, require_fitting
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import refuse_lfs_pointer
@@ -101,7 +101,7 @@ def t5_weights(folder: Path) -> Weights:
     require_fitting(weights.tensors, expected, folder, "restore the config.json of these weights")
     return replace(
         weights,
-        settings=settings_in(config, T5Config),
+        settings=SETTINGS_IN[T5Config].of(config),
         token_ids={name: getattr(config, name) for name in T5.token_ids if hasattr(config, name)},
         left_out=left_out,
     )

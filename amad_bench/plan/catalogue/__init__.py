@@ -4,7 +4,8 @@ A record's `version` is raised whenever the numbers that it stands for change; i
 """
 
 from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, Dataset, metrics_of, primary_metric
-from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, Family, ModelShape, model_shape
+from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, ModelShape, model_shape
+from amad_bench.plan.catalogue.family import Family
 from amad_bench.plan.catalogue.losses import LOSSES, Loss
 from amad_bench.plan.catalogue.metrics import EXTRA_METRICS, METRICS, TASKS, Metric, Task
 from amad_bench.plan.catalogue.options import OptionSpec

@@ -1,70 +1,128 @@
 """Model families, and a model's shape as far as attention losses must know it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from amad_bench.plan.catalogue.options import by_name
+from amad_bench.plan.catalogue.family import Family, FamilyPretraining, FamilyTask, FamilyTokens, Need
+from amad_bench.plan.catalogue.options import OptionSpec, by_name
 
 KEEPS = ("inner_width", "head_size")  # what stays when the number of heads changes
 
 
-@dataclass(frozen=True)
-class Family:
-    """A family of models.
-
-    `inputs`: what it can see of an image. `sites`: by task, where attention maps can be compared. `sides`:
-    parts that can have a depth, a width and heads of their own, each with its sites.
-    """
-
-    name: str
-    label: str
-    inputs: tuple[str, ...]
-    sites: Mapping[str, tuple[str, ...]]
-    keeps: tuple[str, ...]
-    version: int = 1
-    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-
-    @property
-    def all_sites(self) -> tuple[str, ...]:
-        """The sites of all tasks."""
-        return tuple(dict.fromkeys(site for sites in self.sites.values() for site in sites))
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        return tuple(self.sites)
-
-    def side_of(self, site: str) -> str:
-        """The side that a site belongs to; "" in a family without sides."""
-        return next((side for side, sites in self.sides.items() if site in sites), "")
-
-
 _T5_SITES = ("encoder.self", "decoder.self", "decoder.cross")
-FAMILIES: dict[str, Family] = by_name(
-    Family(
-        "vlt5",
-        "VL-T5",
-        ("regions", "features", "extracted"),
-        dict.fromkeys(("vqa", "captioning", "translation"), _T5_SITES),
-        KEEPS,
-        version=3,
-    ),
-    Family(
-        "blip",
-        "BLIP",
-        ("pixels",),
-        {
-            "vqa": ("vision.self", "text.self", "text.cross", "decoder.self", "decoder.cross"),
-            "captioning": ("vision.self", "decoder.self", "decoder.cross"),
-        },
-        ("inner_width",),
-        version=3,
-        sides={
-            "vision": ("vision.self",),
-            "text": ("text.self", "text.cross", "decoder.self", "decoder.cross"),
-        },
-    ),
+# T5's <extra_id_99> to <extra_id_0>, and VL-T5's <vis_extra_id_99> to <vis_extra_id_0>: in this order behind
+# the other entries, so that region i has the row V - 1 - i of a table of V.
+_SENTINELS = tuple(f"<extra_id_{i}>" for i in reversed(range(100)))
+_REGIONS = tuple(f"<vis_extra_id_{i}>" for i in reversed(range(100)))
+_TEXT_PARTS = {"captions": "captions", "questions": "questions"}
+
+# The prompts, tasks and prefixes of pre-training are those of the official code (j-min/VL-T5).
+VLT5 = Family(
+    "vlt5",
+    "VL-T5",
+    "Vlt5Models",
+    ("regions", "features", "extracted"),
+    {
+        "vqa": FamilyTask(_T5_SITES, "vqa: {}", draws_answers=True),
+        "captioning": FamilyTask(_T5_SITES, "caption:"),
+        "translation": FamilyTask(_T5_SITES, "translate English to {language}: {}"),
+    },
+    KEEPS,
+    {
+        "text": FamilyPretraining(_TEXT_PARTS),
+        "vl": FamilyPretraining(
+            # each caption once for `lm` and once for `itm`, as in the official data set
+            {
+                "lm": "captions",
+                "qa": "questions",
+                "itm": "captions",
+                "ground_caption": "phrases",
+                "refer": "phrases",
+            },
+            {
+                "lm": "span prediction:",
+                "qa": "vqa:",
+                "itm": "image text match:",
+                "ground_caption": "caption region:",
+                "refer": "visual grounding:",
+            },
+            ("true", "false"),
+            here=(
+                Need("order_embedding", True, "`vl` needs it: visual grounding names a region by its number"),
+                Need("inputs.boxes", "file", "`vl` is trained on boxes of objects"),
+            ),
+            elsewhere=(
+                Need("order_embedding", True, "the `vl` weights of VL-T5 need it"),
+                Need("box_area", "official", "the `vl` weights of VL-T5 need its own area of a box"),
+            ),
+        ),
+    },
+    {
+        "order_embedding": OptionSpec(
+            bool, False, description="whether regions carry their number, as in the official model"
+        ),
+        "box_area": OptionSpec(
+            str,
+            "true",
+            ("official", "true"),
+            description="official: as its checkpoints need it, a quirk; true: the area of a box",
+        ),
+    },
+    FamilyTokens(_SENTINELS, _REGIONS, wanted_by="order_embedding"),
+    version=3,
 )
+BLIP = Family(
+    "blip",
+    "BLIP",
+    "BlipModels",
+    ("pixels",),
+    {
+        "vqa": FamilyTask(
+            ("vision.self", "text.self", "text.cross", "decoder.self", "decoder.cross"),
+            "{}",
+            with_start=True,
+            ranks=True,
+        ),
+        "captioning": FamilyTask(
+            ("vision.self", "decoder.self", "decoder.cross"), "a picture of", continued=True
+        ),
+    },
+    ("inner_width",),
+    {
+        "text": FamilyPretraining(_TEXT_PARTS),
+        "vl": FamilyPretraining(
+            {"captions": "captions"},
+            contrasts=True,
+            options={
+                "momentum_distillation": OptionSpec(
+                    bool,
+                    False,
+                    description="whether targets are softened by a slowly moving copy of the model",
+                )
+            },
+            elsewhere=(Need("inputs.colours", "clip", "the `vl` weights of BLIP need its own scale"),),
+        ),
+    },
+    {
+        "token_types": OptionSpec(
+            str,
+            "added",
+            ("added", "dropped"),
+            description="of a BERT that it starts from: the first token type is added to the positions, as "
+            "BERT does; or dropped, as in the official start",
+        )
+    },
+    # as in the official code (salesforce/BLIP, models/blip.py)
+    tokens=FamilyTokens(starts=("[DEC]", "[ENC]"), mask="<mask>"),
+    sides={
+        "vision": ("vision.self",),
+        "text": ("text.self", "text.cross", "decoder.self", "decoder.cross"),
+    },
+    weights_by_task=True,
+    version=3,
+)
+FAMILIES: dict[str, Family] = by_name(VLT5, BLIP)
 
 
 @dataclass(frozen=True)

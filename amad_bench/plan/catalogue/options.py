@@ -26,8 +26,14 @@ class OptionSpec:
     maximum: float | None = None
     description: str = field(kw_only=True)
 
+    def read(self, value: Any) -> Any:
+        """The value as it is meant: YAML's true is the text where that is a choice."""
+        text = str(value).lower() if isinstance(value, bool) else None
+        return text if self.type is str and text in self.choices else value
+
     def problems(self, where: str, value: Any) -> Iterator[str]:
         """Mistakes in a value, in lines that begin with `where`."""
+        value = self.read(value)
         if self.type is list and isinstance(value, list):
             yield from self._problems_of_list(where, cast(list[Any], value))
             return
@@ -77,7 +83,7 @@ class WithOptions:
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The given options with every default filled in, in the catalogue's order."""
-        return {key: given.get(key, spec.default) for key, spec in self.options.items()}
+        return {key: spec.read(given.get(key, spec.default)) for key, spec in self.options.items()}
 
 
 class _Named(Protocol):

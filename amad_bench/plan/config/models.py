@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from amad_bench.plan.config.base import Closed, Label, PathBelow, Problems, distinct
+from amad_bench.plan.catalogue import FAMILIES
+from amad_bench.plan.config.base import Closed, Label, Open, PathBelow, Problems, distinct
 from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.config.numbers import Few, Size
 from amad_bench.plan.config.training import Reached
@@ -88,32 +89,19 @@ class ModelSize(Closed):
         return self
 
 
-def _true_as_text(value: Any) -> Any:
-    return "true" if value is True else value
-
-
-class ModelEntry(Closed):
-    """A family's models."""
+class ModelEntry(Open):
+    """A family's models, with its options, which the catalogue knows by its name."""
 
     inputs: Inputs = Field(description="what its models see of an image")
-    order_embedding: bool | None = Field(
-        default=None, description="VL-T5 only: regions carry their number, as in the official model"
-    )
-    box_area: Annotated[Literal["official", "true"], BeforeValidator(_true_as_text)] | None = Field(
-        default=None,
-        description="VL-T5 only. official: as its checkpoints need it, a quirk; true: the area of a box, "
-        "which is what left out means",
-    )
-    token_types: Literal["added", "dropped"] | None = Field(
-        default=None,
-        description="BLIP only. Of a BERT that it starts from, the first token type is added to the "
-        "positions, as BERT does, which is what left out means; or dropped, as in the official start",
-    )
     teacher: ModelSize = Field(description="the teachers' size")
     student: ModelSize | None = Field(default=None, description="the students' size, where there is one")
     students: Annotated[dict[Label, ModelSize], Field(min_length=1)] | None = Field(
         default=None, description="the students' sizes by name, where there are several"
     )
+
+    def options(self, family: str) -> dict[str, Any]:
+        """All options of the family, defaults filled in."""
+        return FAMILIES[family].complete(self.given)
 
     @property
     def student_sizes(self) -> dict[str, ModelSize]:

@@ -52,7 +52,7 @@ class DatasetEntry(Open):
 class TaskEntry(Closed):
     """A family on a task of a data set."""
 
-    family: FamilyName = Field(description="of models: vlt5, blip")
+    family: FamilyName = Field(description=f"of models: {', '.join(FAMILIES)}")
     task: TaskName = Field(description="vqa, captioning, translation")
     dataset: DatasetName = Field(description="one of `datasets`")
     vocabulary: Vocabulary | None = Field(
@@ -61,7 +61,9 @@ class TaskEntry(Closed):
     tokenizer: PathBelow | None = Field(
         default=None, description="folder below AMAD_DATA of a pretrained tokenizer, instead of `vocabulary`"
     )
-    image_size: Length | None = Field(default=None, description="in pixels, instead of `inputs.size` of BLIP")
+    image_size: Length | None = Field(
+        default=None, description="in pixels, instead of `inputs.size` of `kind: pixels`"
+    )
     decoding: Decoding = Field(description="how answers are read off the models")
     teacher: Training = Field(description="how teachers are trained")
     student: Training = Field(description="how students are trained")

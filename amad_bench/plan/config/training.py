@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from amad_bench.plan.catalogue import FAMILIES, PRETRAINING
-from amad_bench.plan.config.base import Closed, Problems, distinct, known
+from amad_bench.plan.config.base import Closed, Open, Problems, distinct, known
 from amad_bench.plan.config.numbers import Count, Examples, Few, Length, NotNegative, Positive, Size
 
 REACHED = PRETRAINING[1:]  # conditions that need weights: `none` is random weights
@@ -41,14 +41,11 @@ class Training(Closed):
     schedule: Literal["linear", "cosine"] = Field(default="linear", description="how the learning rate falls")
 
 
-class PretrainingTraining(Training):
-    """One pre-training, on all examples."""
+class PretrainingTraining(Training, Open):
+    """One pre-training, on all examples, with options that the catalogue knows by family and condition."""
 
     examples: Literal["all"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride] (narrower, and frozen)
         description="`all`: nothing else is possible"
-    )
-    momentum_distillation: bool | None = Field(
-        default=None, description="`vl` of BLIP only: soft targets from a slowly moving copy of the model"
     )
 
 
@@ -74,6 +71,6 @@ class Decoding(Closed):
     beams: Few = Field(description="of beam search; 1 is greedy")
     rank: Size | None = Field(
         default=None,
-        description="BLIP's VQA only: instead of writing it chooses among the training answers, the "
+        description="where the family can: instead of writing it chooses among the training answers, the "
         "likeliest of the `rank` with the likeliest first token",
     )

@@ -122,7 +122,7 @@ def test_tokenizers_from_folders(pretrain_config, tmp_path, monkeypatch):
     bert_folder(tmp_path / "data" / "bert")
     monkeypatch.setenv("AMAD_DATA", str(tmp_path / "data"))
     tokenizer = load_pretraining(pretrain_config("vlt5", "text", tokenizer="t5")).tokenizer
-    assert tokenizer.sentinel(0) == tokenizer.size - 101
+    assert tokenizer.id_of("<extra_id_0>") == tokenizer.size - 101
     tokenizer = load_pretraining(pretrain_config("blip", "text", tokenizer="bert")).tokenizer
     assert (tokenizer.start, tokenizer.special.mask) == (17, 4)
     message = r"^bert: the tokenizer has no <extra_id_0>, .*; take T5's"

@@ -6,8 +6,8 @@ import pytest
 
 from amad_bench.data.pretraining.data import load_pretraining
 from amad_bench.data.tasks.prepare import load_task_data
-from amad_bench.data.text.pretraining_text import PREFIXES
 from amad_bench.data.text.tokenizer import SpecialIds
+from amad_bench.plan.catalogue import FAMILIES
 from tests.data.tasks.test_prepare import DATA
 
 SHARED = {"condition": "text", "vocabulary": 400}  # as the fixture pretrain_config has it
@@ -40,7 +40,7 @@ def test_pre_training_prefixes_are_whole_words(pretrain_config):
     """Each word one id, and one for the colon; also where the vocabulary is too small for all words."""
     tokenizer = load_pretraining(pretrain_config("vlt5", "vl", vocabulary=250)).tokenizer
     assert tokenizer.size == 250 + 200
-    for prefix in PREFIXES.values():
+    for prefix in FAMILIES["vlt5"].pretraining["vl"].prefixes.values():
         ids = tokenizer.encode(prefix)
         assert len(ids) == len(prefix.split()) + 1
         assert tokenizer.unknown not in ids

@@ -14,6 +14,7 @@ from amad_bench.data.text.tokenizer import (
     load_tokenizer,
     train_tokenizer,
 )
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.runtime.errors import UserError
 from tests.data.folders import SENTENCES, WORDPIECES, bert_folder, t5_folder
 
@@ -100,20 +101,29 @@ def test_training_twice_gives_equal_files_and_a_file_gives_the_same_ids(tmp_path
 
 def test_vl_t5s_pre_training_tokens_stand_behind_the_trained_vocabulary():
     """Region i has row V - 1 - i of a table of V, as in the official code's own vocabulary."""
-    shared = train_tokenizer(TEXTS * 5, 200, "vlt5", pretraining=True)
+    shared = train_tokenizer(TEXTS * 5, 200, FAMILIES["vlt5"].tokens, pretraining=True)
     assert shared.size == TOKENIZER.size + 200
     assert shared.special == TOKENIZER.special == SpecialIds()
-    assert [shared.visual(i) for i in range(100)] == [shared.size - 1 - i for i in range(100)]
-    assert [shared.sentinel(i) for i in range(100)] == [shared.size - 101 - i for i in range(100)]
+    assert [shared.id_of(f"<vis_extra_id_{i}>") for i in range(100)] == [
+        shared.size - 1 - i for i in range(100)
+    ]
+    assert [shared.id_of(f"<extra_id_{i}>") for i in range(100)] == [
+        shared.size - 101 - i for i in range(100)
+    ]
     assert [shared.encode(text) for text in TEXTS] == [TOKENIZER.encode(text) for text in TEXTS]
     assert max(shared.encode("see <extra_id_0> and <vis_extra_id_3> here")) < TOKENIZER.size
-    assert shared.decode([shared.sentinel(0), *shared.encode("it is red"), shared.visual(7)]) == "it is red"
+    assert (
+        shared.decode(
+            [shared.id_of("<extra_id_0>"), *shared.encode("it is red"), shared.id_of("<vis_extra_id_7>")]
+        )
+        == "it is red"
+    )
 
 
 def test_blips_trained_vocabulary_has_a_start_and_for_pre_training_a_mask(tmp_path):
-    plain = train_tokenizer(TEXTS * 5, 200, "blip")
+    plain = train_tokenizer(TEXTS * 5, 200, FAMILIES["blip"].tokens)
     assert plain.special == SpecialIds(start=BOS)
-    shared = train_tokenizer(TEXTS * 5, 200, "blip", pretraining=True)
+    shared = train_tokenizer(TEXTS * 5, 200, FAMILIES["blip"].tokens, pretraining=True)
     assert shared.special == SpecialIds(mask=plain.size, start=BOS)
     assert shared.size == plain.size + 1
     assert plain.size not in shared.encode("it is <mask> red")
@@ -125,12 +135,17 @@ def test_blips_trained_vocabulary_has_a_start_and_for_pre_training_a_mask(tmp_pa
 
 
 def test_a_tokenizer_without_sentinels_visual_tokens_or_start():
-    for wanted in (lambda: TOKENIZER.sentinel(0), lambda: TOKENIZER.visual(0), lambda: TOKENIZER.start):
+    for wanted in (
+        lambda: TOKENIZER.id_of("<extra_id_0>"),
+        lambda: TOKENIZER.id_of("<vis_extra_id_0>"),
+        lambda: TOKENIZER.start,
+        lambda: TOKENIZER.mask,
+    ):
         with pytest.raises(ValueError, match="the tokenizer has no"):
             wanted()
-    shared = train_tokenizer(TEXTS * 5, 200, "vlt5", pretraining=True)
+    shared = train_tokenizer(TEXTS * 5, 200, FAMILIES["vlt5"].tokens, pretraining=True)
     with pytest.raises(ValueError, match=r"no <extra_id_100>"):
-        shared.sentinel(100)
+        shared.id_of("<extra_id_100>")
 
 
 @pytest.mark.parametrize("folder", [None, t5_folder, bert_folder])
@@ -167,7 +182,12 @@ def test_t5_has_its_own_ids_and_vl_t5s_visual_tokens_behind_its_extra_ids(t5):
     assert name(t5.size - 200) == "<extra_id_99>"
     assert name(t5.size) is None
     assert name(t5.size - 201) is not None
-    assert [t5.visual(0), t5.visual(99), t5.sentinel(0), t5.sentinel(99)] == [
+    assert [
+        t5.id_of("<vis_extra_id_0>"),
+        t5.id_of("<vis_extra_id_99>"),
+        t5.id_of("<extra_id_0>"),
+        t5.id_of("<extra_id_99>"),
+    ] == [
         t5.size - 1,
         t5.size - 100,
         t5.size - 101,

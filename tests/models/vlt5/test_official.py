@@ -12,10 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from amad_bench.data.text.pretraining_text import PRETRAIN_TASKS
 from amad_bench.losses.ce import ce_loss
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
-from amad_bench.models.vlt5.pretraining import Vlt5Pretrainer
+from amad_bench.models.vlt5.pretraining import PRETRAIN_TASKS, Vlt5Pretrainer
 
 FIXTURE = Path(__file__).parent / "fixtures" / "vlt5_official.npz"
 CASES = ("official", "masked_boxes", "two_images", "no_norm", "no_order", "three_heads")

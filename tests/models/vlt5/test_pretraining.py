@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-from amad_bench.data.text.pretraining_text import PRETRAIN_TASKS
 from amad_bench.models.heads import head_partition
 from amad_bench.models.start import load_start
-from amad_bench.models.vlt5.pretraining import Vlt5Pretrainer
+from amad_bench.models.vlt5.pretraining import PREFIXES, PRETRAIN_TASKS, Vlt5Pretrainer
 from amad_bench.models.weights import Weights
 from amad_bench.plan.config.training import Training
 from amad_bench.training.optim import Updates
@@ -16,8 +15,15 @@ LM, QA, ITM, GROUND_CAPTION, REFER = range(5)
 
 
 @pytest.mark.trap("pre-2")
-def test_task_names_are_the_official_ones_in_the_agreed_order():
+def test_every_task_has_its_official_prefix():
     assert PRETRAIN_TASKS == ("lm", "qa", "itm", "ground_caption", "refer")
+    assert PREFIXES == {
+        "lm": "span prediction:",
+        "qa": "vqa:",
+        "itm": "image text match:",
+        "ground_caption": "caption region:",
+        "refer": "visual grounding:",
+    }
 
 
 def _by_hand(model, batch):

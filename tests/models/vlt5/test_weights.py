@@ -10,10 +10,11 @@ from safetensors.torch import load_file, save_file
 from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
+from amad_bench.models.start import load_start
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.models.vlt5.weights import official_weights, t5_weights
 from amad_bench.runtime.errors import UserError
-from tests.tiny_models import tiny_batch
+from tests.tiny_models import run_config, shaped_model, tiny_batch
 
 ENCODER_BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 DECODER_BIAS = ENCODER_BIAS.replace("encoder", "decoder")
@@ -207,10 +208,16 @@ def _t5_folder(folder, **changes):
     return t5
 
 
-def test_from_t5_computes_what_t5_computes_where_no_region_is_seen(tmp_path):
-    t5 = _t5_folder(tmp_path, dropout_rate=0.25)
-    model = VLT5.from_t5(tmp_path, feat_dim=12).eval()
-    assert model.config.dropout_rate == 0.25
+def _started(folder):
+    """A VLT5 that started from the folder."""
+    model, config = shaped_model("vlt5"), run_config("vlt5", "text")
+    load_start(model, t5_weights(folder), config)
+    return model
+
+
+def test_a_t5_folder_computes_what_t5_computes_where_no_region_is_seen(tmp_path):
+    t5 = _t5_folder(tmp_path)
+    model = _started(tmp_path).eval()
     batch = tiny_batch("vlt5")
     batch["vis_attention_mask"] = torch.zeros(3, 3, dtype=torch.long)
     text = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
@@ -227,35 +234,12 @@ def test_t5_weights_are_those_of_the_folder_without_a_visual_embedding(tmp_path)
     assert torch.equal(weights.tensors["shared.weight"], t5.shared.weight)
 
 
-def test_from_t5_leaves_the_visual_embedding_and_further_rows_fresh(tmp_path):
-    """The official code: 32128 rows become 32200, and what T5 lacks keeps its initial weights."""
-    t5 = _t5_folder(tmp_path)
-    torch.manual_seed(5)
-    model = VLT5.from_t5(tmp_path, feat_dim=12, vocab_size=640)
-    torch.manual_seed(5)
-    fresh = VLT5(_config(vocab_size=640))
-    assert torch.equal(model.shared.weight[:40], t5.shared.weight)
-    assert torch.equal(model.shared.weight[40:], fresh.shared.weight[40:])
-    assert model.shared.weight[40:].std().item() == pytest.approx(1.0, rel=0.05)
-    for name, weight in model.encoder.visual_embedding.named_parameters():
-        if not name.startswith("obj_order"):
-            assert torch.equal(weight, fresh.encoder.visual_embedding.get_parameter(name)), name
-
-
-def test_from_t5_names_a_parameter_that_overrides_make_unfit(tmp_path):
-    _t5_folder(tmp_path)
-    assert "shared.weight is (40, 16)" in _refusal(VLT5.from_t5, tmp_path, vocab_size=39)
-    message = _refusal(VLT5.from_t5, tmp_path, vocab_size=50, d_model=20)
-    assert "SelfAttention.k.weight is (16, 16), expected (16, 20)" in message
-    assert "missing encoder.block.2." in _refusal(VLT5.from_t5, tmp_path, num_layers=3)
-
-
 def test_t5_folder_as_older_transformers_saved_it(tmp_path):
     """pytorch_model.bin with tied tensors under all names and the unused bias table, as t5-base has it."""
     t5 = _t5_folder(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save({**t5.state_dict(), OBSOLETE: torch.ones(32, 4)}, tmp_path / "pytorch_model.bin")
-    found = VLT5.from_t5(tmp_path, feat_dim=12).state_dict()
+    found = _started(tmp_path).state_dict()
     assert all(torch.equal(found[name], tensor) for name, tensor in t5.state_dict().items())
 
 
@@ -264,9 +248,7 @@ def test_t5_in_half_precision_is_read_as_float32(tmp_path):
     halves = {name: tensor.half() for name, tensor in load_file(tmp_path / "model.safetensors").items()}
     save_file(halves, tmp_path / "model.safetensors")
     assert all(tensor.dtype == torch.float32 for tensor in t5_weights(tmp_path).tensors.values())
-    torch.testing.assert_close(
-        VLT5.from_t5(tmp_path, feat_dim=12).shared.weight, t5.shared.weight, atol=2e-3, rtol=0
-    )
+    torch.testing.assert_close(_started(tmp_path).shared.weight, t5.shared.weight, atol=2e-3, rtol=0)
 
 
 def _edited(folder, **changes):
@@ -295,7 +277,7 @@ def test_t5_folders_that_do_not_fit_are_one_line(tmp_path):
 def test_t5_1_1_is_refused_as_transformers_saves_it_now_and_as_it_is_published(tmp_path):
     _t5_folder(tmp_path)
     _edited(tmp_path, scale_decoder_outputs=False)
-    assert "T5 1.1" in _refusal(VLT5.from_t5, tmp_path)
+    assert "T5 1.1" in _refusal(t5_weights, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     del config["scale_decoder_outputs"]
     (tmp_path / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))

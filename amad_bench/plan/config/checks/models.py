@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from amad_bench.plan.catalogue import FAMILIES
+from amad_bench.plan.catalogue.options import check_options
 from amad_bench.plan.config.inputs import Inputs, PixelInputs, RegionInputs
 from amad_bench.plan.config.models import ModelEntry, ModelSize, SideSize
 from amad_bench.plan.config.schema import Config
@@ -12,10 +13,20 @@ from amad_bench.plan.limits import MOST_PARTS
 def check_models(config: Config) -> Iterator[str]:
     """Messages without the file's name."""
     for name, entry in config.models.items():
+        yield from _options(name, entry)
         yield from _inputs(name, entry)
         yield from _students(config, name, entry)
         yield from _heads(config, name, entry)
     yield from _layer_map(config)
+
+
+def _options(name: str, entry: ModelEntry) -> Iterator[str]:
+    others = {key: family.name for family in FAMILIES.values() for key in family.options}
+    own = FAMILIES[name].options
+    foreign = [key for key in entry.given if key in others and key not in own]
+    yield from (f"models.{name}.{key}: only {others[key]} has it; remove it" for key in foreign)
+    known = {key: value for key, value in entry.given.items() if key not in foreign}
+    yield from check_options(f"models.{name}", known, own, tuple(ModelEntry.model_fields))
 
 
 def _inputs(name: str, entry: ModelEntry) -> Iterator[str]:
@@ -27,18 +38,6 @@ def _inputs(name: str, entry: ModelEntry) -> Iterator[str]:
             f"{where}.size: {inputs.size} is no multiple of the patch size {inputs.patch}; change one of them"
         )
     yield from _grid(where, inputs)
-    if name != "vlt5":
-        for key in ("order_embedding", "box_area"):
-            if getattr(entry, key) is not None:
-                yield f"models.{name}.{key}: only vlt5 has regions; remove it"
-    if entry.token_types is not None:
-        if name != "blip":
-            yield f"models.{name}.token_types: only blip starts from a BERT; remove it"
-        elif not any("text" in size.checkpoints for _, _, size in entry.sizes):
-            yield (
-                f"models.{name}.token_types: only a BERT has them, and no `checkpoints.text` names one; "
-                "remove it"
-            )
 
 
 def _grid(where: str, inputs: Inputs) -> Iterator[str]:

@@ -1,9 +1,10 @@
 """Whether every pre-training condition that is asked for can be reached."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from amad_bench.plan.catalogue import DATASETS
-from amad_bench.plan.config.inputs import PixelInputs, RegionInputs
+from amad_bench.plan.catalogue import DATASETS, FAMILIES
+from amad_bench.plan.catalogue.family import Need
+from amad_bench.plan.catalogue.options import check_options
 from amad_bench.plan.config.models import ModelEntry, ModelSize
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.config.training import PretrainingTraining, Training
@@ -14,12 +15,14 @@ def check_pretraining(config: Config) -> Iterator[str]:
     for family, by_condition in config.pretraining.training.items():
         for condition, training in by_condition.items():
             where = f"pretraining.training.{family}.{condition}"
-            yield from _training(where, (family, condition) == ("blip", "vl"), training)
+            yield from _training(where, family, condition, training)
     named = dict.fromkeys(entry.family for entry in config.tasks)
     for name, entry in config.models.items():
         if name in named:
             yield from _reachable(config, name, entry)
         for role, key, size in entry.sizes:
+            for condition in set(size.checkpoints).difference(FAMILIES[name].pretraining):
+                yield f"models.{name}.{key}.checkpoints.{condition}: {name} has no such weights; remove them"
             yield from _cut(f"models.{name}.{key}", role, size)
         yield from _published(config, name, entry)
     yield from _trained_here(config)
@@ -34,13 +37,24 @@ def check_evaluations(where: str, training: Training) -> Iterator[str]:
         )
 
 
-def _training(where: str, contrast: bool, training: PretrainingTraining) -> Iterator[str]:
-    """contrast: of BLIP, which tells an image's text from those of others."""
+def _training(where: str, family: str, condition: str, training: PretrainingTraining) -> Iterator[str]:
     yield from check_evaluations(where, training)
-    if contrast and training.batch == 1:
+    record = FAMILIES[family].pretraining.get(condition)
+    if record is None:
+        yield f"{where}: {family} cannot be trained for it here; remove it, and name checkpoints"
+        return
+    if record.contrasts and training.batch == 1:
         yield f"{where}.batch: 1 has no other image to tell an image from; raise it"
-    if not contrast and training.momentum_distillation is not None:
-        yield f"{where}.momentum_distillation: only for `vl` of blip; remove it"
+    others = {
+        key: f"`{name}` of {other.name}"
+        for other in FAMILIES.values()
+        for name, pretraining in other.pretraining.items()
+        for key in pretraining.options
+    }
+    foreign = [key for key in training.given if key in others and key not in record.options]
+    yield from (f"{where}.{key}: only for {others[key]}; remove it" for key in foreign)
+    known = {key: value for key, value in training.given.items() if key not in foreign}
+    yield from check_options(where, known, record.options, tuple(PretrainingTraining.model_fields))
 
 
 def _from_files(entry: ModelEntry, role: str, size: ModelSize, condition: str) -> bool:
@@ -83,22 +97,28 @@ def _published(config: Config, name: str, entry: ModelEntry) -> Iterator[str]:
                 f"tasks[{index}].tokenizer: missing; models.{name} starts from weights that know the words "
                 "of their own tokenizer: name its folder instead of `vocabulary`"
             )
-    if "vl" not in wanted:
-        return
-    if name == "vlt5":
-        if not entry.order_embedding:
-            yield "models.vlt5.order_embedding: the `vl` weights of VL-T5 need it; write true"
-        if entry.box_area != "official":
-            yield "models.vlt5.box_area: the `vl` weights of VL-T5 need its own area of a box; write official"
-    elif isinstance(entry.inputs, PixelInputs) and entry.inputs.colours != "clip":
-        yield f"models.{name}.inputs.colours: the `vl` weights of BLIP need its own scale; write clip"
+    for condition, record in FAMILIES[name].pretraining.items():
+        if condition in wanted:
+            yield from _unmet(name, entry, record.elsewhere)
+
+
+def _unmet(family: str, entry: ModelEntry, needs: Iterable[Need]) -> Iterator[str]:
+    options = entry.options(family)
+    for need in needs:
+        _, _, of_inputs = need.key.partition("inputs.")
+        if of_inputs and entry.inputs.kind not in FAMILIES[family].inputs:
+            continue  # said of the kind itself
+        found = getattr(entry.inputs, of_inputs, None) if of_inputs else options[need.key]
+        if found != need.value:
+            yield f"models.{family}.{need.key}: {need.why}; write {str(need.value).lower()}"
 
 
 def _trained_here(config: Config) -> Iterator[str]:
     """Pre-training here is on data with captions and questions, for grounding with objects."""
     able = ", ".join(name for name, dataset in DATASETS.items() if dataset.pretrains)
+    described = ", ".join(name for name, dataset in DATASETS.items() if dataset.has_boxes)
     wanted = {*config.pretraining.teacher, *config.pretraining.student}
-    grounded = False
+    unmet: dict[str, None] = {}
     for index, task in enumerate(config.tasks):
         where, dataset = f"tasks[{index}].dataset", DATASETS[task.dataset]
         trained = wanted.intersection(config.pretraining.training.get(task.family, {}))
@@ -107,19 +127,16 @@ def _trained_here(config: Config) -> Iterator[str]:
                 f"{where}: {task.dataset} has not both captions and questions, on which {task.family} would "
                 f"be pre-trained; possible: {able}; or name checkpoints under models.{task.family}"
             )
-        elif task.family == "vlt5" and "vl" in trained:
-            grounded = True
-            if not dataset.has_boxes:
+            continue
+        for condition, record in FAMILIES[task.family].pretraining.items():
+            if condition not in trained:
+                continue
+            if record.grounded and not dataset.has_boxes:
                 yield (
-                    f"{where}: {task.dataset} does not say what is in an image's boxes, which `vl` of "
-                    "vlt5 is trained on; use scenes, or name checkpoints under models.vlt5"
+                    f"{where}: {task.dataset} does not say what is in an image's boxes, which `{condition}` "
+                    f"of {task.family} is trained on; use {described}, or name checkpoints under "
+                    f"models.{task.family}"
                 )
-    entry = config.models.get("vlt5")
-    if grounded and entry:
-        if not entry.order_embedding:
-            yield (
-                "models.vlt5.order_embedding: `vl` needs it: visual grounding names a region by its number; "
-                "write true"
-            )
-        if not (isinstance(entry.inputs, RegionInputs) and entry.inputs.boxes == "file"):
-            yield "models.vlt5.inputs.boxes: `vl` is trained on boxes of objects; write file"
+            if entry := config.models.get(task.family):
+                unmet |= dict.fromkeys(_unmet(task.family, entry, record.here))
+    yield from unmet

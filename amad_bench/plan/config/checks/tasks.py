@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
+from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES, TASKS
 from amad_bench.plan.config.checks.pretraining import check_evaluations
 from amad_bench.plan.config.inputs import FeatureInputs, PixelInputs, RegionInputs
 from amad_bench.plan.config.schema import Config, TaskEntry
@@ -26,8 +26,7 @@ def check_tasks(config: Config) -> Iterator[str]:
         yield from _tokenizer(where, entry)
         if family in config.models:
             yield from _images(config, where, entry)
-        if (family, task) != ("blip", "vqa") and entry.decoding.rank is not None:
-            yield f"{where}.decoding.rank: only BLIP's VQA ranks answers; remove it"
+        yield from _rank(where, entry)
         if (first := seen.setdefault(entry.axes, where)) != where:
             yield f"{where}: {family}, {task}, {dataset} stand in {first} already; keep one"
         for role, training in (("teacher", entry.teacher), ("student", entry.student)):
@@ -63,6 +62,18 @@ def _tokenizer(where: str, entry: TaskEntry) -> Iterator[str]:
             f"{where}.vocabulary: expected either `vocabulary` (a tokenizer is trained) or `tokenizer` (the "
             f"folder of a pretrained one), found {'neither' if entry.vocabulary is None else 'both'}"
         )
+
+
+def _rank(where: str, entry: TaskEntry) -> Iterator[str]:
+    own = FAMILIES[entry.family].by_task.get(entry.task)
+    if entry.decoding.rank is not None and not (own and own.ranks):
+        able = ", ".join(
+            f"{family.label}'s {TASKS[task].label}"
+            for family in FAMILIES.values()
+            for task, record in family.by_task.items()
+            if record.ranks
+        )
+        yield f"{where}.decoding.rank: only {able} ranks answers; remove it"
 
 
 def _images(config: Config, where: str, entry: TaskEntry) -> Iterator[str]:

@@ -188,18 +188,16 @@ def test_an_assistants_heads_divide_the_compared_sides_width(sided: Raw, errors:
     ]
 
 
-def test_token_types_are_of_a_bert_that_blip_starts_from(
-    sided: Raw, errors: Errors, load: Callable[[Any], Any]
-) -> None:
+def test_token_types_are_added_or_dropped(sided: Raw, errors: Errors, load: Callable[[Any], Any]) -> None:
+    assert load(sided).models["blip"].options("blip")["token_types"] == "added"
     _blip(sided)["token_types"] = "dropped"
-    where = "models.blip.token_types"
-    assert errors(sided) == [f"{where}: only a BERT has them, and no `checkpoints.text` names one; remove it"]
-    _blip(sided)["teacher"]["checkpoints"] = {"text": ["bert", "vit"]}
-    assert load(sided).models["blip"].token_types == "dropped"
+    assert load(sided).models["blip"].options("blip")["token_types"] == "dropped"
     _blip(sided)["token_types"] = "drop"
-    assert errors(sided) == [f"{where}: expected added or dropped, found 'drop'. Did you mean 'dropped'?"]
+    assert errors(sided) == [
+        "models.blip.token_types: expected added or dropped, found 'drop'. Did you mean 'dropped'?"
+    ]
 
 
 def test_vlt5_has_no_token_types(raw: Raw, errors: Errors) -> None:
     raw["models"]["vlt5"]["token_types"] = "added"
-    assert errors(raw) == ["models.vlt5.token_types: only blip starts from a BERT; remove it"]
+    assert errors(raw) == ["models.vlt5.token_types: only blip has it; remove it"]

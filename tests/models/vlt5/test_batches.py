@@ -1,32 +1,16 @@
-"""What each task asks, read back from the tensors of a batch."""
+"""What each task of VL-T5's pre-training asks, read back from the tensors of a batch."""
 
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
-from amad_bench.data.pretraining.batches import pretraining_batches
-from amad_bench.data.pretraining.data import PretrainingData, load_pretraining
-from amad_bench.data.text.pretraining_text import PREFIXES, PRETRAIN_TASKS
+from amad_bench.data.pretraining.data import PretrainingData
+from amad_bench.models.vlt5.pretraining import PREFIXES, PRETRAIN_TASKS
+from tests.models.conftest import batches
 
 IGNORED = -100
-
-
-@pytest.fixture
-def data_of(pretrain_config):
-    def load(family: str, condition: str) -> PretrainingData:
-        return load_pretraining(pretrain_config(family, condition))
-
-    return load
-
-
-def batches(data: PretrainingData, family: str, condition: str, batch: int, steps: int, seed: int = 0):
-    """The arguments of each batch."""
-    generator = np.random.default_rng(seed)
-    made = pretraining_batches(data.train, data, family, condition, batch, steps, generator, "cpu")
-    return [one.arguments for one in made]
 
 
 def epoch(data: PretrainingData, family: str, condition: str, epochs: int = 1):
@@ -143,55 +127,6 @@ def test_an_answer_is_drawn_by_its_score(data_of):
     assert drawn.total() == 800
     assert set(drawn) == {"red", "blue"}
     assert abs(drawn["red"] - 600) < 5 * np.sqrt(150)
-
-
-def test_blips_masked_words(data_of):
-    data = data_of("blip", "text")
-    texts = Counter[str]()
-    for batch in batches(data, "blip", "text", 45, 8):
-        assert set(batch) == {"input_ids", "attention_mask", "labels"}
-        masked = batch["labels"] != IGNORED
-        assert (masked.sum(1) >= 1).all()
-        assert (batch["input_ids"] == data.tokenizer.special.mask).sum() > 0.5 * masked.sum()
-        original = torch.where(masked, batch["labels"], batch["input_ids"])
-        assert torch.equal(batch["attention_mask"], (original != data.tokenizer.pad).long())
-        assert (original[:, 0] == data.tokenizer.start).all()
-        assert ((original == data.tokenizer.eos).sum(1) == 1).all()
-        texts += Counter(data.tokenizer.decode(ids) for ids in original.tolist())
-    assert texts == Counter([*data.train.captions, *data.train.questions])
-
-
-def test_blips_captions_with_their_images(data_of):
-    data = data_of("blip", "vl")
-    found = Counter[tuple[str, int]]()
-    for batch in batches(data, "blip", "vl", 25, 8):
-        assert set(batch) == {"pixel_values", "input_ids", "attention_mask", "image_ids"}
-        assert (batch["input_ids"][:, 0] == data.tokenizer.start).all()
-        assert batch["input_ids"].shape[1] == batch["attention_mask"].sum(1).max() <= data.train.longest
-        expected = data.images.batch(batch["image_ids"].numpy(), "cpu")["pixel_values"]
-        assert torch.equal(batch["pixel_values"], expected)
-        texts = [data.tokenizer.decode(ids) for ids in batch["input_ids"].tolist()]
-        found += Counter(zip(texts, batch["image_ids"].tolist(), strict=True))
-    assert found == Counter(zip(data.train.captions, data.train.caption_rows_C.tolist(), strict=True))
-
-
-@pytest.mark.parametrize(
-    ("family", "condition"), [("vlt5", "text"), ("vlt5", "vl"), ("blip", "text"), ("blip", "vl")]
-)
-def test_equal_generators_give_equal_batches_and_others_do_not(data_of, family, condition):
-    data = data_of(family, condition)
-    one, two, other = (batches(data, family, condition, 16, 3, seed) for seed in (1, 1, 2))
-    for left, right in zip(one, two, strict=True):
-        assert left.keys() == right.keys()
-        assert all(torch.equal(left[name], right[name]) for name in left)
-        whole = {"pixel_values", "vis_feats", "boxes"}
-        assert all(tensor.dtype == torch.int64 for name, tensor in left.items() if name not in whole)
-        assert all(len(tensor) == 16 for tensor in left.values())
-    assert any(
-        left["input_ids"].shape != right["input_ids"].shape
-        or not torch.equal(left["input_ids"], right["input_ids"])
-        for left, right in zip(one, other, strict=True)
-    )
 
 
 def test_captions_of_one_image_cannot_be_mismatched(data_of):

@@ -1,0 +1,107 @@
+"""Interface of a family's folder to all other code: one class, found by the family's record."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from amad_bench.data.pretraining.batches import BatchMaker
+from amad_bench.data.pretraining.data import PretrainingData
+from amad_bench.data.pretraining.split import PretrainingSplit
+from amad_bench.data.text.tokenizer import Tokenizer
+from amad_bench.models.weights import SettingNames, Settings, Weights
+from amad_bench.plan.catalogue import FAMILIES, Family
+from amad_bench.plan.run_config import RunConfig
+
+
+class Scheme(NamedTuple):
+    """Distribution of a fresh parameter: normal around 0, or the constant `mean` where spread is 0.
+
+    zero_row: one row that is zeros (BERT's padding token).
+    """
+
+    mean: float
+    spread: float
+    zero_row: int | None = None
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """All that a fresh model is made from.
+
+    positions: the longest text sequence, for learned positions. feature_size: numbers per region, None for
+    the raw pixels that the config's `inputs` describe.
+    """
+
+    config: RunConfig
+    tokenizer: Tokenizer
+    positions: int
+    feature_size: int | None
+    settings: Settings
+
+
+class FamilyModels(ABC):
+    """A family's models, as all code outside of its folder knows them.
+
+    settings: of fresh models. settings_in: which of them stand in a config of which class. may_be_fresh: by
+    condition, patterns of parameters that its weights may lack, each as a whole. may_be_left: modules that
+    its weights may have and a task's model may lack. `read_files` and `batch_maker` are for the conditions
+    that the record has.
+    """
+
+    settings: ClassVar[Settings]
+    settings_in: ClassVar[Mapping[type, SettingNames]]
+    may_be_fresh: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    may_be_left: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def build(self, wanted: Blueprint) -> nn.Module:
+        """A run's model with random weights, drawn from torch's generator.
+
+        Its forward pass takes what a batch has as `inputs`, and `labels`, and gives logits (B, L, V) that are
+        aligned with the labels; `generate` writes, `rank` chooses (where the task's record says `ranks`). The
+        model of a run of kind "pretrain" gives (loss, {objective: scalar}), and `task_weights` by name.
+        """
+
+    def read_files(self, paths: Sequence[Path], config: RunConfig) -> Weights:
+        """Weights for the model of a run, of its condition; UserError for files that are not these."""
+        raise NotImplementedError(f"{config.family} reads no weights of {config.pretraining}: {paths}")
+
+    @abstractmethod
+    def schemes(
+        self, model: nn.Module, path: str, module: nn.Module, parameter: nn.Parameter
+    ) -> Iterator[tuple[Tensor, Scheme]]:
+        """A parameter of `module`, which is no norm's and no bias, with the scheme that it is drawn by.
+
+        path: of the module. Parts of a parameter come by themselves where they have schemes of their own.
+        """
+
+    def batch_maker(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> BatchMaker:
+        """The maker of pre-training batches; ValueError where the split cannot be used."""
+        raise NotImplementedError(f"{type(self).__name__} makes no batches of {condition}: {split}, {data}")
+
+    def fitted(self, weights: Weights, model: nn.Module) -> Weights:  # noqa: ARG002 (others read it)
+        """The weights for this model, where something that is learnt depends on more than its shape."""
+        return weights
+
+    def kept(self, weights: Weights, model: nn.Module) -> Weights:  # noqa: ARG002 (others read it)
+        """The weights, complete as they are, without what stays fresh in this model."""
+        return weights
+
+
+def implementation_of(record: Family) -> FamilyModels:
+    """The class behind a record of the catalogue; no other family's folder is imported."""
+    return getattr(import_module(f"amad_bench.models.{record.name}"), record.implementation)()
+
+
+def family_of(model: nn.Module) -> FamilyModels:
+    """The family in whose folder the model's class stands; ValueError for a model of none."""
+    for kind in type(model).__mro__:
+        parts = kind.__module__.split(".")
+        if parts[:2] == ["amad_bench", "models"] and parts[2] in FAMILIES:
+            return implementation_of(FAMILIES[parts[2]])
+    raise ValueError(f"{type(model).__name__} is a model of none of the families {', '.join(FAMILIES)}")
