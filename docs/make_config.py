@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES, OptionSpec
 from amad_bench.plan.config.inputs import INPUTS
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
-from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
+from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize, SideSize
 from amad_bench.plan.config.schema import Config, DatasetEntry, Limit, TaskEntry
 from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTraining, Training
 from amad_bench.plan.shown import bound
@@ -25,6 +25,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`models.<family>`": ModelEntry,
     **{f"`models.<family>.inputs` of `kind: {kind}`": inputs for kind, inputs in INPUTS.items()},
     "`models.<family>.teacher`, `.student`, `.students.<name>`": ModelSize,
+    "`models.<family>.teacher.vision`, `.text`, and of students": SideSize,
     "`heads`": Heads,
     "`pretraining`": Pretraining,
     "`pretraining.training.<family>.<condition>`": PretrainingTraining,

@@ -28,7 +28,7 @@ SHAPE = Model(
     head_size=4,
     feed_forward=32,
     dropout=0.0,
-    options={"order_embedding": False, "box_area": "true"},
+    options={"order_embedding": False, "box_area": "true", "token_types": "added"},
 )
 INPUTS: dict[str, Inputs] = {
     "vlt5": RegionInputs(kind="regions", boxes="file", crop=2, max_regions=3),

@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from amad_bench.data.formats.overlap import describe_overlap
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run import Run
-from amad_bench.plan.run_config import DataSpec, Model, RunConfig, Start, Taught, UsedDataset
+from amad_bench.plan.run_config import DataSpec, Model, RunConfig, Side, Start, Taught, UsedDataset
 
 SHORT_HASH = 8  # digits of a hash that tables show
 RANDOM = "random"
 AS_IS = "as is"
 UNCUT = (RANDOM, AS_IS)  # of the column `cut`: nothing was taken out of a model of another shape
-SIZES = ("heads", "layers", "width", "feed_forward", "head_size")  # of the run's own model
+SIZES = (
+    "heads",
+    "layers",
+    "width",
+    "feed_forward",
+    "head_size",
+)  # of the run's own model, at the sites compared
 DATA_FACTS = (  # of status.json["data"]
     "features",
     "image_overlap",
@@ -32,7 +39,7 @@ def run_columns(run: Run) -> dict[str, Any]:
     """
     config, model = run.config, run.config.model
     is_student, taught = run.kind == "student", config.teacher
-    shape = describe_shape(model, config.heads_keep)
+    shape = describe_shape(config.family, model, config.heads_keep)
     return {
         "run_id": run.id,
         "kind": run.kind,
@@ -87,17 +94,27 @@ def data_facts(data: Mapping[str, Any]) -> dict[str, str | int | None]:
     }
 
 
-def describe_shape(model: Model, heads_keep: str) -> str:
+def describe_shape(family: str, model: Model, heads_keep: str) -> str:
     """Layers x width, e.g. "6x512". With the heads and `heads_keep` beside it, it tells any two sizes apart.
 
     The feed-forward size is named where it is not four times the width, the head size where it is what
-    `heads_keep` names: else it is the width over the heads.
+    `heads_keep` names: else it is the width over the heads. Sides that differ are named with their heads:
+    "vision 24x1024, 16 heads; text 12x768, 12 heads".
     """
-    parts = [f"{model.layers}x{model.width}"]
-    if model.feed_forward != 4 * model.width:
-        parts.append(f"feed-forward {model.feed_forward}")
+    if not model.other_sides:
+        return _side_shape(model, heads_keep)
+    sides = {name: model.side(name) for name in FAMILIES[family].sides}
+    return "; ".join(
+        f"{name} {_side_shape(side, heads_keep)}, {side.heads} heads" for name, side in sides.items()
+    )
+
+
+def _side_shape(side: Side, heads_keep: str) -> str:
+    parts = [f"{side.layers}x{side.width}"]
+    if side.feed_forward != 4 * side.width:
+        parts.append(f"feed-forward {side.feed_forward}")
     if heads_keep == "head_size":
-        parts.append(f"head size {model.head_size}")
+        parts.append(f"head size {side.head_size}")
     return ", ".join(parts)
 
 

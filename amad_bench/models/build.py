@@ -33,7 +33,8 @@ def build_model(
         all_settings = with_settings(family.settings, settings)
         built = family.build(Blueprint(config, tokenizer, positions, feature_size, all_settings))
     # A class that quietly took its default (BLIP's text: 8) would make every comparison a wrong one.
-    found, heads = head_partition(built), config.model.heads
-    if set(found.values()) != {heads}:
-        raise RuntimeError(f"{type(built).__name__} was asked for {heads} heads and has {found}")
+    found, record = head_partition(built), FAMILIES[config.family]
+    asked = {site: config.model.side(record.side_of(site)).heads for site in found}
+    if found != asked:
+        raise RuntimeError(f"{type(built).__name__} was asked for the heads {asked} and has {found}")
     return built

@@ -116,6 +116,10 @@ class FamilyModels(ABC):
         """The weights for this model, where something that is learnt depends on more than its shape."""
         return weights
 
+    def kept(self, weights: Weights, model: nn.Module) -> Weights:  # noqa: ARG002 (others read it)
+        """The weights, complete as they are, without what stays fresh in this model."""
+        return weights
+
 
 def implementation_of(record: Family) -> FamilyModels:
     """The class behind a record of the catalogue; no other family's folder is imported."""

@@ -53,6 +53,7 @@ def load_start(model: nn.Module, weights: Weights, config: RunConfig) -> dict[st
     family = implementation_of(FAMILIES[config.family])
     weights = family.fitted(under_own_names(weights, model), model)
     _check_names(weights, model, config)
+    weights = family.kept(weights, model)
     _check_token_ids(weights, model)
     kept = kept_rows(weights, model, config)  # without the rows that are no token
     tensors = {name: weights.tensors[name][:rows] for name, rows in kept.items()}

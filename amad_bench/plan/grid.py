@@ -114,7 +114,7 @@ def _expand_entry(runs: TaskRuns, only: str | None = None) -> _Found:
     """only: the readable prefix of the students that are made; the others are passed over."""
     config, found = runs.config, _Found()
     replicates = range(config.replicates if config.teacher_per == "replicate" else 1)
-    teacher_heads = config.heads.of("teacher", runs.models.teacher)
+    teacher_heads = config.heads_of(runs.entry.family, "teacher", runs.models.teacher)
     for heads, condition in product(teacher_heads, config.pretraining.teacher):
         try:
             teachers = [runs.teacher(heads, condition, replicate) for replicate in replicates]
@@ -134,7 +134,8 @@ def _expand_students(runs: TaskRuns, teachers: list[Run], found: _Found, only: s
     config, entry = runs.config, runs.entry
     teacher_heads = teachers[0].config.model.heads
     sizes = runs.models.student_sizes
-    axes = [(name, heads) for name, size in sizes.items() for heads in config.heads.of("student", size)]
+    counts = {name: config.heads_of(entry.family, "student", size) for name, size in sizes.items()}
+    axes = [(name, heads) for name in sizes for heads in counts[name]]
     for (name, heads), condition in product(axes, config.pretraining.student):
         size = sizes[name]
         which = f"-h{teacher_heads}to{heads}-{f'{name}-' if name else ''}"

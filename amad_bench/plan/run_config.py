@@ -97,16 +97,29 @@ class DataSpec(Part):
 _DATA_KEYS = set(DataSpec.model_fields)
 
 
-class Model(Part):
-    """A model's sizes; options: of its family, all of them."""
+class Side(Part):
+    """Sizes of a model, or of a side of it."""
 
     layers: int
     width: int
     feed_forward: int
-    dropout: float
     heads: int
     head_size: int
+
+
+class Model(Side):
+    """A model's sizes: of the side whose attention is compared, and of all that other_sides does not name.
+
+    other_sides: those that differ from it, by name. options: of its family, all of them.
+    """
+
+    dropout: float
     options: dict[str, Option]
+    other_sides: dict[str, Side] = {}
+
+    def side(self, name: str) -> Side:
+        """Sizes of a side; those of the whole model where its sides are alike, or it has none."""
+        return self.other_sides.get(name, self)
 
 
 class Start(Part):

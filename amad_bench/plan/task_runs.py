@@ -14,11 +14,11 @@ from amad_bench.plan.catalogue import (
     metrics_of,
 )
 from amad_bench.plan.config.losses import LossEntry
-from amad_bench.plan.config.models import ModelSize
+from amad_bench.plan.config.models import ModelSize, SideSize
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.config.training import Training
 from amad_bench.plan.run import Run
-from amad_bench.plan.run_config import DataSpec, Model, RunConfig, Seeds, Start, Taught, UsedLoss
+from amad_bench.plan.run_config import DataSpec, Model, RunConfig, Seeds, Side, Start, Taught, UsedLoss
 from amad_bench.plan.seeds import seed
 from amad_bench.plan.task_data import checkpoints_hash, pretraining_data
 
@@ -40,17 +40,18 @@ class TaskRuns:
         return pretraining_data(self.config, self.entry, self.data)
 
     def model(self, size: ModelSize, heads: int) -> Model:
-        """The canonical config's `model`."""
-        keeps_width = self.config.heads.keep == "inner_width"
-        head_size = size.width // heads if keeps_width or size.head_size is None else size.head_size
+        """The canonical config's `model`; heads: of the sides that are compared."""
+        swept = self.config.swept_sides(self.entry.family, size)
+        sides = {
+            name: _side(side, heads if name in swept or not side.heads else side.heads[0], size.head_size)
+            for name, side in size.sides.items()
+        }
+        compared = sides[swept[0]]
         return Model(
-            layers=size.layers,
-            width=size.width,
-            feed_forward=size.feed_forward,
+            **compared.model_dump(),
             dropout=size.dropout,
-            heads=heads,
-            head_size=head_size,
             options=self.models.options(self.entry.family),
+            other_sides={name: side for name, side in sides.items() if side != compared},
         )
 
     def uncuttable(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> str:
@@ -58,17 +59,9 @@ class TaskRuns:
         if condition == "none" or size.cut == "none" or condition in size.checkpoints:
             return ""
         model, teacher = self.model(size, heads), self.model(self.models.teacher, teacher_heads)
-        if size.cut == "remap":
-            if model.heads * model.head_size != teacher.heads * teacher.head_size:
-                return "cut: remap keeps the inner width (heads x head size), the teacher has another one"
-            if model.width != teacher.width:
-                return "cut: remap keeps the width, the teacher has another one"
-            if model.feed_forward != teacher.feed_forward:
-                return "cut: remap keeps the feed-forward, the teacher has another one"
-        sizes = ("layers",) if size.cut == "remap" else ("layers", "width", "feed_forward", "heads")
-        larger = [key for key in sizes if getattr(model, key) > getattr(teacher, key)]
-        if larger:
-            return f"cut: {size.cut} cuts the teacher's weights, and the student has more {larger[0]}"
+        for name in FAMILIES[self.entry.family].sides or ("",):
+            if reason := _uncuttable(size.cut, model.side(name), teacher.side(name)):
+                return reason + (f" ({name})" if model.other_sides or teacher.other_sides else "")
         return ""
 
     def start(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> Start | None:
@@ -224,6 +217,30 @@ class TaskRuns:
             **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},
             **{f"metric:{name}": METRICS[name].version for name in metrics},
         }
+
+
+def _side(size: SideSize, heads: int, head_size: int | None) -> Side:
+    return Side(
+        layers=size.layers,
+        width=size.width,
+        feed_forward=size.feed_forward,
+        heads=heads,
+        head_size=head_size or size.width // heads,
+    )
+
+
+def _uncuttable(cut: str, student: Side, teacher: Side) -> str:
+    """Reason why this side of a student cannot be cut from the teacher's; "" when it can."""
+    if cut == "remap":
+        if student.heads * student.head_size != teacher.heads * teacher.head_size:
+            return "cut: remap keeps the inner width (heads x head size), the teacher has another one"
+        if student.width != teacher.width:
+            return "cut: remap keeps the width, the teacher has another one"
+        if student.feed_forward != teacher.feed_forward:
+            return "cut: remap keeps the feed-forward, the teacher has another one"
+    sizes = ("layers",) if cut == "remap" else ("layers", "width", "feed_forward", "heads")
+    larger = [key for key in sizes if getattr(student, key) > getattr(teacher, key)]
+    return f"cut: {cut} cuts the teacher's weights, and the student has more {larger[0]}" if larger else ""
 
 
 def _cross_entropy(label: str, loss_weights: dict[str, float]) -> UsedLoss:

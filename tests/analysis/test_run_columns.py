@@ -13,7 +13,7 @@ from amad_bench.analysis.run_columns import (
     run_columns,
 )
 from amad_bench.plan.config.inputs import ExtractedInputs
-from amad_bench.plan.run_config import Start
+from amad_bench.plan.run_config import Side, Start
 from tests.planned import planned_config, planned_dataset
 
 
@@ -53,7 +53,25 @@ SHAPE = ("layers", "width", "feed_forward", "head_size")
 def test_shapes(sizes, heads_keep, expected):
     of_blip = planned_config("blip", "vqa").model
     model = of_blip.model_copy(update=dict(zip(SHAPE, sizes, strict=True)))
-    assert describe_shape(model, heads_keep) == expected
+    assert describe_shape("blip", model, heads_keep) == expected
+
+
+def test_sides_of_their_own_are_named_with_their_heads():
+    """BLIP large: ViT-L (salesforce/BLIP, models/blip.py, create_vit) and BERT base (med_config.json)."""
+    sizes = ("layers", "width", "feed_forward", "heads", "head_size")
+    vision, text = (
+        dict(zip(sizes, values, strict=True))
+        for values in ((24, 1024, 4096, 16, 64), (12, 768, 3072, 12, 64))
+    )
+    model = planned_config("blip", "vqa").model
+    expected = "vision 24x1024, 16 heads; text 12x768, 12 heads"
+    for compared, name, other in ((vision, "text", text), (text, "vision", vision)):
+        large = model.model_copy(update={**compared, "other_sides": {name: Side(**other)}})
+        assert describe_shape("blip", large, "inner_width") == expected
+    narrow = model.model_copy(
+        update={**vision, "other_sides": {"text": Side(**{**text, "feed_forward": 768})}}
+    )
+    assert describe_shape("blip", narrow, "inner_width").endswith("text 12x768, feed-forward 768, 12 heads")
 
 
 @pytest.mark.parametrize(

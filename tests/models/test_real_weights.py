@@ -18,7 +18,7 @@ from amad_bench.models.start import load_start
 from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Weights
 from amad_bench.plan.config.inputs import PixelInputs
-from amad_bench.plan.run_config import Model, Start
+from amad_bench.plan.run_config import Model, Side, Start
 from tests.tiny_models import built, run_config
 
 TEXTS = [
@@ -47,10 +47,16 @@ def vit(shared_weights: Path) -> Path:
     return shared_weights / "vit-s14-dinov2-folded"
 
 
+@pytest.mark.trap("blip-8")
 @torch.no_grad()
-def test_a_real_bert_as_both_text_stacks(bert: Path) -> None:
-    """Through the whole path of a run: tokenizer, weights, model, start; with padding."""
-    weights, tokenizer = blip_weights([bert], "vqa", "text"), load_folder_tokenizer(bert, "blip")
+@pytest.mark.parametrize("token_types", ["added", "dropped"])
+def test_a_real_bert_as_both_text_stacks(bert: Path, token_types: str) -> None:
+    """Through the whole path of a run: tokenizer, weights, model, start; with padding.
+
+    Dropped, its first token type is a row of zeros.
+    """
+    weights = blip_weights([bert], "vqa", "text", token_types)
+    tokenizer = load_folder_tokenizer(bert, "blip")
     config = run_config("blip", "text", shape=BERT_SHAPE)
     model = build_model(config, tokenizer, 512, settings=weights.settings).eval()
     load_start(model, weights, config)
@@ -66,11 +72,15 @@ def test_a_real_bert_as_both_text_stacks(bert: Path) -> None:
     for text, ids in zip(TEXTS, batch["input_ids"], strict=True):
         words = [token for token in ids.tolist() if token not in tokenizer.special.given and token != 101]
         assert tokenizer.encode(text) == words  # but for [CLS], [SEP] and padding
-    expected = stock(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     there = batch["attention_mask"].bool()
+    whole = stock(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    if token_types == "dropped":
+        stock.embeddings.token_type_embeddings.weight[0] = 0.0
+    expected = stock(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    assert ((whole - expected)[there].abs().max() > 1) == (token_types == "dropped")
     for stack in (model.text_encoder, model.text_decoder.bert):  # pyright: ignore[reportAttributeAccessIssue]
         actual = stack(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
-        torch.testing.assert_close(actual[there], expected[there], atol=1e-5, rtol=0)
+        torch.testing.assert_close(actual[there], expected[there], atol=2e-6, rtol=0)
 
 
 def _vision(weights: Weights, size: int) -> Any:
@@ -107,7 +117,7 @@ def test_a_real_vit_as_the_vision_side(bert: Path, vit: Path, size: int) -> None
 
 @torch.no_grad()
 def test_a_real_vit_through_the_whole_path_of_a_run(bert: Path, vit: Path) -> None:
-    """BLIP's sides are equally deep: of the ViT's twelve layers every second is inherited, all of BERT's."""
+    """With sides equally deep, of the ViT's twelve layers every second is inherited, and all of BERT's."""
     weights = blip_weights([bert, vit], "vqa", "text")
     shape = BERT_SHAPE.model_copy(update={"heads": 6, "head_size": 64})
     inputs = PixelInputs(kind="pixels", size=112, patch=14)
@@ -129,6 +139,36 @@ def test_a_real_vit_through_the_whole_path_of_a_run(bert: Path, vit: Path) -> No
     pixels = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
     expected = stock(pixels, interpolate_pos_encoding=True).last_hidden_state
     torch.testing.assert_close(model.vision_model(pixels).last_hidden_state, expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_real_bert_and_vit_whole_in_one_blip(bert: Path, vit: Path) -> None:
+    """Sides of their own: twelve layers and six heads as in the ViT, six and twelve as in BERT."""
+    weights = blip_weights([bert, vit], "vqa", "text")
+    vision = Side(layers=12, width=384, heads=6, head_size=64, feed_forward=1536)
+    shape = BERT_SHAPE.model_copy(update={"other_sides": {"vision": vision}})
+    inputs = PixelInputs(kind="pixels", size=112, patch=14)
+    config = run_config("blip", "text", shape=shape, inputs=inputs)
+    model: Any = built(config, 30524, 512, settings=weights.settings).eval()
+    weights = replace(weights, token_ids={})  # those of a vocabulary trained here
+    load_start(model, weights, config)
+    facts = start_facts(weights, model, config)
+    of_text = ("text.self", "decoder.self")
+    assert facts["heads"] == {
+        "vision.self": "6 of 64 channels",
+        **dict.fromkeys(of_text, "12 of 32 channels"),
+    }
+    pixels = torch.randn(1, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    stock: Any = ViTModel.from_pretrained(
+        vit, dtype=torch.float32, local_files_only=True, add_pooling_layer=False
+    ).eval()
+    expected = stock(pixels, interpolate_pos_encoding=True).last_hidden_state
+    torch.testing.assert_close(model.vision_model(pixels).last_hidden_state, expected, atol=1e-4, rtol=1e-4)
+    stock = BertModel.from_pretrained(bert, dtype=torch.float32, local_files_only=True).eval()
+    ids = torch.tensor([[101, 1037, 3899, 3216, 102]])
+    expected = stock(ids).last_hidden_state
+    for stack in (model.text_encoder, model.text_decoder.bert):
+        torch.testing.assert_close(stack(ids).last_hidden_state, expected, atol=2e-6, rtol=0)
 
 
 @torch.no_grad()

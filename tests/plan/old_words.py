@@ -52,7 +52,8 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
     inputs = {key: value for key, value in new["inputs"].items() if value is not None}
     if new["inputs_hash"] is not None:
         inputs["hash"] = new["inputs_hash"]
-    model |= model.pop("options")
+    del model["other_sides"]
+    model |= {key: value for key, value in model.pop("options").items() if key != "token_types"}
     loss["weights"] = loss.pop("loss_weights")
     if loss["name"] in WITH_VARIANT:
         loss["options"] = {

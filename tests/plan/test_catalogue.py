@@ -14,6 +14,7 @@ from amad_bench.plan.catalogue import (
     model_shape,
     primary_metric,
 )
+from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.datafiles import sources
 
 PRETRAININGS = [found for family in FAMILIES.values() for found in family.pretraining.values()]
@@ -22,7 +23,7 @@ RECORDS = (*LOSSES.values(), *DATASETS.values(), *FAMILIES.values(), *PRETRAININ
 
 def shape(heads: int, family: str = "vlt5", task: str = "vqa"):
     sizes = {"heads": heads, "layers": 2, "width": 48, "head_size": 48 // heads}
-    return model_shape(family, task, SimpleNamespace(**sizes))
+    return model_shape(family, task, SimpleNamespace(side=lambda _: SimpleNamespace(**sizes)))
 
 
 def test_names_are_keys_and_versions_start_at_one() -> None:
@@ -95,6 +96,27 @@ def test_a_shape_has_the_sites_of_its_task() -> None:
         *("vision.self", "text.self", "text.cross", "decoder.self", "decoder.cross"),
     }
     assert shape(2).head_size == {"encoder.self": 24, "decoder.self": 24, "decoder.cross": 24}
+
+
+def test_a_shape_has_each_sites_own_side() -> None:
+    sides = {
+        "vision": SimpleNamespace(heads=16, layers=24, width=1024, head_size=64),
+        "text": SimpleNamespace(heads=12, layers=12, width=768, head_size=64),
+    }
+    found = model_shape("blip", "vqa", SimpleNamespace(side=sides.get))
+    of_text = ("text.self", "text.cross", "decoder.self", "decoder.cross")
+    assert found.heads == {"vision.self": 16, **dict.fromkeys(of_text, 12)}
+    assert found.layers == {"vision.self": 24, **dict.fromkeys(of_text, 12)}
+    assert found.width == {"vision.self": 1024, **dict.fromkeys(of_text, 768)}
+    assert found.head_size == {"vision.self": 64, **dict.fromkeys(of_text, 64)}
+
+
+def test_every_site_belongs_to_one_side_of_a_family_that_has_sides() -> None:
+    for family in FAMILIES.values():
+        sites = [site for own in family.sides.values() for site in own]
+        if family.sides:
+            assert sorted(sites) == sorted(family.all_sites)
+        assert set(family.sides) <= set(ModelSize.model_fields)  # where a config names them
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,6 +1,7 @@
 """BLIP from a run's canonical config, with fresh weights, and how these are drawn."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 from transformers.models.blip.configuration_blip import BlipConfig
@@ -8,6 +9,7 @@ from transformers.models.blip.configuration_blip import BlipConfig
 from amad_bench.models.blip.model import BlipAnswerer, BlipCaptioner
 from amad_bench.models.blip.pretraining import BlipMlm, BlipVisionLanguage
 from amad_bench.models.family import Blueprint, Scheme
+from amad_bench.plan.run_config import Side
 
 
 def build_blip(wanted: Blueprint) -> nn.Module:
@@ -44,19 +46,9 @@ def _blip_config(wanted: Blueprint) -> BlipConfig:
     if inputs.patches is None:
         raise TypeError("BLIP sees the pixels of a whole image")
     image_size, patch_size = inputs.patches
-    if model.heads * model.head_size != model.width:
-        raise ValueError(f"BLIP's heads share its width, which {model} does not say")
     # Every value is given: the defaults have 8 text heads, and a vision initializer_range of 1e-10.
-    spread = _spread(model.width)
-    shared = {
-        "hidden_size": model.width,
-        "intermediate_size": model.feed_forward,
-        "num_hidden_layers": model.layers,
-        "num_attention_heads": model.heads,
-        "initializer_range": spread,
-    }
     vision = {
-        **shared,
+        **_sizes(model.side("vision")),
         "hidden_act": settings["vision.hidden_act"],
         "layer_norm_eps": settings["vision.layer_norm_eps"],
         "image_size": image_size,
@@ -64,11 +56,11 @@ def _blip_config(wanted: Blueprint) -> BlipConfig:
         "attention_dropout": model.dropout,
     }
     text = {
-        **shared,
+        **_sizes(model.side("text")),
         "hidden_act": settings["text.hidden_act"],
         "layer_norm_eps": settings["text.layer_norm_eps"],
         "vocab_size": wanted.tokenizer.size,
-        "encoder_hidden_size": model.width,
+        "encoder_hidden_size": model.side("vision").width,
         "max_position_embeddings": wanted.positions,
         "hidden_dropout_prob": model.dropout,
         "attention_probs_dropout_prob": model.dropout,
@@ -78,4 +70,16 @@ def _blip_config(wanted: Blueprint) -> BlipConfig:
         "bos_token_id": special.bos,
         "is_decoder": True,
     }
-    return BlipConfig(text_config=text, vision_config=vision, initializer_range=spread)
+    return BlipConfig(text_config=text, vision_config=vision, initializer_range=text["initializer_range"])
+
+
+def _sizes(side: Side) -> dict[str, Any]:
+    if side.heads * side.head_size != side.width:
+        raise ValueError(f"BLIP's heads share its width, which {side} does not say")
+    return {
+        "hidden_size": side.width,
+        "intermediate_size": side.feed_forward,
+        "num_hidden_layers": side.layers,
+        "num_attention_heads": side.heads,
+        "initializer_range": _spread(side.width),
+    }

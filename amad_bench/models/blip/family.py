@@ -14,7 +14,7 @@ from amad_bench.models.blip.batches import BlipBatches
 from amad_bench.models.blip.build import blip_schemes, build_blip
 from amad_bench.models.blip.config_fields import SETTINGS, SETTINGS_IN
 from amad_bench.models.blip.export import save_blip
-from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid
+from amad_bench.models.blip.weights import POSITIONS, blip_weights, with_position_grid, without_image_keys
 from amad_bench.models.family import Blueprint, Exported, FamilyModels, Scheme
 from amad_bench.models.weights import SettingNames, Settings, Weights, own_tensors
 from amad_bench.plan.run_config import RunConfig
@@ -35,7 +35,8 @@ class BlipModels(FamilyModels):
         return build_blip(wanted)
 
     def read_files(self, paths: Sequence[Path], config: RunConfig) -> Weights:
-        return blip_weights(paths, config.task, config.pretraining)
+        token_types = str(config.model.options["token_types"])
+        return blip_weights(paths, config.task, config.pretraining, token_types)
 
     def schemes(
         self, model: nn.Module, path: str, module: nn.Module, parameter: nn.Parameter
@@ -51,3 +52,7 @@ class BlipModels(FamilyModels):
     def fitted(self, weights: Weights, model: nn.Module) -> Weights:
         """With ViT's positions interpolated to the number of the model's patches."""
         return with_position_grid(weights, own_tensors(model)[POSITIONS].shape[1] - 1)
+
+    def kept(self, weights: Weights, model: nn.Module) -> Weights:
+        """Without an answer decoder's keys and values of images of another width."""
+        return without_image_keys(weights, model)

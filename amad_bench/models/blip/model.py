@@ -13,6 +13,7 @@ A candidate answers, d width, F projection size.
 # pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false, reportIncompatibleMethodOverride=false
 # (transformers' modules are typed as Tensor | Module, and our forward passes take other arguments on purpose)
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from transformers.models.blip.modeling_blip import (
     BlipForImageTextRetrieval,
     BlipForQuestionAnswering,
 )
-from transformers.models.blip.modeling_blip_text import BlipTextSelfAttention
+from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel, BlipTextSelfAttention
 
 RANKED_LOGITS = 2**27  # numbers that ranking answers holds at once: half a GiB
 
@@ -115,10 +116,19 @@ class BlipCaptioner(BlipForConditionalGeneration):
 
 
 class BlipAnswerer(BlipForQuestionAnswering):
-    """BLIP VQA: ViT, a BERT question encoder that attends to the image, a BERT decoder of the answer."""
+    """BLIP VQA: ViT, a BERT question encoder that attends to the image, a BERT decoder of the answer.
+
+    The decoder attends to the question's states: its keys and values read the text side's width, where
+    transformers gives them the image's, with which a BLIP of two widths cannot run (docs/methods.md#blip-9).
+    """
 
     def __init__(self, config: BlipConfig):
         super().__init__(config)
+        text = config.text_config
+        if text.hidden_size != config.vision_config.hidden_size:
+            decoder = deepcopy(text)
+            decoder.encoder_hidden_size = text.hidden_size
+            self.text_decoder = BlipTextLMHeadModel(decoder)
         use_sdpa(self)
 
     def forward(

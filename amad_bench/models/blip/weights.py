@@ -2,9 +2,10 @@
 
 As salesforce/BLIP starts (models/blip_pretrain.py): BERT for the text encoder and, with its LM head, for the
 text decoder. Pooler and heads of tasks have no place in BLIP. Nor have token types; of these, the vector of
-the first one, which BERT adds to every position of a single text, is added to the positions: the official
-start drops it, after which a real BERT computes something else (docs/methods.md#blip-8). The two words that
-BLIP adds ([DEC], [ENC]), cross-attention, and the vision side without a ViT folder are not among the weights.
+the first one, which BERT adds to every position of a single text, is added to the positions, or, as in the
+official start, dropped, after which a real BERT computes something else (docs/methods.md#blip-8). The two
+words that BLIP adds ([DEC], [ENC]), cross-attention, and the vision side without a ViT folder are not among
+the weights.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
@@ -42,6 +43,7 @@ from amad_bench.runtime.errors import UserError
 
 _WHAT = "a Hugging Face model"
 POSITIONS = "vision_model.embeddings.position_embedding"
+_KEYS_AND_VALUES = re.compile(r"^text_decoder\..*\.crossattention\.self\.(?:key|value)\.weight$")
 KNOWN_HEADS = {(768, 12): 12, (1024, 24): 16}  # (width, layers) of BERT base, ViT-B and ViT-L
 CLASSES = {
     "captioning": ("BlipForConditionalGeneration", BlipCaptioner),
@@ -65,17 +67,18 @@ TOKEN_TYPES, WORD_POSITIONS = (
 )
 
 
-def blip_weights(folders: Sequence[Path], task: str, condition: str) -> Weights:
+def blip_weights(folders: Sequence[Path], task: str, condition: str, token_types: str = "added") -> Weights:
     """Weights for a task's model ("captioning", "vqa", "retrieval"), pre-trained on "text" or "vl".
 
     vl: of the folders, the one whose BLIP has the task's architecture; complete. text: a BERT folder and, if
-    wanted, a ViT folder. Weights are model.safetensors or pytorch_model.bin (tensors only). UserError naming
-    folder and keys: files missing or damaged, no folder that fits, tensors missing, unexpected or of another
-    shape than config.json says, not finite, a head count that is not stated or not the known one.
+    wanted, a ViT folder; token_types: the first one is "added" to BERT's positions, or "dropped". Weights are
+    model.safetensors or pytorch_model.bin (tensors only). UserError naming folder and keys: files missing or
+    damaged, no folder that fits, tensors missing, unexpected or of another shape than config.json says, not
+    finite, a head count that is not stated or not the known one.
     """
     configs = {folder: folder_config(folder, _WHAT) for folder in folders}
     if condition == "text":
-        return _text_weights(configs, task)
+        return _text_weights(configs, task, token_types)
     architecture, model_class = CLASSES[task]
     folder = _only(
         {folder: config.get("architectures") for folder, config in configs.items()},
@@ -120,10 +123,26 @@ def with_position_grid(weights: Weights, patches: int) -> Weights:
     return replace(weights, tensors={**weights.tensors, POSITIONS: resized_1Pd})
 
 
-def _text_weights(configs: Mapping[Path, dict[str, Any]], task: str) -> Weights:
+def without_image_keys(weights: Weights, model: nn.Module) -> Weights:
+    """The same weights without what an answer decoder cannot take of one that saw images of another width.
+
+    In VQA it attends to the question: keys and values that read a wider or narrower image stay fresh. So
+    they do officially, by their shape (salesforce/BLIP, models/blip.py, load_checkpoint).
+    """
+    if not (hasattr(model, "text_encoder") and hasattr(model, "text_decoder")):
+        return weights
+    left = {
+        name: tensor
+        for name, tensor in weights.tensors.items()
+        if not _KEYS_AND_VALUES.search(name) or tensor.shape[0] == tensor.shape[1]
+    }
+    return replace(weights, tensors=left)
+
+
+def _text_weights(configs: Mapping[Path, dict[str, Any]], task: str, token_types: str) -> Weights:
     types = {folder: model_type(config) for folder, config in configs.items()}
     bert = _only(types, "bert", "BERT", "model_type")
-    parts = [_bert(bert, configs[bert], task)]
+    parts = [_bert(bert, configs[bert], task, token_types)]
     if others := {folder: found for folder, found in types.items() if folder != bert}:
         vit = _only(others, "vit", "ViT", "model_type")
         parts.append(_vit(vit, configs[vit]))
@@ -139,7 +158,7 @@ def _text_weights(configs: Mapping[Path, dict[str, Any]], task: str) -> Weights:
     )
 
 
-def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
+def _bert(folder: Path, raw: dict[str, Any], task: str, token_types: str) -> Weights:
     """The text side's weights; the LM head goes to the decoder, where the folder has one."""
     config = cast(BertConfig, _checked(folder / CONFIG, raw, BERT))
     sizes = {name: getattr(config, name) for name in BERT.stated}
@@ -156,7 +175,9 @@ def _bert(folder: Path, raw: dict[str, Any], task: str) -> Weights:
     if not any(name.startswith("cls.") for name in stored):
         expected = {name: tensor for name, tensor in expected.items() if not name.startswith("cls.")}
     fitting = _fitting(stored, expected, folder)
-    fitting[WORD_POSITIONS] = fitting[WORD_POSITIONS] + fitting.pop(TOKEN_TYPES)[0]
+    first_type_d = fitting.pop(TOKEN_TYPES)[0]
+    if token_types == "added":
+        fitting[WORD_POSITIONS] = fitting[WORD_POSITIONS] + first_type_d
     tensors = {}
     for name, tensor in fitting.items():
         if name.startswith("bert."):

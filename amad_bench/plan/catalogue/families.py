@@ -104,8 +104,21 @@ BLIP = Family(
             elsewhere=(Need("inputs.colours", "clip", "the `vl` weights of BLIP need its own scale"),),
         ),
     },
+    {
+        "token_types": OptionSpec(
+            str,
+            "added",
+            ("added", "dropped"),
+            description="of a BERT that it starts from: the first token type is added to the positions, as "
+            "BERT does; or dropped, as in the official start",
+        )
+    },
     # as in the official code (salesforce/BLIP, models/blip.py)
     tokens=FamilyTokens(starts=("[DEC]", "[ENC]"), mask="<mask>"),
+    sides={
+        "vision": ("vision.self",),
+        "text": ("text.self", "text.cross", "decoder.self", "decoder.cross"),
+    },
     weights_by_task=True,
     version=3,
 )
@@ -127,8 +140,8 @@ class ModelShape:
     tokens: dict[str, int] = field(default_factory=dict[str, int])
 
 
-class _Sizes(Protocol):
-    """A canonical run config's `model`, as far as its shape goes."""
+class _Side(Protocol):
+    """Sizes of a side of a canonical run config's `model`, as far as its shape goes."""
 
     @property
     def heads(self) -> int: ...
@@ -140,16 +153,21 @@ class _Sizes(Protocol):
     def head_size(self) -> int: ...
 
 
+class _Model(Protocol):
+    def side(self, name: str) -> _Side: ...
+
+
 def model_shape(
-    family: str, task: str, model: _Sizes, image_tokens: int | None = None, sites: Sequence[str] | None = None
+    family: str, task: str, model: _Model, image_tokens: int | None = None, sites: Sequence[str] | None = None
 ) -> ModelShape:
     """The shape of a model; image_tokens: of `vision.self`, if known; sites: those compared (None: all)."""
     chosen = FAMILIES[family].sites[task] if sites is None else sites
+    sides = {site: model.side(FAMILIES[family].side_of(site)) for site in chosen}
     return ModelShape(
         family,
-        heads=dict.fromkeys(chosen, model.heads),
-        layers=dict.fromkeys(chosen, model.layers),
-        width=dict.fromkeys(chosen, model.width),
-        head_size=dict.fromkeys(chosen, model.head_size),
+        heads={site: side.heads for site, side in sides.items()},
+        layers={site: side.layers for site, side in sides.items()},
+        width={site: side.width for site, side in sides.items()},
+        head_size={site: side.head_size for site, side in sides.items()},
         tokens={"vision.self": image_tokens} if image_tokens and "vision.self" in chosen else {},
     )

@@ -94,7 +94,8 @@ class Family(WithOptions):
     """A family of models, whose code is the folder amad_bench/models/<name>/.
 
     implementation: the class there that `models.family.implementation_of` finds. inputs: what it can see of
-    an image. keeps: what can stay when the number of heads changes. options: of `models.<family>`.
+    an image. sides: parts that can have a depth, a width and heads of their own, each with its sites. keeps:
+    what can stay when the number of heads changes. options: of `models.<family>`.
     pretraining: by condition. weights_by_task: files of weights are read otherwise for each task.
     """
 
@@ -108,6 +109,7 @@ class Family(WithOptions):
     options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
     tokens: FamilyTokens = FamilyTokens()
     weights_by_task: bool = False
+    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     version: int = 1
 
     @property
@@ -123,6 +125,10 @@ class Family(WithOptions):
     @property
     def tasks(self) -> tuple[str, ...]:
         return tuple(self.by_task)
+
+    def side_of(self, site: str) -> str:
+        """The side that a site belongs to; "" in a family without sides."""
+        return next((side for side, sites in self.sides.items() if site in sites), "")
 
     @property
     def grounded(self) -> bool:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from amad_bench.plan.catalogue import FAMILIES
-from amad_bench.plan.config.base import Closed, Label, Open, PathBelow, distinct
+from amad_bench.plan.config.base import Closed, Label, Open, PathBelow, Problems, distinct
 from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.config.numbers import Few, Size
 from amad_bench.plan.config.training import Reached
@@ -13,12 +13,34 @@ from amad_bench.plan.config.training import Reached
 HeadCounts = Annotated[list[Few], Field(min_length=1), AfterValidator(distinct)]
 
 
-class ModelSize(Closed):
-    """A model but for its number of heads."""
+class SideSize(Closed):
+    """A side of a model that has sizes of its own."""
 
     layers: Few = Field(description="of each stack")
     width: Size = Field(description="of the hidden states, in numbers")
     feed_forward: Size = Field(description="inner width of the feed-forward layers, in numbers")
+    heads: HeadCounts | None = Field(
+        default=None,
+        description="of the side that `sites` compares, the numbers that are swept, instead of the config's "
+        "`heads`; of the other side the only one, which must be given",
+    )
+
+
+class ModelSize(Closed):
+    """A model but for its number of heads: `layers`, `width` and `feed_forward`, or those of each side."""
+
+    layers: Few | None = Field(default=None, description="of each stack; needed unless sides are named")
+    width: Size | None = Field(
+        default=None, description="of the hidden states, in numbers; needed unless sides are named"
+    )
+    feed_forward: Size | None = Field(
+        default=None,
+        description="inner width of the feed-forward layers, in numbers; needed unless sides are named",
+    )
+    vision: SideSize | None = Field(default=None, description="BLIP only: sizes of the side that sees")
+    text: SideSize | None = Field(
+        default=None, description="BLIP only: sizes of the side that reads and writes"
+    )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of activations dropped")
     head_size: Size | None = Field(
         default=None, description="numbers per head; needed by, and only for, `heads.keep: head_size`"
@@ -39,6 +61,32 @@ class ModelSize(Closed):
     inherit_heads: Literal["first", "spread"] = Field(
         default="first", description="which heads `cut: inherit` takes: the first, or every H/G-th"
     )
+
+    @property
+    def named_sides(self) -> dict[str, SideSize]:
+        """The sides that have sizes of their own, by name."""
+        sides = {"vision": self.vision, "text": self.text}
+        return {name: side for name, side in sides.items() if side is not None}
+
+    @property
+    def sides(self) -> dict[str, SideSize]:
+        """The named sides, or the whole model under the name ""."""
+        if self.named_sides:
+            return self.named_sides
+        return {"": SideSize.model_construct(**{key: getattr(self, key) for key in SideSize.model_fields})}
+
+    @model_validator(mode="after")
+    def _of_all_or_of_each_side(self) -> "ModelSize":
+        named = " and ".join(self.named_sides)
+        common = ("layers", "width", "feed_forward")
+        if named:
+            given = [key for key in (*common, "heads", "head_size") if getattr(self, key) is not None]
+            lines = [f".{key}: {named} have their own; say it there, and remove it here" for key in given]
+        else:
+            lines = [f".{key}: missing; add this key" for key in common if getattr(self, key) is None]
+        if lines:
+            raise Problems(lines)
+        return self
 
 
 class ModelEntry(Open):
@@ -81,6 +129,6 @@ class Heads(Closed):
         "size of a head (VL-T5 only; each size then says its `head_size`)",
     )
 
-    def of(self, role: str, size: ModelSize) -> list[int]:
-        """The numbers of heads of a size: its own, or the config's."""
-        return size.heads or (self.teacher if role == "teacher" else self.student)
+    def of(self, role: str) -> list[int]:
+        """The numbers of heads of teachers or students whose size has none of its own."""
+        return self.teacher if role == "teacher" else self.student

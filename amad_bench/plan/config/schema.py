@@ -8,7 +8,7 @@ from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, TASKS
 from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, Problems, distinct, known
 from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
-from amad_bench.plan.config.models import Heads, ModelEntry
+from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
 from amad_bench.plan.config.numbers import (
     Count,
     Few,
@@ -152,12 +152,24 @@ class Config(Closed):
         inputs = self.models[entry.family].inputs
         return inputs.resized(entry.image_size) if entry.image_size else inputs
 
+    def swept_sides(self, family: str, size: ModelSize) -> list[str]:
+        """Names of those of `size.sides` whose heads are swept: the sides that `sites` compares."""
+        sites, sides = self.sites.get(family, []), FAMILIES[family].sides
+        compared = [name for name, own in sides.items() if not set(own).isdisjoint(sites)]
+        return [name for name in size.sides if name in ("", *compared)]
+
+    def heads_of(self, family: str, role: str, size: ModelSize) -> list[int]:
+        """The numbers of heads of a size that are swept: its own, or the config's."""
+        own = [size.sides[name].heads for name in self.swept_sides(family, size)]
+        return next((heads for heads in own if heads), self.heads.of(role))
+
     @property
     def students(self) -> int:
         """Number that is asked for, those included that cannot be trained."""
         pretraining = len(self.pretraining.teacher) * len(self.pretraining.student)
         heads = 0
-        for model in (self.models[entry.family] for entry in self.tasks):
-            students = [len(self.heads.of("student", size)) for size in model.student_sizes.values()]
-            heads += len(self.heads.of("teacher", model.teacher)) * sum(students)
+        for family in (entry.family for entry in self.tasks):
+            model = self.models[family]
+            students = [len(self.heads_of(family, "student", size)) for size in model.student_sizes.values()]
+            heads += len(self.heads_of(family, "teacher", model.teacher)) * sum(students)
         return heads * pretraining * len(self.losses) * self.replicates

@@ -72,6 +72,29 @@ def test_bert_becomes_both_text_stacks(saved, model_class):
         torch.testing.assert_close(logits, stock(ids, attention_mask=mask)[0], atol=1e-5, rtol=0)
 
 
+@pytest.mark.trap("blip-8")
+@torch.no_grad()
+def test_dropped_token_types_give_a_bert_without_its_first(saved):
+    folder, stock = saved(BertModel, bert_config())
+    weights = blip_weights([folder], "vqa", "text", "dropped")
+    ours = BlipAnswerer(config()).eval()
+    encoder = {
+        name.removeprefix("text_encoder."): tensor[: VOCABULARY - 2]
+        for name, tensor in weights.tensors.items()
+        if name.startswith("text_encoder.")
+    }
+    ours.text_encoder.resize_token_embeddings(VOCABULARY - 2)
+    ours.text_encoder.load_state_dict(encoder, strict=False)
+    ids = text(3, 6) % (VOCABULARY - 6) + 4
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]])
+    actual = ours.text_encoder(ids, attention_mask=mask).last_hidden_state
+    whole = stock(ids, attention_mask=mask).last_hidden_state
+    stock.embeddings.token_type_embeddings.weight[0] = 0.0
+    without = stock(ids, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(actual, without, atol=1e-5, rtol=0)
+    assert (actual - whole).abs().max() > 0.1
+
+
 @torch.no_grad()
 def test_bert_for_a_captioner_is_the_decoder_only(saved):
     folder, stock = saved(BertForMaskedLM, bert_config())

@@ -54,7 +54,9 @@ def _assistant(config: Config, where: str, entry: LossEntry, assistant: Assistan
     if config.heads.keep != "inner_width":
         return
     for family, model in config.models.items():
-        for width in [size.width for role, _, size in model.sizes if role == "student"]:
+        students = [size for role, _, size in model.sizes if role == "student"]
+        swept = [size.sides[side] for size in students for side in config.swept_sides(family, size)]
+        for width in [side.width for side in swept]:
             if width % assistant.heads:
                 yield (
                     f"{where}.assistant.heads: a student of {family} with width {width} cannot have "
