@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from amad_bench.plan.catalogue import DATASETS, LOSSES, OptionSpec
+from amad_bench.plan.catalogue import DATASETS, FORMATS, LOSSES, OptionSpec
+from amad_bench.plan.config.datasets import DatasetEntry, Limit, OwnDataset
 from amad_bench.plan.config.inputs import ExtractedInputs, FeatureInputs, PixelInputs, RegionInputs
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
-from amad_bench.plan.config.schema import Config, DatasetEntry, Limit, TaskEntry
+from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTraining, Training
 from amad_bench.plan.shown import bound
 
@@ -21,6 +22,7 @@ given. Every mistake is reported in one line of its own, before anything runs; p
 SECTIONS: dict[str, type[BaseModel]] = {
     "The whole file": Config,
     "`datasets.<name>`": DatasetEntry,
+    "`datasets.<name>` of your own data": OwnDataset,
     "`datasets.<name>.limit`": Limit,
     "`models.<family>`": ModelEntry,
     "`models.<family>.inputs` of `kind: regions`": RegionInputs,
@@ -49,6 +51,8 @@ def reference() -> str:
         parts.append(_table(_keys(model)))
         if model is DatasetEntry:
             parts += _options("datasets", {name: record.options for name, record in DATASETS.items()})
+        if model is OwnDataset:
+            parts += _options("format", {name: layout.options for name, layout in FORMATS.items()})
         if model is LossEntry:
             parts += _options("losses", {name: record.options for name, record in LOSSES.items()})
     return "\n".join(parts)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from amad_bench.plan.catalogue import DATASETS, LOSSES
+from amad_bench.plan.catalogue import DATASETS, FORMATS, LOSSES
 from docs.make_config import SECTIONS, reference
 
 
@@ -19,7 +19,7 @@ def test_every_key_is_described() -> None:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
             assert f"| `{name}` |" in page
-    for record in (*DATASETS.values(), *LOSSES.values()):
+    for record in (*DATASETS.values(), *FORMATS.values(), *LOSSES.values()):
         for key in record.options:
             assert f"| `{record.name}` | `{key}` |" in page
 

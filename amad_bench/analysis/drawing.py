@@ -94,7 +94,7 @@ def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
 def labels(row: Mapping[str, Any]) -> list[str]:
     """Names of the family, the task and the data set."""
     records = (catalogue.FAMILIES[row["family"]], catalogue.TASKS[row["task"]])
-    return [record.label for record in (*records, catalogue.DATASETS[row["dataset"]])]
+    return [*(record.label for record in records), catalogue.label_of(row["dataset"])]
 
 
 def named_student(row: Mapping[str, Any]) -> str:

@@ -53,13 +53,13 @@ def results_table(
 def _metrics(setting: Setting, asked: Sequence[str]) -> list[str]:
     """The metrics that every run has, then the extra ones that are asked for."""
     extra = asked if setting.axes["task"] == EXTRA_METRICS_TASK else ()
-    return [*catalogue.metrics_of(setting.axes["task"], setting.axes["dataset"]), *extra]
+    return [*catalogue.metrics_of(setting.axes["task"], setting.dataset), *extra]
 
 
 def _test_sets(setting: Setting) -> dict[str, str]:
     """Names of the test sets by their splits in the table `scores`; the first one is the split `test`."""
     options = json.loads(setting.students["dataset_options"].iloc[0])
-    first, *further = options.get("tests", ["test"])
+    first, *further = setting.dataset.tests(options)
     return {"test": first, **{name: name for name in further}}
 
 

@@ -3,6 +3,7 @@
 Block: family x task x data set x head pair. Setting: block x pre-training pair, in which losses are compared.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,12 @@ class Setting:
 
     @property
     def primary_metric(self) -> str:
-        return catalogue.primary_metric(self.axes["task"], self.axes["dataset"])
+        return catalogue.primary_metric(self.axes["task"], self.dataset)
+
+    @property
+    def dataset(self) -> catalogue.Dataset:
+        """Its record."""
+        return dataset_of(self.axes["dataset"], self.students["dataset_options"].iloc[0])
 
     @property
     def data(self) -> dict[str, str]:
@@ -58,6 +64,11 @@ class Setting:
 
 def _joined(*values: Any) -> str:
     return " | ".join(dict.fromkeys(value for value in values if isinstance(value, str))) or UNKNOWN
+
+
+def dataset_of(dataset: str, dataset_options: str) -> catalogue.Dataset:
+    """The record of a data set by its columns in `runs`."""
+    return catalogue.record_of(dataset, json.loads(dataset_options))
 
 
 def seen_images(row: Mapping[str, Any]) -> str:

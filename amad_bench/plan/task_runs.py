@@ -3,7 +3,6 @@
 from functools import cache, cached_property
 
 from amad_bench.plan.catalogue import (
-    DATASETS,
     FAMILIES,
     LOSSES,
     METRICS,
@@ -210,7 +209,7 @@ class TaskRuns:
     def _model_versions(self) -> dict[str, int]:
         family, _, dataset = self.entry.axes
         return {
-            f"dataset:{dataset}": DATASETS[dataset].version,
+            f"dataset:{dataset}": self.config.record(dataset).version,
             f"family:{family}": FAMILIES[family].version,
             "prepared": PREPARED_VERSION,
             "training": TRAINING_VERSION,
@@ -218,7 +217,7 @@ class TaskRuns:
 
     def _versions(self, loss: str) -> dict[str, int]:
         """Versions of everything that a run's numbers depend on."""
-        metrics = metrics_of(self.entry.task, self.entry.dataset)
+        metrics = metrics_of(self.entry.task, self.config.record(self.entry.dataset))
         return {
             **self._model_versions(),
             **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},

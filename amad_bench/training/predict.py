@@ -54,7 +54,7 @@ def predict_and_score(
         rows[name] = _rows(split, name, predictions(split))
     write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
 
-    metric = primary_metric(config.task, config.dataset.name)
+    metric = primary_metric(config.task, config.dataset.record)
     scored = score_splits(config.task, metric, rows)
     write_scores(folder.scores, run.id, {split: part.frame for split, part in scored.items()})
     metrics_by_reason: dict[str, dict[str, None]] = {}

@@ -30,15 +30,15 @@ def test_names_are_keys_and_versions_start_at_one() -> None:
 
 
 def test_every_data_set_has_metrics_for_its_tasks() -> None:
-    for name, dataset in DATASETS.items():
+    for dataset in DATASETS.values():
         for task in dataset.tasks:
-            assert metrics_of(task, name)
-            assert set(metrics_of(task, name)) <= set(METRICS)
+            assert metrics_of(task, dataset)
+            assert set(metrics_of(task, dataset)) <= set(METRICS)
 
 
 @pytest.mark.trap("vqa-8")
 def test_primary_metrics() -> None:
-    found = {(t, d): primary_metric(t, d) for d in DATASETS for t in DATASETS[d].tasks}
+    found = {(t, d.name): primary_metric(t, d) for d in DATASETS.values() for t in d.tasks}
     assert found == {
         ("vqa", "scenes"): "vqa_accuracy",
         ("captioning", "scenes"): "CIDEr",

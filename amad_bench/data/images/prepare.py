@@ -12,7 +12,7 @@ import torch
 from numpy.lib.format import open_memmap
 from PIL import Image
 
-from amad_bench.data.formats.records import SplitSource
+from amad_bench.data.formats.records import BoxesFile, SplitSource
 from amad_bench.data.images.features import FeatureFiles, are_shares, feature_key
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.regions import Box, crop_regions, grid_boxes, read_boxes, square_pixels
@@ -24,7 +24,6 @@ from amad_bench.data.images.table import (
     StoredPixels,
     mapped,
 )
-from amad_bench.data.scenes.files import image_name
 from amad_bench.data.text.columns import TEXT, Column, write_columns
 from amad_bench.plan.catalogue import PREPARED_VERSION
 from amad_bench.plan.config.inputs import (
@@ -52,6 +51,7 @@ class _Job:
     feature_paths: list[Path]
     photos: Photos
     names: list[str]
+    boxes: BoxesFile | None
 
 
 def prepare_images(data_folder: Path, data: DataSpec, sources: dict[str, SplitSource]) -> Path:
@@ -75,7 +75,8 @@ def prepare_images(data_folder: Path, data: DataSpec, sources: dict[str, SplitSo
         with exclusive(prepared):
             if not folder.is_dir():
                 with atomic_directory(folder) as temporary:
-                    _write(_Job(temporary, data_folder, inputs, feature_paths, photos, names))
+                    boxes = sources["train"].boxes
+                    _write(_Job(temporary, data_folder, inputs, feature_paths, photos, names, boxes))
     return folder
 
 
@@ -239,8 +240,10 @@ def _boxes_of_grid(rows: int, columns: int) -> BoxesOf:
 
 
 def _boxes_from_file(job: _Job, max_regions: int) -> BoxesOf:
-    path = job.data_folder / "boxes.json"
-    by_name = {image_name(int(image_id)): boxes for image_id, boxes in read_boxes(path, max_regions).items()}
+    if job.boxes is None:
+        raise ValueError("boxes of a file are asked for, and the data set comes without")
+    path, name_of = job.boxes.path, job.boxes.image_name
+    by_name = {name_of(int(image_id)): boxes for image_id, boxes in read_boxes(path, max_regions).items()}
 
     def boxes_of(name: str, image: Image.Image) -> list[Box]:
         if name not in by_name:

@@ -40,7 +40,8 @@ def task_examples(split: str, source: SplitSource) -> Iterator[Example]:
 
 def source_texts(data: DataSpec, split: str, source: SplitSource) -> Iterator[str]:
     template = _SOURCES[data.family, data.task]
-    language = _LANGUAGES[str(data.dataset.options.get("language", "de"))]
+    language = str(data.dataset.options.get("language", "de"))
+    language = _LANGUAGES.get(language, language)  # one's own sentences name it themselves
     return (template.format(example.source, language=language) for example in task_examples(split, source))
 
 

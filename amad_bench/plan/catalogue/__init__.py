@@ -3,8 +3,16 @@
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """
 
-from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, Dataset, metrics_of, primary_metric
+from amad_bench.plan.catalogue.datasets import (
+    DATASETS,
+    MULTI30K_TESTS,
+    SPLITS,
+    Dataset,
+    metrics_of,
+    primary_metric,
+)
 from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, Family, ModelShape, model_shape
+from amad_bench.plan.catalogue.formats import FORMATS, Format, label_of, own_role, record_of
 from amad_bench.plan.catalogue.losses import LOSSES, Loss
 from amad_bench.plan.catalogue.metrics import EXTRA_METRICS, METRICS, TASKS, Metric, Task
 from amad_bench.plan.catalogue.options import OptionSpec
@@ -14,6 +22,7 @@ __all__ = [
     "DATASETS",
     "EXTRA_METRICS",
     "FAMILIES",
+    "FORMATS",
     "KEEPS",
     "LOSSES",
     "METRICS",
@@ -21,18 +30,23 @@ __all__ = [
     "PREPARED_VERSION",
     "PRETRAINING",
     "PRETRAINING_VERSION",
+    "SPLITS",
     "TASKS",
     "TRAINING_VERSION",
     "Dataset",
     "Family",
+    "Format",
     "Loss",
     "Metric",
     "ModelShape",
     "OptionSpec",
     "Task",
+    "label_of",
     "metrics_of",
     "model_shape",
+    "own_role",
     "primary_metric",
+    "record_of",
 ]
 
 TRAINING_VERSION = 3
