@@ -1,4 +1,4 @@
-"""Karpathy's split of COCO's 2014 images (dataset_coco.json), used for captions and by VL-T5 for VQA v2."""
+"""Karpathy's split of COCO's 2014 images, used for captions and by VL-T5 for VQA v2."""
 
 from collections import Counter
 from pathlib import Path

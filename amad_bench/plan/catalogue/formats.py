@@ -60,7 +60,7 @@ def record_of(name: str, options: Options) -> Dataset:
     if "format" not in options:
         return DATASETS[name]
     known = FORMATS[options["format"]]
-    metrics = {"several": "vqa_accuracy", "one": "exact_match"}
+    metric = "exact_match" if options.get("answers") == "one" else "vqa_accuracy"
     return Dataset(
         name,
         name,
@@ -68,7 +68,7 @@ def record_of(name: str, options: Options) -> Dataset:
         _own_files,
         _own_photos,
         known.options,
-        metrics[options["answers"]] if known.task == "vqa" else None,
+        metric if known.task == "vqa" else None,
         tests=_own_tests,
         format=known.name,
     )

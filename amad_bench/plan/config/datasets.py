@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from amad_bench.plan.catalogue import DATASETS, FORMATS
+from amad_bench.plan.catalogue import DATASETS, FORMATS, SPLITS
 from amad_bench.plan.config.base import Closed, Label, Open, PathBelow, Problems, distinct, known
 from amad_bench.plan.config.numbers import Count
 from amad_bench.plan.shown import shown, unknown
@@ -92,7 +92,9 @@ def options_of(name: str, entry: DatasetEntry | OwnDataset) -> dict[str, Any]:
     """All options of a data set, defaults filled in; of data of one's own with `format`, files and photos."""
     if isinstance(entry, DatasetEntry):
         return DATASETS[name].complete(entry.given)
-    layout = {"format": entry.format, "files": entry.files, "photos": entry.photos}
+    splits = [*SPLITS, *sorted(set(entry.files).difference(SPLITS))]
+    files = {split: entry.files[split] for split in splits if split in entry.files}
+    layout = {"format": entry.format, "files": files, "photos": entry.photos}
     return layout | FORMATS[entry.format].complete(entry.given)
 
 
