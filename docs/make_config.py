@@ -76,7 +76,7 @@ def _keys(model: type[BaseModel]) -> Iterable[tuple[str, str, str, str]]:
 
 def _shown(value: Any) -> str:
     """A default as it is written in a config; "none" where leaving the key out has a meaning of its own."""
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

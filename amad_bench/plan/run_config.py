@@ -61,7 +61,7 @@ class UsedDataset(Part):
 
     @property
     def record(self) -> Dataset:
-        """What the catalogue says of it."""
+        """Its record in the catalogue, or that of data of one's own."""
         return record_of(self.name, self.options)
 
 

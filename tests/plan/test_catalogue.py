@@ -7,6 +7,7 @@ import pytest
 from amad_bench.plan.catalogue import (
     DATASETS,
     FAMILIES,
+    FORMATS,
     LOSSES,
     METRICS,
     TASKS,
@@ -23,7 +24,7 @@ def shape(heads: int, family: str = "vlt5", task: str = "vqa"):
 
 
 def test_names_are_keys_and_versions_start_at_one() -> None:
-    for records in (DATASETS, FAMILIES, LOSSES, METRICS, TASKS):
+    for records in (DATASETS, FAMILIES, FORMATS, LOSSES, METRICS, TASKS):
         for name, record in records.items():
             assert record.name == name
             assert getattr(record, "version", 1) >= 1
@@ -64,7 +65,7 @@ def test_the_files_of_the_small_real_data_sets_exist(shared_data, name: str) -> 
 
 
 def test_defaults_are_allowed_values() -> None:
-    for record in (*LOSSES.values(), *DATASETS.values()):
+    for record in (*LOSSES.values(), *DATASETS.values(), *FORMATS.values()):
         for spec in record.options.values():
             assert isinstance(spec.default, spec.type)
             assert list(spec.problems("default", spec.default)) == []
@@ -73,7 +74,7 @@ def test_defaults_are_allowed_values() -> None:
 
 
 def test_every_option_is_described() -> None:
-    for record in (*LOSSES.values(), *DATASETS.values()):
+    for record in (*LOSSES.values(), *DATASETS.values(), *FORMATS.values()):
         for key, spec in record.options.items():
             assert 20 < len(spec.description) < 200, (record.name, key)
             assert "|" not in spec.description  # stands in a table of docs/config.md

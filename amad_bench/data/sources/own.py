@@ -7,6 +7,7 @@ from typing import Any
 from amad_bench.data.formats.records import Example, SplitSource
 from amad_bench.data.sources.splits import with_validation
 from amad_bench.plan.catalogue import FORMATS, own_role
+from amad_bench.runtime.errors import UserError
 
 _HELD_OUT = 0.1  # of the training images, where no file is for validation
 
@@ -16,10 +17,10 @@ def read_splits(
     options: Mapping[str, Any],
     read_split: Callable[[Mapping[str, Path]], list[Example]],
 ) -> dict[str, SplitSource]:
-    """What `read_split` makes of the files of each split, which it gets by role.
+    """Examples of each split; `read_split` makes them of its files, which it gets by role.
 
     Without a validation split, a tenth of the training images that are in no test serve, by a hash of their
-    ids (of sentences without images: of the sentences).
+    ids (of sentences without images: of the sentences). UserError where that is none.
     """
     layout = FORMATS[options["format"]]
     given = {
@@ -32,6 +33,13 @@ def read_splits(
         )
         for split, paths in options["files"].items()
     }
-    if "validation" not in given:
-        return with_validation(given, "own", _HELD_OUT)
-    return {split: SplitSource(examples) for split, examples in given.items()}
+    if "validation" in given:
+        return {split: SplitSource(examples) for split, examples in given.items()}
+    sources = with_validation(given, "own", _HELD_OUT)
+    if not sources["validation"].examples:
+        first = files[own_role(layout.roles[0], "train")]
+        raise UserError(
+            f"{first}: nothing is left to hold out for validation (too few images, or all in a test); name"
+            " the files of a split `validation`"
+        )
+    return sources

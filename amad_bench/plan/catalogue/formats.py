@@ -19,6 +19,7 @@ class Format(WithOptions):
     roles: tuple[str, ...]
     optional: tuple[str, ...] = ()
     options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
+    version: int = 1
 
 
 FORMATS: dict[str, Format] = by_name(
@@ -71,6 +72,7 @@ def record_of(name: str, options: Options) -> Dataset:
         metric if known.task == "vqa" else None,
         tests=_own_tests,
         format=known.name,
+        version=known.version,
     )
 
 

@@ -11,7 +11,7 @@ from amad_bench.plan.config.numbers import Count
 from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime.errors import did_you_mean
 
-LONGEST_LABEL = 60  # characters; more do not fit into a table
+LONGEST_LABEL = 60  # characters; of a name; more do not fit into a table
 _CONTROLS = ("_blind", "_majority")  # end the splits that hold the predictions of a control
 
 SplitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -70,6 +70,8 @@ class OwnDataset(Open):
             if split not in self.files:
                 yield f".files.{split}: missing; name its files"
         for split in self.files:
+            if len(split) > LONGEST_LABEL:
+                yield f".files.{split}: expected at most {LONGEST_LABEL} characters, found {len(split)}"
             if split != split.lower():  # some file systems do not tell them apart
                 yield f".files.{split}: write the names of splits in small letters: {split.lower()}"
             if split.endswith(_CONTROLS):

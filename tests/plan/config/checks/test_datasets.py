@@ -119,6 +119,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
         ".files.Dev: write the names of splits in small letters: dev",
         "",
     ),
+    (_files(VQA, "d" * 61, VQA["files"]["test"]), f".files.{'d' * 61}: expected at most 60", "found 61"),
     (_files(VQA, "my test", VQA["files"]["test"]), ".files.my test: expected letters, digits", ""),
     (
         _files(VQA, "dev", QUESTIONS | {"annotations": "../a.json"}),
