@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES, OptionSpec
+from amad_bench.plan.catalogue import DATASETS, FAMILIES, FORMATS, LOSSES, OptionSpec
+from amad_bench.plan.config.datasets import DatasetEntry, Limit, OwnDataset
 from amad_bench.plan.config.inputs import INPUTS
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize, SideSize
-from amad_bench.plan.config.schema import Config, DatasetEntry, Limit, TaskEntry
+from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTraining, Training
 from amad_bench.plan.shown import bound
 
@@ -21,6 +22,7 @@ given. Every mistake is reported in one line of its own, before anything runs; p
 SECTIONS: dict[str, type[BaseModel]] = {
     "The whole file": Config,
     "`datasets.<name>`": DatasetEntry,
+    "`datasets.<name>` of your own data": OwnDataset,
     "`datasets.<name>.limit`": Limit,
     "`models.<family>`": ModelEntry,
     **{f"`models.<family>.inputs` of `kind: {kind}`": inputs for kind, inputs in INPUTS.items()},
@@ -51,6 +53,8 @@ def reference() -> str:
             parts += _options("models", {name: record.options for name, record in FAMILIES.items()})
         if model is PretrainingTraining:
             parts += _options("pretraining.training", _of_pretrainings())
+        if model is OwnDataset:
+            parts += _options("format", {name: layout.options for name, layout in FORMATS.items()})
         if model is LossEntry:
             parts += _options("losses", {name: record.options for name, record in LOSSES.items()})
     return "\n".join(parts)
@@ -82,7 +86,7 @@ def _keys(model: type[BaseModel]) -> Iterable[tuple[str, str, str, str]]:
 
 def _shown(value: Any) -> str:
     """A default as it is written in a config; "none" where leaving the key out has a meaning of its own."""
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -43,7 +43,7 @@ def small_config(
     `datasets.<dataset>` says, `limit` and `features` included; left out, the scenes are few.
     """
     few = SCENES if dataset == "scenes" else {}
-    boxes = REGIONS if DATASETS[dataset].has_boxes else GRID
+    boxes = REGIONS if dataset == "scenes" else GRID
     model = {"inputs": inputs or (boxes if family == "vlt5" else PIXELS), "teacher": SIZE, "student": SIZE}
     if (family, condition) == ("vlt5", "vl"):
         model["order_embedding"] = True

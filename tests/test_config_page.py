@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
+from amad_bench.plan.catalogue import DATASETS, FAMILIES, FORMATS, LOSSES
 from amad_bench.plan.config.inputs import INPUTS, ImageInputs
 from docs.make_config import SECTIONS, reference
 
@@ -20,7 +20,7 @@ def test_every_key_is_described() -> None:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
             assert f"| `{name}` |" in page
-    for record in (*DATASETS.values(), *FAMILIES.values(), *LOSSES.values()):
+    for record in (*DATASETS.values(), *FAMILIES.values(), *FORMATS.values(), *LOSSES.values()):
         for key in record.options:
             assert f"| `{record.name}` | `{key}` |" in page
     assert "| `blip.vl` | `momentum_distillation` |" in page

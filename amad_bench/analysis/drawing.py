@@ -12,7 +12,6 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from amad_bench.analysis.measured_by import dataset_named
 from amad_bench.plan import catalogue
 from amad_bench.runtime.files import write_bytes_atomic
 
@@ -95,7 +94,7 @@ def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
 def labels(row: Mapping[str, Any]) -> list[str]:
     """Names of the family, the task and the data set."""
     records = (catalogue.FAMILIES[row["family"]], catalogue.TASKS[row["task"]])
-    return [record.label for record in (*records, dataset_named(row["dataset"]))]
+    return [*(record.label for record in records), catalogue.label_of(row["dataset"])]
 
 
 def named_student(row: Mapping[str, Any]) -> str:

@@ -1,28 +1,23 @@
-"""The metrics of runs as tables name them, by task and data set."""
+"""Data sets and metrics of runs as tables name them."""
 
+import json
 from collections.abc import Sequence
 
-from amad_bench.plan.catalogue import DATASETS, METRICS, Dataset, metrics_of, primary_metric
+from amad_bench.plan.catalogue import METRICS, Dataset, metrics_of, record_of
 from amad_bench.plan.plan import Plan
 
 
-def dataset_named(name: str) -> Dataset:
-    """The record of a data set in a table's column `dataset`."""
-    return DATASETS[name]
+def dataset_of(dataset: str, dataset_options: str) -> Dataset:
+    """The record of a data set by its columns in `runs`."""
+    return record_of(dataset, json.loads(dataset_options))
 
 
-def primary_of(task: str, dataset: str) -> str:
-    """The metric that comparisons are made on."""
-    return primary_metric(task, dataset_named(dataset))
-
-
-def measured_by(task: str, dataset: str, asked: Sequence[str]) -> list[str]:
+def measured_by(task: str, dataset: Dataset, asked: Sequence[str]) -> list[str]:
     """The metrics that every run has, then the extra ones that are asked for."""
-    record = dataset_named(dataset)
-    return [*metrics_of(task, record), *(name for name in asked if METRICS[name].fits(task, record))]
+    return [*metrics_of(task, dataset), *(name for name in asked if METRICS[name].fits(task, dataset))]
 
 
 def runs_measured_by(metric: str, plan: Plan) -> list[str]:
     """The ids of the plan's runs whose outputs the metric can measure."""
     of = METRICS[metric]
-    return [run.id for run in plan.runs if of.fits(run.config.task, dataset_named(run.config.dataset.name))]
+    return [run.id for run in plan.runs if of.fits(run.config.task, run.config.dataset.record)]

@@ -12,7 +12,7 @@ import typst
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
-from amad_bench.analysis.measured_by import dataset_named, primary_of
+from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import SETTING, TEACHER, UNKNOWN
 from amad_bench.data.formats.overlap import NO_OVERLAP
@@ -100,10 +100,9 @@ def _signatures(runs: pd.DataFrame) -> list[str]:
     """Ways in which sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
     scored = runs[runs["kind"] != "pretrain"]
     found = set()
-    for task, dataset, signatures in zip(
-        scored["task"], scored["dataset"], scored["signatures"], strict=True
-    ):
-        metric = primary_of(task, dataset)
+    columns = (scored[name] for name in ("task", "dataset", "dataset_options", "signatures"))
+    for task, dataset, options, signatures in zip(*columns, strict=True):
+        metric = catalogue.primary_metric(task, dataset_of(dataset, options))
         if signature := json.loads(signatures).get(metric):
             found.add(f"{metric}|{signature}")
     return sorted(found)
@@ -115,7 +114,7 @@ def _overlaps(runs: pd.DataFrame) -> list[dict[str, str]]:
     for task, dataset, overlap in zip(runs["task"], runs["dataset"], runs["image_overlap"], strict=True):
         pairs = overlap.split("; ") if isinstance(overlap, str) and overlap != NO_OVERLAP else []
         for splits, count in (pair.rsplit(" ", 1) for pair in pairs):
-            labels = {"dataset": dataset_named(dataset).label, "task": TASKS[task]}
+            labels = {"dataset": catalogue.label_of(dataset), "task": TASKS[task]}
             found[dataset, task, splits, count] = labels | {"splits": splits, "images": f"{int(count):,}"}
     return [found[key] for key in sorted(found)]
 

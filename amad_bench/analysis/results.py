@@ -54,7 +54,7 @@ def results_table(
 def _test_sets(setting: Setting) -> dict[str, str]:
     """Names of the test sets by their splits in the table `scores`; the first one is the split `test`."""
     options = json.loads(setting.students["dataset_options"].iloc[0])
-    first, *further = options.get("tests", ["test"])
+    first, *further = setting.dataset.tests(options)
     return {"test": first, **{name: name for name in further}}
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.measured_by import primary_of
+from amad_bench.analysis.measured_by import dataset_of
+from amad_bench.plan.catalogue import Dataset, primary_metric
 from amad_bench.runtime.errors import UserError
 
 TASK = ["family", "task", "dataset", "limit"]
@@ -38,7 +39,12 @@ class Setting:
 
     @property
     def primary_metric(self) -> str:
-        return primary_of(self.axes["task"], self.axes["dataset"])
+        return primary_metric(self.axes["task"], self.dataset)
+
+    @property
+    def dataset(self) -> Dataset:
+        """Its record."""
+        return dataset_of(self.axes["dataset"], self.students["dataset_options"].iloc[0])
 
     @property
     def data(self) -> dict[str, str]:

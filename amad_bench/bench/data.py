@@ -17,7 +17,7 @@ from amad_bench.data.tasks.prepare import load_task_data, prepare_task
 from amad_bench.plan.catalogue import DATASETS, FAMILIES
 from amad_bench.plan.config.inputs import RegionInputs
 from amad_bench.plan.datafiles import dataset_hash
-from amad_bench.plan.run_config import DataSpec, Option, UsedDataset, UsedTokenizer
+from amad_bench.plan.run_config import DataOption, DataSpec, UsedDataset, UsedTokenizer
 from amad_bench.runtime.devices import CPU, process_mib
 
 BATCH = 80  # VL-T5's, for VQA
@@ -47,7 +47,7 @@ def _in_fresh_process(work: Callable[[int, Path], dict[str, Any]], size: int, fo
 
 
 def _data(records: int) -> DataSpec:
-    options: dict[str, Option] = {
+    options: dict[str, DataOption] = {
         "train_images": math.ceil(records / _PER_IMAGE),
         "validation_images": 50,
         "test_images": 50,

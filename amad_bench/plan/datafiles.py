@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.catalogue import record_of
 from amad_bench.plan.run_config import short_hash
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.filehash import file_sha256, folder_sha256, listing_sha256
@@ -54,14 +54,15 @@ def sources(
     dataset: str, task: str, options: Mapping[str, Any], reads: str, features: Sequence[str] | None
 ) -> list[Source]:
     """Sources of a task's examples, and of what the model sees of their images (`reads`: by its kind)."""
-    record = DATASETS[dataset]
-    texts = record.texts(task, options) if record.texts else ()
-    wanted = [Source(path, "text") for path in texts]
+    record = record_of(dataset, options)
+    wanted: list[Source] = []
+    if not record.generated:
+        wanted += [Source(path, "text") for path in record.files(task, options).values()]
     if reads == "features":
         wanted += [Source(path, "features") for path in features or ()]
-    else:
-        wanted += [Source(path, "photos") for path in record.photos(options)]
-    return wanted
+    elif not record.generated:
+        wanted += [Source(path, "photos") for path in record.photos(options).values()]
+    return list(dict.fromkeys(wanted))  # the files of two splits may be the same
 
 
 def missing(wanted: Sequence[Source]) -> str:
@@ -98,7 +99,7 @@ def content_hash(wanted: Sequence[Source], digits: int = DIGITS) -> str:
 
 def dataset_hash(name: str, options: Mapping[str, Any], wanted: Sequence[Source]) -> str:
     """16 hex digits. Generated: of options and generator version. Real: of what it is read from."""
-    dataset = DATASETS[name]
+    dataset = record_of(name, options)
     if dataset.generated:
         return short_hash({"name": name, "options": dict(options), "version": dataset.version}, DIGITS)
     return content_hash(wanted)

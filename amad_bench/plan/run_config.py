@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from amad_bench.plan.catalogue import PREPARED_VERSION
+from amad_bench.plan.catalogue import PREPARED_VERSION, Dataset, record_of
+from amad_bench.plan.config.datasets import Limit
 from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.config.losses import Assistant
-from amad_bench.plan.config.schema import LayerMap, Limit
+from amad_bench.plan.config.schema import LayerMap
 from amad_bench.plan.config.training import Decoding, Training
 
 Option = bool | int | float | str | list[str]
+DataOption = Option | dict[str, dict[str, str]]  # the files of one's own data: split -> role -> path
 
 
 def canonical_json(value: Any) -> str:
@@ -51,11 +53,16 @@ class UsedDataset(Part):
     """A data set as a run uses it; hash: of its content, None where it is only planned what would be."""
 
     name: str
-    options: dict[str, Option]
+    options: dict[str, DataOption]
     limit: Limit | None
     features: list[str] | None
     version: int
     hash: str | None
+
+    @property
+    def record(self) -> Dataset:
+        """Its record in the catalogue, or that of data of one's own."""
+        return record_of(self.name, self.options)
 
 
 class UsedTokenizer(Part):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amad_bench.plan.catalogue import DATASETS, FAMILIES
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.datafiles import Source, content_hash, dataset_hash, missing, sources
 from amad_bench.plan.run_config import DataSpec, UsedDataset, UsedTokenizer
@@ -42,7 +42,7 @@ def checkpoint_sources(config: Config, entry: TaskEntry) -> list[Source]:
 def _examples(config: Config, entry: TaskEntry, task: str) -> list[Source]:
     dataset = config.datasets[entry.dataset]
     reads = config.inputs_of(entry).reads
-    return sources(entry.dataset, task, dataset.options(entry.dataset), reads, dataset.features)
+    return sources(entry.dataset, task, config.options(entry.dataset), reads, dataset.features)
 
 
 def _pretrained(config: Config, entry: TaskEntry) -> dict[str, Source]:
@@ -72,7 +72,7 @@ def _tokenizer_tasks(config: Config, entry: TaskEntry) -> list[str] | None:
     shared = pretrains_here(config, entry.family) or (wanted_by is not None and options[wanted_by])
     if entry.tokenizer is not None or not shared:
         return None
-    return sorted(set(family.tasks).intersection(DATASETS[entry.dataset].tasks))
+    return sorted(set(family.tasks).intersection(config.record(entry.dataset).tasks))
 
 
 def planned_data(config: Config, entry: TaskEntry) -> DataSpec:
@@ -83,10 +83,10 @@ def planned_data(config: Config, entry: TaskEntry) -> DataSpec:
         task=entry.task,
         dataset=UsedDataset(
             name=entry.dataset,
-            options=dataset.options(entry.dataset),
+            options=config.options(entry.dataset),
             limit=dataset.limit,
             features=dataset.features if inputs.reads == "features" else None,
-            version=DATASETS[entry.dataset].version,
+            version=config.record(entry.dataset).version,
             hash=None,
         ),
         inputs=inputs,

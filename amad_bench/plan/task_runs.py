@@ -3,7 +3,6 @@
 from functools import cache, cached_property
 
 from amad_bench.plan.catalogue import (
-    DATASETS,
     FAMILIES,
     LOSSES,
     METRICS,
@@ -202,7 +201,7 @@ class TaskRuns:
     def _model_versions(self, training: Training) -> dict[str, int]:
         family, _, dataset = self.entry.axes
         return {
-            f"dataset:{dataset}": DATASETS[dataset].version,
+            f"dataset:{dataset}": self.config.record(dataset).version,
             f"family:{family}": FAMILIES[family].version,
             f"schedule:{training.schedule}": SCHEDULES[training.schedule].version,
             "prepared": PREPARED_VERSION,
@@ -211,7 +210,7 @@ class TaskRuns:
 
     def _versions(self, loss: str, training: Training) -> dict[str, int]:
         """Versions of everything that a run's numbers depend on."""
-        metrics = metrics_of(self.entry.task, DATASETS[self.entry.dataset])
+        metrics = metrics_of(self.entry.task, self.config.record(self.entry.dataset))
         return {
             **self._model_versions(training),
             **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from amad_bench.data.tasks.data import Split, TaskData
-from amad_bench.plan.catalogue import DATASETS, metrics_of
+from amad_bench.plan.catalogue import metrics_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.results import RESULTS
@@ -54,7 +54,7 @@ def predict_and_score(
         rows[name] = _rows(split, name, predictions(split))
     write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
 
-    scored = score_splits(metrics_of(config.task, DATASETS[config.dataset.name]), rows)
+    scored = score_splits(metrics_of(config.task, config.dataset.record), rows)
     write_scores(folder.scores, run.id, {split: part.frame for split, part in scored.items()})
     metrics_by_reason: dict[str, dict[str, None]] = {}
     for part in scored.values():

@@ -118,8 +118,8 @@ def test_sums_of_corpus_metrics_run_over_the_subset(fake, tmp_path):
 def with_further_tests(fake, tmp_path):
     """A translation run scored on three tests; those of amad_kl failed."""
     plan = fake.plan(tasks=TRANSLATION, losses=("ce", "amad_kl"))
-    tests = {"language": "de", "tests": ["t2016", "t2018", "t2017"]}  # of Multi30K, which is not here
-    dataset = plan.runs[0].config.dataset.model_copy(update={"options": tests})
+    tests = {"language": "de", "tests": ["t2016", "t2018", "t2017"]}
+    dataset = plan.runs[0].config.dataset.model_copy(update={"name": "multi30k", "options": tests})
     plan = replace(plan, runs=[fake.vary(run, dataset=dataset) for run in plan.runs])
     for run in plan.runs:
         path = fake.write(tmp_path, run, status="diverged" if "amad" in run.id else "done") / "scores.parquet"

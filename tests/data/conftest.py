@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from amad_bench.data.scenes.files import write_scenes
+from amad_bench.data.sources.examples import write_dataset
 from amad_bench.plan.run_config import RunConfig
-from tests.planned import SCENES, planned_config
+from tests.planned import planned_config, planned_dataset
 
 
 @pytest.fixture(scope="session")
 def scenes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Read-only by agreement: tests that break files copy it."""
     folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, SCENES)
+    write_dataset(planned_dataset("scenes"), folder)
     return folder
 
 

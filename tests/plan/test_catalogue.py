@@ -7,6 +7,7 @@ import pytest
 from amad_bench.plan.catalogue import (
     DATASETS,
     FAMILIES,
+    FORMATS,
     LOSSES,
     METRICS,
     TASKS,
@@ -18,7 +19,13 @@ from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.datafiles import sources
 
 PRETRAININGS = [found for family in FAMILIES.values() for found in family.pretraining.values()]
-RECORDS = (*LOSSES.values(), *DATASETS.values(), *FAMILIES.values(), *PRETRAININGS)  # those with options
+RECORDS = (
+    *LOSSES.values(),
+    *DATASETS.values(),
+    *FAMILIES.values(),
+    *FORMATS.values(),
+    *PRETRAININGS,
+)  # those with options
 
 
 def shape(heads: int, family: str = "vlt5", task: str = "vqa"):
@@ -27,7 +34,7 @@ def shape(heads: int, family: str = "vlt5", task: str = "vqa"):
 
 
 def test_names_are_keys_and_versions_start_at_one() -> None:
-    for records in (DATASETS, FAMILIES, LOSSES, METRICS, TASKS):
+    for records in (DATASETS, FAMILIES, FORMATS, LOSSES, METRICS, TASKS):
         for name, record in records.items():
             assert record.name == name
             assert getattr(record, "version", 1) >= 1

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from amad_bench.plan import catalogue
-from amad_bench.plan.config.schema import Limit
+from amad_bench.plan.config.datasets import Limit
 from amad_bench.plan.grid import expand, find_data, find_run
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run

@@ -14,6 +14,7 @@ from typing import Any
 from amad_bench.data.doctor.manifests import FileFacts, read_manifest
 from amad_bench.data.images.feature_files import H5_SUFFIXES, FeatureFiles
 from amad_bench.data.images.photos import Photos
+from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.datafiles import Source
 from amad_bench.plan.grid import possible_runs
@@ -99,7 +100,9 @@ def _published(config: Config, source: Source, entries: Sequence[TaskEntry]) -> 
     """Facts known of a file; a part of a data set (`subset`) is not compared with the published whole."""
     if source.kind in ("features", "folder", "checkpoint"):
         return read_manifest(NAMED).files.get(source.path, FileFacts(publisher=FROM_CONFIG))
-    whole = [e for e in entries if not config.datasets[e.dataset].options(e.dataset).get("subset", False)]
+    if not (entries := [entry for entry in entries if entry.dataset in DATASETS]):
+        return FileFacts(publisher=FROM_CONFIG)
+    whole = [e for e in entries if not config.options(e.dataset).get("subset", False)]
     facts = read_manifest((whole or entries)[0].dataset).facts(source.path)
     return facts if whole else FileFacts(publisher=facts.publisher)
 

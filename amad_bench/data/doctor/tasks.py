@@ -11,7 +11,6 @@ from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.prepare import find_images, photo_bases
 from amad_bench.data.sources.examples import read_examples
 from amad_bench.data.text.tokenizer import load_folder_tokenizer
-from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.datafiles import missing
 from amad_bench.plan.task_data import data_sources, planned_data
@@ -48,7 +47,7 @@ def _examine(config: Config, entries: Sequence[TaskEntry]) -> Iterator[Check]:
     """Checks of the entries for one task of one data set."""
     dataset, task = entries[0].dataset, entries[0].task
     sources = None
-    if not DATASETS[dataset].generated:
+    if not config.record(dataset).generated:
         try:
             sources = read_examples(planned_data(config, entries[0]).dataset, task, Path())
         except UserError as error:

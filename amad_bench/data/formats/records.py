@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_bytes, read_json
 
@@ -38,24 +40,32 @@ class Example:
 
 
 @dataclass(frozen=True)
+class BoxesFile:
+    """A JSON file of true boxes: {"<image id>": [[x1, y1, x2, y2] in pixels, ...]}.
+
+    image_name: image id -> name of the image.
+    """
+
+    path: Path
+    image_name: Callable[[int], str]
+
+
+@dataclass(frozen=True)
 class SplitSource:
     """The examples of one split, and where their photos are looked for (see `Photos`).
 
     Facts of the whole data set, the same in all its splits: `left_out`: {official part: its examples that are
-    in no split}; `answers`: size of the answer vocabulary behind `answer_scores` and the group "domain".
+    in no split}; `answers`: size of the answer vocabulary behind `answer_scores` and the group "domain";
+    `boxes`: of its images, where they come with true ones; `phrases`: (an image's name, boxes (R, 4) in
+    [0, 1]) -> what each box shows, "" for nothing or several things.
     """
 
     examples: list[Example]
     photos: tuple[Path, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     answers: int | None = None
-
-
-Reader = Callable[[Path, str, dict[str, Any]], dict[str, SplitSource]]
-"""(folder, task, the data set's options) -> split -> its examples: train, validation, test and more tests.
-
-Places of photos are given by a generated data set alone; those of others are in the catalogue.
-"""
+    boxes: BoxesFile | None = None
+    phrases: Callable[[str, np.ndarray], list[str]] | None = None
 
 
 def read_records(path: Path, key: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from amad_bench.data.scenes.files import image_name
+from amad_bench.data.formats.records import BoxesFile
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 
@@ -27,9 +27,10 @@ def boxes_of_grid(rows: int, columns: int) -> BoxesOf:
     return lambda _, image: grid_boxes(image.width, image.height, rows, columns)
 
 
-def boxes_from_file(path: Path, max_regions: int) -> BoxesOf:
-    """Those that boxes.json has; UserError for an image without boxes, or with one that leaves it."""
-    by_name = {image_name(int(image_id)): boxes for image_id, boxes in read_boxes(path, max_regions).items()}
+def boxes_from_file(file: BoxesFile, max_regions: int) -> BoxesOf:
+    """Those that the file has; UserError for an image without boxes, or with one that leaves it."""
+    path, name_of = file.path, file.image_name
+    by_name = {name_of(int(image_id)): boxes for image_id, boxes in read_boxes(path, max_regions).items()}
 
     def boxes_of(name: str, image: Image.Image) -> list[Box]:
         if name not in by_name:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from amad_bench.data.formats.records import BoxesFile
 from amad_bench.data.images.boxes import BoxesOf, boxes_from_file
 from amad_bench.data.images.photos import Photos
 from amad_bench.runtime.paths import amad_data
@@ -15,7 +16,8 @@ from amad_bench.runtime.paths import amad_data
 class Job:
     """Images that are made into what a model sees; row by row, `names` are their files' names.
 
-    folder: where they go, not there under its final name yet. data_folder: the data set's own.
+    folder: where they go, not there under its final name yet. data_folder: the data set's own. boxes_file: of
+    a data set that comes with boxes.
     """
 
     folder: Path
@@ -23,6 +25,7 @@ class Job:
     feature_paths: list[Path]
     photos: Photos
     names: list[str]
+    boxes_file: BoxesFile | None = None
 
     def new_array(self, name: str, kind: type, *shape: int) -> np.ndarray:
         """One row per image, on disk from the start, so that memory does not grow with their number."""
@@ -34,7 +37,9 @@ class Job:
 
     def boxes(self, max_regions: int) -> BoxesOf:
         """The boxes that the data set comes with."""
-        return boxes_from_file(self.data_folder / "boxes.json", max_regions)
+        if self.boxes_file is None:
+            raise ValueError("boxes of a file are asked for, and the data set comes without")
+        return boxes_from_file(self.boxes_file, max_regions)
 
     def portable(self, path: Path) -> str:
         """A path that stays right when results or AMAD_DATA move, for `resolved`.

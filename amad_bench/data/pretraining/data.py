@@ -1,8 +1,8 @@
 """Data to pre-train models on here: captions, questions and named regions of one data set, by split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,14 +10,13 @@ from amad_bench.data.formats.records import Example, SplitSource
 from amad_bench.data.images.prepare import load_images, prepare_images
 from amad_bench.data.images.table import ImageTable, mapped
 from amad_bench.data.pretraining.split import PretrainingSplit
-from amad_bench.data.scenes.phrases import scene_phrases
 from amad_bench.data.sources.examples import dataset_folder, prepared_folder, read_examples
 from amad_bench.data.tasks.meta import read_meta, write_meta
 from amad_bench.data.tasks.texts import make_tokenizer
 from amad_bench.data.text.arrays import Encoded
 from amad_bench.data.text.columns import NUMBER_OF, TEXT, TEXTS, Column, write_columns
 from amad_bench.data.text.tokenizer import Tokenizer
-from amad_bench.plan.catalogue import DATASETS, FAMILIES
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import DataSpec, RunConfig
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
@@ -98,9 +97,10 @@ def _check_tokenizer(data: DataSpec, tokenizer: Tokenizer) -> None:
 def _joined(*tasks: dict[str, SplitSource]) -> dict[str, SplitSource]:
     """All examples of a split, for their images. The test's too: so the tasks share these prepared images."""
     return {
-        split: SplitSource(
-            [example for sources in tasks for example in sources[split].examples],
-            tuple(dict.fromkeys(base for sources in tasks for base in sources[split].photos)),
+        split: replace(
+            tasks[0][split],
+            examples=[example for sources in tasks for example in sources[split].examples],
+            photos=tuple(dict.fromkeys(base for sources in tasks for base in sources[split].photos)),
         )
         for split in tasks[0]
     }
@@ -125,7 +125,7 @@ def _write_split(
         "questions": [_row(example, row_of) for example in questions],
     }
     shown = sorted({*rows["captions"], *rows["questions"]} - {-1})
-    named = _phrases(data, images, shown)
+    named = _phrases(data, captioned[split], images, shown)
     rows["phrases"] = list(named)
     content: dict[str, Iterable[tuple[Any, ...]]] = {
         "captions": ((text,) for _, text in captions),
@@ -149,15 +149,17 @@ def _row(example: Example, row_of: dict[str, int]) -> int:
     return -1 if example.image is None else row_of[example.image]
 
 
-def _phrases(data: DataSpec, images: ImageTable, rows: list[int]) -> dict[int, list[str]]:
+def _phrases(
+    data: DataSpec, source: SplitSource, images: ImageTable, rows: list[int]
+) -> dict[int, list[str]]:
     """Row of the image table -> a phrase or "" for each of its regions; only images with a phrase."""
-    if not FAMILIES[data.family].grounded or not DATASETS[data.dataset.name].has_boxes:
+    if not FAMILIES[data.family].grounded or source.phrases is None:
         return {}
     found = {}
     for row in rows:
         arrays = images.read(np.array([row]))
         boxes_R4 = arrays["boxes"][0][arrays["vis_attention_mask"][0]]
-        found[row] = scene_phrases(images.ids[row], cast("int", data.dataset.options["seed"]), boxes_R4)
+        found[row] = source.phrases(images.ids[row], boxes_R4)
     return {row: phrases for row, phrases in found.items() if any(phrases)}
 
 

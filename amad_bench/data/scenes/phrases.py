@@ -2,11 +2,10 @@
 
 import numpy as np
 
-from amad_bench.data.scenes.files import scene_of
-from amad_bench.data.scenes.scene import IMAGE_SIZE, scene_objects
+from amad_bench.data.scenes.scene import IMAGE_SIZE, scene_objects, scene_of
 
 
-def scene_phrases(name: str, seed: int, boxes_R4: np.ndarray) -> list[str]:
+def scene_phrases(name: str, boxes_R4: np.ndarray, *, seed: int) -> list[str]:
     """Colour and shape ("red star") of the object in each region of the image `name`; "" for none or several.
 
     An object is in the region whose box (of R, x1, y1, x2, y2 in [0, 1]) overlaps most with its own: largest

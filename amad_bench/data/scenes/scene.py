@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
+from amad_bench.plan.catalogue import SPLITS
+
 SHAPES = ("circle", "square", "diamond", "star")
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 SIZES = ("small", "large")
@@ -27,6 +28,7 @@ _RADIUS = {"small": 4.0, "large": 6.6}  # pixels
 _CENTRE_JITTER = {"small": 2.5, "large": 0.9}  # pixels: an object never leaves its tile
 _STAR_INNER = 0.42  # inner over outer radius
 _COVERED_AT_MOST = 0.3  # a distractor box holds at most this share of any object
+_ID_STEP = 10_000_000  # image ids of the three splits never meet
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,20 @@ class Scene:
     objects: tuple[SceneObject, ...]
     image_SS3: np.ndarray
     boxes_R4: np.ndarray
+
+
+def image_id_of(split: str, index: int) -> int:
+    return (SPLITS.index(split) + 1) * _ID_STEP + index
+
+
+def image_name(image_id: int) -> str:
+    return f"{image_id:012d}.png"
+
+
+def scene_of(name: str) -> tuple[str, int]:
+    """The split and the number in it of the scene with this image name."""
+    split, index = divmod(int(name.partition(".")[0]), _ID_STEP)
+    return SPLITS[split - 1], index
 
 
 def scene_generator(seed: int, split: str, index: int, part: int = 0) -> np.random.Generator:

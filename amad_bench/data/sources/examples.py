@@ -1,39 +1,67 @@
-"""The examples of a data set's task: which reader finds them, and which of them are used."""
+"""The examples of a data set's task: the module that reads them, and which of them are used."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
 
-from amad_bench.data.formats.records import Example, Reader, SplitSource
-from amad_bench.data.scenes.files import write_scenes
-from amad_bench.data.sources import official, readers
-from amad_bench.plan.catalogue import DATASETS
+from amad_bench.data.formats.records import Example, SplitSource
+from amad_bench.plan.catalogue import Dataset
 from amad_bench.plan.run_config import DataSpec, UsedDataset, short_hash
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
 from amad_bench.runtime.paths import amad_data
 from amad_bench.runtime.results import RESULTS
 
-READERS: dict[str, Reader] = {
-    "scenes": readers.scenes,
-    "vqa_v2": official.vqa_v2,
-    "coco": official.coco,
-    "multi30k": readers.multi30k,
-    "daquar": readers.daquar,
-    "flickr8k": readers.flickr8k,
-    "coco_mini": readers.coco_mini,
-    "vqa_v2_subset": readers.vqa_v2_subset,
-}
+
+class Reader(Protocol):
+    """Module of a data set: it reads its files, which it gets by the roles that the record gives them.
+
+    options: the data set's. `read` returns split -> its examples: train, validation, test and more tests.
+    Where a split names no places of photos, they are looked for in all that the record has. A generated data
+    set's `write` makes the files of all tasks, and archives in the place of photos.
+    """
+
+    def read(
+        self, files: Mapping[str, Path], task: str, options: Mapping[str, Any], /
+    ) -> dict[str, SplitSource]: ...
+
+    def write(self, files: Mapping[str, Path], options: Mapping[str, Any], /) -> None: ...
+
+
+def reader_of(record: Dataset) -> Reader:
+    """The module of a data set, found by its name."""
+    module: Any = import_module(f"amad_bench.data.sources.{record.reader}")
+    return module
 
 
 def dataset_folder(dataset: UsedDataset) -> Path:
     """Folder of a data set's generated and prepared files; a generated data set is written when absent."""
     folder = data_dir(dataset)
-    if DATASETS[dataset.name].generated and not folder.is_dir():
+    if dataset.record.generated and not folder.is_dir():
         with atomic_directory(folder) as temporary:
-            write_scenes(temporary, dataset.options)
+            write_dataset(dataset, temporary)
     return folder
+
+
+def write_dataset(dataset: UsedDataset, folder: Path) -> None:
+    """Writes all files of a generated data set into a folder."""
+    files = _photos(dataset, folder)
+    for task in dataset.record.tasks:
+        files |= _files(dataset, task, folder)
+    reader_of(dataset.record).write(files, dataset.options)
+
+
+def _files(dataset: UsedDataset, task: str, root: Path) -> dict[str, Path]:
+    named = dataset.record.files(task, dataset.options)
+    return {role: root / path for role, path in named.items()}
+
+
+def _photos(dataset: UsedDataset, root: Path) -> dict[str, Path]:
+    return {role: root / base for role, base in dataset.record.photos(dataset.options).items()}
 
 
 def prepared_folder(data: DataSpec) -> Path:
@@ -58,10 +86,11 @@ def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, Sp
     UserError: an empty split, a limit above a split's examples, and whatever the files' readers find.
     """
     name, limit = dataset.name, dict(dataset.limit or {})
-    root = folder if DATASETS[name].generated else amad_data()
-    photos = tuple(root / base for base in DATASETS[name].photos(dataset.options))
+    root = folder if dataset.record.generated else amad_data()
+    files, photos = _files(dataset, task, root), _photos(dataset, root)
+    places = tuple(photos.values())
     chosen = {}
-    for split, source in READERS[name](root, task, dataset.options).items():
+    for split, source in reader_of(dataset.record).read(files | photos, task, dataset.options).items():
         if not source.examples:
             raise UserError(
                 f"{name}: its {split} split has no {task} examples; check the files it is read from"
@@ -74,7 +103,7 @@ def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, Sp
                 )
             size = min(size, limit.get(split, limit["test"]))
         ordered = sorted(source.examples, key=partial(_shuffle_key, name, split))
-        chosen[split] = replace(source, examples=ordered[:size], photos=source.photos or photos)
+        chosen[split] = replace(source, examples=ordered[:size], photos=source.photos or places)
     return chosen
 
 

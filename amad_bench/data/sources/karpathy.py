@@ -1,10 +1,10 @@
-"""Karpathy's split of COCO's 2014 images (dataset_coco.json), used for captions and by VL-T5 for VQA v2."""
+"""Karpathy's split of COCO's 2014 images, used for captions and by VL-T5 for VQA v2."""
 
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from amad_bench.data.formats.records import RESTORE, read_records, take_id, take_text
+from amad_bench.data.formats.records import RESTORE, Example, SplitSource, read_records, take_id, take_text
 from amad_bench.runtime.errors import UserError, did_you_mean
 
 IMAGES = {"train": 113_287, "validation": 5_000, "test": 5_000}
@@ -66,3 +66,40 @@ def check_sizes(path: Path, what: str, found: dict[str, int], official: dict[str
                 f"{path}: {found.get(part, 0)} {part} {what}, officially {size}; {RESTORE},"
                 " or set the data set's option subset: true to try a part of the data"
             )
+
+
+def by_split(
+    split_path: Path,
+    examples: dict[str, list[Example]],
+    images: dict[int, KarpathyImage],
+    what: str,
+    official: dict[str, int] | None,
+) -> dict[str, SplitSource]:
+    """The examples of each part by the split of their image, as split_path has it.
+
+    what: they are, for messages; official: their numbers, None for a subset, which leaves out and counts
+    those on other images. UserError: an id in both parts, an unknown image, a split that ends empty.
+    """
+    splits: dict[str, list[Example]] = {split: [] for split in IMAGES}
+    seen: set[str] = set()
+    left_out: Counter[str] = Counter()
+    for part, example in ((part, example) for part, of_part in examples.items() for example in of_part):
+        if example.example_id in seen:
+            raise UserError(f"{example.where}: the other year's file has that id too; {RESTORE}")
+        seen.add(example.example_id)
+        image = images.get(int(example.cluster_id))
+        if image is None and official is None:
+            left_out[part] += 1
+        elif image is None or image.name != example.image:
+            raise UserError(f"{example.where}: its image {example.image} is not in {split_path}; {RESTORE}")
+        else:
+            splits[image.split].append(example)
+    for split, chosen in splits.items():
+        if not chosen:
+            raise UserError(
+                f"{split_path}: no {split} image has {what}; {len(seen)} {what} were read,"
+                f" {left_out.total()} of them on images that are not in it: bring files that belong together"
+            )
+    if official is not None:
+        check_sizes(split_path, what, {split: len(chosen) for split, chosen in splits.items()}, official)
+    return {split: SplitSource(chosen, left_out=dict(left_out)) for split, chosen in splits.items()}

@@ -9,7 +9,6 @@ from amad_bench.data.formats.overlap import image_overlap
 from amad_bench.data.formats.records import SplitSource
 from amad_bench.data.images.prepare import load_images, prepare_images
 from amad_bench.data.images.table import mapped
-from amad_bench.data.scenes.scene import SPLITS
 from amad_bench.data.sources.examples import dataset_folder, prepared_folder, read_examples
 from amad_bench.data.tasks.answer_arrays import AnswerArrays, load_answers
 from amad_bench.data.tasks.data import Split, TaskData
@@ -23,7 +22,7 @@ from amad_bench.data.tasks.texts import (
 from amad_bench.data.text.arrays import Encoded
 from amad_bench.data.text.columns import NUMBER_OF, TEXT, TEXT_OF, TEXTS, Column, write_columns
 from amad_bench.data.text.tokenizer import Tokenizer
-from amad_bench.plan.catalogue import FAMILIES
+from amad_bench.plan.catalogue import FAMILIES, SPLITS
 from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.run_config import DataSpec
 from amad_bench.runtime.files import atomic_directory

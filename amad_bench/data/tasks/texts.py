@@ -31,7 +31,8 @@ def task_examples(split: str, source: SplitSource) -> Iterator[Example]:
 
 def source_texts(data: DataSpec, split: str, source: SplitSource) -> Iterator[str]:
     template = FAMILIES[data.family].by_task[data.task].prompt
-    language = _LANGUAGES[str(data.dataset.options.get("language", "de"))]
+    language = str(data.dataset.options.get("language", "de"))
+    language = _LANGUAGES.get(language, language)  # one's own sentences name it themselves
     return (template.format(example.source, language=language) for example in task_examples(split, source))
 
 

@@ -3,9 +3,10 @@
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """
 
-from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, Dataset
+from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, SPLITS, Dataset
 from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, ModelShape, model_shape
 from amad_bench.plan.catalogue.family import Family
+from amad_bench.plan.catalogue.formats import FORMATS, Format, label_of, own_role, record_of
 from amad_bench.plan.catalogue.losses import LOSSES, Loss
 from amad_bench.plan.catalogue.metrics import (
     EXTRA_METRICS,
@@ -26,6 +27,7 @@ __all__ = [
     "DATASETS",
     "EXTRA_METRICS",
     "FAMILIES",
+    "FORMATS",
     "KEEPS",
     "LOSSES",
     "METRICS",
@@ -35,11 +37,13 @@ __all__ = [
     "PRETRAINING_VERSION",
     "SCHEDULES",
     "SIGNIFICANCE_TESTS",
+    "SPLITS",
     "TASKS",
     "TRAINING_VERSION",
     "UNBOUNDED",
     "Dataset",
     "Family",
+    "Format",
     "Loss",
     "Metric",
     "ModelShape",
@@ -47,9 +51,12 @@ __all__ = [
     "Schedule",
     "SignificanceTest",
     "Task",
+    "label_of",
     "metrics_of",
     "model_shape",
+    "own_role",
     "primary_metric",
+    "record_of",
 ]
 
 TRAINING_VERSION = 3

@@ -8,37 +8,43 @@ from amad_bench.plan.catalogue.options import OptionSpec, WithOptions, by_name
 from amad_bench.plan.limits import LARGEST_SEED, MOST_IMAGES
 
 Options = Mapping[str, Any]
+Files = Mapping[str, str]
 MULTI30K_TESTS = ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")
-KARPATHY = "coco/dataset_coco.json"
-ANSWER_FILE = "vqa-v2/trainval_ans2label.json"
+SPLITS = ("train", "validation", "test")
 
 
-def _always(*paths: str) -> Callable[..., tuple[str, ...]]:
-    return lambda *_: paths
+def _always(files: Files) -> Callable[..., Files]:
+    return lambda *_: files
 
 
-_NONE = _always()
+def _one_test(_: Options) -> tuple[str, ...]:
+    return ("test",)
 
 
 @dataclass(frozen=True)
 class Dataset(WithOptions):
-    """A data set; all its paths are relative to AMAD_DATA.
+    """A data set, read by the module of data/sources that is called as `reader` says.
 
-    `texts`: the files with the records of a task, None for a generated data set. `photos`: bases of its
-    photos, each a folder of images or, with ".tar" appended, an uncompressed archive. `options` shape the
-    data; `answers`: human ones that a question has, "several" or "one", "" without questions; `has_boxes`: it
-    comes with true boxes, so that `boxes: file` is possible, and says what is in them (VL-T5's grounding
-    tasks).
+    `files`: those with the records of a task, by role; the reader gets them by role, too. `photos`: bases of
+    its photos by role, each a folder of images or, with ".tar" appended, an uncompressed archive. All paths
+    are relative to AMAD_DATA or, of a `generated` data set, to the folder that its module writes. `options`
+    shape the data; `tests`: names of its test sets, the first of which is the split "test"; `answers`: human
+    ones that a question has, "several" or "one", "" without questions; `has_boxes`: it comes with true boxes,
+    so that `boxes: file` is possible, and says what is in them (VL-T5's grounding tasks); `format`: of data
+    of one's own, see formats.py.
     """
 
     name: str
     label: str
     tasks: tuple[str, ...]
-    texts: Callable[[str, Options], tuple[str, ...]] | None = None
-    photos: Callable[[Options], tuple[str, ...]] = _NONE
+    files: Callable[[str, Options], Files]
+    photos: Callable[[Options], Files] = field(default=_always({}))
     options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
     answers: str = ""
     has_boxes: bool = False
+    generated: bool = False
+    tests: Callable[[Options], tuple[str, ...]] = _one_test
+    format: str = ""
     version: int = 1
 
     @property
@@ -47,51 +53,77 @@ class Dataset(WithOptions):
         return {"vqa", "captioning"} <= set(self.tasks)
 
     @property
-    def generated(self) -> bool:
-        return self.texts is None
+    def reader(self) -> str:
+        """Name of the module."""
+        return f"own_{self.format}" if self.format else self.name
 
 
-def _multi30k_texts(_: str, options: Options) -> tuple[str, ...]:
+def _scenes_files(task: str, _: Options) -> Files:
+    patterns = {
+        "vqa": {"questions": "questions_{}.json", "annotations": "annotations_{}.json"},
+        "captioning": {"captions": "captions_{}.json"},
+        "translation": {
+            "source": "translation/{}.en",
+            "target": "translation/{}.de",
+            "images": "translation/{}_images.txt",
+        },
+    }[task]
+    named = {f"{role}_{split}": path.format(split) for split in SPLITS for role, path in patterns.items()}
+    return {**named, "boxes": "boxes.json"}
+
+
+def _multi30k_files(_: str, options: Options) -> Files:
     splits = ("train", "val", *options["tests"])
     joined = [split for split in splits if split in ("train", "val", "test_2016_flickr")]
-    return (
-        *(
-            f"multi30k/raw/{split}.{language}.gz"
-            for split in splits
-            for language in ("en", options["language"])
-        ),
-        *(f"multi30k/image_splits/{split}.txt" for split in splits),
-        *(f"multi30k/join_flickr8k/{split}.tsv" for split in joined if options["photos"] == "flickr8k"),
-    )
+    sides = {"source": "en", "target": options["language"]}
+    return {
+        **{f"{side}_{name}": f"multi30k/raw/{name}.{sides[side]}.gz" for name in splits for side in sides},
+        **{f"images_{name}": f"multi30k/image_splits/{name}.txt" for name in splits},
+        **{
+            f"join_{name}": f"multi30k/join_flickr8k/{name}.tsv"
+            for name in joined
+            if options["photos"] == "flickr8k"
+        },
+    }
 
 
-def _multi30k_photos(options: Options) -> tuple[str, ...]:
-    bases = {"flickr8k": ("flickr8k/images_112",), "flickr30k": ("flickr30k/images",), "none": ()}
-    return bases[options["photos"]]
+def _multi30k_photos(options: Options) -> Files:
+    bases = {"flickr8k": {"photos": "flickr8k/images_112"}, "flickr30k": {"photos": "flickr30k/images"}}
+    return bases.get(options["photos"], {})
 
 
-def _vqa_v2_texts(_: str, options: Options) -> tuple[str, ...]:
-    return (
-        *(f"vqa-v2/v2_OpenEnded_mscoco_{part}2014_questions.json" for part in ("train", "val")),
-        *(f"vqa-v2/v2_mscoco_{part}2014_annotations.json" for part in ("train", "val")),
-        KARPATHY,
-        *((ANSWER_FILE,) if options["answers"] == "file" else ()),
-    )
+def _vqa_v2_files(_: str, options: Options) -> Files:
+    return {
+        **{f"questions_{part}": f"vqa-v2/v2_OpenEnded_mscoco_{part}_questions.json" for part in _COCO_PARTS},
+        **{f"annotations_{part}": f"vqa-v2/v2_mscoco_{part}_annotations.json" for part in _COCO_PARTS},
+        "split": _KARPATHY,
+        **({"answers": "vqa-v2/trainval_ans2label.json"} if options["answers"] == "file" else {}),
+    }
 
 
-def _coco_mini_texts(task: str, _: Options) -> tuple[str, ...]:
+def _coco_mini_files(task: str, _: Options) -> Files:
     if task == "captioning":
-        return ("coco-mini/captions.json",)
-    return ("coco-mini/vqa_v2_questions.json", "coco-mini/vqa_v2_annotations.json")
+        return {"captions": "coco-mini/captions.json"}
+    return {
+        "questions": "coco-mini/vqa_v2_questions.json",
+        "annotations": "coco-mini/vqa_v2_annotations.json",
+    }
 
 
-def _questions_and_annotations(pattern: str) -> Callable[..., tuple[str, ...]]:
+def _questions_and_annotations(pattern: str) -> Callable[..., Files]:
     return _always(
-        *(pattern.format(what, part) for what in ("questions", "annotations") for part in ("train", "test"))
+        {
+            f"{what}_{part}": pattern.format(what, part)
+            for what in ("questions", "annotations")
+            for part in ("train", "test")
+        }
     )
 
 
-_COCO_PHOTOS = _always("coco/images/train2014", "coco/images/val2014")
+_COCO_PARTS = ("train2014", "val2014")
+_KARPATHY = "coco/dataset_coco.json"
+_COCO_PHOTOS = _always({f"photos_{part}": f"coco/images/{part}" for part in _COCO_PARTS})
+_COCO_MINI_PHOTOS = _always({"photos": "coco-mini/images_112"})
 _SUBSET = OptionSpec(
     bool,
     False,
@@ -110,6 +142,8 @@ DATASETS: dict[str, Dataset] = by_name(
         "scenes",
         "Scenes",
         ("vqa", "captioning", "translation"),
+        _scenes_files,
+        _always({f"photos_{split}": f"images_{split}" for split in SPLITS}),
         options={
             "train_images": _generated("training", 10000),
             "validation_images": _generated("validation", 250),
@@ -124,12 +158,13 @@ DATASETS: dict[str, Dataset] = by_name(
         },
         answers="several",
         has_boxes=True,
+        generated=True,
     ),
     Dataset(
         "vqa_v2",
         "VQA v2",
         ("vqa",),
-        _vqa_v2_texts,
+        _vqa_v2_files,
         _COCO_PHOTOS,
         {
             "answers": OptionSpec(
@@ -146,7 +181,12 @@ DATASETS: dict[str, Dataset] = by_name(
         "coco",
         "COCO",
         ("captioning",),
-        _always(*(f"coco/annotations/captions_{part}2014.json" for part in ("train", "val")), KARPATHY),
+        _always(
+            {
+                **{f"captions_{part}": f"coco/annotations/captions_{part}.json" for part in _COCO_PARTS},
+                "split": _KARPATHY,
+            }
+        ),
         _COCO_PHOTOS,
         {"subset": _SUBSET},
     ),
@@ -154,7 +194,7 @@ DATASETS: dict[str, Dataset] = by_name(
         "multi30k",
         "Multi30K",
         ("translation",),
-        _multi30k_texts,
+        _multi30k_files,
         _multi30k_photos,
         {
             "language": OptionSpec(str, "de", ("de", "fr"), description="translated into: German, French"),
@@ -171,6 +211,7 @@ DATASETS: dict[str, Dataset] = by_name(
                 description="those of Flickr8k, for sentences that have one there; of Flickr30k; or none",
             ),
         },
+        tests=lambda options: tuple(options["tests"]),
         version=2,
     ),
     Dataset(
@@ -178,7 +219,7 @@ DATASETS: dict[str, Dataset] = by_name(
         "DAQUAR",
         ("vqa",),
         _questions_and_annotations("daquar/{}_{}.json"),
-        _always("daquar/images_112"),
+        _always({"photos": "daquar/images_112"}),
         answers="one",
     ),
     Dataset(
@@ -186,17 +227,21 @@ DATASETS: dict[str, Dataset] = by_name(
         "Flickr8k",
         ("captioning",),
         _always(
-            "flickr8k/Flickr8k.token.txt",
-            *(f"flickr8k/Flickr_8k.{part}Images.txt" for part in ("train", "dev", "test")),
+            {
+                "captions": "flickr8k/Flickr8k.token.txt",
+                "images_train": "flickr8k/Flickr_8k.trainImages.txt",
+                "images_validation": "flickr8k/Flickr_8k.devImages.txt",
+                "images_test": "flickr8k/Flickr_8k.testImages.txt",
+            }
         ),
-        _always("flickr8k/images_112"),
+        _always({"photos": "flickr8k/images_112"}),
     ),
     Dataset(
         "coco_mini",
         "COCO mini",
         ("vqa", "captioning"),
-        _coco_mini_texts,
-        _always("coco-mini/images_112"),
+        _coco_mini_files,
+        _COCO_MINI_PHOTOS,
         answers="several",
     ),
     Dataset(
@@ -204,7 +249,7 @@ DATASETS: dict[str, Dataset] = by_name(
         "VQA v2 subset",
         ("vqa",),
         _questions_and_annotations("vqa-v2-subset/{}_{}.json.gz"),
-        _always("coco-mini/images_112"),
+        _COCO_MINI_PHOTOS,
         answers="several",
     ),
 )

@@ -86,8 +86,10 @@ def _line(error: Mapping[str, Any], where: str, root: type[BaseModel]) -> str:
 
 
 def _without_union_tags(location: Sequence[str | int]) -> list[str | int]:
-    """The location without the kind that pydantic chose, of `inputs` or `layer_map`: no key stands there."""
+    """The location without the kind that pydantic chose, of `inputs`, `layer_map` or a data set: no key."""
     tags = {"inputs": INPUTS, "layer_map": LAYER_MAP_TAGS}
+    if location[:1] == ("datasets",):
+        location = [*location[:2], *location[3:]]
     return [
         part
         for index, part in enumerate(location)

@@ -1,16 +1,16 @@
 """Keys and values that a config file may have. Closed: an unknown key is a mistake."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, TASKS
-from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, Problems, distinct, known
+from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, TASKS, Dataset, record_of
+from amad_bench.plan.config.base import Closed, Name, PathBelow, Problems, distinct, known
+from amad_bench.plan.config.datasets import Datasets, options_of
 from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
 from amad_bench.plan.config.numbers import (
-    Count,
     Few,
     LayerIndex,
     Length,
@@ -20,7 +20,7 @@ from amad_bench.plan.config.numbers import (
     Vocabulary,
 )
 from amad_bench.plan.config.training import Decoding, FamilyName, Pretraining, Training
-from amad_bench.plan.shown import shown
+from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import did_you_mean
 
@@ -32,33 +32,10 @@ def _device(name: str) -> str:
     return name
 
 
-DatasetName = Annotated[str, known("data set", DATASETS)]
 TaskName = Annotated[str, known("task", TASKS)]
 ExtraMetrics = Annotated[list[Annotated[str, known("extra metric", EXTRA_METRICS)]], AfterValidator(distinct)]
 DeviceName = Annotated[str, AfterValidator(_device), Field(json_schema_extra={"enum": [*devices.choices()]})]
 Sites = Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
-
-
-class Limit(Closed):
-    """The number of examples of each split that are used."""
-
-    train: Count = Field(description="examples of the training split")
-    validation: Count = Field(description="examples of the validation split")
-    test: Count = Field(description="examples of each test split; a smaller further one is used whole")
-
-
-class DatasetEntry(Open):
-    """A data set with its options, which the catalogue knows by its name."""
-
-    limit: Limit | None = Field(default=None, description="how many examples are used; left out: all")
-    features: Annotated[list[PathBelow], Field(min_length=1)] | None = Field(
-        default=None,
-        description="files below AMAD_DATA with precomputed features of regions (.h5, folders of .npz)",
-    )
-
-    def options(self, name: str) -> dict[str, Any]:
-        """All options of the data set, defaults filled in."""
-        return DATASETS[name].complete(self.given)
 
 
 class TaskEntry(Closed):
@@ -66,7 +43,7 @@ class TaskEntry(Closed):
 
     family: FamilyName = Field(description=f"of models: {', '.join(FAMILIES)}")
     task: TaskName = Field(description="vqa, captioning, translation")
-    dataset: DatasetName = Field(description="one of `datasets`")
+    dataset: str = Field(description="one of `datasets`")
     vocabulary: Vocabulary | None = Field(
         default=None, description="entries of a tokenizer that is trained on the training split, at most"
     )
@@ -125,7 +102,7 @@ class Config(Closed):
     teacher_per: Literal["sweep", "replicate"] = Field(
         default="sweep", description="sweep: one teacher for all replicates; replicate: one each"
     )
-    datasets: dict[DatasetName, DatasetEntry] = Field(description="data sets by name, with their options")
+    datasets: Datasets = Field(description="data sets by name, with their options, or data of your own")
     models: dict[FamilyName, ModelEntry] = Field(description="models by family")
     heads: Heads = Field(description="the numbers of heads that are swept")
     pretraining: Pretraining = Field(default=Pretraining(), description="what models know before their task")
@@ -146,6 +123,27 @@ class Config(Closed):
         default=[], description="metrics made by one job for all runs: METEOR, SPICE"
     )
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
+
+    @model_validator(mode="after")
+    def _datasets_of_tasks(self) -> Self:
+        """Any data set of a task is known from here on, though it may be missing under `datasets`."""
+        names = list(dict.fromkeys([*self.datasets, *DATASETS]))
+        problems = [
+            f"tasks[{index}].dataset: {unknown('data set', entry.dataset, names)}"
+            for index, entry in enumerate(self.tasks)
+            if entry.dataset not in names
+        ]
+        if problems:
+            raise Problems(problems)
+        return self
+
+    def record(self, dataset: str) -> Dataset:
+        """The record of a data set of a task."""
+        return record_of(dataset, self.options(dataset) if dataset in self.datasets else {})
+
+    def options(self, dataset: str) -> dict[str, Any]:
+        """All options of one of `datasets`."""
+        return options_of(dataset, self.datasets[dataset])
 
     def inputs_of(self, entry: TaskEntry) -> ImageInputs:
         """Kind of image input of the models of a task entry, with its sizes."""

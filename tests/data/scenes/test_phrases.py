@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from amad_bench.data.images.boxes import grid_boxes
-from amad_bench.data.scenes.files import image_name
 from amad_bench.data.scenes.phrases import scene_phrases
-from amad_bench.data.scenes.scene import SPLITS, make_scene
+from amad_bench.data.scenes.scene import image_id_of, image_name, make_scene
+from amad_bench.plan.catalogue import SPLITS
 
 RGB = {"red": (205, 40, 40), "green": (40, 155, 60), "blue": (45, 70, 205), "yellow": (225, 205, 50)}
 RGB |= {"white": (238, 238, 238), "black": (22, 22, 22)}
@@ -12,8 +12,8 @@ RGB |= {"white": (238, 238, 238), "black": (22, 22, 22)}
 
 def of_scene(split: str, index: int) -> tuple[list[str], np.ndarray, np.ndarray]:
     scene = make_scene(3, split, index)
-    name = image_name((SPLITS.index(split) + 1) * 10_000_000 + index)
-    return scene_phrases(name, 3, scene.boxes_R4 / 48), scene.boxes_R4, scene.image_SS3
+    name = image_name(image_id_of(split, index))
+    return scene_phrases(name, scene.boxes_R4 / 48, seed=3), scene.boxes_R4, scene.image_SS3
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -46,9 +46,9 @@ def test_a_named_region_is_the_true_box_but_for_its_jitter():
 def test_a_grid_region_with_two_objects_has_no_phrase():
     """In one box for the whole image nothing can be named; in the generator's own 3 x 3 tiles everything."""
     name = image_name(10_000_000)
-    assert scene_phrases(name, 3, np.array([[0, 0, 1, 1.0]])) == [""]
+    assert scene_phrases(name, np.array([[0, 0, 1, 1.0]]), seed=3) == [""]
     objects = make_scene(3, "train", 0).objects
-    phrases = scene_phrases(name, 3, np.array(grid_boxes(48, 48, 3, 3)) / 48)
+    phrases = scene_phrases(name, np.array(grid_boxes(48, 48, 3, 3)) / 48, seed=3)
     expected = [""] * 9
     for item in objects:
         expected[3 * item.row + item.column] = f"{item.colour} {item.shape}"

@@ -3,8 +3,7 @@ import shutil
 
 import pytest
 
-from amad_bench.data.sources.examples import READERS, data_dir, read_examples
-from amad_bench.plan.catalogue import DATASETS
+from amad_bench.data.sources.examples import data_dir, read_examples
 from amad_bench.runtime.errors import UserError
 from tests.data.official_tree import write_official
 from tests.planned import planned_dataset
@@ -12,10 +11,6 @@ from tests.planned import planned_dataset
 
 def scenes(limit=None):
     return planned_dataset("scenes", limit=limit)
-
-
-def test_the_catalogue_and_the_readers_name_the_same_data_sets():
-    assert set(READERS) == set(DATASETS)
 
 
 def test_order_is_fixed_and_a_limit_takes_its_start(scenes_folder):

@@ -55,7 +55,7 @@ def test_the_default_config_is_valid_and_gives_nothing_to_others(
     other = load(raw)
     assert other.seed == 0
     assert set(other.datasets) == {"scenes"}
-    assert other.datasets["scenes"].options("scenes")["train_images"] == 100
+    assert other.options("scenes")["train_images"] == 100
     assert [entry.name for entry in other.losses] == ["ce", "logit_kd", "one_to_one", "amad"]
     assert len(other.tasks) == 2
 

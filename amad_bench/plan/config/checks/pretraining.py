@@ -120,7 +120,7 @@ def _trained_here(config: Config) -> Iterator[str]:
     wanted = {*config.pretraining.teacher, *config.pretraining.student}
     unmet: dict[str, None] = {}
     for index, task in enumerate(config.tasks):
-        where, dataset = f"tasks[{index}].dataset", DATASETS[task.dataset]
+        where, dataset = f"tasks[{index}].dataset", config.record(task.dataset)
         trained = wanted.intersection(config.pretraining.training.get(task.family, {}))
         if trained and not dataset.pretrains:
             yield (

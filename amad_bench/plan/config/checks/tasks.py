@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES, TASKS
+from amad_bench.plan.catalogue import FAMILIES, LOSSES, TASKS
 from amad_bench.plan.config.checks.pretraining import check_evaluations
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.shown import unknown
@@ -20,8 +20,8 @@ def check_tasks(config: Config) -> Iterator[str]:
         if dataset not in config.datasets:
             yield f"{where}.dataset: datasets.{dataset} is missing; add it (`{dataset}: {{}}`: its defaults)"
         yield from _family_and_task(config, where, entry)
-        if task not in DATASETS[dataset].tasks:
-            yield f"{where}.task: {dataset} has no {task}; its tasks: {', '.join(DATASETS[dataset].tasks)}"
+        if task not in (tasks := config.record(dataset).tasks):
+            yield f"{where}.task: {dataset} has no {task}; its tasks: {', '.join(tasks)}"
         yield from _tokenizer(where, entry)
         if family in config.models:
             yield from _images(config, where, entry)
@@ -85,5 +85,5 @@ def _images(config: Config, where: str, entry: TaskEntry) -> Iterator[str]:
             f"datasets.{dataset}.features: missing; {family} sees precomputed features ({where}): list "
             "their files below AMAD_DATA, or choose another kind of inputs"
         )
-    if inputs.needs_boxes and not DATASETS[dataset].has_boxes:
+    if inputs.needs_boxes and not config.record(dataset).has_boxes:
         yield f"{where}.dataset: {dataset} comes without boxes; set models.{family}.inputs.boxes to grid"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from amad_bench.data.scenes.files import write_scenes
-from amad_bench.data.scenes.scene import SPLITS, make_scene
-from amad_bench.data.sources.examples import read_examples
+from amad_bench.data.scenes.scene import make_scene
+from amad_bench.data.sources.examples import read_examples, write_dataset
+from amad_bench.plan.catalogue import SPLITS
 from tests.planned import planned_dataset
 
 COUNTS = {"train": 40, "validation": 8, "test": 12}
@@ -19,7 +19,7 @@ def test_equal_options_give_equal_bytes_and_another_seed_does_not(tmp_path):
     written = []
     for name, seed in (("one", 4), ("two", 4), ("three", 5)):
         (tmp_path / name).mkdir()
-        write_scenes(tmp_path / name, {**options, "seed": seed})
+        write_dataset(planned_dataset("scenes", **options | {"seed": seed}), tmp_path / name)
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         written.append({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files})
     assert written[0] == written[1]

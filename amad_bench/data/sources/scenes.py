@@ -1,60 +1,77 @@
-"""Writes generated scenes once, in the layouts of the real data sets, so that the same loaders read both.
+"""Generated scenes, written once in the layouts of the real data sets, so that the same loaders read both.
 
-folder/images_<split>.tar        PNG files named by the 12-digit image id
-folder/boxes.json                {"<image id>": [[x1, y1, x2, y2] in pixels, ...]}
-folder/{questions,annotations}_<split>.json   VQA v2
-folder/captions_<split>.json     COCO captions
-folder/translation/<split>.{en,de} and <split>_images.txt   Multi30K: line i belongs to line i
+Roles of files: photos_<split>, an archive of PNG files named by the 12-digit image id; boxes, see BoxesFile;
+questions_<split> and annotations_<split>, as in VQA v2; captions_<split>, as in COCO; source_<split>,
+target_<split> and images_<split>, as in Multi30K: line i belongs to line i.
 """
 
 import io
 import json
 import tarfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from amad_bench.data.formats.captions import read_coco_captions
+from amad_bench.data.formats.records import BoxesFile, Example, SplitSource
+from amad_bench.data.formats.sentences import read_pairs
+from amad_bench.data.formats.vqa import read_vqa
 from amad_bench.data.scenes.english import SceneQuestion, make_captions, make_questions
 from amad_bench.data.scenes.german import make_sentences
-from amad_bench.data.scenes.scene import IMAGE_SIZE, SPLITS, make_scene, scene_generator
+from amad_bench.data.scenes.phrases import scene_phrases
+from amad_bench.data.scenes.scene import IMAGE_SIZE, image_id_of, image_name, make_scene, scene_generator
+from amad_bench.plan.catalogue import SPLITS
 
-_ID_STEP = 10_000_000  # image ids of the three splits never meet
 _INFO = {"description": "scenes: generated coloured shapes", "version": "1.0"}
 _ANSWER_TYPES = {"existence": "yes/no", "counting": "number", "attribute": "other", "relation": "other"}
 
 
-def image_name(image_id: int) -> str:
-    return f"{image_id:012d}.png"
+def read(files: Mapping[str, Path], task: str, options: Mapping[str, Any]) -> dict[str, SplitSource]:
+    """The generated splits; what is in an image's boxes, too."""
+    boxes = BoxesFile(files["boxes"], image_name)
+    phrases = partial(scene_phrases, seed=options["seed"])
+    return {
+        split: SplitSource(
+            _examples(files, task, split), (files[f"photos_{split}"],), boxes=boxes, phrases=phrases
+        )
+        for split in SPLITS
+    }
 
 
-def scene_of(name: str) -> tuple[str, int]:
-    """The split and the number in it of the scene with this image name."""
-    split, index = divmod(int(name.partition(".")[0]), _ID_STEP)
-    return SPLITS[split - 1], index
+def _examples(files: Mapping[str, Path], task: str, split: str) -> list[Example]:
+    if task == "vqa":
+        return read_vqa(files[f"questions_{split}"], files[f"annotations_{split}"], image_name)
+    if task == "captioning":
+        return read_coco_captions(files[f"captions_{split}"])
+    return read_pairs(files[f"source_{split}"], files[f"target_{split}"], files[f"images_{split}"])
 
 
-def write_scenes(folder: Path, options: dict[str, Any]) -> None:
-    """All files of a scenes data set; options: train_images, validation_images, test_images, seed."""
-    (folder / "translation").mkdir()
+def write(files: Mapping[str, Path], options: Mapping[str, Any]) -> None:
+    """All files of the data set; options: train_images, validation_images, test_images, seed."""
+    for path in files.values():
+        path.parent.mkdir(exist_ok=True)
     boxes: dict[str, list[list[float]]] = {}
     for split in SPLITS:
-        _write_split(folder, split, options[f"{split}_images"], options["seed"], boxes)
-    _write_json(folder / "boxes.json", boxes)
+        _write_split(files, split, options[f"{split}_images"], options["seed"], boxes)
+    _write_json(files["boxes"], boxes)
 
 
 def _write_split(
-    folder: Path, split: str, count: int, seed: int, boxes: dict[str, list[list[float]]]
+    files: Mapping[str, Path], split: str, count: int, seed: int, boxes: dict[str, list[list[float]]]
 ) -> None:
     questions: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
     sentences: list[tuple[str, str, str]] = []  # English, German, the image's name
-    with tarfile.open(folder / f"images_{split}.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+    photos = files[f"photos_{split}"]
+    with tarfile.open(photos.with_name(f"{photos.name}.tar"), "w", format=tarfile.USTAR_FORMAT) as archive:
         for index in range(count):
-            image_id = (SPLITS.index(split) + 1) * _ID_STEP + index
+            image_id = image_id_of(split, index)
             scene = make_scene(seed, split, index)
             _add_image(archive, image_name(image_id), scene.image_SS3)
             boxes[str(image_id)] = scene.boxes_R4.tolist()
@@ -75,17 +92,16 @@ def _write_split(
             pairs = make_sentences(scene.objects, scene_generator(seed, split, index, part=2))
             sentences += [(*pair, image_name(image_id)) for pair in pairs]
     header = {"info": _INFO, "data_type": "scenes", "data_subtype": split, "license": {"name": "Apache-2.0"}}
+    questions_header = {**header, "task_type": "Open-Ended"}
+    _write_json(files[f"questions_{split}"], {**questions_header, "questions": questions})
+    _write_json(files[f"annotations_{split}"], {**header, "annotations": annotations})
     _write_json(
-        folder / f"questions_{split}.json", {**header, "task_type": "Open-Ended", "questions": questions}
-    )
-    _write_json(folder / f"annotations_{split}.json", {**header, "annotations": annotations})
-    _write_json(
-        folder / f"captions_{split}.json",
+        files[f"captions_{split}"],
         {"info": _INFO, "images": images, "licenses": [], "annotations": captions},
     )
-    for number, name in enumerate((f"{split}.en", f"{split}.de", f"{split}_images.txt")):
+    for number, role in enumerate(("source", "target", "images")):
         lines = "".join(f"{sentence[number]}\n" for sentence in sentences)
-        (folder / "translation" / name).write_text(lines, encoding="utf-8")
+        files[f"{role}_{split}"].write_text(lines, encoding="utf-8")
 
 
 def _annotation(question: SceneQuestion, image_id: int, question_id: int) -> dict[str, Any]:

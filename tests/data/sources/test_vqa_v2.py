@@ -1,10 +1,10 @@
-"""The official layouts, on a tiny copy of them (tests/data/official_tree.py)."""
+"""VQA v2, and COCO on the same images, on a tiny copy of them (tests/data/official_tree.py)."""
 
 import json
 
 import pytest
 
-from amad_bench.data.sources import official
+from amad_bench.data.sources import vqa_v2
 from amad_bench.data.sources.examples import read_examples
 from amad_bench.runtime.errors import UserError
 from tests.data.official_tree import COCO, IMAGES, VQA, edit_json, file_name, write_official
@@ -93,10 +93,10 @@ def tiny_sizes(monkeypatch):
     """The sizes of the tiny copy, as if they were the official ones."""
     sizes = {"train": 3, "validation": 1, "test": 1}
     monkeypatch.setattr("amad_bench.data.sources.karpathy.IMAGES", sizes)
-    monkeypatch.setattr(official, "IMAGES", sizes)
-    monkeypatch.setattr(official, "_QUESTIONS_OF_PART", {"train2014": 6, "val2014": 9})
-    monkeypatch.setattr(official, "_QUESTIONS", {"train": 9, "validation": 3, "test": 3})
-    monkeypatch.setattr(official, "ANSWERS", 1)
+    monkeypatch.setattr("amad_bench.data.sources.coco.IMAGES", sizes)
+    monkeypatch.setattr(vqa_v2, "_QUESTIONS_OF_PART", {"train2014": 6, "val2014": 9})
+    monkeypatch.setattr(vqa_v2, "_QUESTIONS", {"train": 9, "validation": 3, "test": 3})
+    monkeypatch.setattr(vqa_v2, "ANSWERS", 1)
 
 
 @pytest.mark.usefixtures("root", "tiny_sizes")
@@ -115,7 +115,7 @@ def test_with_official_sizes_all_is_read():
 )
 @pytest.mark.usefixtures("root", "tiny_sizes")
 def test_each_official_size_counts(monkeypatch, name, value, message):
-    monkeypatch.setattr(official, name, value)
+    monkeypatch.setattr(vqa_v2, name, value)
     with pytest.raises(UserError, match=message):
         read(VQA, "vqa", subset=False)
 
