@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.comparisons import NAN, estimate
+from amad_bench.analysis.example_groups import images_seed
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import DATA, EXTRA_METRICS_TASK, SETTING, Setting, grouped, settings
 from amad_bench.plan import catalogue
@@ -58,9 +59,13 @@ def _metrics(setting: Setting, asked: Sequence[str]) -> list[str]:
 
 def _test_sets(setting: Setting) -> dict[str, str]:
     """Names of the test sets by their splits in the table `scores`; the first one is the split `test`."""
-    options = json.loads(setting.students["dataset_options"].iloc[0])
-    first, *further = options.get("tests", ["test"])
+    first, *further = _options(setting).get("tests", ["test"])
     return {"test": first, **{name: name for name in further}}
+
+
+def _options(setting: Setting) -> dict[str, Any]:
+    """Options of the data set, the same for all runs of a setting."""
+    return json.loads(setting.students["dataset_options"].iloc[0])
 
 
 def _subsets(setting: Setting, examples: pd.DataFrame) -> _Parts:
@@ -68,6 +73,7 @@ def _subsets(setting: Setting, examples: pd.DataFrame) -> _Parts:
     of_test = examples.loc[
         (examples["dataset"] == setting.axes["dataset"])
         & (examples["task"] == setting.axes["task"])
+        & (examples["seed"] == images_seed(_options(setting)))
         & (examples["split"] == "test")
         & examples["group"].isin(SUBSET_GROUPS)
     ]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, TASKS
+from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, LOSSES, TASKS
 from amad_bench.plan.config.base import Closed, Name, Open, PathBelow, distinct, known
 from amad_bench.plan.config.inputs import Inputs, PixelInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
@@ -110,8 +110,15 @@ class Config(Closed):
         default=0, description="processes that read images, per run; no number depends on it"
     )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
-    teacher_per: Literal["sweep", "replicate"] = Field(
-        default="sweep", description="sweep: one teacher for all replicates; replicate: one each"
+    teacher_per: Literal["sweep", "block", "replicate"] = Field(
+        default="sweep",
+        description="sweep: one teacher for all replicates and students; block: one for each pair of head "
+        "counts and student size, with seeds of its own; replicate: one for each replicate",
+    )
+    scenes_per: Literal["sweep", "block"] = Field(
+        default="sweep",
+        description="sweep: all see the same generated images; block: each pair of head counts and student "
+        "size has images of its own, drawn from a hash of its name and both seeds",
     )
     datasets: dict[DatasetName, DatasetEntry] = Field(description="data sets by name, with their options")
     models: dict[FamilyName, ModelEntry] = Field(description="models by family")
@@ -145,9 +152,10 @@ class Config(Closed):
     @property
     def students(self) -> int:
         """Number that is asked for, those included that cannot be trained."""
-        pretraining = len(self.pretraining.teacher) * len(self.pretraining.student)
+        after_each = len(self.pretraining.teacher)  # a loss without a teacher is trained once
+        losses = sum(after_each if LOSSES[loss.name].reads else 1 for loss in self.losses)
         heads = 0
         for model in (self.models[entry.family] for entry in self.tasks):
             students = [len(self.heads.of("student", size)) for size in model.student_sizes.values()]
             heads += len(self.heads.of("teacher", model.teacher)) * sum(students)
-        return heads * pretraining * len(self.losses) * self.replicates
+        return heads * losses * len(self.pretraining.student) * self.replicates

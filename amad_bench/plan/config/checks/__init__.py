@@ -7,6 +7,7 @@ from amad_bench.plan.catalogue.options import check_options
 from amad_bench.plan.config.checks.losses import check_losses
 from amad_bench.plan.config.checks.models import check_models
 from amad_bench.plan.config.checks.pretraining import check_pretraining
+from amad_bench.plan.config.checks.sharing import check_sharing
 from amad_bench.plan.config.checks.tasks import check_tasks
 from amad_bench.plan.config.schema import Config, DatasetEntry
 
@@ -14,6 +15,7 @@ from amad_bench.plan.config.schema import Config, DatasetEntry
 def check_meaning(config: Config) -> list[str]:
     """Messages without the file's name, in the order of the file's usual keys."""
     found = [
+        *check_sharing(config),
         *_datasets(config),
         *check_models(config),
         *check_pretraining(config),
