@@ -102,9 +102,10 @@ def _title(run: Mapping[str, Any]) -> str:
     model, heads = run["kind"], f"{run['heads']}"
     if run["kind"] == "student":
         model, heads = named_student(run), f"{run['teacher_heads']} → {heads}"
+    block = f" (block {run['block']})" if run["kind"] == "teacher" and pd.notna(run["block"]) else ""
     lines = [
         ", ".join(labels(run)),
-        f"{model}, {heads} heads, {run['shape']}",
+        f"{model}, {heads} heads{block}, {run['shape']}",
         f"{run['examples']} training examples; {run['limit']}",
         run["inputs"],
     ]

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.settings import CE, TRAINED_ON
+from amad_bench.analysis.settings import TRAINED_ON
 from amad_bench.runtime.errors import USABLE
 from amad_bench.runtime.run_folder.steps import Validation
 
 _, SCORE, LOSS = Validation._fields  # columns that are named as in the step log
 _OF_RUN = ["run_id", "kind", "family", "task", "dataset", "heads", "loss", "pretraining", "replicate"]
-_MODEL = ["kind", "teacher_heads", "teacher_pretraining", "heads", "shape", "heads_keep", "loss"]
+_MODEL = ["kind", "teacher_heads", "teacher_pretraining", "heads", "shape", "heads_keep", "loss", "block"]
 # Runs alike in these differ in their pre-training condition and replicate only. `model` is not the student's
 # name: without pre-training, sizes that differ in their checkpoints are one.
 GROUP = [*TRAINED_ON, *_MODEL, "model"]
@@ -47,9 +47,6 @@ def comparable(runs: pd.DataFrame) -> pd.DataFrame:
     therein. Whoever learns without a teacher (`ce`) stands in one group, whatever the teacher's condition.
     """
     planned: Any = runs[runs["kind"] != "pretrain"]
-    alone = planned["loss_name"] == CE
-    planned = planned.assign(teacher_pretraining=planned["teacher_pretraining"].mask(alone))
-    planned = planned.drop_duplicates([*GROUP, *CONDITION, "replicate"])
     conditions = planned.groupby(GROUP, dropna=False)["pretraining"].transform("nunique")
     planned = planned[conditions > 1]
     return planned.assign(

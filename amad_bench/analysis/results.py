@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.comparisons import NAN, estimate
+from amad_bench.analysis.example_groups import images_seed
 from amad_bench.analysis.measured_by import measured_by
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import DATA, SETTING, Setting, grouped, settings
@@ -53,9 +54,13 @@ def results_table(
 
 def _test_sets(setting: Setting) -> dict[str, str]:
     """Names of the test sets by their splits in the table `scores`; the first one is the split `test`."""
-    options = json.loads(setting.students["dataset_options"].iloc[0])
-    first, *further = setting.dataset.tests(options)
+    first, *further = setting.dataset.tests(_options(setting))
     return {"test": first, **{name: name for name in further}}
+
+
+def _options(setting: Setting) -> dict[str, Any]:
+    """Options of the data set, the same for all runs of a setting."""
+    return json.loads(setting.students["dataset_options"].iloc[0])
 
 
 def _subsets(setting: Setting, examples: pd.DataFrame) -> _Parts:
@@ -63,6 +68,7 @@ def _subsets(setting: Setting, examples: pd.DataFrame) -> _Parts:
     of_test = examples.loc[
         (examples["dataset"] == setting.axes["dataset"])
         & (examples["task"] == setting.axes["task"])
+        & (examples["seed"] == images_seed(_options(setting)))
         & (examples["split"] == "test")
         & examples["group"].isin(SUBSET_GROUPS)
     ]

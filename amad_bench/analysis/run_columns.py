@@ -56,6 +56,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "student_heads": model.heads if is_student else None,
         "student": run.student_name if is_student else None,
         "student_shape": shape if is_student else None,
+        "block": config.block and config.block.pair,  # None: the run is shared
         "assistant": _assistant(taught),
         "heads_keep": config.heads_keep,
         **{size: getattr(model, size) for size in SIZES},

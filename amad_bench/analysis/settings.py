@@ -11,6 +11,7 @@ import pandas as pd
 
 from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.plan.catalogue import Dataset, primary_metric
+from amad_bench.plan.run_config import head_pair
 from amad_bench.runtime.errors import UserError
 
 TASK = ["family", "task", "dataset", "limit"]
@@ -20,6 +21,7 @@ BLOCK = [*TRAINED_ON, "teacher_heads", "student_heads", "student", "student_shap
 SETTING = [*BLOCK, "teacher_pretraining", "pretraining", "cut"]
 _OF_STUDENT = ("examples", "student_heads", "student", "student_shape", "teacher_pretraining", "cut")
 _OF_TEACHER = [axis for axis in SETTING if axis not in _OF_STUDENT]
+_SHARED = [axis for axis in (*_OF_TEACHER, "block") if axis != "pretraining"]  # of a teacher and its students
 DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
 UNKNOWN = "unknown"  # stands there as long as no run has read its data
 CE = "ce"  # training on the labels alone, without a teacher
@@ -30,7 +32,8 @@ TEACHER = "teacher"  # stands in the column `loss` for the teacher's rows
 class Setting:
     """A setting and its runs.
 
-    axes: the value of each column of SETTING. students, teachers: rows of the table `runs`, in plan order.
+    axes: the value of each column of SETTING. students, teachers: rows of the table `runs`, in plan order;
+    those of students without a teacher, whom several settings share, with this one's teacher_pretraining.
     """
 
     axes: dict[str, Any]
@@ -80,15 +83,51 @@ def settings(runs: pd.DataFrame) -> list[Setting]:
     """The settings of all planned students, in plan order; UserError where two runs would be one row."""
     kinds = {values["kind"]: rows for values, rows in grouped(runs, ["kind"])}
     nothing = runs.head(0)
-    teachers = grouped(kinds.get("teacher", nothing), _OF_TEACHER)
+    teachers = kinds.get("teacher", nothing)
+    students = _with_each_teacher(_compared(kinds.get("student", nothing)), teachers)
+    of_block = grouped(teachers, [*_SHARED, "pretraining"])
     found = []
-    for axes, students in grouped(kinds.get("student", nothing), SETTING):
-        own = axes | {"pretraining": axes["teacher_pretraining"]}
-        theirs = [rows for values, rows in teachers if all(values[axis] == own[axis] for axis in _OF_TEACHER)]
-        found.append(Setting(axes, students, theirs[0] if theirs else nothing))
+    for axes, own in grouped(students, SETTING):
+        wanted = axes | {"pretraining": axes["teacher_pretraining"], "block": own["block"].iloc[0]}
+        theirs = [rows for values, rows in of_block if all(_same(values[key], wanted[key]) for key in values)]
+        found.append(Setting(axes, own, theirs[0] if theirs else nothing))
         _refuse_twins(found[-1].students)
         _refuse_twins(found[-1].teachers)
     return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) if pd.notna(a) and pd.notna(b) else pd.isna(a) and pd.isna(b)
+
+
+def _compared(students: pd.DataFrame) -> pd.DataFrame:
+    """All but the assistants that a block of other heads has for itself: nobody is compared with them."""
+    heads = students[["teacher_heads", "student_heads", "student"]].itertuples(index=False)
+    own = [head_pair(*of_student) for of_student in heads]
+    found: Any = students[students["block"].isna() | (students["block"] == pd.Series(own, students.index))]
+    return found
+
+
+def _with_each_teacher(students: pd.DataFrame, teachers: pd.DataFrame) -> pd.DataFrame:
+    """The students; those without a teacher once for each pre-training condition of their block's teachers.
+
+    In the order of a plan in which no settings share a student.
+    """
+    columns, known = [*students.columns], [*_SHARED, "teacher_pretraining"]
+    placed = students.assign(place=range(len(students)))
+    alone = placed["teacher_pretraining"].isna()
+    taught: Any = placed[~alone]
+    untaught: Any = placed[alone].drop(columns="teacher_pretraining")
+    theirs: Any = teachers.assign(teacher_pretraining=teachers["pretraining"])
+    conditions = pd.concat([theirs[known], taught[known]]).drop_duplicates(ignore_index=True)
+    conditions = conditions.assign(condition=range(len(conditions)))
+    found: Any = pd.concat(
+        [taught.merge(conditions, "left", known), untaught.merge(conditions, "left", _SHARED)],
+        ignore_index=True,
+    )
+    of_loss = [axis for axis in SETTING if axis != "teacher_pretraining"] + ["loss"]
+    first = found.groupby(of_loss, sort=False, dropna=False)["place"].transform("min")
+    return found.assign(first=first).sort_values(["condition", "first", "place"])[columns]
 
 
 def _refuse_twins(runs: pd.DataFrame) -> None:

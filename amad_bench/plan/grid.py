@@ -10,7 +10,7 @@ from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.plan import NothingToTrain, Plan, Skip
 from amad_bench.plan.run import Run
-from amad_bench.plan.run_config import Model, RunConfig, readable_prefix
+from amad_bench.plan.run_config import Block, Model, RunConfig, readable_prefix
 from amad_bench.plan.task_data import DataMissing, planned_data, present_data
 from amad_bench.plan.task_runs import TaskRuns
 from amad_bench.runtime.errors import UserError
@@ -113,37 +113,40 @@ def _plan(config: Config, found: list[_Found], skipped: list[Skip]) -> Plan:
 def _expand_entry(runs: TaskRuns, only: str | None = None) -> _Found:
     """only: the readable prefix of the students that are made; the others are passed over."""
     config, found = runs.config, _Found()
-    replicates = range(config.replicates if config.teacher_per == "replicate" else 1)
-    teacher_heads = config.heads_of(runs.entry.family, "teacher", runs.models.teacher)
-    for heads, condition in product(teacher_heads, config.pretraining.teacher):
+    family, sizes = runs.entry.family, runs.models.student_sizes
+    teacher_heads = config.heads_of(family, "teacher", runs.models.teacher)
+    students = [
+        (name, heads) for name, size in sizes.items() for heads in config.heads_of(family, "student", size)
+    ]
+    for heads, condition, student in product(teacher_heads, config.pretraining.teacher, students):
+        block = Block(teacher_heads=heads, student=student[0], student_heads=student[1])
         try:
-            teachers = [runs.teacher(heads, condition, replicate) for replicate in replicates]
+            teachers = runs.teachers(block, condition)
         except DataMissing as error:
             which = f"-h{heads}-teacher-{condition}"
             found.skipped.append(_skip(runs.entry, which, str(error), absent=True))
             continue
-        _expand_students(runs, teachers, found, only)
+        _expand_students(runs, block, teachers, found, only)
     needed = {
         wanted for run in (*found.teachers.values(), *found.students.values()) for wanted in run.prerequisites
     }
     return replace(found, pretrained={key: run for key, run in runs.pretrained.items() if key in needed})
 
 
-def _expand_students(runs: TaskRuns, teachers: list[Run], found: _Found, only: str | None) -> None:
-    """Adds a teacher's students, and the teacher; there may be one of it per replicate."""
+def _expand_students(
+    runs: TaskRuns, block: Block, teachers: list[Run], found: _Found, only: str | None
+) -> None:
+    """Adds a block's students of one teacher, and the teacher; there may be one of it per replicate."""
     config, entry = runs.config, runs.entry
-    teacher_heads = teachers[0].config.model.heads
-    sizes = runs.models.student_sizes
-    counts = {name: config.heads_of(entry.family, "student", size) for name, size in sizes.items()}
-    axes = [(name, heads) for name in sizes for heads in counts[name]]
-    for (name, heads), condition in product(axes, config.pretraining.student):
-        size = sizes[name]
+    teacher_heads, name, heads = block.teacher_heads, block.student, block.student_heads
+    size = runs.models.student_sizes[name]
+    for condition in config.pretraining.student:
         which = f"-h{teacher_heads}to{heads}-{f'{name}-' if name else ''}"
         if reason := runs.uncuttable(size, heads, condition, teacher_heads):
             found.skipped.append(_skip(entry, f"{which}{condition}", reason))
             continue
         try:
-            runs.start(size, heads, condition, teacher_heads)
+            runs.start(size, heads, condition, block)
         except DataMissing as error:
             found.skipped.append(_skip(entry, f"{which}{condition}", str(error), absent=True))
             continue
@@ -157,33 +160,35 @@ def _expand_students(runs: TaskRuns, teachers: list[Run], found: _Found, only: s
                 continue
             found.teachers.update({teacher.id: teacher for teacher in teachers})
             for replicate, teacher in zip(range(config.replicates), cycle(teachers), strict=False):
-                _add_student(runs, teacher, loss, (name, heads, condition, replicate), found, only)
+                _add_student(runs, teacher, loss, (block, condition, replicate), found, only)
 
 
 def _add_student(
     runs: TaskRuns,
     teacher: Run,
     loss: LossEntry,
-    which: tuple[str, int, str, int],
+    which: tuple[Block, str, int],
     found: _Found,
     only: str | None,
 ) -> None:
-    """which: name of the size, heads, pre-training condition, replicate."""
-    name, heads, condition, replicate = which
-    source, taught = teacher, teacher.config
+    """which: block, the student's pre-training condition, replicate."""
+    block, condition, replicate = which
+    source, heads = teacher, block.student_heads
 
-    def wanted(student_heads: int, label: str) -> bool:
-        counts, conditions = (taught.model.heads, student_heads), (taught.pretraining, condition)
-        own = readable_prefix(runs.entry.family, runs.entry.task, counts, label, conditions, replicate)
-        return only in (None, own)
+    def wanted(student_heads: int, entry: LossEntry) -> bool:
+        taught_after = teacher.config.pretraining if LOSSES[entry.name].reads else None
+        counts, conditions = (block.teacher_heads, student_heads), (taught_after, condition)
+        where = runs.entry.family, runs.entry.task
+        return only in (None, readable_prefix(*where, counts, entry.shown_label, conditions, replicate))
 
-    asked = wanted(heads, loss.shown_label)
-    if loss.assistant and (asked or wanted(loss.assistant.heads, loss.assistant.loss)):
+    asked = wanted(heads, loss)
+    if loss.assistant:
         first = _labelled(runs.config, loss.assistant.loss)
-        source = runs.student(teacher, teacher, first, name, loss.assistant.heads, condition, replicate)
-        found.students[source.id] = source
+        if asked or wanted(loss.assistant.heads, first):
+            source = runs.student(teacher, teacher, first, block, loss.assistant.heads, condition, replicate)
+            found.students[source.id] = source
     if asked:
-        student = runs.student(teacher, source, loss, name, heads, condition, replicate)
+        student = runs.student(teacher, source, loss, block, heads, condition, replicate)
         found.students[student.id] = student
 
 

@@ -16,8 +16,10 @@ def overview(plan: Plan) -> str:
     """Counts of runs per setting and loss, limits of the data, and what is skipped with its reason."""
     kinds = Counter(run.kind for run in plan.runs)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    conditions = _teachers_conditions(plan)
     for run in plan.runs:
-        counts[_setting(run)][run.config.loss.label if run.kind == "student" else run.kind] += 1
+        what = run.config.loss.label if run.kind == "student" else run.kind
+        counts[_setting(run, conditions)][what] += 1
     columns = list(dict.fromkeys(label for row in counts.values() for label in row))
     rows = [[setting, *(row[column] or "-" for column in columns)] for setting, row in counts.items()]
     datasets = {run.config.dataset.name: run.config.dataset for run in plan.runs}
@@ -38,18 +40,45 @@ def overview(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _setting(run: Run) -> str:
+_Conditions = dict[tuple[str, str, str, int], dict[str, None]]  # by family, task, data set, heads; ordered
+
+
+def _teachers_conditions(plan: Plan) -> _Conditions:
+    found: _Conditions = defaultdict(dict)
+    for run in plan.runs:
+        if run.kind == "teacher":
+            where = (run.config.family, run.config.task, run.config.dataset.name, run.config.model.heads)
+            found[where][run.config.pretraining] = None
+    return found
+
+
+def _setting(run: Run, conditions: _Conditions) -> str:
+    """A setting; of several settings, which share a student without a teacher, "any" stands for theirs.
+
+    conditions: of the plan's teachers.
+    """
     config = run.config
     name, heads = f"{config.family} {config.task} {config.dataset.name}", config.model.heads
     if run.kind == "pretrain":
-        return f"{name} {heads} heads, {config.pretraining}"
+        return f"{name} {heads} heads{_of_block(run)}, {config.pretraining}"
     if config.teacher is None:
-        return f"{name} {heads} heads" + ("" if config.pretraining == "none" else f", {config.pretraining}")
+        name = f"{name} {heads} heads{_of_block(run)}"
+        return name if config.pretraining == "none" else f"{name}, {config.pretraining}"
+    taught_after = config.teacher_pretraining
+    if taught_after is None:
+        known = conditions[config.family, config.task, config.dataset.name, config.teacher.heads]
+        taught_after = next(iter(known)) if len(known) == 1 else "any"
     name = f"{name} {config.teacher.heads} -> {heads} heads"
     if run.student_name:
         name += f" ({run.student_name})"
-    pretraining = (config.teacher_pretraining, config.pretraining)
-    return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(map(str, pretraining))}"
+    if config.block is not None and config.block.student_heads != heads:
+        name += _of_block(run)
+    pretraining = (taught_after, config.pretraining)
+    return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(pretraining)}"
+
+
+def _of_block(run: Run) -> str:
+    return f" of {run.config.block.pair}" if run.config.block is not None else ""
 
 
 def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:

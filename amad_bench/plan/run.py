@@ -9,8 +9,8 @@ from amad_bench.plan.run_config import RunConfig
 class Run:
     """A planned run.
 
-    teacher_id: the teacher a student belongs to, None for others. student_name: of its size, where a family
-    has students of several; for tables, no part of the identity.
+    teacher_id: the teacher that a student, or its assistant, learns from; None for others. student_name: of
+    a student's size, where a family has several; for tables, no part of the identity.
     """
 
     id: str

@@ -28,13 +28,19 @@ def short_hash(value: Any, digits: int = 8) -> str:
 
 
 def readable_prefix(
-    family: str, task: str, heads: tuple[int, ...], label: str, conditions: tuple[str, ...], replicate: int
+    family: str,
+    task: str,
+    heads: tuple[int, ...],
+    label: str,
+    conditions: tuple[str | None, ...],
+    replicate: int,
 ) -> str:
     """The readable part of a run's id: vlt5-vqa-h8to2-amad_kl-none-s03.
 
-    heads, conditions: of the teacher and the student, or of the run alone; label: "" for pre-trainings.
+    heads: of the teacher and the student, or of the run alone. label: "" for pre-trainings. conditions: of
+    the teacher, None where none matters, and of the run.
     """
-    counts, known = "to".join(map(str, heads)), "to".join(dict.fromkeys(conditions))
+    counts, known = "to".join(map(str, heads)), "to".join(dict.fromkeys(filter(None, conditions)))
     parts = [family, task, f"h{counts}", label, known, f"s{replicate:02d}"]
     return "-".join(filter(None, parts))
 
@@ -142,9 +148,32 @@ class Start(Part):
     run_id: str | None = None
 
 
+class Block(Part):
+    """A block of a task entry: the teacher's heads; the name of the student's size, "" for an only one, and
+    its heads.
+    """
+
+    teacher_heads: int
+    student: str
+    student_heads: int
+
+    def __hash__(self) -> int:  # pydantic's own, which a type checker does not see
+        return hash((self.teacher_heads, self.student, self.student_heads))
+
+    @property
+    def pair(self) -> str:
+        """Short name among the blocks of the task entry, e.g. "8 -> 2" or "8 -> 2 (small)"."""
+        return head_pair(self.teacher_heads, self.student_heads, self.student)
+
+
+def head_pair(teacher_heads: int, student_heads: int, student: str) -> str:
+    """Phrase for the heads of a teacher and a student, and for the student's size where it has a name."""
+    return f"{teacher_heads} -> {student_heads}" + (f" ({student})" if student else "")
+
+
 class Taught(Part):
-    """The teacher of a student: the run (None for a loss without a teacher), the teacher's heads, and the
-    assistant that teaches in its place.
+    """The teacher of a student: the run (None for a loss without a teacher), the heads of the block's
+    teachers, and the assistant that teaches in its place.
     """
 
     run_id: str | None
@@ -176,7 +205,8 @@ class Seeds(Part):
 class RunConfig(DataSpec):
     """The canonical config of a run.
 
-    pretraining: the model's condition, teacher_pretraining: its teacher's. controls: whether it is tested
+    pretraining: the model's condition, teacher_pretraining: its teacher's, None where no teacher's matters.
+    block: the block whose own it is, None where blocks share such runs. controls: whether it is tested
     without the right images, too. versions: of everything in the catalogue that its numbers depend on.
     pretraining_options: of a run of kind "pretrain", by family and condition.
     """
@@ -193,6 +223,7 @@ class RunConfig(DataSpec):
     training: Training
     pretraining_options: dict[str, Option]
     replicate: int
+    block: Block | None
     controls: bool
     seeds: Seeds
     versions: dict[str, int]
@@ -207,13 +238,12 @@ class RunConfig(DataSpec):
     @property
     def id_prefix(self) -> str:
         """The readable part of the run's id."""
-        heads, conditions = self.model.heads, (self.pretraining,)
-        label = "teacher" if self.kind == "teacher" else ""
-        if self.teacher is not None and self.teacher_pretraining is not None:
-            counts = (self.teacher.heads, heads)
-            label, conditions = self.loss.label, (self.teacher_pretraining, self.pretraining)
-        else:
-            counts = (heads,)
+        counts, label = (self.model.heads,), ""
+        if self.teacher is not None:
+            counts, label = (self.teacher.heads, self.model.heads), self.loss.label
+        elif self.kind == "teacher":
+            counts, label = (*counts, *([self.block.student_heads] if self.block else [])), "teacher"
+        conditions = (self.teacher_pretraining, self.pretraining)
         return readable_prefix(self.family, self.task, counts, label, conditions, self.replicate)
 
     @property

@@ -1,7 +1,8 @@
 """The runs of a task entry: pre-trainings, teachers, students, each with its canonical config."""
 
-from functools import cache, cached_property
+from functools import cache
 
+from amad_bench.plan.blocks import block_data, block_parts, has_own_images
 from amad_bench.plan.catalogue import (
     FAMILIES,
     LOSSES,
@@ -17,7 +18,17 @@ from amad_bench.plan.config.models import ModelSize, SideSize
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.config.training import Training
 from amad_bench.plan.run import Run
-from amad_bench.plan.run_config import DataSpec, Model, RunConfig, Seeds, Side, Start, Taught, UsedLoss
+from amad_bench.plan.run_config import (
+    Block,
+    DataSpec,
+    Model,
+    RunConfig,
+    Seeds,
+    Side,
+    Start,
+    Taught,
+    UsedLoss,
+)
 from amad_bench.plan.seeds import seed
 from amad_bench.plan.task_data import checkpoints_hash, pretraining_data
 
@@ -25,7 +36,8 @@ from amad_bench.plan.task_data import checkpoints_hash, pretraining_data
 class TaskRuns:
     """Maker of the runs of one task entry; `pretrained` gathers, by id, the pre-trainings they start from.
 
-    data: with hashes or, where the runs are only counted, without.
+    data: with hashes or, where the runs are only counted, without. Runs are made for a block; it names them
+    only where blocks do not share them.
     """
 
     def __init__(self, config: Config, entry: TaskEntry, data: DataSpec) -> None:
@@ -33,10 +45,23 @@ class TaskRuns:
         self.models = config.models[entry.family]
         self.pretrained: dict[str, Run] = {}
         self._checkpoints_hash = cache(checkpoints_hash)  # hashing again for each run would take long
+        self._own_images = has_own_images(config, entry.dataset)
+        self._data_of = cache(self._data)
+        self._pretraining_data_of = cache(self._pretraining_data)
+        self.teachers = cache(self._teachers)
 
-    @cached_property
-    def _pretraining_data(self) -> DataSpec:
-        return pretraining_data(self.config, self.entry, self.data)
+    def _data(self, images: Block | None) -> DataSpec:
+        """images: the block that has images of its own."""
+        return block_data(self.config, self.entry, self.data, images) if images else self.data
+
+    def _pretraining_data(self, images: Block | None) -> DataSpec:
+        return pretraining_data(self.config, self.entry, self._data_of(images))
+
+    def _with_own_images(self, block: Block) -> Block | None:
+        return block if self._own_images else None
+
+    def _with_own_runs(self, block: Block) -> Block | None:
+        return block if self._own_images or self.config.teacher_per == "block" else None
 
     def model(self, size: ModelSize, heads: int) -> Model:
         """The canonical config's `model`; heads: of the sides that are compared."""
@@ -63,7 +88,7 @@ class TaskRuns:
                 return reason + (f" ({name})" if model.other_sides or teacher.other_sides else "")
         return ""
 
-    def start(self, size: ModelSize, heads: int, condition: str, teacher_heads: int) -> Start | None:
+    def start(self, size: ModelSize, heads: int, condition: str, block: Block) -> Start | None:
         """The weights that a model starts from, None for random ones; DataMissing for absent checkpoints."""
         if condition == "none":
             return None
@@ -75,18 +100,20 @@ class TaskRuns:
         if paths:
             known = None if self.data.dataset.hash is None else self._checkpoints_hash(tuple(paths))
             return Start(cut=size.cut, inherit_heads=inherit_heads, checkpoints=sorted(paths), hash=known)
-        source = (size, heads) if own else (self.models.teacher, teacher_heads)
-        return Start(cut=size.cut, inherit_heads=inherit_heads, run_id=self._pretrain(*source, condition).id)
+        source = (size, heads) if own else (self.models.teacher, block.teacher_heads)
+        pretrained = self._pretrain(*source, condition, self._with_own_images(block))
+        return Start(cut=size.cut, inherit_heads=inherit_heads, run_id=pretrained.id)
 
     def _run(self, data: DataSpec, **parts: object) -> RunConfig:
         shared = {name: getattr(data, name) for name in DataSpec.model_fields}
         return RunConfig.model_validate({**shared, "heads_keep": self.config.heads.keep, **parts})
 
-    def _pretrain(self, size: ModelSize, heads: int, condition: str) -> Run:
+    def _pretrain(self, size: ModelSize, heads: int, condition: str, images: Block | None) -> Run:
+        """images: the block that has images of its own; others share their pre-trainings."""
         training = self.config.pretraining.training[self.entry.family][condition]
         record = FAMILIES[self.entry.family].pretraining[condition]
         config = self._run(
-            self._pretraining_data,
+            self._pretraining_data_of(images),
             kind="pretrain",
             decoding=None,
             model=self.model(size, heads),
@@ -98,22 +125,28 @@ class TaskRuns:
             training=Training(**training.model_dump(include=set(Training.model_fields))),
             pretraining_options=record.complete(training.given),
             replicate=0,
+            block=images,
             controls=False,
-            seeds=self._seeds("pretrain", heads, 0),
+            seeds=self._seeds("pretrain", heads, 0, images),
             versions={**self._model_versions(training), "pretraining": PRETRAINING_VERSION},
         )
         run = Run(config.run_id, config)
         self.pretrained[run.id] = run
         return run
 
-    def teacher(self, heads: int, condition: str, replicate: int) -> Run:
-        size = self.models.teacher
+    def _teachers(self, block: Block, condition: str) -> list[Run]:
+        """The teachers of a block with this condition: one for all replicates, or one each."""
+        replicates = self.config.replicates if self.config.teacher_per == "replicate" else 1
+        return [self._teacher(block, condition, replicate) for replicate in range(replicates)]
+
+    def _teacher(self, block: Block, condition: str, replicate: int) -> Run:
+        size, heads, own = self.models.teacher, block.teacher_heads, self._with_own_runs(block)
         config = self._run(
-            self.data,
+            self._data_of(self._with_own_images(block)),
             kind="teacher",
             decoding=self.entry.decoding,
             model=self.model(size, heads),
-            start=self.start(size, heads, condition, heads),
+            start=self.start(size, heads, condition, block),
             teacher=None,
             pretraining=condition,
             teacher_pretraining=None,
@@ -121,8 +154,9 @@ class TaskRuns:
             training=self.entry.teacher,
             pretraining_options={},
             replicate=replicate,
+            block=own,
             controls=True,
-            seeds=self._seeds("teacher", heads, replicate),
+            seeds=self._seeds("teacher", heads, replicate, own),
             versions=self._versions("ce", self.entry.teacher),
         )
         return Run(config.run_id, config)
@@ -132,36 +166,41 @@ class TaskRuns:
         teacher: Run,
         source: Run,
         entry: LossEntry,
-        name: str,
+        block: Block,
         heads: int,
         condition: str,
         replicate: int,
     ) -> Run:
-        """source: what it learns from, the teacher or an assistant; name: of the student's size."""
-        loss, teacher_heads = LOSSES[entry.name], teacher.config.model.heads
-        size = self.models.student_sizes[name]
+        """A student of the block, or with other `heads` an assistant in it.
+
+        source: what it learns from, the teacher or an assistant. Without a teacher (`ce`) it is one run for
+        all the teachers of its block.
+        """
+        loss, own = LOSSES[entry.name], self._with_own_runs(block)
+        size = self.models.student_sizes[block.student]
         config = self._run(
-            self.data,
+            self._data_of(self._with_own_images(block)),
             kind="student",
             decoding=self.entry.decoding,
             model=self.model(size, heads),
-            start=self.start(size, heads, condition, teacher_heads),
+            start=self.start(size, heads, condition, block),
             teacher=Taught(
-                run_id=source.id if loss.reads else None,  # a `ce` student is not redone with its teacher
-                heads=teacher_heads,
+                run_id=source.id if loss.reads else None,
+                heads=block.teacher_heads,
                 assistant=entry.assistant,
             ),
             pretraining=condition,
-            teacher_pretraining=teacher.config.pretraining,
+            teacher_pretraining=teacher.config.pretraining if loss.reads else None,
             loss=self._loss(entry),
             training=self.entry.student,
             pretraining_options={},
             replicate=replicate,
+            block=own,
             controls=not loss.reads,
-            seeds=self._seeds("student", heads, replicate),
+            seeds=self._seeds("student", heads, replicate, own),
             versions=self._versions(entry.name, self.entry.student),
         )
-        return Run(config.run_id, config, teacher.id, name)
+        return Run(config.run_id, config, teacher.id if loss.reads else None, block.student)
 
     def _loss(self, entry: LossEntry) -> UsedLoss:
         """The loss with what it uses: a changed attention weight redoes no run without an attention term."""
@@ -183,14 +222,16 @@ class TaskRuns:
             layer_map=config.layer_map if loss.attention else None,
         )
 
-    def _seeds(self, kind: str, heads: int, replicate: int) -> Seeds:
+    def _seeds(self, kind: str, heads: int, replicate: int, own: Block | None) -> Seeds:
         """No part names the loss: all losses of one replicate share initial weights, data order and dropout.
 
-        Nor does any name the pre-training condition, whose models differ in their weights only.
+        Nor does any name the pre-training condition, whose models differ in their weights only. own: the
+        block that shares no run; all its seeds are its own, so that blocks are independent.
         """
         number, (family, task, dataset) = self.config.seed, self.entry.axes
+        block = ("block", task, *block_parts(own)) if own else ()
         task = "pretraining" if kind == "pretrain" else task
-        where = (number, kind, family, task, dataset)
+        where = (number, kind, family, task, dataset, *block)
         return Seeds(
             data_order=seed("data_order", *where, replicate),
             init=seed("init", *where, heads, replicate),

@@ -103,8 +103,15 @@ def make_plan(
         raise ValueError("; ".join(problems))
     plan = expand(config)
     assert not plan.skipped, plan.skipped
-    named = {run.id: "-".join(filter(None, (run.config.id_prefix, run.student_name))) for run in plan.runs}
+    named = {run.id: name_of(run) for run in plan.runs}
+    assert len(set(named.values())) == len(named)
     return replace(plan, runs=[renamed(run, named) for run in plan.runs if of_gaps(run, gaps)])
+
+
+def name_of(run: Run) -> str:
+    """A name without a hash; runs that blocks have for themselves carry the block's."""
+    block = run.config.block
+    return "-".join(filter(None, (run.config.id_prefix, run.student_name, block and f"of {block.pair}")))
 
 
 def of_gaps(run: Run, gaps) -> bool:

@@ -115,3 +115,15 @@ def test_the_name_of_a_students_size_is_in_the_title(tables):
     with matplotlib.rc_context(STYLE):
         (figure,) = _figures(tables.runs.assign(student="small"), tables.learning_curves)
     assert figure.axes[0].get_title().splitlines()[1] == "student small, 8 → 2 heads, 2x48"
+
+
+def test_the_teachers_of_a_block_say_whose_they_are(fake, tmp_path):
+    changes = {"teacher_per": "block", "pretraining.teacher": ["none", "vl"]}
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), gaps=((8, 2), (8, 4)), changes=changes)
+    for run in plan.runs:
+        fake.steps(fake.write(tmp_path, run), CURVES[run.config.pretraining])
+    figure = drawn(collect(plan, tmp_path))
+    assert [ax.get_title().splitlines()[1] for ax in figure.axes] == [
+        "teacher, 8 heads (block 8 -> 2), 2x48",
+        "teacher, 8 heads (block 8 -> 4), 2x48",
+    ]

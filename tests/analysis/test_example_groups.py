@@ -5,7 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from amad_bench.analysis.collect import collect
 from amad_bench.analysis.example_groups import EXAMPLE_COLUMNS, example_groups
+from amad_bench.analysis.results import results_table
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.run_folder.folder import RunFolder
 
@@ -75,3 +77,19 @@ def test_missing_predictions_name_the_file(finished):
     (finished[0][1].path / "predictions.jsonl").unlink()
     with pytest.raises(UserError, match=r"predictions\.jsonl: this file of a finished run is missing"):
         example_groups(finished)
+
+
+def test_blocks_with_images_of_their_own_have_other_examples_under_the_same_ids(fake, tmp_path):
+    changes = {"teacher_per": "block", "scenes_per": "block"}
+    plan = fake.plan(tasks=TASKS[:1], losses=("ce",), seeds=1, gaps=((8, 2), (8, 4)), changes=changes)
+    folders = [(run, RunFolder(fake.write(tmp_path, run))) for run in plan.runs]
+    for run, folder in folders:
+        if run.config.block.student_heads == 4:
+            change(folder, 7, lambda row: json.dumps(row | {"groups": {"answer_type": "other"}}))
+    of_one = example_groups(folders).query("example_id == 'e0007' and group == 'answer_type'")
+    seeds = {run.config.block.student_heads: str(run.config.dataset.options["seed"]) for run in plan.runs}
+    assert of_one.set_index("seed")["value"].to_dict() == {seeds[2]: "number", seeds[4]: "other"}
+    tables = collect(plan, tmp_path)
+    results = results_table(tables.runs, tables.scores, tables.examples).query("loss == 'ce'")
+    shown = results.query("metric == 'vqa_accuracy' and subset == 'answer_type: number'")
+    assert shown.set_index("student_heads")["n_examples"].to_dict() == {2: 80, 4: 79}

@@ -105,7 +105,8 @@ def test_sums_of_corpus_metrics_run_over_the_subset(fake, tmp_path):
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
     ids = [f"e{number:04d}" for number in range(0, 240, 2)]
-    groups = {"dataset": "scenes", "task": "translation", "split": "test", "group": "domain", "value": "in"}
+    groups = {"dataset": "scenes", "task": "translation", "seed": "0", "split": "test"}
+    groups |= {"group": "domain", "value": "in"}
     examples = pd.DataFrame([groups | {"example_id": example} for example in ids])
     rows = results_table(tables.runs, tables.scores, examples).query("metric == 'BLEU' and loss == 'ce'")
     page = values(tables, plan.runs[-1].id, "BLEU")

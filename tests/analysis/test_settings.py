@@ -7,6 +7,7 @@ import pytest
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.settings import settings
+from amad_bench.analysis.tables import comparisons_table, headroom_table
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run_config import Start
 from amad_bench.runtime.errors import UserError
@@ -107,3 +108,115 @@ def test_runs_that_the_tables_cannot_tell_apart_are_refused(fake, tmp_path):
     twin = replace(other, id="the-twin")
     found = settings(collect(Plan([*plan.runs, twin]), tmp_path).runs)
     assert [setting.axes["examples"] for setting in found] == ["6000", "all"]
+
+
+CONDITIONS = {"pretraining.teacher": ["none", "vl"], "pretraining.student": ["none", "text"]}
+
+
+@pytest.fixture
+def shared(fake, tmp_path):
+    """Tables of a plan in which settings with two teachers share their plain students, and its runs."""
+    gaps = ((8, 2), (8, 4))
+    plan = fake.plan(tasks=VQA, losses=("amad_kl", "ce"), gaps=gaps, changes=CONDITIONS)
+    for run in plan.runs:
+        fake.write(tmp_path, run)
+    return collect(plan, tmp_path), plan
+
+
+def test_settings_with_other_teachers_share_their_plain_students(shared):
+    """The teacher's condition x the student's in each block; plain students stand in two settings each."""
+    tables, _ = shared
+    found = settings(tables.runs)
+    axes = ("student_heads", "teacher_pretraining", "pretraining")
+    assert [tuple(setting.axes[axis] for axis in axes) for setting in found] == [
+        (heads, teacher, student)
+        for teacher in ("none", "vl")
+        for heads in (2, 4)
+        for student in ("none", "text")
+    ]
+    for setting in found:
+        heads, teacher, student = (setting.axes[axis] for axis in axes)
+        pair = "to".join(dict.fromkeys((teacher, student)))
+        assert {loss: rows["run_id"].tolist() for loss, rows in setting.by_loss().items()} == {
+            "teacher": [f"vlt5-vqa-h8-teacher-{teacher}-s00"],
+            "amad_kl": [f"vlt5-vqa-h8to{heads}-amad_kl-{pair}-s0{number}" for number in range(2)],
+            "ce": [f"vlt5-vqa-h8to{heads}-ce-{student}-s0{number}" for number in range(2)],
+        }
+        assert set(setting.students["teacher_pretraining"]) == {teacher}
+    plain = tables.runs[tables.runs["loss_name"].eq("ce") & tables.runs["kind"].eq("student")]
+    assert len(plain) == 2 * 2 * 2
+    assert plain[["teacher_id", "teacher_pretraining"]].isna().all(axis=None)
+    assert tables.runs["block"].isna().all()
+    assert tables.scores["run_id"].nunique() == 2 + len(plain) + 2 * 2 * 2 * 2
+
+
+def test_tables_of_settings_with_shared_students_are_those_of_each_alone(shared):
+    """Against means over the runs' own score files, by their names."""
+    tables, _ = shared
+    metric = tables.scores[tables.scores["metric"] == "vqa_accuracy"]
+    by_run = metric.groupby(["split", "run_id"])["value"].mean().mul(100)
+    results = results_table(tables.runs, tables.scores, tables.examples).query("primary")
+    headroom = headroom_table(tables.runs, tables.scores)
+    compared = comparisons_table(tables.runs, tables.scores)
+    assert (len(results), len(headroom), len(compared)) == (8 * 3, 8, 8)
+    means = results.set_index(["student_heads", "teacher_pretraining", "pretraining", "loss"])["mean"]
+    for room, contrast in zip(headroom.to_dict("records"), compared.to_dict("records"), strict=True):
+        heads, teacher, student = (
+            room[axis] for axis in ("student_heads", "teacher_pretraining", "pretraining")
+        )
+        pair = "to".join(dict.fromkeys((teacher, student)))
+        names = {
+            "teacher": [f"vlt5-vqa-h8-teacher-{teacher}-s00"],
+            "ce": [f"vlt5-vqa-h8to{heads}-ce-{student}-s0{number}" for number in range(2)],
+            "amad_kl": [f"vlt5-vqa-h8to{heads}-amad_kl-{pair}-s0{number}" for number in range(2)],
+        }
+        expected = {loss: by_run["test"][runs].mean() for loss, runs in names.items()}
+        for loss, mean in expected.items():
+            assert means[heads, teacher, student, loss] == pytest.approx(mean)
+        assert (room["teacher"], room["ce"]) == pytest.approx((expected["teacher"], expected["ce"]))
+        assert room["ce_blind"] == pytest.approx(by_run["test_blind"][names["ce"]].mean())
+        assert contrast["difference"] == pytest.approx(expected["amad_kl"] - expected["ce"])
+        assert (contrast["loss_a"], contrast["loss_b"], contrast["n_seeds"]) == ("amad_kl", "ce", 2)
+        assert contrast["scope"] == "this teacher"
+
+
+def test_plain_students_alone_stand_beside_every_teacher(fake, tmp_path):
+    plan = fake.plan(tasks=VQA, losses=("ce",), seeds=1, changes=CONDITIONS)
+    found = settings(collect(plan, tmp_path).runs)
+    assert [setting.run_ids for setting in found] == [
+        [f"vlt5-vqa-h8-teacher-{teacher}-s00", f"vlt5-vqa-h8to2-ce-{student}-s00"]
+        for teacher in ("none", "vl")
+        for student in ("none", "text")
+    ]
+
+
+def test_a_plain_student_whose_teacher_is_not_in_the_table_keeps_its_row(fake, tmp_path):
+    run = fake.plan(tasks=VQA, losses=("ce",), seeds=1).runs[-1]
+    (setting,) = settings(collect(Plan([run]), tmp_path).runs)
+    assert setting.run_ids == [run.id]
+
+
+@pytest.mark.parametrize("scenes_per", ["sweep", "block"])
+def test_blocks_with_teachers_of_their_own(fake, tmp_path, scenes_per):
+    """An assistant that a block trains for itself is no student of the block with its number of heads."""
+    via = [{"name": "amad", "label": "amad_via", "assistant": {"heads": 4, "loss": "amad_kl"}}]
+    losses = [{"name": "ce"}, {"name": "amad", "variant": "kl"}, *via]
+    changes = {"teacher_per": "block", "scenes_per": scenes_per, "losses": losses, **CONDITIONS}
+    plan = fake.plan(tasks=VQA, gaps=((8, 2), (8, 4)), changes=changes)
+    runs = [run for run in plan.runs if run.kind != "pretrain"]
+    table = collect(Plan(runs), tmp_path).runs
+    assert set(table["block"]) == {"8 -> 2", "8 -> 4"}
+    found = settings(table)
+    assert len(found) == 2 * 2 * 2
+    for setting in found:
+        heads = setting.axes["student_heads"]
+        assert all(run_id.endswith(f"of 8 -> {heads}") for run_id in setting.run_ids)
+        losses = {loss: len(rows) for loss, rows in setting.by_loss().items()}
+        assert losses == {"teacher": 1, "ce": 2, "amad_kl": 2, "amad_via": 2}
+    settled = {run_id for setting in found for run_id in setting.run_ids}
+    assistants = {run.id for run in runs} - settled
+    assert assistants == {
+        f"vlt5-vqa-h8to4-amad_kl-{pair}-s0{number}-of 8 -> 2"
+        for pair in ("none", "nonetotext", "vltonone", "vltotext")
+        for number in range(2)
+    }

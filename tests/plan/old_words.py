@@ -6,6 +6,7 @@ Kept while the house is being rebuilt: shipped configs must plan what they did (
 from typing import Any
 
 from amad_bench.plan.plan import Plan
+from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig, short_hash
 
 WITH_VARIANT = ("student_mean", "random_alignment", "sinkhorn")
@@ -65,7 +66,7 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
         **{
             key: value
             for key, value in new.items()
-            if key not in ("heads_keep", "inputs_hash", "pretraining_options")
+            if key not in ("heads_keep", "inputs_hash", "pretraining_options", "block")
         },
         "dataset": dataset,
         "inputs": inputs,
@@ -97,17 +98,29 @@ def _old_teacher(teacher: dict[str, Any] | None, old_ids: dict[str, str]) -> dic
     return teacher | {"run_id": old_ids[teacher["run_id"]]}
 
 
-def old_runs(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The canonical configs of then by the ids of now; those that are named come first in a plan."""
-    configs: dict[str, dict[str, Any]] = {}
-    old_ids: dict[str, str] = {}
+def old_ids(plan: Plan) -> list[str]:
+    """The ids of then; runs that are named come first in a plan.
+
+    A student without a teacher was trained once for each condition of its block's teachers.
+    """
+    found: list[str] = []
+    by_new: dict[str, str] = {}
     for run in plan.runs:
-        configs[run.id] = old_canonical(run.config, old_ids)
-        old_ids[run.id] = f"{run.config.id_prefix}-{short_hash(configs[run.id])}"
-    return configs
+        for config in _unshared(run, plan):
+            by_new[run.id] = f"{config.id_prefix}-{short_hash(old_canonical(config, by_new))}"
+            found.append(by_new[run.id])
+    return found
 
 
-def old_ids(plan: Plan) -> dict[str, str]:
-    """The ids of then by those of now."""
-    prefixes = {run.id: run.config.id_prefix for run in plan.runs}
-    return {run_id: f"{prefixes[run_id]}-{short_hash(config)}" for run_id, config in old_runs(plan).items()}
+def _unshared(run: Run, plan: Plan) -> list[RunConfig]:
+    config = run.config
+    if config.teacher is None or config.teacher_pretraining is not None:
+        return [config]
+    where = (config.family, config.task, config.dataset.name, config.teacher.heads)
+    taught = [other.config for other in plan.runs if other.kind == "teacher"]
+    conditions = [
+        other.pretraining
+        for other in taught
+        if (other.family, other.task, other.dataset.name, other.model.heads) == where
+    ]
+    return [config.model_copy(update={"teacher_pretraining": condition}) for condition in conditions]

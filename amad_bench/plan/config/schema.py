@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, TASKS, Dataset, record_of
+from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, LOSSES, TASKS, Dataset, record_of
 from amad_bench.plan.config.base import Closed, Name, PathBelow, Problems, distinct, known
 from amad_bench.plan.config.datasets import Datasets, options_of
 from amad_bench.plan.config.inputs import ImageInputs
@@ -99,8 +99,15 @@ class Config(Closed):
         default=0, description="processes that read images, per run; no number depends on it"
     )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
-    teacher_per: Literal["sweep", "replicate"] = Field(
-        default="sweep", description="sweep: one teacher for all replicates; replicate: one each"
+    teacher_per: Literal["sweep", "block", "replicate"] = Field(
+        default="sweep",
+        description="sweep: one teacher for all replicates and students; block: one for each pair of head "
+        "counts and student size, with seeds of its own; replicate: one for each replicate",
+    )
+    scenes_per: Literal["sweep", "block"] = Field(
+        default="sweep",
+        description="sweep: all see the same generated images; block: each pair of head counts and student "
+        "size has images of its own, drawn from a hash of its name and both seeds",
     )
     datasets: Datasets = Field(description="data sets by name, with their options, or data of your own")
     models: dict[FamilyName, ModelEntry] = Field(description="models by family")
@@ -164,10 +171,11 @@ class Config(Closed):
     @property
     def students(self) -> int:
         """Number that is asked for, those included that cannot be trained."""
-        pretraining = len(self.pretraining.teacher) * len(self.pretraining.student)
+        after_each = len(self.pretraining.teacher)  # a loss without a teacher is trained once
+        losses = sum(after_each if LOSSES[loss.name].reads else 1 for loss in self.losses)
         heads = 0
         for family in (entry.family for entry in self.tasks):
             model = self.models[family]
             students = [len(self.heads_of(family, "student", size)) for size in model.student_sizes.values()]
             heads += len(self.heads_of(family, "teacher", model.teacher)) * sum(students)
-        return heads * pretraining * len(self.losses) * self.replicates
+        return heads * losses * len(self.pretraining.student) * self.replicates
