@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from amad_bench.cli import main
 from amad_bench.data.images import pixels
-from amad_bench.plan.catalogue import DATASETS, LOSSES
+from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config
@@ -72,7 +72,8 @@ def test_nothing_is_left_to_a_default():
         assert set(dataset.given) == set(DATASETS[name].options)
     for loss in config.losses:
         assert set(loss.given) == set(LOSSES[loss.name].options)
-    for entry in config.models.values():
+    for name, entry in config.models.items():
+        assert set(entry.given) == set(FAMILIES[name].options)
         for size in (entry.teacher, *entry.student_sizes.values()):
             assert size.heads
             assert set(size.checkpoints) == {"text", "vl"}

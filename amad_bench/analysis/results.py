@@ -37,7 +37,7 @@ def results_table(
     rows = []
     for setting in settings(runs):
         shared = setting.axes | setting.data
-        metrics = measured_by(setting.axes["task"], setting.axes["dataset"], extra_metrics)
+        metrics = measured_by(setting.axes["task"], setting.dataset, extra_metrics)
         test_sets = _test_sets(setting)
         for loss, planned in setting.by_loss().items():
             run_ids = planned["run_id"].tolist()

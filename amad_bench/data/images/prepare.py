@@ -37,7 +37,7 @@ def prepare_images(data_folder: Path, data: DataSpec, sources: dict[str, SplitSo
         with exclusive(prepared):
             if not folder.is_dir():
                 with atomic_directory(folder) as temporary:
-                    boxes = sources["train"].boxes
+                    boxes = next(iter(sources.values())).boxes  # of all splits
                     job = Job(temporary, data_folder, _feature_paths(data.dataset), photos, names, boxes)
                     _write(job, data.inputs)
     return folder

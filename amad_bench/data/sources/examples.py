@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from amad_bench.data.formats.records import Example, SplitSource
+from amad_bench.data.formats.records import BoxesFile, Example, SplitSource
 from amad_bench.plan.catalogue import Dataset
 from amad_bench.plan.run_config import DataSpec, UsedDataset, short_hash
 from amad_bench.runtime.errors import UserError
@@ -21,13 +21,16 @@ class Reader(Protocol):
     """Module of a data set: it reads its files, which it gets by the roles that the record gives them.
 
     options: the data set's. `read` returns split -> its examples: train, validation, test and more tests.
-    Where a split names no places of photos, they are looked for in all that the record has. A generated data
-    set's `write` makes the files of all tasks, and archives in the place of photos.
+    Where a split names no places of photos, they are looked for in all that the record has. `boxes` is asked
+    of a data set whose record `has_boxes`. A generated data set's `write` makes the files of all tasks, and
+    archives in the place of photos.
     """
 
     def read(
         self, files: Mapping[str, Path], task: str, options: Mapping[str, Any], /
     ) -> dict[str, SplitSource]: ...
+
+    def boxes(self, files: Mapping[str, Path], /) -> BoxesFile: ...
 
     def write(self, files: Mapping[str, Path], options: Mapping[str, Any], /) -> None: ...
 
@@ -88,7 +91,7 @@ def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, Sp
     name, limit = dataset.name, dict(dataset.limit or {})
     root = folder if dataset.record.generated else amad_data()
     files, photos = _files(dataset, task, root), _photos(dataset, root)
-    places = tuple(photos.values())
+    places, boxes = tuple(photos.values()), true_boxes(dataset, task, folder)
     chosen = {}
     for split, source in reader_of(dataset.record).read(files | photos, task, dataset.options).items():
         if not source.examples:
@@ -103,8 +106,16 @@ def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, Sp
                 )
             size = min(size, limit.get(split, limit["test"]))
         ordered = sorted(source.examples, key=partial(_shuffle_key, name, split))
-        chosen[split] = replace(source, examples=ordered[:size], photos=source.photos or places)
+        chosen[split] = replace(source, examples=ordered[:size], photos=source.photos or places, boxes=boxes)
     return chosen
+
+
+def true_boxes(dataset: UsedDataset, task: str, folder: Path) -> BoxesFile | None:
+    """The boxes that a data set comes with, if any; folder: the generated files."""
+    if not dataset.record.has_boxes:
+        return None
+    root = folder if dataset.record.generated else amad_data()
+    return reader_of(dataset.record).boxes(_files(dataset, task, root))
 
 
 def _shuffle_key(name: str, split: str, example: Example) -> bytes:

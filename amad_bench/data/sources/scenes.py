@@ -32,14 +32,16 @@ _ANSWER_TYPES = {"existence": "yes/no", "counting": "number", "attribute": "othe
 
 def read(files: Mapping[str, Path], task: str, options: Mapping[str, Any]) -> dict[str, SplitSource]:
     """The generated splits; what is in an image's boxes, too."""
-    boxes = BoxesFile(files["boxes"], image_name)
     phrases = partial(scene_phrases, seed=options["seed"])
     return {
-        split: SplitSource(
-            _examples(files, task, split), (files[f"photos_{split}"],), boxes=boxes, phrases=phrases
-        )
+        split: SplitSource(_examples(files, task, split), (files[f"photos_{split}"],), phrases=phrases)
         for split in SPLITS
     }
+
+
+def boxes(files: Mapping[str, Path]) -> BoxesFile:
+    """The regions of all images: objects and, to mislead, others."""
+    return BoxesFile(files["boxes"], image_name)
 
 
 def _examples(files: Mapping[str, Path], task: str, split: str) -> list[Example]:

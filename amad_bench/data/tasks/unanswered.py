@@ -1,6 +1,5 @@
 """Questions without answers as a run's model reads them, with photos that are no part of its data set."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from amad_bench.data.images.numbered import NumberedPhotos
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.prepare import load_images, prepare_images
 from amad_bench.data.images.table import ImageTable
-from amad_bench.data.sources.examples import dataset_folder
+from amad_bench.data.sources.examples import dataset_folder, true_boxes
 from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.texts import encoded_sources
 from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.plan.run_config import DataSpec
 
-_BOXES, _NAME = "boxes.json", "questions"
+_NAME = "questions"
 
 
 def load_unanswered(
@@ -39,10 +38,10 @@ def load_unanswered(
     base = photos.with_suffix("") if photos.suffix == ".tar" else photos
     with Photos([base]) as archive:
         numbered = NumberedPhotos(archive.names, photos)
-    source = SplitSource(read_questions_only(questions, numbered.name), (base,))
-    boxes = dataset_folder(data.dataset) / _BOXES
-    if boxes.is_file():  # of generated data: they come with boxes, and hold those of these photos
-        shutil.copy(boxes, folder / _BOXES)
+    boxes = None
+    if data.inputs.needs_boxes:  # of generated data: its boxes hold those of these photos
+        boxes = true_boxes(data.dataset, data.task, dataset_folder(data.dataset))
+    source = SplitSource(read_questions_only(questions, numbered.name), (base,), boxes=boxes)
     dataset = data.dataset
     if features:
         dataset = dataset.model_copy(update={"features": [str(path.absolute()) for path in features]})

@@ -61,6 +61,6 @@ __all__ = [
 
 TRAINING_VERSION = 3
 PRETRAINING_VERSION = 3  # of the runs that train a condition of PRETRAINING here
-ANALYSIS_VERSION = 6  # of the tables, figures and paper that analysis/ makes of the runs' files
-PREPARED_VERSION = 5  # of the arrays that data/ makes of a data set's files
+ANALYSIS_VERSION = 7  # of the tables, figures and paper that analysis/ makes of the runs' files
+PREPARED_VERSION = 6  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training

@@ -39,6 +39,8 @@ def test_records_and_modules_are_the_same() -> None:
     texts = {name: (Path(sources.__path__[0]) / f"{name}.py").read_text(encoding="utf-8") for name in modules}
     readers = {name for name, text in texts.items() if "\ndef read(" in text}
     assert readers == {record.reader for record in DATASETS.values()} | {f"own_{name}" for name in FORMATS}
+    with_boxes = {name for name, text in texts.items() if "\ndef boxes(" in text}
+    assert with_boxes == {name for name, record in DATASETS.items() if record.has_boxes}
     writers = {name for name, text in texts.items() if "\ndef write(" in text}
     assert writers == {name for name, record in DATASETS.items() if record.generated}
 
@@ -68,6 +70,8 @@ def test_every_role_is_read(name: str, task: str, request, tmp_path: Path) -> No
         assert not files.keys() & photos.keys()
         both = Recorded(files.files | photos)
         assert reader_of(record).read(both, task, dataset.options)
+        if record.has_boxes:
+            assert reader_of(record).boxes(both).path.is_file()
         assert files.keys() - both.asked == set()
 
 
