@@ -10,6 +10,7 @@ from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig, short_hash
 
 WITH_VARIANT = ("student_mean", "random_alignment", "sinkhorn")
+PREPARED_THEN = 5  # version of prepared data
 RENAMED = {"cells": "tasks", "weights": "loss_weights"}
 RENAMED_OF_LOSSES = {"weights": "loss_weights"}
 RENAMED_OF_SIZES = {"weights": "checkpoints", "init": "cut"}
@@ -77,7 +78,11 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
         "teacher": _old_teacher(new["teacher"], old_ids),
         "loss": loss,
         "training": training,
-        "versions": {name: own for name, own in new["versions"].items() if not name.startswith("schedule:")},
+        "versions": {
+            name: PREPARED_THEN if name == "prepared" else own
+            for name, own in new["versions"].items()
+            if not name.startswith("schedule:")
+        },
     }
 
 
