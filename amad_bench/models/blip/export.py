@@ -5,6 +5,7 @@
 import json
 from copy import deepcopy
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 from transformers.models.blip.modeling_blip import BlipForConditionalGeneration, BlipForQuestionAnswering
@@ -24,7 +25,7 @@ prompt = tokenizer({prompt!r}, return_tensors="pt")
 ids = model.generate(pixel_values=pixels, **prompt, {generation})  # one image; it replaces the first token
 caption = tokenizer.decode(ids[0], skip_special_tokens=True).strip().removeprefix({prompt!r}).strip()"""
 _ANSWERS = """\
-model = BlipForQuestionAnswering.from_pretrained(folder).eval()
+model = {class}.from_pretrained(folder).eval()
 question = tokenizer({prompt!r}.format("what is this?"), return_tensors="pt")
 ids = model.generate(pixel_values=pixels, **question, {generation})
 answer = tokenizer.decode(ids[0], skip_special_tokens=True).strip()"""
@@ -36,24 +37,32 @@ _PADDING = (
 
 
 def save_blip(model: nn.Module, tokenizer: Tokenizer, config: RunConfig, folder: Path) -> Exported:
-    """Writes config, weights and image processor. `from_pretrained` of transformers' class reads them."""
-    answers = isinstance(model, BlipAnswerer)
+    """Writes config, weights and image processor, which `from_pretrained` of transformers' class reads.
+
+    An answerer whose sides differ in width is read by our own class: transformers' cannot be built.
+    """
+    answers, sizes = isinstance(model, BlipAnswerer), model.config
     stock_class = BlipForQuestionAnswering if answers else BlipForConditionalGeneration
-    stock = stock_class(deepcopy(model.config))
-    stock.load_state_dict(model.state_dict())
-    stock.save_pretrained(folder)
+    stock = not answers or sizes.text_config.hidden_size == sizes.vision_config.hidden_size
+    written = stock_class(deepcopy(sizes)) if stock else cast(BlipAnswerer, model)
+    if stock:
+        written.load_state_dict(model.state_dict())
+    written.save_pretrained(folder)
+    name = type(written).__name__
+    reader = "transformers" if stock else BlipAnswerer.__module__
     (folder / PREPROCESSOR).write_text(json.dumps(_image_processor(config.inputs), indent=2) + "\n")
     lines = [
-        f"from transformers import AutoTokenizer, {stock_class.__name__}",
+        "from transformers import AutoTokenizer",
+        f"from {reader} import {name}",
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         f"# pixels: (1, 3, {config.inputs.size}, {config.inputs.size}) as {PREPROCESSOR} says",
-        _ANSWERS if answers else _CAPTIONS,
+        _ANSWERS.replace("{class}", name) if answers else _CAPTIONS,
     ]
     return Exported(
-        class_name=stock_class.__name__,
+        class_name=name,
         first=tokenizer.start if answers else tokenizer.bos,
         code="\n".join(lines),
-        differences=[_PADDING] if answers else [],
+        differences=[_PADDING] if answers and stock else [],
     )
 
 
