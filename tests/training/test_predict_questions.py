@@ -20,7 +20,7 @@ from tests.training.conftest import pick, retrained, run_dir
 
 
 def _trained(tiny_plan, family, **decoding):
-    run = retrained(pick(tiny_plan(), family, "vqa", "teacher"), steps=80, learning_rate=1e-2)
+    run = retrained(pick(tiny_plan(), family, "vqa", "teacher"), steps=160, learning_rate=5e-3)
     wanted = Decoding(max_length=4, beams=1, **decoding)
     run = replace(run, config=run.config.model_copy(update={"decoding": wanted}))
     assert train_run(run, "cpu") == "done"

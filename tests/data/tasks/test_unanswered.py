@@ -12,7 +12,8 @@ from tests.data.images.test_features import record, write_h5
 from tests.data.images.test_photos import GREY, png
 
 
-def test_features_of_photos_that_are_not_the_data_sets(scenes_config, tmp_path):
+def test_features_of_photos_that_are_not_the_data_sets(scenes_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("AMAD_DATA", str(tmp_path))  # below which a run's own features are
     config = scenes_config("vlt5", "vqa")
     data = load_task_data(config)
     photos = tmp_path / "test2015"
