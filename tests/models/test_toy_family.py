@@ -20,6 +20,7 @@ from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.status import Status
+from amad_bench.training.export import export_run
 from amad_bench.training.run import score_run, train_run
 
 # T5 that reads a text and then an image's patches.
@@ -207,6 +208,9 @@ def test_teacher_and_student_are_trained_write_and_are_scored(toy: Path) -> None
     assert score_run(student, "cpu") == "done"
     pd.testing.assert_frame_equal(pd.read_parquet(folder.scores), scores)
     assert type(implementation_of(RECORD)).__module__ == "amad_bench.models.toy"
+    with pytest.raises(UserError, match=r"^toy: its models cannot be exported, .* has no `save`$"):
+        export_run(student, toy / "out")
+    assert not (toy / "out").exists()
 
 
 def test_it_is_pre_trained_and_starts_from_that(toy: Path) -> None:

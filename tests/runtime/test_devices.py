@@ -62,6 +62,18 @@ def test_the_processor() -> None:
     assert devices.CPU.peak_mib() >= before
 
 
+def test_a_process_that_is_ready_has_the_threads_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their number changes the last bits."""
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+            assert devices.ready("cpu") is devices.CPU
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 # ---- an accelerator that is not ours: one record
 
 
