@@ -41,7 +41,10 @@ class DatasetEntry(Open):
 
 
 def _without_tar(path: str) -> str:
-    return path.removesuffix(".tar")
+    base = path.removesuffix(".tar").rstrip("/")
+    if not base:
+        raise ValueError("a folder or the name of a .tar archive")
+    return base
 
 
 class OwnDataset(Open):
