@@ -188,6 +188,20 @@ def test_its_name_is_a_label(tmp_path: Path, name: str) -> None:
         load(tmp_path, VQA, name)
 
 
+def test_names_are_told_apart_without_capital_letters(tmp_path: Path) -> None:
+    load(tmp_path, VQA)
+    raw = yaml.safe_load((tmp_path / "own.yaml").read_text())
+    raw["datasets"]["Mine"] = VQA
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError) as caught:
+        load_config(tmp_path / "own.yaml")
+    ours = [line.removeprefix(f"{tmp_path}/own.yaml: ") for line in caught.value.messages]
+    assert sorted(ours) == [
+        f"datasets.{name}: differs from {other} in capital letters only; choose another name"
+        for name, other in (("Mine", "mine"), ("mine", "Mine"))
+    ]
+
+
 def test_its_name_is_short(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected at most 60 characters, found 61"):
         load(tmp_path, VQA, "m" * 61)
