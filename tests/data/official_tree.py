@@ -106,9 +106,9 @@ def _write_multi30k(root: Path) -> None:
     write_tar(root / "flickr8k/images_112.tar", photos)
 
 
-def jpeg() -> bytes:
+def jpeg(colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
     content = io.BytesIO()
-    Image.new("RGB", (16, 12), (200, 30, 30)).save(content, format="JPEG")
+    Image.new("RGB", (16, 12), colour).save(content, format="JPEG")
     return content.getvalue()
 
 

@@ -91,10 +91,13 @@ def read_lines(path: Path) -> list[str]:
     texts = []
     for number, line in enumerate(lines, start=1):
         if number == 1 and line.startswith(codecs.BOM_UTF8):
-            raise UserError(f"{path}: line 1 starts with a byte order mark; {RESTORE}")
+            raise UserError(
+                f"{path}: line 1 starts with a byte order mark; save it as UTF-8 without one or restore it"
+            )
         if line.endswith(b"\r"):
             raise UserError(
-                f"{path}: line {number} ends in a carriage return (CRLF, as on Windows); {RESTORE}"
+                f"{path}: line {number} ends in a carriage return (CRLF, as on Windows); save it with Unix"
+                " line ends or restore it"
             )
         try:
             texts.append(line.decode("utf-8").strip())

@@ -72,7 +72,10 @@ def _answers(record: dict[str, Any], annotators: int, where: str) -> tuple[str, 
     given = take(record, "answers", where)
     found = len(given) if isinstance(given, list) else 0
     if found != annotators:
-        raise UserError(f"{where}: 'answers' must be a list of {annotators}, found {found}; {RESTORE}")
+        raise UserError(
+            f"{where}: 'answers' must be a list of {annotators}, found {found}; restore the file or, of data"
+            " of your own, say `answers: one` or `several` in the config"
+        )
     texts = [take(answer, "answer", where) for answer in given]
     return tuple(
         "" if text == "" and annotators > 1 else sys.intern(check_text(text, "answer", where))

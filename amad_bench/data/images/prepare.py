@@ -18,7 +18,7 @@ from amad_bench.runtime.paths import amad_data
 
 
 def prepare_images(data_folder: Path, data: DataSpec, sources: dict[str, SplitSource]) -> Path:
-    """Makes what `load_images` reads; the folder depends on the images' names, inputs and the data's hash.
+    """Makes what `load_images` reads; the folder depends on all that they are made from.
 
     UserError: an example's image that is not there, cannot be decoded, has no boxes, or has features that are
     not finite numbers of the right shape.
@@ -27,9 +27,10 @@ def prepare_images(data_folder: Path, data: DataSpec, sources: dict[str, SplitSo
         names = find_images(data.dataset, data.inputs, sources, photos)
         prepared = data_folder / "prepared"
         prepared.mkdir(parents=True, exist_ok=True)
-        identity = short_hash(
-            [PREPARED_VERSION, data.inputs.model_dump(), data.inputs_hash, data.dataset.features, names]
-        )
+        # of two places that have a name, the first one's photo is taken: their order counts
+        places = list(data.dataset.record.photos(data.dataset.options).values())
+        inputs = [data.inputs.model_dump(), data.inputs_hash, data.dataset.features]
+        identity = short_hash([PREPARED_VERSION, *inputs, places, names])
         folder = prepared / f"images-{identity}"
         if folder.is_dir():
             return folder

@@ -1,6 +1,7 @@
 """One's own captions, in the layout of COCO."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from amad_bench.data.sources.own import read_splits
 
 
 def read(files: Mapping[str, Path], _task: str, options: Mapping[str, Any]) -> dict[str, SplitSource]:
-    """Images are called as the files of captions call them."""
+    """Images are called, and told apart, by their file names: ids of two files may have nothing in common."""
 
     def read_split(of_split: Mapping[str, Path]) -> list[Example]:
-        return read_coco_captions(of_split["captions"])
+        images = read_coco_captions(of_split["captions"])
+        return [replace(image, cluster_id=str(image.image)) for image in images]
 
     return read_splits(files, options, read_split)

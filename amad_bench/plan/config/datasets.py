@@ -41,7 +41,10 @@ class DatasetEntry(Open):
 
 
 def _without_tar(path: str) -> str:
-    return path.removesuffix(".tar")
+    base = path.removesuffix(".tar").rstrip("/")
+    if not base:
+        raise ValueError("a folder or the name of a .tar archive")
+    return base
 
 
 class OwnDataset(Open):
@@ -114,9 +117,12 @@ def _named(entries: dict[str, DatasetEntry | OwnDataset]) -> dict[str, DatasetEn
 def _problems_of_names(entries: dict[str, DatasetEntry | OwnDataset]) -> Iterator[str]:
     taken = {word.lower(): of.name for of in DATASETS.values() for word in (of.name, of.label)}
     for name, entry in entries.items():
+        alike = [other for other in entries if other != name and other.lower() == name.lower()]
         if isinstance(entry, OwnDataset):
             if name.lower() in taken:
                 yield f".{name}: the name of a known data set ({taken[name.lower()]}); choose another name"
+            elif alike:  # some file systems do not tell their folders apart
+                yield f".{name}: differs from {alike[0]} in capital letters only; choose another name"
             elif len(name) > LONGEST_LABEL:
                 yield f".{name}: expected at most {LONGEST_LABEL} characters, found {len(name)}"
         elif name not in DATASETS:

@@ -22,10 +22,10 @@ def test_a_line_separator_inside_a_sentence_starts_no_line(tmp_path):
 def test_a_byte_order_mark_or_windows_line_ends_are_refused(tmp_path):
     """Both change the data: a first word with an invisible character, and another hash of equal sentences."""
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\ntwo\n")
-    with pytest.raises(UserError, match=r"a.txt: line 1 starts with a byte order mark; restore"):
+    with pytest.raises(UserError, match=r"a.txt: line 1 starts with a byte order mark; save it"):
         read_lines(tmp_path / "a.txt")
     (tmp_path / "a.txt").write_bytes(b"one\ntwo\r\n")
-    with pytest.raises(UserError, match=r"a.txt: line 2 ends in a carriage return \(CRLF, .*\); restore"):
+    with pytest.raises(UserError, match=r"a.txt: line 2 ends in a carriage return \(CRLF, .*\); save it"):
         read_lines(tmp_path / "a.txt")
     (tmp_path / "a.txt").write_bytes(b"one\rsame line\n")
     assert len(read_lines(tmp_path / "a.txt")) == 1

@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from amad_bench.data.formats.overlap import image_overlap
@@ -125,7 +126,9 @@ def test_one_answer_or_ten(mine) -> None:
     (first, *_) = read(entry)["test"].examples
     assert first.references == ("dog",) * 6 + ("cat",) * 4
     assert first.answer_scores == {"dog": 1.0, "cat": 1.0}
-    with pytest.raises(UserError, match=r"a_train\.json: question_id 0: 'answers' must be a list of 1,"):
+    with pytest.raises(
+        UserError, match=r"a_train\.json: question_id 0: 'answers' must be a list of 1, .* `several`"
+    ):
         read(entry | {"answers": "one"})
 
 
@@ -157,6 +160,32 @@ def test_equal_sentences_are_one_cluster_and_an_overlap(mine, tmp_path: Path) ->
     assert (len(clusters), len(set(clusters))) == (4, 3)
     assert image_overlap(sources) == {"train/web": 1, "test/web": 1}
     assert all(len(cluster) == 16 for cluster in clusters)
+
+
+def test_captioned_photos_are_told_apart_by_name(mine) -> None:
+    """Two files may number their images as each of them likes."""
+    entry = mine("captions")
+    images = [{"id": image - 30, "file_name": f"{image}.jpg"} for image in range(30, 36)]
+    images.append({"id": 500, "file_name": "3.jpg"})
+    captions = [{"image_id": image["id"], "caption": "a dog"} for image in images]
+    write_json(Path("data/c_test.json"), {"images": images, "annotations": captions})
+    sources = read(entry)
+    assert image_overlap(sources) == {"train/test": 1}
+    assert [e.example_id for e in sources["train"].examples if e.image == "3.jpg"] == ["3"]  # not held out
+    assert {e.example_id for e in sources["test"].examples} == {"0", "1", "2", "3", "4", "5", "500"}
+
+
+def test_of_two_photos_with_a_name_the_first_place_counts(mine) -> None:
+    entry = mine("captions")
+    write_tar(Path("data/black.tar"), {f"{image}.jpg": jpeg(colour=(0, 0, 0)) for image in range(40)})
+    means: list[set[float]] = []
+    for photos in (["photos", "black"], ["black", "photos"]):
+        config = small_config("vlt5", "captioning", dataset="mine", **entry | {"photos": photos})
+        assert train_run(expand(config).runs[0], "cpu") == "done"
+        made = Path().glob("results/data/*/prepared/*/features.npy")
+        means.append({np.load(path).mean() for path in made})
+    assert len(means[0]) == 1
+    assert len(means[1]) == 2
 
 
 def test_line_counts_that_differ(mine, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from amad_bench.plan.config.inputs import FeatureInputs
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.shown import shown
 
-_IMAGE_NAME = re.compile(r"[^{}/]*\{image_id(:0[1-9]\d?)?\}[^{}/]*")
+_IMAGE_NAME = re.compile(r"[^{}/\x00-\x1f]*\{image_id(:0[1-9]\d?)?\}[^{}/\x00-\x1f]*")
 
 
 def check_datasets(config: Config) -> Iterator[str]:

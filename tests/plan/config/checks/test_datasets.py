@@ -134,6 +134,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     (VQA | {"photos": ["photos", "photos.tar"]}, ".photos[1]: 'photos' stands twice", ""),
     (VQA | {"photos": ["../photos"]}, ".photos[0]: expected a path below AMAD_DATA", ""),
     (VQA | {"photos": "photos"}, ".photos: expected a list", ""),
+    (VQA | {"photos": [".tar"]}, ".photos[0]: expected a folder or the name of a .tar archive", "'.tar'"),
+    (VQA | {"photos": ["photos", "photos/"]}, ".photos[1]: 'photos' stands twice", ""),
     (VQA | {"photos": []}, ".photos: missing; the records name images (tasks[0])", ".tar"),
     (CAPTIONS | {"photos": []}, ".photos: missing; the records name images (tasks[0])", ".tar"),
     (VQA | {"image_name": ""}, ".image_name: missing; it says which photo belongs to which record", ""),
@@ -143,6 +145,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
         "'photo.png'",
     ),
     (VQA | {"image_name": "{image_id:012d"}, ".image_name: expected a file name with one {image_id}", ""),
+    (VQA | {"image_name": "{image_id}\n.png"}, ".image_name: expected a file name with one {image_id}", ""),
     (VQA | {"image_name": "{image_id.real}.png"}, ".image_name: expected a file name", ""),
     (VQA | {"answers": "many"}, ".answers: expected several or one, found 'many'", ""),
     (VQA | {"answer": "one"}, ".answer: unknown key. Did you mean 'answers'?", ""),
@@ -183,6 +186,20 @@ def test_it_is_not_called_as_a_known_data_set_is(tmp_path: Path, name: str) -> N
 def test_its_name_is_a_label(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="expected letters, digits and a few signs only"):
         load(tmp_path, VQA, name)
+
+
+def test_names_are_told_apart_without_capital_letters(tmp_path: Path) -> None:
+    load(tmp_path, VQA)
+    raw = yaml.safe_load((tmp_path / "own.yaml").read_text())
+    raw["datasets"]["Mine"] = VQA
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError) as caught:
+        load_config(tmp_path / "own.yaml")
+    ours = [line.removeprefix(f"{tmp_path}/own.yaml: ") for line in caught.value.messages]
+    assert sorted(ours) == [
+        f"datasets.{name}: differs from {other} in capital letters only; choose another name"
+        for name, other in (("Mine", "mine"), ("mine", "Mine"))
+    ]
 
 
 def test_its_name_is_short(tmp_path: Path) -> None:
