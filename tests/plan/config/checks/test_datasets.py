@@ -214,6 +214,21 @@ def test_without_a_format_an_unknown_name_is_unknown(tmp_path: Path) -> None:
         load(tmp_path, entry, "flickr8")
 
 
+def test_the_order_of_further_tests_in_the_config_does_not_matter(tmp_path: Path) -> None:
+    further = dict.fromkeys(("b", "a"), SENTENCES["files"]["web"])
+    config = load(tmp_path, SENTENCES | {"files": {**further, **SENTENCES["files"]}})
+    assert list(config.options("mine")["files"]) == ["train", "test", "a", "b", "web"]
+
+
+def test_photos_are_missing_where_no_task_reads_them_yet(tmp_path: Path) -> None:
+    load(tmp_path, VQA)
+    raw = yaml.safe_load((tmp_path / "own.yaml").read_text())
+    raw["datasets"]["other"] = VQA | {"photos": []}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(UserError, match=r"datasets\.other\.photos: missing; the records name images: list"):
+        load_config(tmp_path / "own.yaml")
+
+
 def test_features_take_the_place_of_photos(tmp_path: Path) -> None:
     inputs = {"kind": "features", "size": 4, "max_regions": 3}
     entry = VQA | {"photos": [], "features": ["features.h5"]}
