@@ -97,6 +97,12 @@ class _Found:
     def runs(self) -> list[Run]:
         return [*self.pretrained.values(), *self.teachers.values(), *self.students.values()]
 
+    def add_student(self, student: Run) -> None:
+        """One that several sizes share, which differ in what it does not use, carries all their names."""
+        known = self.students.get(student.id, student).student_name.split(" | ")
+        names = dict.fromkeys([*known, student.student_name])
+        self.students[student.id] = replace(student, student_name=" | ".join(names))
+
 
 def _plan(config: Config, found: list[_Found], skipped: list[Skip]) -> Plan:
     pretrained = {key: run for of_entry in found for key, run in of_entry.pretrained.items()}
@@ -186,10 +192,10 @@ def _add_student(
         first = _labelled(runs.config, loss.assistant.loss)
         if asked or wanted(loss.assistant.heads, first):
             source = runs.student(teacher, teacher, first, block, loss.assistant.heads, condition, replicate)
-            found.students[source.id] = source
+            found.add_student(source)
     if asked:
         student = runs.student(teacher, source, loss, block, heads, condition, replicate)
-        found.students[student.id] = student
+        found.add_student(student)
 
 
 def _skip(entry: TaskEntry, which: str, reason: str, absent: bool = False) -> Skip:

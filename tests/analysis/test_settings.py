@@ -196,6 +196,20 @@ def test_a_plain_student_whose_teacher_is_not_in_the_table_keeps_its_row(fake, t
     assert setting.run_ids == [run.id]
 
 
+def test_a_setting_that_two_sizes_share_is_named_after_both(fake, tmp_path):
+    """Else the results of one of them would seem to be missing."""
+    sizes = {"own": SIZE, "cut": SIZE | {"cut": "inherit"}}
+    changes = {"models.vlt5.student": None, "models.vlt5.students": sizes, **CONDITIONS}
+    plan = fake.plan(tasks=VQA, losses=("ce", "amad_kl"), seeds=1, changes=changes)
+    for run in plan.runs:
+        fake.write(tmp_path, run)
+    tables = collect(plan, tmp_path)
+    results = results_table(tables.runs, tables.scores, tables.examples).query("primary")
+    shown = results.groupby("pretraining")["student"].unique().map(set).to_dict()
+    assert shown == {"none": {"own | cut"}, "text": {"own", "cut"}}
+    assert results.groupby(["teacher_pretraining", "pretraining", "student"]).size().tolist() == [3] * 6
+
+
 @pytest.mark.parametrize("scenes_per", ["sweep", "block"])
 def test_blocks_with_teachers_of_their_own(fake, tmp_path, scenes_per):
     """An assistant that a block trains for itself is no student of the block with its number of heads."""

@@ -135,6 +135,26 @@ def test_student_sizes_make_blocks_by_their_names(vqa: Raw, planned: Planned) ->
     assert len({run.config.seeds for run in of(plan, "teacher")}) == 2
 
 
+@pytest.mark.parametrize("teacher_per", ["sweep", "block"])
+def test_sizes_that_differ_in_what_a_run_does_not_use_share_it_by_name(
+    vqa: Raw, load, teacher_per: str
+) -> None:
+    """Without pre-training the way to cut does not matter: neither name may be missing from the tables."""
+    size = vqa["models"]["vlt5"].pop("student")
+    sizes = {"own": size, "cut": {**size, "cut": "inherit"}, "calm": {**size, "dropout": 0.5}}
+    vqa["models"]["vlt5"]["students"] = sizes
+    vqa |= {"teacher_per": teacher_per, "heads": {"teacher": [8], "student": [2]}, "replicates": 1}
+    vqa["losses"].append({"name": "amad", "label": "via_4", "assistant": {"heads": 4, "loss": "ce"}})
+    config = load(vqa)
+    plan = expand(config)
+    names: dict[str, set[str]] = {}
+    for run in of(plan, "student"):
+        names.setdefault(run.config.pretraining, set()).add(run.student_name)
+        assert find_run(config, run.id) == run
+    shared = {"own | cut", "calm"} if teacher_per == "sweep" else set(sizes)
+    assert names == {"none": shared, "vl": set(sizes)}
+
+
 def hashed(*parts: str | int) -> int:
     """As the documentation says: the first four bytes of the SHA-256 of the parts as a JSON list."""
     return int(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8], 16)
