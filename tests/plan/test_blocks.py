@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from amad_bench.plan import grid
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand, find_data, find_run
 from amad_bench.plan.plan import Plan
@@ -183,11 +184,14 @@ def test_a_block_can_have_images_of_its_own(vqa: Raw, planned: Planned, teacher_
     assert not plan.by_id.keys() & planned(vqa).by_id.keys()
 
 
-def test_runs_and_data_of_blocks_are_found(vqa: Raw, load) -> None:
-    vqa |= {"teacher_per": "block", "scenes_per": "block", "replicates": 1}
+@pytest.mark.parametrize("own", ["block", "sweep"])
+def test_runs_and_data_of_blocks_are_found(vqa: Raw, load, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared ones, too, and none by planning all others."""
+    vqa |= {"teacher_per": own, "scenes_per": own, "replicates": 1}
     vqa["losses"].append({"name": "amad", "label": "via_4", "assistant": {"heads": 4, "loss": "amad_kl"}})
     config = load(vqa)
     plan = expand(config)
+    monkeypatch.delattr(grid, "expand")
     for run in plan.runs:
         assert find_run(config, run.id) == run
         assert find_data(config, run.data_key).data_key == run.data_key
