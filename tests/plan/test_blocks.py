@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from amad_bench.plan import grid
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand, find_data, find_run
 from amad_bench.plan.plan import Plan
@@ -177,17 +178,23 @@ def test_a_block_can_have_images_of_its_own(vqa: Raw, planned: Planned, teacher_
             assert plan.by_id[needed].config.dataset.options == run.config.dataset.options
     keys = {run.data_key: run.kind for run in plan.runs}
     assert Counter(keys.values())["pretrain"] == 4
+    assert len({run.config.dataset.hash for run in plan.runs}) == 4  # it names what was drawn
+    assert len({run.config.seeds.init for run in of(plan, "pretrain")}) == len(of(plan, "pretrain"))
     assert len(keys) == 2 * 4  # of each block, of its pre-training
     assert len(of(plan, "teacher")) == 4 * 2 * (2 if teacher_per == "replicate" else 1)
     vqa["datasets"]["scenes"]["seed"] = 6
     assert not plan.by_id.keys() & planned(vqa).by_id.keys()
 
 
-def test_runs_and_data_of_blocks_are_found(vqa: Raw, load) -> None:
-    vqa |= {"teacher_per": "block", "scenes_per": "block", "replicates": 1}
+@pytest.mark.parametrize("own", ["block", "sweep"])
+def test_runs_and_data_of_blocks_are_found(vqa: Raw, load, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared ones, too, and none by planning all others."""
+    vqa |= {"teacher_per": own, "scenes_per": own, "replicates": 1}
     vqa["losses"].append({"name": "amad", "label": "via_4", "assistant": {"heads": 4, "loss": "amad_kl"}})
+    vqa["pretraining"]["teacher"] = ["vl"]  # plain students of another condition have no teacher to tell by
     config = load(vqa)
     plan = expand(config)
+    monkeypatch.delattr(grid, "expand")
     for run in plan.runs:
         assert find_run(config, run.id) == run
         assert find_data(config, run.data_key).data_key == run.data_key
@@ -203,6 +210,7 @@ def test_an_assistant_is_trained_by_its_blocks_teacher(vqa: Raw, planned: Planne
     for heads, assistant in assistants.items():
         assert pair(assistant) == pair(plan.by_id[assistant.teacher_id]) == heads
         assert assistant.config.model.heads == 4
+        assert taught[heads].teacher_id == assistant.teacher_id  # whose scope the comparison speaks about
         assert assistant.config.dataset == taught[heads].config.dataset
     assert assistants[8, 2].id != assistants[8, 4].id
 
