@@ -76,8 +76,8 @@ def cut(
         )
     if dropped := sorted(_biases_without_a_place(source, target)):
         raise UserError(
-            f"{where}: {listed(dropped)} would be dropped, the {type(target).__name__} has no such bias and would "
-            "compute something else; build it with the same"
+            f"{where}: {listed(dropped)} would be dropped, the {type(target).__name__} has no such bias and "
+            "would compute something else; build it with the same"
         )
     parts = dict(source.named_modules())
     for name, module in target.named_modules():
