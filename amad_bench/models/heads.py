@@ -74,6 +74,11 @@ def cut(
         raise UserError(
             f"{where}: it lacks {listed(lacking)} of the {type(target).__name__}; build one of the same class"
         )
+    if dropped := sorted(_biases_without_a_place(source, target)):
+        raise UserError(
+            f"{where}: {listed(dropped)} would be dropped, the {type(target).__name__} has no such bias and "
+            "would compute something else; build it with the same"
+        )
     parts = dict(source.named_modules())
     for name, module in target.named_modules():
         configs = [getattr(part, "config", None) for part in (parts.get(name), module)]
@@ -202,6 +207,19 @@ def names_at_depth_of(weights: Weights, model: nn.Module) -> set[str]:
         else:
             names.add(name)
     return names
+
+
+def _biases_without_a_place(source: nn.Module, target: nn.Module) -> set[str]:
+    """The source's biases of modules that the target has, in any layer, without a bias."""
+
+    def of_any_layer(name: str) -> str:
+        _, match = find_stack(name)
+        return f"{match['stack']}.{match['rest']}" if match else name
+
+    own = {of_any_layer(name) for name in target.state_dict()}
+    modules = {of_any_layer(f"{name}.bias") for name, _ in target.named_modules()}
+    biases = {name: of_any_layer(name) for name in source.state_dict() if name.endswith(".bias")}
+    return {name for name, place in biases.items() if place in modules - own}
 
 
 def _divided_parameters(model: nn.Module) -> dict[str, tuple[str, Divided]]:

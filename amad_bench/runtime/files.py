@@ -59,9 +59,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path) -> None:
-    """UserError for a path that is there: what a person names to be written must replace nothing."""
+    """UserError for a path that is there, since what a person names to be written must replace nothing, or
+    that stands below a file.
+    """
     if path.exists():
         raise UserError(f"{path}: it exists, and nothing is overwritten; name another or remove it")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise UserError(f"{path}: {above} is a file, no folder; name a place elsewhere")
 
 
 def abandoned(folder: Path) -> list[Path]:

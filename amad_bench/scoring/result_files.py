@@ -12,6 +12,7 @@ from pathlib import Path
 from amad_bench.runtime.files import atomic_directory, refuse_existing
 from amad_bench.runtime.run_folder.predictions import CONTROLS, Prediction
 
+_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 _LINE_BREAKS = re.compile(r"[\r\n]+")
 RECORDS = {"vqa": ("question_id", "answer"), "captioning": ("image_id", "caption")}  # keys by task
 
@@ -46,6 +47,6 @@ def result_file(task: str, texts: Mapping[str, str]) -> str:
 def _as_written(ids: Iterable[str]) -> Sequence[int] | Sequence[str]:
     """The ids as the owner's files have them."""
     texts = list(ids)
-    if all(text.isascii() and text.isdigit() and str(int(text)) == text for text in texts):
+    if all(_WHOLE.fullmatch(text) for text in texts):
         return [int(text) for text in texts]
     return texts

@@ -218,3 +218,14 @@ def test_what_is_not_known_is_one_line():
 def test_another_class_is_one_line():
     with pytest.raises(UserError, match=r"^BertModel: it lacks bert\.embeddings\..* of the BertForMaskedLM"):
         cut(_model("bert"), _model("bert-mlm"))
+
+
+def test_a_bias_is_never_dropped_without_a_word():
+    """ViT's queries, keys and values can be without; then its maps would be others."""
+    shape = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8, "image_size": 16}
+    models = [
+        ViTModel(ViTConfig(**shape, patch_size=8, num_hidden_layers=layers, qkv_bias=bias))
+        for layers, bias in ((2, True), (1, False))
+    ]
+    with pytest.raises(UserError, match=r"ViTModel: layers\.0\.attention\.k_proj\.bias, .* would be dropped"):
+        cut(*models)

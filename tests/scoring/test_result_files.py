@@ -35,6 +35,13 @@ def test_ids_that_are_not_all_whole_numbers_stay_text(ids):
     assert [record["image_id"] for record in found] == ids
 
 
+def test_negative_ids_are_numbers_too():
+    """In data of one's own they may be."""
+    found = json.loads(result_file("vqa", {"-12": "yes", "0": "no"}))
+    assert [record["question_id"] for record in found] == [-12, 0]
+    assert json.loads(result_file("vqa", {"-0": "yes"}))[0]["question_id"] == "-0"
+
+
 def test_sentences_in_the_order_of_the_file():
     """Predictions are in a hashed order, ids are line numbers; no sentence is two lines."""
     texts = {"10": "elf", "2": "drei", "0": "eins\r\n und mehr", "9": ""}
@@ -60,3 +67,5 @@ def test_what_is_there_is_not_overwritten(tmp_path):
     with pytest.raises(UserError, match=r"out: it exists, and nothing is overwritten; name another or"):
         write_result_files("vqa", {"test": _rows("test", {"1": "yes"})}, tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
+    with pytest.raises(UserError, match=r"out/a/b: .*out is a file, no folder; name a place elsewhere"):
+        write_result_files("vqa", {"test": _rows("test", {"1": "yes"})}, tmp_path / "out" / "a" / "b")

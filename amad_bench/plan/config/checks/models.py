@@ -43,22 +43,29 @@ def _students(config: Config, name: str, entry: ModelEntry) -> Iterator[str]:
             f"models.{name}.student: expected either `student`, one size, or `students`, several by name, "
             f"found {'neither' if entry.student is None else 'both'}"
         )
-    first: list[tuple[str, object]] = []
+    first: list[tuple[str, dict[str, int]]] = []
     for role, key, size in entry.sizes:
         if role == "student":
-            meant = _meant(config, name, size)
-            if same := next((other for other, earlier in first if earlier == meant), None):
-                yield f"models.{name}.{key}: the same as models.{name}.{same}; keep one"
+            meant = {_meant(config, name, size, heads): heads for heads in config.heads_of(name, role, size)}
+            for other, earlier in first:
+                if same := [heads for model, heads in meant.items() if model in earlier]:
+                    counts = ", ".join(map(str, same))
+                    which = "" if len(same) == len(meant) == len(earlier) else f"with {counts} heads "
+                    yield f"models.{name}.{key}: {which}the same as models.{name}.{other}; keep one"
+                    break
             first.append((key, meant))
 
 
-def _meant(config: Config, family: str, size: ModelSize) -> object:
-    """Contents that two spellings of one size share: sides that are alike may be named, or not."""
-    swept = config.heads_of(family, "student", size)
-    whole = size.sides.get("")
-    sides = [size.sides.get(name, whole) for name in FAMILIES[family].sides or ("",)]
-    found = [side and (side.layers, side.width, side.feed_forward, side.heads or swept) for side in sides]
-    return found, size.model_dump(exclude={*SideSize.model_fields, "vision", "text"})
+def _meant(config: Config, family: str, size: ModelSize, heads: int) -> str:
+    """Contents that two spellings of one student share: sides that are alike may be named, or not."""
+    swept, whole = config.swept_sides(family, size), size.sides.get("")
+    named = [(name, size.sides.get(name, whole)) for name in FAMILIES[family].sides or ("",)]
+    sides = [
+        (side.layers, side.width, side.feed_forward, [heads] if whole or name in swept else side.heads)
+        for name, side in named
+        if side is not None
+    ]
+    return repr((sides, size.model_dump(exclude={*SideSize.model_fields, "vision", "text"})))
 
 
 def _heads(config: Config, name: str, entry: ModelEntry) -> Iterator[str]:
@@ -109,7 +116,7 @@ def _sides(config: Config, family: str, where: str, size: ModelSize, role: str) 
     for name in known:
         if name not in named:
             yield f"{where}.{name}: missing; where one side of {family} is named, the other is, too"
-    if not known.keys() & named.keys():
+    if known.keys() != named.keys():
         return
     swept = config.swept_sides(family, size)
     if not swept:

@@ -63,6 +63,14 @@ def test_one_side_alone(sided: Raw, errors: Errors) -> None:
     ]
 
 
+def test_one_side_alone_that_is_not_the_compared_one(sided: Raw, errors: Errors) -> None:
+    """One line says what is missing; no other says that `sites` names no side."""
+    del _blip(sided)["student"]["vision"]
+    assert errors(sided) == [
+        "models.blip.student.vision: missing; where one side of blip is named, the other is, too"
+    ]
+
+
 def test_sizes_and_sides_both(sided: Raw, errors: Errors) -> None:
     _blip(sided)["student"] |= {"width": 32, "heads": [2], "head_size": 4}
     advice = "vision and text have their own; say it there, and remove it here"
@@ -168,6 +176,21 @@ def test_one_student_spelt_twice(sided: Raw, errors: Errors) -> None:
         "others": {"vision": side, "text": {**side, "heads": [4]}, "dropout": 0.0},
     }
     assert errors(sided) == ["models.blip.students.sides: the same as models.blip.students.whole; keep one"]
+
+
+def test_two_students_that_share_a_number_of_heads(sided: Raw, errors: Errors) -> None:
+    """One run would stand for both, and one of them would have no row."""
+    side = {"layers": 2, "width": 32, "feed_forward": 64}
+    sided["heads"]["student"] = [8, 2]
+    del _blip(sided)["student"]
+    _blip(sided)["students"] = {
+        "whole": {**side, "dropout": 0.0},
+        "sides": {"vision": side, "text": {**side, "heads": [8]}, "dropout": 0.0},
+        "other": {"vision": {**side, "heads": [4]}, "text": {**side, "heads": [8]}, "dropout": 0.0},
+    }
+    assert errors(sided) == [
+        "models.blip.students.sides: with 8 heads the same as models.blip.students.whole; keep one"
+    ]
 
 
 def test_mapped_layers_are_those_of_the_compared_side(sided: Raw, errors: Errors) -> None:
