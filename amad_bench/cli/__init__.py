@@ -180,4 +180,4 @@ def _add_exports(add: Callable[..., argparse.ArgumentParser]) -> None:
         default=(),
         help="features of these photos, where the run's inputs are precomputed features",
     )
-    asked.add_argument("--device", choices=("auto", "cpu", "cuda"), help="instead of the config's `device`")
+    asked.add_argument("--device", choices=devices.choices(), help="instead of the config's `device`")

@@ -170,7 +170,9 @@ def test_one_record_is_a_value_of_the_config_and_of_the_command() -> None:
     assert Config.model_validate({**plain, "device": "xpu"}).device == "xpu"
     with pytest.raises(ValueError, match=r"expected auto or cpu or cuda or xpu, found 'xpi'.*mean 'xpu'"):
         Config.model_validate({**plain, "device": "xpi"})
-    assert _parser().parse_args(["run", "--config", "x", "--run", "y", "--device", "xpu"]).device == "xpu"
+    of_questions = ["predict", "y", "--questions", "q", "--photos", "p", "--out", "o"]
+    for command in (["run", "--run", "y"], of_questions):
+        assert _parser().parse_args([*command, "--config", "x", "--device", "xpu"]).device == "xpu"
 
 
 @pytest.mark.usefixtures("toy")
