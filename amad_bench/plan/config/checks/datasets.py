@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from amad_bench.plan.catalogue import DATASETS, FORMATS
 from amad_bench.plan.catalogue.options import check_options
 from amad_bench.plan.config.datasets import DatasetEntry, OwnDataset, options_of
-from amad_bench.plan.config.inputs import FeatureInputs
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.shown import shown
 
@@ -52,7 +51,7 @@ def _own(config: Config, where: str, name: str, entry: OwnDataset) -> Iterator[s
         for index, task in enumerate(config.tasks)
         if task.dataset == name
         and task.family in config.models
-        and not isinstance(config.models[task.family].inputs, FeatureInputs)
+        and config.models[task.family].inputs.reads == "photos"
     ]
     if named and not entry.photos and (needing or not given):
         users = f" ({', '.join(needing)})" if needing else ""

@@ -1,12 +1,14 @@
 """Mistakes in what a config says of data of one's own: one line each, with the key and what to do."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
+from pydantic import Field
 
 from amad_bench.plan.catalogue import primary_metric, record_of
+from amad_bench.plan.config.inputs import INPUTS, ImageInputs
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.schema import Config
 from amad_bench.runtime.errors import UserError
@@ -243,3 +245,26 @@ def test_it_has_no_boxes_and_no_other_task(tmp_path: Path) -> None:
     inputs = {"kind": "regions", "boxes": "file", "crop": 4, "max_regions": 4}
     with pytest.raises(UserError, match=r"tasks\[0\]\.dataset: mine comes without boxes"):
         load(tmp_path, VQA, inputs=inputs)
+
+
+class OtherInputs(ImageInputs):
+    """A stranger's kind of image input that reads what `features` name."""
+
+    implementation = "Other"
+    gives = "regions"
+    reads = "features"
+
+    kind: Literal["unrelated"] = Field(description="features of another layout")
+
+    @property
+    def phrase(self) -> str:
+        return "other features"
+
+
+def test_no_photos_are_asked_for_where_inputs_read_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(INPUTS, "unrelated", OtherInputs)
+    entry = CAPTIONS | {"photos": [], "features": ["features"]}
+    config = load(tmp_path, entry, inputs={"kind": "unrelated"})
+    assert config.record("mine").photos(config.options("mine")) == {}
