@@ -47,6 +47,15 @@ def test_every_data_set_has_metrics_for_its_tasks() -> None:
             assert set(metrics_of(task, dataset)) <= set(METRICS)
 
 
+def test_every_data_set_with_translations_says_what_english_becomes() -> None:
+    """A prompt names it; no language is taken for granted."""
+    for dataset in DATASETS.values():
+        language = dataset.language(dataset.complete({}))
+        assert bool(language) == ("translation" in dataset.tasks), dataset.name
+    french = {"language": "fr", "tests": ["test_2016_flickr"], "photos": "none"}
+    assert DATASETS["multi30k"].language(french) == "French"
+
+
 @pytest.mark.trap("vqa-8")
 def test_primary_metrics() -> None:
     found = {(t, d): primary_metric(t, record) for d, record in DATASETS.items() for t in record.tasks}

@@ -12,8 +12,6 @@ from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import DataSpec
 from amad_bench.runtime.paths import amad_data
 
-_LANGUAGES = {"de": "German", "fr": "French"}
-
 
 def task_examples(split: str, source: SplitSource) -> Iterator[Example]:
     """Training sees each caption of an image as an example of its own; questions keep their one target."""
@@ -31,8 +29,7 @@ def task_examples(split: str, source: SplitSource) -> Iterator[Example]:
 
 def source_texts(data: DataSpec, split: str, source: SplitSource) -> Iterator[str]:
     template = FAMILIES[data.family].by_task[data.task].prompt
-    language = str(data.dataset.options.get("language", "de"))
-    language = _LANGUAGES.get(language, language)  # one's own sentences name it themselves
+    language = data.dataset.record.language(data.dataset.options)
     return (template.format(example.source, language=language) for example in task_examples(split, source))
 
 

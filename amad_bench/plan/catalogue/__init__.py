@@ -3,7 +3,7 @@
 A record's `version` is raised whenever the numbers that it stands for change; it is part of a run's identity.
 """
 
-from amad_bench.plan.catalogue.datasets import DATASETS, MULTI30K_TESTS, SPLITS, Dataset
+from amad_bench.plan.catalogue.datasets import DATASETS, SPLITS, Dataset
 from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, ModelShape, model_shape
 from amad_bench.plan.catalogue.family import Family
 from amad_bench.plan.catalogue.formats import FORMATS, Format, label_of, own_role, record_of
@@ -31,7 +31,6 @@ __all__ = [
     "KEEPS",
     "LOSSES",
     "METRICS",
-    "MULTI30K_TESTS",
     "PREPARED_VERSION",
     "PRETRAINING",
     "PRETRAINING_VERSION",

@@ -9,7 +9,6 @@ from amad_bench.plan.limits import LARGEST_SEED, MOST_IMAGES
 
 Options = Mapping[str, Any]
 Files = Mapping[str, str]
-MULTI30K_TESTS = ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr")
 SPLITS = ("train", "validation", "test")
 
 
@@ -29,9 +28,10 @@ class Dataset(WithOptions):
     its photos by role, each a folder of images or, with ".tar" appended, an uncompressed archive. All paths
     are relative to AMAD_DATA or, of a `generated` data set, to the folder that its module writes. `options`
     shape the data; `tests`: names of its test sets, the first of which is the split "test"; `answers`: human
-    ones that a question has, "several" or "one", "" without questions; `has_boxes`: it comes with true boxes,
-    so that `boxes: file` is possible, and says what is in them (VL-T5's grounding tasks); `format`: of data
-    of one's own, see formats.py.
+    ones that a question has, "several" or "one", "" without questions; `language`: that English is translated
+    into, in English, "" without translations; `has_boxes`: it comes with true boxes, so that `boxes: file` is
+    possible, and says what is in them (VL-T5's grounding tasks); `format`: of data of one's own, see
+    formats.py.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Dataset(WithOptions):
     photos: Callable[[Options], Files] = field(default=_always({}))
     options: Mapping[str, OptionSpec] = field(default_factory=dict[str, OptionSpec])
     answers: str = ""
+    language: Callable[[Options], str] = lambda _: ""
     has_boxes: bool = False
     generated: bool = False
     tests: Callable[[Options], tuple[str, ...]] = _one_test
@@ -120,6 +121,7 @@ def _questions_and_annotations(pattern: str) -> Callable[..., Files]:
     )
 
 
+_LANGUAGES = {"de": "German", "fr": "French"}
 _COCO_PARTS = ("train2014", "val2014")
 _KARPATHY = "coco/dataset_coco.json"
 _COCO_PHOTOS = _always({f"photos_{part}": f"coco/images/{part}" for part in _COCO_PARTS})
@@ -157,6 +159,7 @@ DATASETS: dict[str, Dataset] = by_name(
             ),
         },
         answers="several",
+        language=lambda _: "German",
         has_boxes=True,
         generated=True,
     ),
@@ -197,11 +200,13 @@ DATASETS: dict[str, Dataset] = by_name(
         _multi30k_files,
         _multi30k_photos,
         {
-            "language": OptionSpec(str, "de", ("de", "fr"), description="translated into: German, French"),
+            "language": OptionSpec(
+                str, "de", tuple(_LANGUAGES), description=f"translated into: {', '.join(_LANGUAGES.values())}"
+            ),
             "tests": OptionSpec(
                 list,
                 ["test_2016_flickr"],
-                MULTI30K_TESTS,
+                ("test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"),
                 description="test sets; the first one is `test`, others are scored beside it",
             ),
             "photos": OptionSpec(
@@ -211,6 +216,7 @@ DATASETS: dict[str, Dataset] = by_name(
                 description="those of Flickr8k, for sentences that have one there; of Flickr30k; or none",
             ),
         },
+        language=lambda options: _LANGUAGES[options["language"]],
         tests=lambda options: tuple(options["tests"]),
         version=2,
     ),

@@ -69,6 +69,7 @@ def record_of(name: str, options: Options) -> Dataset:
         _own_photos,
         known.options,
         str(options.get("answers", "")),
+        _own_language,
         tests=_own_tests,
         format=known.name,
         version=known.version,
@@ -95,6 +96,10 @@ def _own_files(_: str, options: Options) -> dict[str, str]:
 
 def _own_photos(options: Options) -> dict[str, str]:
     return {f"photos_{number}": base for number, base in enumerate(options["photos"])}
+
+
+def _own_language(options: Options) -> str:
+    return str(options.get("language", ""))
 
 
 def _own_tests(options: Options) -> tuple[str, ...]:

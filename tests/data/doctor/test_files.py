@@ -11,7 +11,7 @@ from amad_bench.cli import main
 from amad_bench.data.doctor.files import NAMED, _measured, _records, examine_files
 from amad_bench.data.doctor.manifests import FileFacts
 from amad_bench.data.doctor.tasks import examine_tasks
-from amad_bench.plan.catalogue import DATASETS, MULTI30K_TESTS
+from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.datafiles import Source, sources
 from tests.data.doctored import RUNS, doctor, doctored_config, write_doctored
@@ -188,7 +188,7 @@ def _every_source(name: str, task: str) -> list[Source]:
     record = DATASETS[name]
     variants = [record.complete({})]
     if name == "multi30k":
-        tests = list(MULTI30K_TESTS)
+        tests = list(DATASETS["multi30k"].options["tests"].choices)
         variants = [
             {"language": language, "tests": tests, "photos": photos}
             for language in ("de", "fr")
