@@ -24,7 +24,7 @@ def ratio(sums):
 
 @pytest.mark.trap("stat-5")
 def test_t_and_p_from_the_mean_squares_of_a_hand_worked_table():
-    # d of test_anova.test_mean_squares_by_hand: mean 3, variance 2, df 1; t of one df is Cauchy
+    # d of test_crossed.test_mean_squares_by_hand: mean 3, variance 2, df 1; t of one df is Cauchy
     result = compare([[1.0, 1.0, 4.0], [1.0, 5.0, 6.0]], np.zeros((2, 3)))
     assert result.difference == 3
     assert result.p_value == pytest.approx(2 * stats.cauchy.sf(3 / math.sqrt(2)))

@@ -2,7 +2,7 @@
 
 An example's target is one of its captions, chosen by a hash of the image id: validation during training sees
 one caption per image, and where captions have an order of wordings, all wordings must count. (Training itself
-takes every caption, see `prepare`.)
+takes every caption, see `tasks/texts.py`.)
 """
 
 import hashlib

@@ -49,36 +49,3 @@ def read_pairs(
 
 def _cluster(sentence: str) -> str:
     return hashlib.sha256(sentence.encode()).hexdigest()[:16]
-
-
-_JOIN_HEADER = "line_0based\tmulti30k_image\tflickr8k_image\tflickr8k_split"
-
-
-def read_flickr8k_join(path: Path, images_path: Path, splits: tuple[str, ...]) -> dict[int, str]:
-    """0-based line -> Flickr8k file name, for the photos whose Flickr8k split is one of `splits`.
-
-    Multi30K and Flickr8k split the same photos differently: 867 joined train lines are Flickr8k dev photos,
-    871 Flickr8k test photos, and 173 joined test lines are Flickr8k train photos. A line keeps its photo only
-    where both agree: no photo may serve training in one data set and evaluation in the other.
-    UserError: no header, a broken row, another Multi30K image than the image list has in that line.
-    """
-    header, *rows = read_lines(path) or [""]
-    images = read_lines(images_path)
-    if header != _JOIN_HEADER:
-        raise UserError(f"{path}: line 1: expected the header {_JOIN_HEADER!r}; {RESTORE}")
-    photos: dict[int, str] = {}
-    for number, line in enumerate(rows, start=2):
-        fields = line.split("\t")
-        if len(fields) != 4 or not fields[0].isdigit():
-            raise UserError(
-                f"{path}: line {number}: expected line, Multi30K image, Flickr8k image and split; {RESTORE}"
-            )
-        row = int(fields[0])
-        if images[row : row + 1] != [fields[1]]:
-            raise UserError(
-                f"{path}: line {number}: {fields[1]} is not the image in line {row + 1} of {images_path};"
-                f" {RESTORE}"
-            )
-        if fields[3] in splits:
-            photos[row] = fields[2]
-    return photos

@@ -1,4 +1,4 @@
-"""Files on disk become arrays: generated (scenes), read, tokenised and cropped once, then loaded quickly."""
+"""A task's examples become arrays: read and tokenised once, then loaded quickly."""
 
 from pathlib import Path
 from typing import Any
