@@ -19,6 +19,7 @@ from amad_bench.models.attention.kinds import (
     find_stack,
     unknown_attention,
 )
+from amad_bench.models.head_channels import head_channels, head_map, shared_channels
 from amad_bench.models.weights import Weights, listed, own_tensors
 from amad_bench.runtime.errors import UserError
 
@@ -124,20 +125,6 @@ def head_sizes(weights: Weights) -> dict[str, int]:
     return sizes
 
 
-def head_map(old: int, new: int, *, cut: str, inherit_heads: str = "first") -> list[list[int]]:
-    """The old heads that make up each new head.
-
-    inherit: one each, the first of them or (spread) floor(g * H / G). remap: those it shares channels with.
-    Raises ValueError for another `inherit_heads` than "first" and "spread", and when there are too few heads.
-    """
-    if cut == "remap":
-        shares_HG = _shared_channels(old, new)
-        return [shares_HG[:, g].nonzero().flatten().tolist() for g in range(new)]
-    if new > old or inherit_heads not in ("first", "spread"):
-        raise ValueError(f"{inherit_heads!r}: {new} heads cannot be taken from {old}")
-    return [[g * old // new if inherit_heads == "spread" else g] for g in range(new)]
-
-
 def cut_to_shape(
     weights: Weights, model: nn.Module, *, cut: str, inherit_heads: str = "first"
 ) -> dict[str, list[list[int]]]:
@@ -181,11 +168,11 @@ def cut_to_shape(
             maps[site] = head_map(old, new, cut=cut, inherit_heads=inherit_heads)
             axis = divided.axis
             if cut == "inherit":
-                channels[axis] = _head_channels(
+                channels[axis] = head_channels(
                     maps[site], old, source.shape[axis], target.shape[axis], divided.parts
                 )
             elif divided.table:
-                source = source @ _shared_channels(old, new).to(source)
+                source = source @ shared_channels(old, new).to(source)
         if not _fits(name, source, target, channels, cut):
             raise UserError(
                 f"{weights.where}: {name} is {tuple(source.shape)} there, {tuple(target.shape)} in the "
@@ -263,31 +250,6 @@ def _source_name(
         raise UserError(f"{where}: {match['stack']} has {old} layers there, {new} in the model; {hint}")
     layer = (2 * (int(match["layer"]) + 1) * old + new) // (2 * new) - 1
     return f"{match['stack']}.{0 if _is_table(name) else layer}.{match['rest']}"
-
-
-def _shared_channels(old: int, new: int) -> Tensor:
-    """shares_HG: the part of new head g's channels that belongs to old head h; columns sum to 1."""
-    # in units of which an old head has `new` and a new head `old`
-    old_H1, new_1G = torch.arange(old)[:, None] * new, torch.arange(new)[None] * old
-    ends_HG, starts_HG = torch.minimum(old_H1 + new, new_1G + old), torch.maximum(old_H1, new_1G)
-    return (ends_HG - starts_HG).clamp(min=0) / old
-
-
-def _head_channels(
-    heads: list[list[int]], old_heads: int, old_channels: int, new_channels: int, parts: int
-) -> tuple[Tensor, Tensor]:
-    """Channels of the model, and the weights' channels that go there."""
-    old_size, new_size = old_channels // parts // old_heads, new_channels // parts // len(heads)
-    kept = torch.arange(min(old_size, new_size))
-    pairs = [
-        (
-            part * new_channels // parts + g * new_size + kept,
-            part * old_channels // parts + h * old_size + kept,
-        )
-        for part in range(parts)
-        for g, (h,) in enumerate(heads)
-    ]
-    return torch.cat([to for to, _ in pairs]), torch.cat([come for _, come in pairs])
 
 
 def _fits(

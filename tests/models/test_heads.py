@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from amad_bench.models.attention.recorder import record
-from amad_bench.models.heads import cut_to_shape, head_map, head_partition
+from amad_bench.models.heads import cut_to_shape, head_partition
 from amad_bench.models.weights import Weights, own_tensors
 from amad_bench.runtime.errors import UserError
 from tests.tiny_models import (
@@ -101,22 +101,6 @@ def test_layers_that_differ_and_models_without_attention_are_no_partition():
         head_partition(model)
     with pytest.raises(ValueError, match="Linear has no attention"):
         head_partition(torch.nn.Linear(2, 2))
-
-
-@pytest.mark.trap("heads-7")
-def test_head_maps_by_hand():
-    assert head_map(8, 2, cut="inherit") == [[0], [1]]
-    assert head_map(8, 2, cut="inherit", inherit_heads="spread") == [[0], [4]]
-    # 12 -> 8: floor(1.5 g)
-    spread = head_map(12, 8, cut="inherit", inherit_heads="spread")
-    assert spread == [[0], [1], [3], [4], [6], [7], [9], [10]]
-    assert head_map(4, 2, cut="remap") == [[0, 1], [2, 3]]
-    assert head_map(2, 4, cut="remap") == [[0], [0], [1], [1]]
-    assert head_map(3, 2, cut="remap") == [[0, 1], [1, 2]]
-    with pytest.raises(ValueError, match="'first': 4 heads cannot be taken from 2"):
-        head_map(2, 4, cut="inherit")
-    with pytest.raises(ValueError, match="'last': 2 heads cannot be taken from 4"):
-        head_map(4, 2, cut="inherit", inherit_heads="last")
 
 
 @pytest.mark.parametrize("cut", ["none", "inherit", "remap"])
