@@ -1,6 +1,6 @@
 """The caption metrics of the COCO evaluation in Python, by pycocoevalcap 1.2 behind its PTB tokenizer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import SupportsFloat
 
@@ -13,7 +13,7 @@ from amad_bench.scoring.java import JavaFailed
 from amad_bench.scoring.measured import Corpora, Measured
 from amad_bench.scoring.ptb import ptb_tokenize
 
-Captions = list[tuple[list[str], str]]  # (references, hypothesis) of each example
+Captions = Sequence[tuple[list[str], str]]  # (references, hypothesis) of each example, tokenised
 
 
 @dataclass(frozen=True)

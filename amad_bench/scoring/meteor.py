@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 
 from amad_bench.plan.catalogue import METRICS
-from amad_bench.scoring.coco import tokenised
+from amad_bench.scoring.coco import Captions, tokenised
 from amad_bench.scoring.java import JavaDialogue, JavaFailed
 from amad_bench.scoring.measured import Corpora, Measured
 
@@ -19,7 +19,6 @@ _CHUNKS, _MATCHED_WORDS = 20, (21, 22)  # places in METEOR's statistics
 # content words and that of function words; chunks (0 where a segment matches word for word); matched words.
 _STATISTICS = METRICS["METEOR"].statistics
 
-Captions = Sequence[tuple[list[str], str]]  # (references, hypothesis), tokenised
 Scored = tuple[float, list[float], list[list[float]]]  # corpus score, per caption: score and statistics
 
 

@@ -3,13 +3,12 @@
 import json
 import math
 import tempfile
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from amad_bench.scoring.coco import tokenised
+from amad_bench.scoring.coco import Captions, tokenised
 from amad_bench.scoring.java import JavaFailed, run_java
 from amad_bench.scoring.measured import Corpora, Measured
 
@@ -22,8 +21,6 @@ _PACKAGES = ("lang", "math", "net", "text", "util", "util.concurrent")
 _OPENED = [f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in _PACKAGES]
 
 _ARGUMENTS = ("in.json", "-cache", "cache", "-out", "out.json", "-silent")
-
-Captions = Sequence[tuple[list[str], str]]  # (references, hypothesis), tokenised
 
 
 def measure_spice(corpora: Corpora) -> list[Measured]:

@@ -180,7 +180,8 @@ def test_scores_are_what_their_record_says(name):
     assert (perfect.score > chance.score) == metric.higher_is_better
     assert metric.per_cent(metric.scale * perfect.score) > metric.per_cent(metric.scale * chance.score)
     if name != "CIDEr":  # its best depends on how rare the references' words are
-        assert metric.scale * perfect.score == pytest.approx(metric.best, abs=1e-6)
+        best = metric.maximum if metric.higher_is_better else metric.minimum
+        assert metric.scale * perfect.score == pytest.approx(best, abs=1e-6)
 
 
 def test_an_unbounded_rate_does_exceed_100_points():
@@ -194,7 +195,6 @@ def test_per_cent_of_the_way_from_the_worst_to_the_best():
     assert METRICS["TER"].per_cent(30.0) == 70.0
     bounded = dataclasses.replace(METRICS["TER"], minimum=20.0, maximum=60.0)
     assert (bounded.per_cent(20.0), bounded.per_cent(60.0), bounded.per_cent(30.0)) == (100.0, 0.0, 75.0)
-    assert (bounded.best, METRICS["BLEU"].best, METRICS["CIDEr"].best) == (20.0, 100.0, 1000.0)
 
 
 def test_cider_on_few_images_carries_a_warning():

@@ -53,11 +53,6 @@ class Metric:
     warning: str = ""
     version: int = 1
 
-    @property
-    def best(self) -> float:
-        """The best score that there is, in points."""
-        return self.maximum if self.higher_is_better else self.minimum
-
     def fits(self, task: str, dataset: Dataset) -> bool:
         """True where outputs for this task and data set can be measured by it."""
         return self.task == task and self.answers in ("", dataset.answers)

@@ -51,7 +51,7 @@ class OwnDataset(Open):
     """Data of one's own, in files of a known layout; `docs/data.md` shows an example."""
 
     format: Annotated[str, known("format", FORMATS)] = Field(
-        description="layout of the files: vqa, captions, sentences"
+        description=f"layout of the files: {', '.join(FORMATS)}"
     )
     files: dict[SplitName, dict[str, PathBelow]] = Field(
         description="by split, by role, below AMAD_DATA: train, test and, if any, validation and more tests"

@@ -10,6 +10,8 @@ from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.config.numbers import Few, Size
 from amad_bench.plan.config.training import Reached
 
+_WITH_SIDES = " and ".join(family.label for family in FAMILIES.values() if family.sides)
+_WITH_HEAD_SIZE = " and ".join(family.label for family in FAMILIES.values() if "head_size" in family.keeps)
 HeadCounts = Annotated[list[Few], Field(min_length=1), AfterValidator(distinct)]
 
 
@@ -37,9 +39,11 @@ class ModelSize(Closed):
         default=None,
         description="inner width of the feed-forward layers, in numbers; needed unless sides are named",
     )
-    vision: SideSize | None = Field(default=None, description="BLIP only: sizes of the side that sees")
+    vision: SideSize | None = Field(
+        default=None, description=f"{_WITH_SIDES} only: sizes of the side that sees"
+    )
     text: SideSize | None = Field(
-        default=None, description="BLIP only: sizes of the side that reads and writes"
+        default=None, description=f"{_WITH_SIDES} only: sizes of the side that reads and writes"
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of activations dropped")
     head_size: Size | None = Field(
@@ -126,7 +130,7 @@ class Heads(Closed):
     keep: Literal["inner_width", "head_size"] = Field(
         default="inner_width",
         description="what stays when the number of heads changes: heads x head size (then the width), or the "
-        "size of a head (VL-T5 only; each size then says its `head_size`)",
+        f"size of a head ({_WITH_HEAD_SIZE} only; each size then says its `head_size`)",
     )
 
     def of(self, role: str) -> list[int]:

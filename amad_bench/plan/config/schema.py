@@ -42,7 +42,7 @@ class TaskEntry(Closed):
     """A family on a task of a data set."""
 
     family: FamilyName = Field(description=f"of models: {', '.join(FAMILIES)}")
-    task: TaskName = Field(description="vqa, captioning, translation")
+    task: TaskName = Field(description=", ".join(TASKS))
     dataset: str = Field(description="one of `datasets`")
     vocabulary: Vocabulary | None = Field(
         default=None, description="entries of a tokenizer that is trained on the training split, at most"
@@ -127,7 +127,7 @@ class Config(Closed):
         "counted from 0",
     )
     extra_metrics: ExtraMetrics = Field(
-        default=[], description="metrics made by one job for all runs: METEOR, SPICE"
+        default=[], description=f"metrics made by one job for all runs: {', '.join(EXTRA_METRICS)}"
     )
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
 
