@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from amad_bench.plan.blocks import has_own_images
+from amad_bench.plan.catalogue import DATASETS
 from amad_bench.plan.config.schema import Config
 
 
@@ -11,9 +12,10 @@ def check_sharing(config: Config) -> Iterator[str]:
     if config.scenes_per != "block":
         return
     if not any(has_own_images(config, entry.dataset) for entry in config.tasks):
+        able = ", ".join(name for name, dataset in DATASETS.items() if "seed" in dataset.options)
         yield (
-            "scenes_per: block needs a task on generated images (scenes); a real data set is one draw, which "
-            "its blocks share: remove it"
+            f"scenes_per: block needs a task on generated images ({able}); a real data set is one draw, "
+            "which its blocks share: remove it"
         )
     elif config.teacher_per == "sweep":
         yield (
