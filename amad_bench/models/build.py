@@ -23,7 +23,7 @@ def build_model(
 ) -> nn.Module:
     """A run's model, a pre-training's with its objectives; weights depend on `init` seed and sizes only.
 
-    `positions`: the longest text sequence, for learned positions. `feature_size`: numbers per region, None
+    `positions`: of text, by the family's `positions`. `feature_size`: numbers per region, None
     for the raw pixels that the config's `inputs` describe. `settings`: where they are not the
     family's own, those of the weights that will be loaded.
     """

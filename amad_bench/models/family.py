@@ -34,7 +34,7 @@ class Scheme(NamedTuple):
 class Blueprint:
     """All that a fresh model is made from.
 
-    positions: the longest text sequence, for learned positions. feature_size: numbers per region, None for
+    positions: of text, where they are learned. feature_size: numbers per region, None for
     the raw pixels that the config's `inputs` describe.
     """
 
@@ -73,6 +73,10 @@ class FamilyModels(ABC):
     settings_in: ClassVar[Mapping[type, SettingNames]]
     may_be_fresh: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     may_be_left: ClassVar[tuple[str, ...]] = ()
+
+    def positions(self, config: RunConfig, longest: int) -> int:  # noqa: ARG002 (others read it)
+        """The number of text positions of a model whose longest text sequence has `longest` tokens."""
+        return longest
 
     @abstractmethod
     def build(self, wanted: Blueprint) -> nn.Module:

@@ -21,13 +21,13 @@ from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
-from amad_bench.training.run_model import positions
 
 
 def fresh_pretrainer(config: RunConfig, data: PretrainingData) -> nn.Module:
     """The model of a pre-training run's config, with its objectives and random weights."""
     longest = max(data.train.longest, data.validation.longest) + 1
-    return build_model(config, data.tokenizer, positions(config, longest), data.images.feature_size)
+    positions = implementation_of(FAMILIES[config.family]).positions(config, longest)
+    return build_model(config, data.tokenizer, positions, data.images.feature_size)
 
 
 def first_batch(data: PretrainingData, config: RunConfig, device: torch.device) -> PretrainingBatch:

@@ -10,10 +10,12 @@ from torch import nn
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.models.build import build_model
 from amad_bench.models.checkpoints import checkpoint_weights, load_weights
+from amad_bench.models.family import implementation_of
 from amad_bench.models.fresh import require_fresh
 from amad_bench.models.start import load_start, read_start, start_of
 from amad_bench.models.start_facts import start_facts
 from amad_bench.models.weights import Settings
+from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.plan.task_data import checkpoints_hash
@@ -23,21 +25,13 @@ from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
 
-# BLIP learns a vector per position, so that models that share weights need equally many: BERT's number where
-# the tokenizer is BERT's, which is where published weights can be loaded; else enough for most tasks.
-BERT_POSITIONS, POSITIONS = 512, 64
-
-
-def positions(config: RunConfig, longest: int) -> int:
-    """The number of text positions of a model whose longest text sequence has `longest` tokens."""
-    return max(BERT_POSITIONS if config.tokenizer.folder is not None else POSITIONS, longest)
-
 
 def fresh_model(config: RunConfig, data: TaskData, settings: Settings = MappingProxyType({})) -> nn.Module:
     """The model of a teacher's or student's config with random weights; settings: of those it will load."""
     source, target = data.train.source_ids_NL.shape[1], data.train.target_ids_NL.shape[1]
     longest = source + max(target, config.answers.max_length) + 1
-    return build_model(config, data.tokenizer, positions(config, longest), data.images.feature_size, settings)
+    positions = implementation_of(FAMILIES[config.family]).positions(config, longest)
+    return build_model(config, data.tokenizer, positions, data.images.feature_size, settings)
 
 
 def trained_model(config: RunConfig, data: TaskData, path: Path) -> nn.Module:

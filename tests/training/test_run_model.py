@@ -8,22 +8,26 @@ import torch
 from safetensors.torch import load_file
 
 from amad_bench.data.tasks.prepare import load_task_data
+from amad_bench.models.blip import BlipModels
 from amad_bench.models.checkpoints import checkpoint_weights, save_tensors, save_weights
 from amad_bench.models.fresh import require_fresh
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run_config import Start, UsedTokenizer
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.training.run import train_run
-from amad_bench.training.run_model import fresh_model, positions, started_model, trained_model
+from amad_bench.training.run_model import fresh_model, started_model, trained_model
 from tests.training.conftest import pick, run_dir
 
 
 def test_positions_are_berts_where_its_tokenizer_is_and_64_or_more_elsewhere(tiny_plan):
-    trained_here = pick(tiny_plan(), "blip", "vqa", "teacher").config
+    positions, trained_here = BlipModels().positions, pick(tiny_plan(), "blip", "vqa", "teacher").config
     berts = trained_here.model_copy(update={"tokenizer": UsedTokenizer(folder="bert", hash="0")})
     assert positions(berts, 30) == 512
     assert positions(trained_here, 30) == 64
     assert positions(trained_here, 70) == 70
+    run = pick(tiny_plan(), "blip", "vqa", "ce")
+    model = fresh_model(run.config, load_task_data(run.config))
+    assert model.config.text_config.max_position_embeddings == 64
 
 
 def test_a_run_without_pretraining_starts_from_fresh_weights(tiny_plan):
