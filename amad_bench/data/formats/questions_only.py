@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from amad_bench.data.formats.records import Example, read_records, take_id, take_text
+from amad_bench.data.formats.records import Example, records_by_id, take_id, take_text
+from amad_bench.data.formats.vqa import OWN_ID
 from amad_bench.runtime.errors import UserError
 
 
@@ -13,22 +14,20 @@ def read_questions_only(path: Path, image_name: Callable[[int, str], str]) -> li
     image_name(image id, where): the name of the photo, or a UserError that begins with `where`, file and
     record. UserError also for a question that is there twice, or is no text, and for no question at all.
     """
-    examples: dict[int, Example] = {}
-    for number, record in enumerate(read_records(path, "questions")):
-        question_id = take_id(record, "question_id", f"{path}: record {number}")
-        where = f"{path}: question_id {question_id}"
-        if question_id in examples:
-            raise UserError(f"{where} is there twice; give every question its own id")
+    examples: list[Example] = []
+    for question_id, where, record in records_by_id(path, "questions", "question_id", OWN_ID):
         image_id = take_id(record, "image_id", where)
-        examples[question_id] = Example(
-            example_id=str(question_id),
-            cluster_id=str(image_id),
-            image=image_name(image_id, where),
-            source=take_text(record, "question", where),
-            target="",
-            references=(),
-            where=where,
+        examples.append(
+            Example(
+                example_id=str(question_id),
+                cluster_id=str(image_id),
+                image=image_name(image_id, where),
+                source=take_text(record, "question", where),
+                target="",
+                references=(),
+                where=where,
+            )
         )
     if not examples:
         raise UserError(f"{path}: no questions; give a file with some")
-    return list(examples.values())
+    return examples

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,24 @@ def read_records(path: Path, key: str) -> list[dict[str, Any]]:
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise UserError(f"{path}: {key!r} must be a list of objects; {RESTORE}")
     return records
+
+
+def records_by_id(
+    path: Path, key: str, id_key: str, twice: str, nameless: str = "record"
+) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """(id, where, record) of the objects under a top-level key, in file order; `where` begins their messages.
+
+    UserError for an id that is there twice, which ends in the advice `twice`. nameless: what a record without
+    an id is called, before its number.
+    """
+    seen: set[int] = set()
+    for number, record in enumerate(read_records(path, key)):
+        found = take_id(record, id_key, f"{path}: {nameless} {number}")
+        where = f"{path}: {id_key} {found}"
+        if found in seen:
+            raise UserError(f"{where} is there twice; {twice}")
+        seen.add(found)
+        yield found, where, record
 
 
 def read_lines(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from amad_bench.data.formats.records import (
     RESTORE,
     Example,
     check_text,
-    read_records,
+    records_by_id,
     take,
     take_id,
     take_text,
@@ -19,6 +19,7 @@ from amad_bench.data.formats.vqa_answers import answer_scores, domain
 from amad_bench.runtime.errors import UserError
 
 ANNOTATORS = 10  # of VQA v2
+OWN_ID = "give every question its own id"
 _GROUPS = ("answer_type", "question_type")
 
 
@@ -50,11 +51,8 @@ def read_vqa(
 def read_annotations(path: Path, annotators: int = ANNOTATORS) -> dict[int, Annotation]:
     """question_id -> its answers, in file order. The file's other top-level keys do not matter."""
     annotations: dict[int, Annotation] = {}
-    for number, record in enumerate(read_records(path, "annotations")):
-        question_id = take_id(record, "question_id", f"{path}: record {number}")
-        where = f"{path}: question_id {question_id}"
-        if question_id in annotations:
-            raise UserError(f"{where} is there twice; remove one of the two annotations")
+    one_each = "remove one of the two annotations"
+    for question_id, where, record in records_by_id(path, "annotations", "question_id", one_each):
         annotations[question_id] = Annotation(
             take_id(record, "image_id", where),
             take_text(record, "multiple_choice_answer", where),
@@ -96,11 +94,7 @@ def read_questions(
     """
     examples: list[Example] = []
     seen: set[int] = set()
-    for number, record in enumerate(read_records(path, "questions")):
-        question_id = take_id(record, "question_id", f"{path}: record {number}")
-        where = f"{path}: question_id {question_id}"
-        if question_id in seen:
-            raise UserError(f"{where} is there twice; give every question its own id")
+    for question_id, where, record in records_by_id(path, "questions", "question_id", OWN_ID):
         seen.add(question_id)
         if question_id not in annotations:
             raise UserError(f"{where} has no annotation in {annotations_path}; add it or remove the question")

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from amad_bench.data.formats.records import RESTORE, Example, SplitSource, read_records, take_id, take_text
+from amad_bench.data.formats.records import RESTORE, Example, SplitSource, records_by_id, take_text
 from amad_bench.runtime.errors import UserError, did_you_mean
 
 IMAGES = {"train": 113_287, "validation": 5_000, "test": 5_000}
@@ -30,11 +30,8 @@ def read_karpathy(path: Path, subset: bool) -> dict[int, KarpathyImage]:
     Also other sizes than the official ones, unless only a `subset` of the data is there.
     """
     images: dict[int, KarpathyImage] = {}
-    for number, record in enumerate(read_records(path, "images")):
-        image_id = take_id(record, "cocoid", f"{path}: image number {number}")
-        where = f"{path}: cocoid {image_id}"
-        if image_id in images:
-            raise UserError(f"{where} is there twice; an image belongs to one split, {RESTORE}")
+    once = f"an image belongs to one split, {RESTORE}"
+    for image_id, where, record in records_by_id(path, "images", "cocoid", once, "image number"):
         folder, split, name = (take_text(record, key, where) for key in ("filepath", "split", "filename"))
         if split not in _SPLITS:
             raise UserError(
