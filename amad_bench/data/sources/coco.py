@@ -6,7 +6,8 @@ from typing import Any
 
 from amad_bench.data.formats.captions import read_coco_captions
 from amad_bench.data.formats.records import SplitSource
-from amad_bench.data.sources.karpathy import IMAGES, PARTS, by_split, read_karpathy
+from amad_bench.data.sources.karpathy import IMAGES, by_split, read_karpathy
+from amad_bench.plan.catalogue.datasets import COCO_PARTS
 
 
 def read(files: Mapping[str, Path], _task: str, options: Mapping[str, Any]) -> dict[str, SplitSource]:
@@ -16,6 +17,6 @@ def read(files: Mapping[str, Path], _task: str, options: Mapping[str, Any]) -> d
     ends empty.
     """
     images = read_karpathy(files["split"], options["subset"])
-    examples = {part: read_coco_captions(files[f"captions_{part}"]) for part in PARTS}
+    examples = {part: read_coco_captions(files[f"captions_{part}"]) for part in COCO_PARTS}
     sizes = None if options["subset"] else IMAGES
     return by_split(files["split"], examples, images, "captioned images", sizes)

@@ -58,6 +58,11 @@ def write_dataset(dataset: UsedDataset, folder: Path) -> None:
     reader_of(dataset.record).write(files, dataset.options)
 
 
+def _root(dataset: UsedDataset, folder: Path) -> Path:
+    """The folder that its paths are relative to; folder: the generated files."""
+    return folder if dataset.record.generated else amad_data()
+
+
 def _files(dataset: UsedDataset, task: str, root: Path) -> dict[str, Path]:
     named = dataset.record.files(task, dataset.options)
     return {role: root / path for role, path in named.items()}
@@ -89,7 +94,7 @@ def read_examples(dataset: UsedDataset, task: str, folder: Path) -> dict[str, Sp
     UserError: an empty split, a limit above a split's examples, and whatever the files' readers find.
     """
     name, limit = dataset.name, dict(dataset.limit or {})
-    root = folder if dataset.record.generated else amad_data()
+    root = _root(dataset, folder)
     files, photos = _files(dataset, task, root), _photos(dataset, root)
     places, boxes = tuple(photos.values()), true_boxes(dataset, task, folder)
     chosen = {}
@@ -114,8 +119,7 @@ def true_boxes(dataset: UsedDataset, task: str, folder: Path) -> BoxesFile | Non
     """The boxes that a data set comes with, if any; folder: the generated files."""
     if not dataset.record.has_boxes:
         return None
-    root = folder if dataset.record.generated else amad_data()
-    return reader_of(dataset.record).boxes(_files(dataset, task, root))
+    return reader_of(dataset.record).boxes(_files(dataset, task, _root(dataset, folder)))
 
 
 def _shuffle_key(name: str, split: str, example: Example) -> bytes:

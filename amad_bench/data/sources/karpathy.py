@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from amad_bench.data.formats.records import RESTORE, Example, SplitSource, records_by_id, take_text
+from amad_bench.plan.catalogue.datasets import COCO_PARTS
 from amad_bench.runtime.errors import UserError, did_you_mean
 
 IMAGES = {"train": 113_287, "validation": 5_000, "test": 5_000}
@@ -14,7 +15,6 @@ _SPLITS = {
     "val": "validation",
     "test": "test",
 }  # restval: rest of val2014
-PARTS = ("train2014", "val2014")  # COCO's own, each with a folder of images
 
 
 class KarpathyImage(NamedTuple):
@@ -38,8 +38,8 @@ def read_karpathy(path: Path, subset: bool) -> dict[int, KarpathyImage]:
                 f"{where}: split must be one of {', '.join(_SPLITS)}, found {split!r};"
                 f" {RESTORE}.{did_you_mean(split, _SPLITS)}"
             )
-        expected = [coco_name(part, image_id) for part in PARTS]
-        if folder not in PARTS or name != coco_name(folder, image_id):
+        expected = [coco_name(part, image_id) for part in COCO_PARTS]
+        if folder not in COCO_PARTS or name != coco_name(folder, image_id):
             raise UserError(
                 f"{where}: its file must be train2014/{expected[0]} or val2014/{expected[1]},"
                 f" found {folder}/{name}; {RESTORE}"

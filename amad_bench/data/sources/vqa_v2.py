@@ -9,7 +9,8 @@ from typing import Any
 from amad_bench.data.formats.records import Example, SplitSource
 from amad_bench.data.formats.vqa import read_annotations, read_questions
 from amad_bench.data.formats.vqa_answers import ANSWERS, common_answers, read_answers
-from amad_bench.data.sources.karpathy import PARTS, by_split, check_sizes, coco_name, read_karpathy
+from amad_bench.data.sources.karpathy import by_split, check_sizes, coco_name, read_karpathy
+from amad_bench.plan.catalogue.datasets import COCO_PARTS
 
 _QUESTIONS_OF_PART = {"train2014": 443_757, "val2014": 214_354}
 _QUESTIONS = {"train": 605_102, "validation": 26_729, "test": 26_280}
@@ -24,7 +25,7 @@ def read(files: Mapping[str, Path], _task: str, options: Mapping[str, Any]) -> d
     """
     subset = options["subset"]
     images = read_karpathy(files["split"], subset)
-    paths = {part: files[f"annotations_{part}"] for part in PARTS}
+    paths = {part: files[f"annotations_{part}"] for part in COCO_PARTS}
     annotations = {part: read_annotations(path) for part, path in paths.items()}
     if options["answers"] == "file":
         answers_path = files["answers"]

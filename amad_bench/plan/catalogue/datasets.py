@@ -10,6 +10,7 @@ from amad_bench.plan.limits import LARGEST_SEED, MOST_IMAGES
 Options = Mapping[str, Any]
 Files = Mapping[str, str]
 SPLITS = ("train", "validation", "test")
+COCO_PARTS = ("train2014", "val2014")  # COCO's own, each with a folder of images
 
 
 def _always(files: Files) -> Callable[..., Files]:
@@ -95,8 +96,8 @@ def _multi30k_photos(options: Options) -> Files:
 
 def _vqa_v2_files(_: str, options: Options) -> Files:
     return {
-        **{f"questions_{part}": f"vqa-v2/v2_OpenEnded_mscoco_{part}_questions.json" for part in _COCO_PARTS},
-        **{f"annotations_{part}": f"vqa-v2/v2_mscoco_{part}_annotations.json" for part in _COCO_PARTS},
+        **{f"questions_{part}": f"vqa-v2/v2_OpenEnded_mscoco_{part}_questions.json" for part in COCO_PARTS},
+        **{f"annotations_{part}": f"vqa-v2/v2_mscoco_{part}_annotations.json" for part in COCO_PARTS},
         "split": _KARPATHY,
         **({"answers": "vqa-v2/trainval_ans2label.json"} if options["answers"] == "file" else {}),
     }
@@ -122,9 +123,8 @@ def _questions_and_annotations(pattern: str) -> Callable[..., Files]:
 
 
 _LANGUAGES = {"de": "German", "fr": "French"}
-_COCO_PARTS = ("train2014", "val2014")
 _KARPATHY = "coco/dataset_coco.json"
-_COCO_PHOTOS = _always({f"photos_{part}": f"coco/images/{part}" for part in _COCO_PARTS})
+_COCO_PHOTOS = _always({f"photos_{part}": f"coco/images/{part}" for part in COCO_PARTS})
 _COCO_MINI_PHOTOS = _always({"photos": "coco-mini/images_112"})
 _SUBSET = OptionSpec(
     bool,
@@ -186,7 +186,7 @@ DATASETS: dict[str, Dataset] = by_name(
         ("captioning",),
         _always(
             {
-                **{f"captions_{part}": f"coco/annotations/captions_{part}.json" for part in _COCO_PARTS},
+                **{f"captions_{part}": f"coco/annotations/captions_{part}.json" for part in COCO_PARTS},
                 "split": _KARPATHY,
             }
         ),

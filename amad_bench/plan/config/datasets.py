@@ -10,9 +10,9 @@ from amad_bench.plan.config.base import Closed, Label, Open, PathBelow, Problems
 from amad_bench.plan.config.numbers import Count
 from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime.errors import did_you_mean
+from amad_bench.runtime.run_folder.predictions import CONTROLS
 
 LONGEST_LABEL = 60  # characters; of a name; more do not fit into a table
-_CONTROLS = ("_blind", "_majority")  # end the splits that hold the predictions of a control
 
 SplitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
@@ -77,8 +77,8 @@ class OwnDataset(Open):
                 yield f".files.{split}: expected at most {LONGEST_LABEL} characters, found {len(split)}"
             if split != split.lower():  # some file systems do not tell them apart
                 yield f".files.{split}: write the names of splits in small letters: {split.lower()}"
-            if split.endswith(_CONTROLS):
-                endings = " and ".join(_CONTROLS)
+            if split.endswith(CONTROLS):
+                endings = " and ".join(CONTROLS)
                 yield f".files.{split}: {endings} end the names of controls; choose another name"
 
     def _roles(self) -> Iterator[str]:
