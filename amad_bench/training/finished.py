@@ -1,4 +1,4 @@
-"""Finished runs that others are made from: an exported model, predictions."""
+"""Finished runs: scored again, exported, asked for predictions."""
 
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
@@ -7,13 +7,19 @@ from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.status import Status
 
 
-def finished_folder(run: Run) -> RunFolder:
-    """The folder of a teacher or student that was trained to its end; UserError for any other run."""
+def trained_folder(run: Run) -> RunFolder:
+    """The folder of a run that has ended, however it did; UserError for one that was not trained."""
     folder = RESULTS.run(run.id)
-    if run.kind == "pretrain":
-        raise UserError(f"{run.id}: a pre-training has no task; name a teacher or student")
     if not folder.finished:
         raise UserError(f"{folder.path}: this run is not trained; run `amad-bench run --run {run.id}` first")
+    return folder
+
+
+def finished_folder(run: Run) -> RunFolder:
+    """The folder of a teacher or student that was trained to its end; UserError for any other run."""
+    if run.kind == "pretrain":
+        raise UserError(f"{run.id}: a pre-training has no task; name a teacher or student")
+    folder = trained_folder(run)
     status = Status.read(folder.status)
     if not status.usable:
         raise UserError(f"{run.id}: it failed ({status.status}: {status.reason}); name another run")

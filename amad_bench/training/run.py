@@ -26,6 +26,7 @@ from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
+from amad_bench.training.finished import trained_folder
 from amad_bench.training.loop import train
 from amad_bench.training.optim import Trained
 from amad_bench.training.predict import predict_and_score
@@ -113,11 +114,9 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     UserError when it was never trained, and for a pre-training, which predicts nothing.
     """
     where = devices.ready(device).place
-    folder = RESULTS.run(run.id)
     if run.kind == "pretrain":
         raise UserError(f"{run.id}: a pre-training run has no predictions; score the runs that start from it")
-    if not folder.finished:
-        raise UserError(f"{folder.path}: this run is not trained; run `amad-bench run --run {run.id}` first")
+    folder = trained_folder(run)
     with exclusive(folder.path):  # as in train_run
         status = replace(Status.read(folder.status), status="done", reason="", log_tail=[])
         data = load_task_data(run.config)
