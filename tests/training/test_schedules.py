@@ -42,7 +42,7 @@ def test_one_more_schedule_is_a_file_and_a_record(tmp_path: Path, monkeypatch: p
         Training(**OPTIONS, schedule="toy_root")
     (tmp_path / "toy_root.py").write_text("def factor(left):\n    return left**0.5\n")
     monkeypatch.setattr(schedules, "__path__", [*schedules.__path__, str(tmp_path)])
-    monkeypatch.setitem(SCHEDULES, "toy_root", Schedule("toy_root", "root of what is left"))
+    monkeypatch.setitem(SCHEDULES, "toy_root", Schedule("toy_root"))
     options = Training(**OPTIONS, schedule="toy_root")
     factors = [rate_factor(options.schedule, step, options.steps, options.warmup) for step in range(11)]
     assert factors == pytest.approx([0.5, 1.0, *((left / 8) ** 0.5 for left in range(8, -1, -1))])

@@ -10,11 +10,10 @@ class Schedule:
     """A schedule; its function is `factor` in amad_bench/training/schedules/<name>.py."""
 
     name: str
-    label: str
     version: int = 1
 
 
 SCHEDULES: dict[str, Schedule] = by_name(
-    Schedule("linear", "linear to 0"),
-    Schedule("cosine", "half a period of a cosine"),
+    Schedule("linear"),
+    Schedule("cosine"),
 )
