@@ -1,6 +1,7 @@
 """A small valid config to be spoilt, and ways to read it."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ tasks:
 """
 
 
+# the shape of BLIP large, a sixteenth as wide, and of a student
+LARGE_SIDES = {
+    "vision": {"layers": 24, "width": 64, "feed_forward": 256},
+    "text": {"layers": 12, "width": 48, "feed_forward": 192, "heads": [12]},
+    "dropout": 0.0,
+}
+SMALL_SIDES = {
+    "vision": {"layers": 4, "width": 32, "feed_forward": 128},
+    "text": {"layers": 2, "width": 24, "feed_forward": 96, "heads": [6]},
+    "dropout": 0.0,
+}
+
+
 @pytest.fixture
 def raw() -> Raw:
     """A fresh copy of the small config; its mappings are not shared between tasks."""
@@ -54,6 +68,17 @@ def raw() -> Raw:
     for entry in config["tasks"]:
         entry["teacher"], entry["student"] = dict(entry["teacher"]), dict(entry["student"])
     return config
+
+
+@pytest.fixture
+def sided(raw: Raw) -> Raw:
+    """BLIP captions: teachers like BLIP large, students of two sides; vision heads 16 to 8 or 2 are swept."""
+    raw["models"].pop("vlt5")
+    raw["sites"].pop("vlt5")
+    raw["tasks"] = raw["tasks"][1:]
+    raw["heads"] = {"teacher": [16], "student": [8, 2]}
+    raw["models"]["blip"] |= {"teacher": deepcopy(LARGE_SIDES), "student": deepcopy(SMALL_SIDES)}
+    return raw
 
 
 @pytest.fixture

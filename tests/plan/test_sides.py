@@ -9,32 +9,12 @@ from amad_bench.plan.overview import overview
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run_config import Model
 from tests.plan.config.checks.test_pretraining import TRAINING
+from tests.plan.conftest import LARGE_SIDES, SMALL_SIDES
 
 Raw = dict[str, Any]
 Planned = Callable[[Any], Plan]
 
-LARGE = {
-    "vision": {"layers": 24, "width": 64, "feed_forward": 256},
-    "text": {"layers": 12, "width": 48, "feed_forward": 192, "heads": [12]},
-    "dropout": 0.0,
-}
-SMALL = {
-    "vision": {"layers": 4, "width": 32, "feed_forward": 128},
-    "text": {"layers": 2, "width": 24, "feed_forward": 96, "heads": [6]},
-    "dropout": 0.0,
-}
 WHOLE = {"layers": 2, "width": 32, "feed_forward": 64, "dropout": 0.0}
-
-
-@pytest.fixture
-def sided(raw: Raw) -> Raw:
-    """BLIP captions: a teacher like BLIP large, students of two sides with 8 or 2 vision heads."""
-    raw["models"].pop("vlt5")
-    raw["sites"].pop("vlt5")
-    raw["tasks"] = raw["tasks"][1:]
-    raw["heads"] = {"teacher": [16], "student": [8, 2]}
-    raw["models"]["blip"] |= {"teacher": LARGE, "student": SMALL}
-    return raw
 
 
 def _sizes(layers: int, width: int, feed_forward: int, heads: int) -> dict[str, int]:
@@ -69,8 +49,8 @@ def test_compared_at_the_text_its_heads_are_the_pair(sided: Raw, planned: Planne
     sided["sites"]["blip"] = ["decoder.self"]
     sided["models"]["blip"] = {
         **sided["models"]["blip"],
-        "teacher": {**LARGE, "vision": {**LARGE["vision"], "heads": [16]}},
-        "student": {**SMALL, "vision": {**SMALL["vision"], "heads": [4]}},
+        "teacher": {**LARGE_SIDES, "vision": {**LARGE_SIDES["vision"], "heads": [16]}},
+        "student": {**SMALL_SIDES, "vision": {**SMALL_SIDES["vision"], "heads": [4]}},
     }
     plan = planned(sided)
     assert any(run.id.startswith("blip-captioning-h12to6-amad_kl-") for run in plan.runs)
@@ -139,8 +119,8 @@ def test_a_side_that_cannot_be_cut_is_named(
 ) -> None:
     sided["pretraining"], sided["losses"] = PRETRAINED, [{"name": "ce"}, {"name": "amad"}]
     sided["heads"]["student"] = [8]
-    sides = {name: dict(LARGE[name]) for name in ("vision", "text")} | {"dropout": 0.0, "cut": cut}
-    sided["models"]["blip"]["students"] = {"cut": sides, "fits": {**SMALL, "cut": "inherit"}}
+    sides = {name: dict(LARGE_SIDES[name]) for name in ("vision", "text")} | {"dropout": 0.0, "cut": cut}
+    sided["models"]["blip"]["students"] = {"cut": sides, "fits": {**SMALL_SIDES, "cut": "inherit"}}
     del sided["models"]["blip"]["student"]
     assert planned(sided).skipped == []
     sides[side] = sides[side] | changes

@@ -10,28 +10,6 @@ Errors = Callable[[Any], list[str]]
 COMMON = ("layers", "width", "feed_forward")
 
 
-@pytest.fixture
-def sided(raw: Raw) -> Raw:
-    """Teachers like BLIP large, a sixteenth as wide, students of two sides; `vision.self` is compared."""
-    raw["models"].pop("vlt5")
-    raw["sites"].pop("vlt5")
-    raw["tasks"] = raw["tasks"][1:]
-    raw["heads"] = {"teacher": [16], "student": [8, 2]}
-    raw["models"]["blip"] |= {
-        "teacher": {
-            "vision": {"layers": 24, "width": 64, "feed_forward": 256},
-            "text": {"layers": 12, "width": 48, "feed_forward": 192, "heads": [12]},
-            "dropout": 0.0,
-        },
-        "student": {
-            "vision": {"layers": 4, "width": 32, "feed_forward": 128},
-            "text": {"layers": 2, "width": 24, "feed_forward": 96, "heads": [6]},
-            "dropout": 0.0,
-        },
-    }
-    return raw
-
-
 def _blip(sided: Raw) -> Raw:
     return sided["models"]["blip"]
 
