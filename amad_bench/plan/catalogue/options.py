@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, cast
 
 from amad_bench.plan.shown import bound, repeated, shown, unknown, yaml_number
@@ -64,10 +65,21 @@ class OptionSpec:
 
 
 def check_options(
-    where: str, given: Mapping[Any, Any], specs: Mapping[str, OptionSpec], also: Sequence[str] = ()
+    where: str,
+    given: Mapping[Any, Any],
+    specs: Mapping[str, OptionSpec],
+    also: Sequence[str] = (),
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """Mistakes in given options, in lines that begin with `where`; also: keys that are no options."""
+    """Mistakes in given options, in lines that begin with `where`.
+
+    also: keys that are no options. elsewhere: those that other records have -> who has them.
+    """
+    foreign = [key for key in given if key in elsewhere and key not in specs]
+    yield from (f"{where}.{key}: {elsewhere[key]}; remove it" for key in foreign)
     for key, value in given.items():
+        if key in foreign:
+            continue
         if key in specs:
             yield from specs[key].problems(f"{where}.{key}", value)
         elif isinstance(key, str) and key not in also:  # keys of other types are the schema's

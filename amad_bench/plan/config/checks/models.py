@@ -21,12 +21,9 @@ def check_models(config: Config) -> Iterator[str]:
 
 
 def _options(name: str, entry: ModelEntry) -> Iterator[str]:
-    others = {key: family.name for family in FAMILIES.values() for key in family.options}
-    own = FAMILIES[name].options
-    foreign = [key for key in entry.given if key in others and key not in own]
-    yield from (f"models.{name}.{key}: only {others[key]} has it; remove it" for key in foreign)
-    known = {key: value for key, value in entry.given.items() if key not in foreign}
-    yield from check_options(f"models.{name}", known, own, tuple(ModelEntry.model_fields))
+    others = {key: f"only {family.name} has it" for family in FAMILIES.values() for key in family.options}
+    own, also = FAMILIES[name].options, tuple(ModelEntry.model_fields)
+    yield from check_options(f"models.{name}", entry.given, own, also, others)
 
 
 def _inputs(name: str, entry: ModelEntry) -> Iterator[str]:

@@ -46,15 +46,13 @@ def _training(where: str, family: str, condition: str, training: PretrainingTrai
     if record.contrasts and training.batch == 1:
         yield f"{where}.batch: 1 has no other image to tell an image from; raise it"
     others = {
-        key: f"`{name}` of {other.name}"
+        key: f"only for `{name}` of {other.name}"
         for other in FAMILIES.values()
         for name, pretraining in other.pretraining.items()
         for key in pretraining.options
     }
-    foreign = [key for key in training.given if key in others and key not in record.options]
-    yield from (f"{where}.{key}: only for {others[key]}; remove it" for key in foreign)
-    known = {key: value for key, value in training.given.items() if key not in foreign}
-    yield from check_options(where, known, record.options, tuple(PretrainingTraining.model_fields))
+    also = tuple(PretrainingTraining.model_fields)
+    yield from check_options(where, training.given, record.options, also, others)
 
 
 def _from_files(entry: ModelEntry, role: str, size: ModelSize, condition: str) -> bool:
