@@ -1,8 +1,8 @@
 """Tables for people: headroom of each setting, and comparisons of AMAD with the rest; on the primary metric.
 
-All scores and differences are in points: metric value times the scale in the catalogue. Every row says what
-the models saw of an image (features), which splits share images (image_overlap) and what is wrong with its
-scores (warning).
+Comparisons are in points: metric value times the scale in the catalogue; headroom is in per cent of what can
+be reached. Every row says what the models saw of an image (features), which splits share images
+(image_overlap) and what is wrong with its scores (warning).
 """
 
 import math
