@@ -86,22 +86,35 @@ def find_data(config: Config, key: str) -> RunConfig:
 
 @dataclass(frozen=True)
 class _Found:
-    """An entry's runs by id, and the combinations that cannot be trained there."""
+    """An entry's runs by id, and the combinations that cannot be trained there.
+
+    compared: ids of the students that are more than assistants.
+    """
 
     pretrained: dict[str, Run] = field(default_factory=dict[str, Run])
     teachers: dict[str, Run] = field(default_factory=dict[str, Run])
     students: dict[str, Run] = field(default_factory=dict[str, Run])
     skipped: list[Skip] = field(default_factory=list[Skip])
+    compared: set[str] = field(default_factory=set[str])
 
     @property
     def runs(self) -> list[Run]:
         return [*self.pretrained.values(), *self.teachers.values(), *self.students.values()]
 
-    def add_student(self, student: Run) -> None:
-        """One that several sizes share, which differ in what it does not use, carries all their names."""
-        known = self.students.get(student.id, student).student_name.split(" | ")
-        names = dict.fromkeys([*known, student.student_name])
-        self.students[student.id] = replace(student, student_name=" | ".join(names))
+    def add_student(self, student: Run, assists: bool = False) -> None:
+        """One that several sizes share, which differ in what it does not use, carries all their names.
+
+        A size that it only assists lends none to a student of another: that is compared under its own.
+        """
+        known, compared = self.students.get(student.id), student.id in self.compared
+        if assists and compared:
+            return
+        if known and assists != compared:
+            names = dict.fromkeys([*known.student_name.split(" | "), student.student_name])
+            student = replace(student, student_name=" | ".join(names))
+        self.students[student.id] = student
+        if not assists:
+            self.compared.add(student.id)
 
 
 def _plan(config: Config, found: list[_Found], skipped: list[Skip]) -> Plan:
@@ -192,7 +205,7 @@ def _add_student(
         first = _labelled(runs.config, loss.assistant.loss)
         if asked or wanted(loss.assistant.heads, first):
             source = runs.student(teacher, teacher, first, block, loss.assistant.heads, condition, replicate)
-            found.add_student(source)
+            found.add_student(source, assists=True)
     if asked:
         student = runs.student(teacher, source, loss, block, heads, condition, replicate)
         found.add_student(student)

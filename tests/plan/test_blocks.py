@@ -156,6 +156,29 @@ def test_sizes_that_differ_in_what_a_run_does_not_use_share_it_by_name(
     assert names == {"none": shared, "vl": set(sizes)}
 
 
+@pytest.mark.parametrize("first", ["two", "four"])
+def test_a_size_lends_no_name_to_what_only_assists_it(vqa: Raw, load, first: str) -> None:
+    """The assistant of one size is another's student: all losses of a setting keep one name of its size."""
+    size = vqa["models"]["vlt5"].pop("student")
+    sizes = {"two": {**size, "heads": [2]}, "four": {**size, "heads": [4]}}
+    other = next(name for name in sizes if name != first)
+    vqa["models"]["vlt5"]["students"] = {name: sizes[name] for name in (first, other)}
+    vqa |= {"replicates": 1, "pretraining": {}}
+    vqa["losses"].append(
+        {
+            "name": "amad",
+            "label": "via_4",
+            "assistant": {"heads": 4, "loss": vqa["losses"][1].get("label", "amad_kl")},
+        }
+    )
+    found = of(expand(load(vqa)), "student")
+    labels = {"ce", "amad_kl", "via_4"}
+    assert {(run.student_name, run.config.loss.label) for run in found} == {
+        (name, label) for name in sizes for label in labels
+    }
+    assert len(found) == 6
+
+
 def hashed(*parts: str | int) -> int:
     """As the documentation says: the first four bytes of the SHA-256 of the parts as a JSON list."""
     return int(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8], 16)
