@@ -144,7 +144,9 @@ def _axis_label(name: str) -> str:
     metric = METRICS[name]
     span = f"{metric.minimum:g}–{metric.maximum:g}"
     if metric.maximum == UNBOUNDED:
-        span = f"{metric.minimum:g} or more"
+        span = f"{metric.minimum:g} or more" if metric.minimum > -UNBOUNDED else "any number"
+    elif metric.minimum == -UNBOUNDED:
+        span = f"{metric.maximum:g} or less"
     direction = "" if metric.higher_is_better else "; less is better"
     return f"{metric.label} (points, {span}{direction})"
 

@@ -1,5 +1,7 @@
 """With TER as the primary metric, less is better wherever tables and figures say what is good."""
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ import pytest
 
 from amad_bench.analysis.collect import Tables, collect
 from amad_bench.analysis.drawing import STYLE, looks
-from amad_bench.analysis.figures import _head_gap_figure, _losses_figure
+from amad_bench.analysis.figures import _axis_label, _head_gap_figure, _losses_figure
 from amad_bench.analysis.results import results_table
 from amad_bench.analysis.tables import comparisons_table, headroom_table
 from amad_bench.plan.catalogue import METRICS
@@ -104,3 +106,13 @@ def test_axes_end_where_the_metric_does(tables: Tables, metric, low, high, expec
     with matplotlib.rc_context(STYLE):
         (ax,) = _losses_figure(rows, looks(LOSSES)).axes
     assert ax.get_xlim() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "said"),
+    [(-np.inf, np.inf, "any number"), (-np.inf, 0.0, "0 or less"), (5.0, np.inf, "5 or more")],
+)
+def test_an_axis_says_which_bounds_there_are(lowest: float, highest: float, said: str, monkeypatch):
+    unusual = replace(METRICS["BLEU"], minimum=lowest, maximum=highest)
+    monkeypatch.setitem(METRICS, "BLEU", unusual)
+    assert _axis_label("BLEU") == f"BLEU (points, {said})"

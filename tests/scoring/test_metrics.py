@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 import pkgutil
 
 import numpy as np
@@ -195,6 +196,10 @@ def test_per_cent_of_the_way_from_the_worst_to_the_best():
     assert METRICS["TER"].per_cent(30.0) == 70.0
     bounded = dataclasses.replace(METRICS["TER"], minimum=20.0, maximum=60.0)
     assert (bounded.per_cent(20.0), bounded.per_cent(60.0), bounded.per_cent(30.0)) == (100.0, 0.0, 75.0)
+    free = dataclasses.replace(METRICS["TER"], minimum=-math.inf)  # a log-likelihood, say
+    assert (free.per_cent(0.0), free.per_cent(100.0), free.per_cent(-50.0)) == (100.0, 0.0, 150.0)
+    above = dataclasses.replace(free, higher_is_better=True, maximum=5.0)
+    assert (above.per_cent(5.0), above.per_cent(-95.0), above.per_cent(-100.0)) == (100.0, 0.0, -5.0)
 
 
 def test_cider_on_few_images_carries_a_warning():

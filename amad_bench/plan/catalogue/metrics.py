@@ -60,11 +60,16 @@ class Metric:
     def per_cent(self, points: float) -> float:
         """Part of the way from the worst score to the best, in per cent.
 
-        Where there is no worst score, 100 points are taken for it, and what is worse is below 0.
+        A bound that is missing is taken 100 points from the other, and 0 points where there is none: what is
+        further away is above 100 or below 0.
         """
-        span = (100.0 if math.isinf(self.maximum) else self.maximum) - self.minimum
-        above = points - self.minimum
-        return 100 * (above if self.higher_is_better else span - above) / span
+        lowest, highest = self.minimum, self.maximum
+        if math.isinf(lowest):
+            lowest = 0.0 if math.isinf(highest) else highest - 100.0
+        if math.isinf(highest):
+            highest = lowest + 100.0
+        worst, best = (lowest, highest) if self.higher_is_better else (highest, lowest)
+        return 100 * (points - worst) / (best - worst)
 
     def warning_on(self, examples: int) -> str:
         """Sentence that a reader of its scores on so few examples must know, or ""."""
