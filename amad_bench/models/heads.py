@@ -69,6 +69,11 @@ def cut(
         if name is not None or next(find_blocks(model), None) is None:
             attention = f"an attention that is not known ({name})" if name else "no attention that is known"
             raise UserError(f"{type(model).__name__} has {attention}; what can be cut is {KNOWN}")
+        if of_heads := sorted(_unknown_tables(model)):
+            raise UserError(
+                f"{type(model).__name__}: how {listed(of_heads)} belongs to heads is not known; "
+                f"what can be cut is {KNOWN}"
+            )
     tensors = source.state_dict()
     weights = Weights(tensors, head_partition(source), where)
     if lacking := sorted(names_at_depth_of(weights, target) - tensors.keys()):
@@ -219,6 +224,11 @@ def _divided_parameters(model: nn.Module) -> dict[str, tuple[str, Divided]]:
             kind, divided = place
             places[name] = (f"{found.names[0]}.{kind}", divided)
     return places
+
+
+def _unknown_tables(model: nn.Module) -> set[str]:
+    """Parameters that are by their names biases of heads, such as BEiT's, and none that are known."""
+    return {name for name in own_tensors(model) if "relative_" in name} - _divided_parameters(model).keys()
 
 
 def _is_table(name: str) -> bool:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 import torch
+from transformers.models.beit.configuration_beit import BeitConfig
+from transformers.models.beit.modeling_beit import BeitModel
 from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertForMaskedLM, BertLMHeadModel, BertModel
 from transformers.models.gpt2.configuration_gpt2 import GPT2Config
@@ -203,6 +205,23 @@ def test_what_cannot_be_cut_is_one_line(kind, how, changes, message):
     with pytest.raises(UserError, match=f"^{CLASSES[kind].__name__}: .*{message}") as caught:
         cut(_model(kind), _model(kind, **changes), cut=how)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_bias_that_belongs_to_heads_in_an_unknown_way_is_refused():
+    """BEiT's are tables like T5's outside of the attention: leading columns fit the first heads only."""
+    config = BeitConfig(
+        hidden_size=12,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=8,
+        image_size=16,
+        patch_size=8,
+        use_relative_position_bias=True,
+    )
+    with pytest.raises(
+        UserError, match=r"^BeitModel: how layers\.0\.relative_position_bias\.\S+ belongs to heads"
+    ):
+        cut(BeitModel(config), BeitModel(config), inherit_heads="spread")
 
 
 def test_what_is_not_known_is_one_line():

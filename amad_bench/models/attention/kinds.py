@@ -8,6 +8,7 @@ our own attention modules. The stacks are called
 Axes: B batch, H heads, Q query tokens, K key tokens, D head size, d width, L tokens, n = H * D.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -33,7 +34,8 @@ class Kind(NamedTuple):
     heads: its attribute with their number. projections: into heads, of queries, keys and values, or one in
     which the three stand one after the other; a head is so many rows of each part. output: the projection out
     of them, a head is so many columns; `outside`: of the module around (BERT). table: of a bias with a column
-    per head, in a stack's first layer. read: see `adapters`.
+    per head, in a stack's first layer. given: an argument of its forward method which architectures lack that
+    are made of the same parts and compute otherwise (UMT5 has a table in each layer). read: see `adapters`.
     """
 
     heads: str
@@ -42,6 +44,7 @@ class Kind(NamedTuple):
     read: Callable[[Any, Tensor, Tensor, dict[str, Any], Any], Scoring]
     outside: bool = False
     table: str | None = None
+    given: str | None = None
 
     @property
     def parts(self) -> int:
@@ -131,7 +134,7 @@ class Found(NamedTuple):
     block: Block
 
 
-T5 = Kind("n_heads", ("q", "k", "v"), "o", read_t5, table="relative_attention_bias")
+T5 = Kind("n_heads", ("q", "k", "v"), "o", read_t5, table="relative_attention_bias", given="position_bias")
 BLIP_VISION = Kind("num_heads", ("qkv",), "projection", read_blip_vision)
 VIT = Kind("num_attention_heads", ("q_proj", "k_proj", "v_proj"), "o_proj", read_vit)
 BERT = Kind("num_attention_heads", ("query", "key", "value"), "output.dense", read_bert, outside=True)
@@ -212,6 +215,8 @@ def _attention(block: nn.Module, path: str, kind: Kind) -> Attention | None:
         module = block.get_submodule(path)
         output = (block.get_submodule(above) if kind.outside else module).get_submodule(kind.output)
     except AttributeError:
+        return None
+    if kind.given is not None and kind.given not in inspect.signature(module.forward).parameters:
         return None
     linears = [*(getattr(module, name, None) for name in kind.projections), output]
     if isinstance(output, nn.Linear) and all(isinstance(linear, nn.Linear) for linear in linears):

@@ -13,10 +13,14 @@ from transformers.models.blip.modeling_blip import (
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 from transformers.models.clip.configuration_clip import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPVisionModel
+from transformers.models.mt5.configuration_mt5 import MT5Config
+from transformers.models.mt5.modeling_mt5 import MT5EncoderModel
 from transformers.models.t5.modeling_t5 import T5EncoderModel
+from transformers.models.umt5.configuration_umt5 import UMT5Config
+from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
 from transformers.models.vit.modeling_vit import ViTForImageClassification
 
-from amad_bench.models.attention.kinds import find_stacks
+from amad_bench.models.attention.kinds import find_stacks, unknown_attention
 from amad_bench.models.attention.recorder import record
 from tests.models.attention.plain_models import KINDS, OLD_CACHE, plain_model
 
@@ -67,6 +71,15 @@ def test_an_attention_of_another_architecture_is_not_taken_for_a_known_one():
     """CLIP's has the projections of ViT's under the same names, and the path of BLIP's."""
     sizes = {"hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 1, "num_attention_heads": 3}
     assert find_stacks(CLIPVisionModel(CLIPVisionConfig(image_size=16, patch_size=8, **sizes))) == {}
+
+
+def test_umt5_which_has_a_bias_table_in_each_layer_is_not_taken_for_t5():
+    sizes = {"vocab_size": 9, "d_model": 12, "d_kv": 3, "d_ff": 8, "num_layers": 2, "num_heads": 4}
+    model = UMT5EncoderModel(UMT5Config(**sizes))
+    assert find_stacks(model) == {}
+    assert unknown_attention(model) == "encoder.block.0.layer.0"
+    stacks = find_stacks(MT5EncoderModel(MT5Config(**sizes)))  # T5's attention under another name
+    assert {stack: len(blocks) for stack, blocks in stacks.items()} == {"encoder": 2}
 
 
 def test_two_stacks_of_one_name_are_refused():
