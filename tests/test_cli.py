@@ -447,7 +447,7 @@ def test_run_trains_on_the_device_that_was_asked_for(
 ) -> None:
     calls: list[tuple[str, str]] = []
 
-    def train(run: Any, device: str, _workers: int) -> str:
+    def train(run: Any, device: str, _workers: int, _every_s: float) -> str:
         calls.append((run.id, device))
         return "diverged"
 

@@ -15,6 +15,7 @@ from amad_bench.cli.runs import clean, run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.interruption import Interrupted
 from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS
 from amad_bench.runtime.versions import check_python, check_versions
@@ -30,7 +31,9 @@ _NOT_OURS = {  # what the machine refuses, and what to do
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 a mistake of the user or a refusal of the machine (one line), 130 interrupted."""
+    """Exit code: 0 done, 2 a mistake of the user or a refusal of the machine (one line), 130 interrupted, 143
+    by SIGTERM.
+    """
     for stream in (sys.stdout, sys.stderr):  # a path or a caption may hold what their encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -58,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         reason = os.strerror(error.errno)  # a library may have put more lines into error.strerror
         return _refused([f"{where}{reason}; {_NOT_OURS[error.errno]}, then start again"])
+    except Interrupted as signal:
+        print(f"amad-bench: interrupted ({signal}); the same command goes on", file=sys.stderr)
+        return signal.exit_code
     except KeyboardInterrupt:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130

@@ -161,6 +161,7 @@ CUDA = Accelerator(
     "CUDA",
     dtypes=("float32", "bfloat16", "float16"),
     exact=_exact_cuda,
+    no_memory=("CUDA error: out of memory", "CUDA driver error: out of memory", "_STATUS_ALLOC_FAILED"),
     drivers=("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"),  # NVIDIA, AMD, WSL
 )
 DEVICES: dict[str, Device] = {device.name: device for device in (CPU, CUDA)}

@@ -28,14 +28,29 @@ def _beside(path: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` when the block succeeds and goes when it fails."""
+def atomic_file(path: Path, synced: bool = False) -> Iterator[Path]:
+    """A temporary path to write to; it becomes `path` when the block succeeds and goes when it fails.
+
+    synced: to the disk, so that even a power cut leaves it complete, or leaves what was there.
+    """
     temporary = _beside(path)
     try:
         yield temporary
+        if synced:
+            _sync(temporary)
         os.replace(temporary, path)
+        if synced:
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

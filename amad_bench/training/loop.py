@@ -1,12 +1,12 @@
 """One training on a task: batches in a fixed order, each loss part logged, the best weights by validation."""
 
-import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from amad_bench.data.batch import Batch
 from amad_bench.data.tasks.batches import make_batch, training_order
@@ -21,6 +21,8 @@ from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
+from amad_bench.training.checkpoints import Checkpoints
+from amad_bench.training.course import Course
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 
@@ -37,6 +39,7 @@ def train(
     description: str,
     teacher_trace: TeacherTrace | None = None,
     workers: int = 0,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Trains `model` in place, with the parameters that `objective` has, and leaves the best weights in both.
 
@@ -44,9 +47,9 @@ def train(
     `workers`: processes that read images; the result does not depend on it. The step log (JSON lines) holds
     every loss part unweighted, the share of padding, how heads are aligned, and every validation. Weights are
     chosen by the share of validation target tokens predicted right (teacher forcing), the earlier step on a
-    tie. Raises RunFailed("diverged") when the loss is not finite.
+    tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more.
+    Raises Diverged, with the best weights so far in both, when a part of the loss is not finite; Interrupted.
     """
-    started = time.perf_counter()
     options, steps = config.training, config.training.steps
     _materialise(objective, model, data, device, teacher_trace)
     updates = Updates([model, objective], options)
@@ -57,38 +60,53 @@ def train(
     drawn = FAMILIES[config.family].by_task[config.task].draws_answers
     answers = generator.spawn(1)[0] if drawn else None
     order = training_order(data.train, options.batch, steps, generator)
-    loader = batches(data.train, data.images, order, device, workers, answers)
     best = BestWeights([model, objective])
-    alignment: dict[str, Tensor] = {}
-
     with (
         StepLog(log_path) as log,
         record(model, objective.sites, objective.needs_hidden) as recorder,
         progress(steps, description) as bar,
     ):
-        for step, (rows, batch) in enumerate(loader, start=1):
-            model.train()
-            student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
-            student.sample_weight_B = batch.sample_weight_B
-            teacher = teacher_trace(rows, batch) if teacher_trace else None
-            epoch = 1 + (step - 1) * options.batch // len(data.train)
-            value: ObjectiveValue = objective(teacher, student, epoch)
-            norm = updates.step(value.total)
-            if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
-                described = describe_alignment(value.alignment, alignment) or None
-                alignment = value.alignment
-                share = batch.padding_share
-                log.training(step, updates.rate, value.total, norm, value.parts, share, described)
-            if step in evaluate_at:
-                accuracy, loss = token_accuracy_and_loss(
-                    model, data.validation, data.images, device, options.batch, workers=workers
-                )
-                log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
-                best.offer(accuracy, step)
-                bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
-            bar.update()
+        course = Course(
+            {"model": model, "loss": objective},
+            updates,
+            best,
+            log,
+            device,
+            {} if answers is None else {"answers": answers},
+            checkpoints=checkpoints,
+        )
+        done = course.resume()
+        bar.update(done)
+        loader = batches(data.train, data.images, islice(order, done, None), device, workers, answers)
+        with course.watched():
+            for step, (rows, batch) in enumerate(loader, start=done + 1):
+                model.train()
+                student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
+                student.sample_weight_B = batch.sample_weight_B
+                teacher = teacher_trace(rows, batch) if teacher_trace else None
+                epoch = 1 + (step - 1) * options.batch // len(data.train)
+                value: ObjectiveValue = objective(teacher, student, epoch)
+                norm = updates.step(value.total)
+                course.look(step, value.total, norm, value.parts)
+                if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
+                    course.require_finite()
+                    described = describe_alignment(value.alignment, course.alignment) or None
+                    course.alignment = value.alignment
+                    share = batch.padding_share
+                    log.training(step, updates.rate, value.total, norm, value.parts, share, described)
+                if step in evaluate_at:
+                    accuracy, loss = token_accuracy_and_loss(
+                        model, data.validation, data.images, device, options.batch, workers=workers
+                    )
+                    log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
+                    best.offer(accuracy, step)
+                    bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
+                bar.update()
+                course.after(step)
     best.restore()
-    return Trained(best.step, steps, time.perf_counter() - started)
+    return Trained(
+        best.step, steps, course.seconds, course.continued, sum(p.numel() for p in objective.parameters())
+    )
 
 
 def _materialise(

@@ -1,7 +1,7 @@
 """Parts of every training: AdamW, warm-up and decay, gradient clipping; and the best weights so far."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from amad_bench.models.weights import own_tensors
 from amad_bench.plan.catalogue import SCHEDULES
 from amad_bench.plan.config.training import Training
 from amad_bench.plan.shown import unknown
@@ -20,11 +21,17 @@ NO_DECAY = ("bias", "LayerNorm.weight")
 
 @dataclass(frozen=True)
 class Trained:
-    """End of a training; the model holds the weights of `best_step`."""
+    """End of a training; the model holds the weights of `best_step`.
+
+    seconds: in all processes that worked at it; continued: how often another one went on; extra_params: of
+    the loss.
+    """
 
     best_step: int
     steps: int
     seconds: float
+    continued: int = 0
+    extra_params: int = 0
 
 
 class Updates:
@@ -53,6 +60,26 @@ class Updates:
         self._optimizer.step()
         self._schedule.step()
         return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """What the optimizer knows of each parameter, "number/name"."""
+        known = self._optimizer.state_dict()["state"]
+        return {f"{number}/{name}": value for number, own in known.items() for name, value in own.items()}
+
+    def restore(self, state: Mapping[str, Tensor], step: int) -> None:
+        """Go on with what `state` gave after so many steps."""
+        known: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            number, name = key.split("/")
+            known.setdefault(int(number), {})[name] = value
+        self._optimizer.load_state_dict(self._optimizer.state_dict() | {"state": known})
+        factors = [factor(step) for factor in self._schedule.lr_lambdas]
+        rates = [rate * factor for rate, factor in zip(self._schedule.base_lrs, factors, strict=True)]
+        self._schedule.load_state_dict(
+            self._schedule.state_dict() | {"last_epoch": step, "_step_count": step + 1, "_last_lr": rates}
+        )
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
 def parameter_groups(modules: Sequence[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
@@ -83,22 +110,29 @@ def evaluation_steps(options: Training) -> set[int]:
 
 
 class BestWeights:
-    """Copies of the weights with the highest score so far, the earlier ones on a tie."""
+    """Copies of the weights with the highest score so far, the earlier ones on a tie; in the CPU's memory.
+
+    step, score: theirs; 0 and -inf as long as there are none. states: of each module the tensors, once where
+    they are tied.
+    """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self.step = 0
+        self.step, self.score = 0, -math.inf
+        self.states: list[dict[str, Tensor]] = [{} for _ in modules]
         self._modules = modules
-        self._score = -math.inf
-        self._states: list[dict[str, Tensor]] = []
 
     def offer(self, score: float, step: int) -> None:
-        if score > self._score:
-            self._score, self.step = score, step
-            self._states = [
-                {name: value.clone() for name, value in module.state_dict().items()}
+        if score > self.score:
+            self.score, self.step = score, step
+            self.states = [
+                {name: value.to("cpu", copy=True) for name, value in own_tensors(module).items()}
                 for module in self._modules
             ]
 
+    def put_back(self, states: list[dict[str, Tensor]], step: int, score: float | None) -> None:
+        """Go on with the copies of another process; score: None for none."""
+        self.states, self.step, self.score = states, step, -math.inf if score is None else score
+
     def restore(self) -> None:
-        for module, state in zip(self._modules, self._states, strict=True):
-            module.load_state_dict(state)
+        for module, state in zip(self._modules, self.states, strict=True):
+            module.load_state_dict(state, strict=False)  # tied names follow by themselves

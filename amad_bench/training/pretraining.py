@@ -1,6 +1,5 @@
 """One pre-training: a family's objectives for a condition in their mix, the best weights by validation."""
 
-import time
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -13,6 +12,7 @@ from amad_bench.data.batch import PretrainingBatch
 from amad_bench.data.pretraining.batches import pretraining_batches
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
+from amad_bench.data.tasks.batches import BatchOrder
 from amad_bench.models.build import build_model
 from amad_bench.models.family import implementation_of
 from amad_bench.plan.catalogue import FAMILIES
@@ -20,6 +20,8 @@ from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
+from amad_bench.training.checkpoints import Checkpoints
+from amad_bench.training.course import Course
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 
 
@@ -32,8 +34,9 @@ def fresh_pretrainer(config: RunConfig, data: PretrainingData) -> nn.Module:
 
 def first_batch(data: PretrainingData, config: RunConfig, device: torch.device) -> PretrainingBatch:
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
-    loader = _batches(data.train, data, config, 1, np.random.default_rng(0), device)
-    return next(loader).two_images_first()
+    generator = np.random.default_rng(0)
+    order = _order(data.train, config, generator)
+    return next(_batches(order, 1, data.train, data, config, generator, device)).two_images_first()
 
 
 def pretrain(
@@ -43,61 +46,76 @@ def pretrain(
     device: torch.device,
     log_path: Path,
     description: str,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Trains `model`, whose forward pass gives (loss, {objective: scalar}); leaves its best weights in it.
 
     The step log (JSON lines) holds every objective of a step's batch and every validation. Weights are chosen
     by the loss on the validation examples, masked and mixed in one way at every validation, the earlier step
-    on a tie. Raises RunFailed("diverged") when a loss is not finite.
+    on a tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more.
+    Raises Diverged when a loss is not finite, with the best weights so far in the model, and Interrupted.
     """
-    started = time.perf_counter()
     options, seeds = config.training, config.seeds
     steps = options.steps
     updates = Updates([model], options)
     evaluate_at = evaluation_steps(options)
     torch.manual_seed(seeds.dropout)
     generator = np.random.default_rng(seeds.data_order)
+    order = _order(data.train, config, generator)
     best = BestWeights([model])
     with StepLog(log_path) as log, progress(steps, description) as bar:
-        loader = _batches(data.train, data, config, steps, generator, device)
-        for step, batch in enumerate(loader, start=1):
-            model.train()
-            loss, parts = model(**batch.arguments)
-            norm = updates.step(loss)
-            if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
-                log.training(step, updates.rate, loss, norm, parts)
-            if step in evaluate_at:
-                mean = validation_loss(model, data, config, device)
-                log.validation(step, validation_loss=mean)
-                best.offer(-mean, step)
-                bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
-            bar.update()
+        course = Course(
+            {"model": model}, updates, best, log, device, {"all": generator}, order, checkpoints=checkpoints
+        )
+        done = course.resume()
+        bar.update(done)
+        loader = _batches(order, steps - done, data.train, data, config, generator, device)
+        with course.watched():
+            for step, batch in enumerate(loader, start=done + 1):
+                model.train()
+                loss, parts = model(**batch.arguments)
+                norm = updates.step(loss)
+                course.look(step, loss, norm, parts)
+                if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
+                    course.require_finite()
+                    log.training(step, updates.rate, loss, norm, parts)
+                if step in evaluate_at:
+                    mean = validation_loss(model, data, config, device)
+                    log.validation(step, validation_loss=mean)
+                    best.offer(-mean, step)
+                    bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
+                bar.update()
+                course.after(step)
     best.restore()
-    return Trained(best.step, steps, time.perf_counter() - started)
+    return Trained(best.step, steps, course.seconds, course.continued)
+
+
+def _order(split: PretrainingSplit, config: RunConfig, generator: np.random.Generator) -> BatchOrder:
+    """Order of the instances of all tasks: every one comes once before any comes again."""
+    instances = split.instances(config.family, config.pretraining)
+    return BatchOrder(instances, config.training.batch, generator)
 
 
 def _batches(
+    order: BatchOrder,
+    steps: int,
     split: PretrainingSplit,
     data: PretrainingData,
     config: RunConfig,
-    steps: int,
     generator: np.random.Generator,
     device: torch.device,
 ) -> Iterator[PretrainingBatch]:
-    family, condition = config.family, config.pretraining
-    make = implementation_of(FAMILIES[family]).batch_maker(split, data, condition)
-    instances = split.instances(family, condition)
-    return pretraining_batches(make, instances, config.training.batch, steps, generator, device)
+    make = implementation_of(FAMILIES[config.family]).batch_maker(split, data, config.pretraining)
+    return pretraining_batches(make, order, steps, generator, device)
 
 
 def validation_loss(
     model: nn.Module, data: PretrainingData, config: RunConfig, device: torch.device
 ) -> float:
     """The mean loss over validation batches that are the same at every call; no random state is changed."""
-    family, condition, batch = config.family, config.pretraining, config.training.batch
-    steps = ceil(data.validation.instances(family, condition) / batch)
-    generator = np.random.default_rng([config.seeds.data_order, 1])
-    loader = _batches(data.validation, data, config, steps, generator, device)
+    split, generator = data.validation, np.random.default_rng([config.seeds.data_order, 1])
+    steps = ceil(split.instances(config.family, config.pretraining) / config.training.batch)
+    loader = _batches(_order(split, config, generator), steps, split, data, config, generator, device)
     with evaluating(model), torch.no_grad():
         losses = [model(**instances.arguments)[0] for instances in loader]
     return torch.stack(losses).mean().item()

@@ -1,6 +1,8 @@
 """One run from start to end: data, model, training, predictions, scores, status, all in its folder."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,13 @@ from amad_bench.data.pretraining.data import load_pretraining
 from amad_bench.data.tasks.batches import text_batch
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.data.tasks.prepare import load_task_data
-from amad_bench.models.checkpoints import save_parameters, save_tensors, save_weights
+from amad_bench.models.checkpoints import (
+    checkpoint_weights,
+    load_weights,
+    save_parameters,
+    save_tensors,
+    save_weights,
+)
 from amad_bench.models.cost import EXAMPLES, flops_per_example
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
@@ -24,6 +32,8 @@ from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
+from amad_bench.training.checkpoints import Checkpoints
+from amad_bench.training.course import Diverged
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
 from amad_bench.training.finished import trained_folder
@@ -35,38 +45,57 @@ from amad_bench.training.run_model import finished_teacher, started_model, train
 from amad_bench.training.teacher_cache import TeacherOutputs
 
 
-def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
+def train_run(run: Run, device: str = "auto", workers: int = 0, checkpoint_every_s: float = 60.0) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none, which changes no number.
-    status.json is written last, whatever happened, except for a bug or a UserError, which pass through.
+    A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
+    whatever happened, except for a bug, a UserError or Interrupted, which pass through.
     """
     used = devices.ready(device)
     folder = RESULTS.run(run.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
-        return _train_run(run, folder, used, workers)
+        return _train_run(run, folder, used, workers, checkpoint_every_s)
 
 
-def _train_run(run: Run, folder: RunFolder, used: devices.Device, workers: int) -> str:
-    folder.clear()
-    RunRecord(run.id, run.kind, run.config.canonical(), provenance(used.name)).write(folder.record)
+def _train_run(
+    run: Run, folder: RunFolder, used: devices.Device, workers: int, checkpoint_every_s: float
+) -> str:
+    if not _unfinished(run, folder):
+        folder.clear()
+    made_with = provenance(used.name)
+    RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
+    checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with)
     print(f"{run.id}: on {used}", flush=True)
     where = used.place
     started, status = time.perf_counter(), Status()
     with failures_noted(status):
         if run.kind == "pretrain":
-            _pretrain(run, folder, where, status)
+            _pretrain(run, folder, where, status, checkpoints)
         else:
-            _train_and_score(run, folder, where, status, workers)
-    status.wall_seconds = time.perf_counter() - started
+            _train_and_score(run, folder, where, status, workers, checkpoints)
+    status.wall_seconds = time.perf_counter() - started + checkpoints.seconds_before
     status.peak_memory_mib = used.peak_mib()
     status.write(folder.status)
+    folder.forget_checkpoints()
     return status.status
 
 
-def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) -> None:
+def _unfinished(run: Run, folder: RunFolder) -> bool:
+    """Whether the folder holds a part of this very run, and no end of it."""
+    if folder.finished or not folder.record.exists():
+        return False
+    try:
+        return RunRecord.read(folder.record).config == run.config.canonical()
+    except UserError:
+        return False
+
+
+def _pretrain(
+    run: Run, folder: RunFolder, where: torch.device, status: Status, checkpoints: Checkpoints
+) -> None:
     data = load_pretraining(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
@@ -74,13 +103,25 @@ def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) 
     status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
     print(f"{run.id}: pre-training {run.config.pretraining}", flush=True)
-    trained = pretrain(model, data, run.config, where, folder.steps, run.id)
-    weights = model.task_weights()  # pyright: ignore[reportCallIssue]
-    save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
+
+    def keep() -> None:
+        weights = model.task_weights()  # pyright: ignore[reportCallIssue]
+        save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
+
+    with _good_weights_kept(status, keep):
+        trained = pretrain(model, data, run.config, where, folder.steps, run.id, checkpoints)
+    keep()
     _note(trained, status)
 
 
-def _train_and_score(run: Run, folder: RunFolder, where: torch.device, status: Status, workers: int) -> None:
+def _train_and_score(
+    run: Run,
+    folder: RunFolder,
+    where: torch.device,
+    status: Status,
+    workers: int,
+    checkpoints: Checkpoints,
+) -> None:
     data = load_task_data(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
@@ -89,15 +130,34 @@ def _train_and_score(run: Run, folder: RunFolder, where: torch.device, status: S
     status.head_map, status.start_weights = started.head_map, started.start_weights
     status.parameters = sum(p.numel() for p in model.parameters())
     status.flops_per_example = _flops(model, data, run.config.training.batch, where)
-    trained = _train(run, model, data, where, status, workers)
-    save_weights(model, folder.checkpoint)
+    trained = checkpoints.trained()
+    if trained is None:
+        with _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint)):
+            trained = _train(run, model, data, where, workers, checkpoints)
+        save_weights(model, folder.checkpoint)
+        checkpoints.write_trained(trained)
+    else:  # it was interrupted while it predicted
+        load_weights(model, checkpoint_weights(folder.checkpoint))
     _note(trained, status)
     status.signatures = predict_and_score(run, model, data, where, workers)
+
+
+@contextmanager
+def _good_weights_kept(status: Status, keep: Callable[[], None]) -> Iterator[None]:
+    """Of a training inside that diverges, the best weights before that."""
+    try:
+        yield
+    except Diverged as failure:
+        if failure.good_step:
+            keep()
+            status.best_step = failure.good_step
+        raise
 
 
 def _note(trained: Trained, status: Status) -> None:
     status.train_seconds = trained.seconds
     status.steps, status.best_step = trained.steps, trained.best_step
+    status.extra_params, status.continued = trained.extra_params, trained.continued
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
@@ -128,7 +188,12 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
 
 
 def _train(
-    run: Run, model: nn.Module, data: TaskData, device: torch.device, status: Status, workers: int
+    run: Run,
+    model: nn.Module,
+    data: TaskData,
+    device: torch.device,
+    workers: int,
+    checkpoints: Checkpoints,
 ) -> Trained:
     config, folder = run.config, RESULTS.run(run.id)
     loss = config.loss
@@ -153,8 +218,9 @@ def _train(
     if objective.needs_teacher:
         teacher = finished_teacher(run, data).to(device)
         teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
-    trained = train(model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers)
-    status.extra_params = sum(p.numel() for p in objective.parameters())
-    if status.extra_params:
+    trained = train(
+        model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers, checkpoints
+    )
+    if trained.extra_params:
         save_parameters(objective, folder.loss_parameters)
     return trained

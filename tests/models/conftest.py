@@ -8,6 +8,7 @@ from torch import Tensor
 
 from amad_bench.data.pretraining.batches import pretraining_batches
 from amad_bench.data.pretraining.data import PretrainingData, load_pretraining
+from amad_bench.data.tasks.batches import BatchOrder
 from amad_bench.models.family import implementation_of
 from amad_bench.plan.catalogue import FAMILIES
 from tests.planned import planned_config
@@ -31,5 +32,6 @@ def batches(
     """The arguments of each batch."""
     make = implementation_of(FAMILIES[family]).batch_maker(data.train, data, condition)
     instances = data.train.instances(family, condition)
-    made = pretraining_batches(make, instances, batch, steps, np.random.default_rng(seed), "cpu")
+    generator = np.random.default_rng(seed)
+    made = pretraining_batches(make, BatchOrder(instances, batch, generator), steps, generator, "cpu")
     return [one.arguments for one in made]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from amad_bench.data.batch import PretrainingBatch
-from amad_bench.data.tasks.batches import batch_order
+from amad_bench.data.tasks.batches import BatchOrder
 from amad_bench.data.text.tokenizer import Tokenizer
 
 Ids = list[int]
@@ -18,20 +18,17 @@ BatchMaker = Callable[[np.ndarray, np.random.Generator, str | torch.device], dic
 
 def pretraining_batches(
     make: BatchMaker,
-    instances: int,
-    batch: int,
+    order: BatchOrder,
     steps: int,
     generator: np.random.Generator,
     device: str | torch.device,
 ) -> Iterator[PretrainingBatch]:
-    """`steps` batches of exactly `batch` of so many instances: every one comes once, with the others of all
-    tasks in one shuffled order, before any comes again.
+    """The next `steps` batches; order: of the instances of all tasks. Equal generators give equal batches.
 
-    Lengths are those of the batch's longest text. Equal generators give equal batches. ValueError: no
-    instance.
+    Lengths are those of the batch's longest text.
     """
-    for numbers_B in batch_order(instances, batch, steps, generator):
-        made = make(numbers_B, generator, device)
+    for _ in range(steps):
+        made = make(order.next(), generator, device)
         yield PretrainingBatch({name: tensor.to(device) for name, tensor in made.items()})
 
 

@@ -96,16 +96,32 @@ def evaluation_order(split: Split, batch: int) -> Iterator[np.ndarray]:
         yield rows_N[start : start + batch]
 
 
+class BatchOrder:
+    """Permutations of 0..n-1, one after the other, cut into arrays of `batch` row numbers.
+
+    rest: what is left of the permutations that were drawn; with the generator's state all that is to come
+    depends on.
+    """
+
+    def __init__(self, n: int, batch: int, generator: np.random.Generator) -> None:
+        if n < 1:
+            raise ValueError("an order of batches needs at least one example")
+        self._n, self._batch, self._generator = n, batch, generator
+        self.rest = np.empty(0, np.int64)
+
+    def next(self) -> np.ndarray:
+        """The next batch's rows."""
+        while len(self.rest) < self._batch:
+            self.rest = np.concatenate([self.rest, self._generator.permutation(self._n)])
+        rows, self.rest = self.rest[: self._batch], self.rest[self._batch :]
+        return rows
+
+
 def batch_order(n: int, batch: int, steps: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """Permutations of 0..n-1, one after the other, cut into `steps` arrays of `batch` row numbers."""
-    if n < 1:
-        raise ValueError("batch_order needs at least one example")
-    rest = np.empty(0, np.int64)
+    """The `steps` batches of a BatchOrder."""
+    order = BatchOrder(n, batch, generator)
     for _ in range(steps):
-        while len(rest) < batch:
-            rest = np.concatenate([rest, generator.permutation(n)])
-        yield rest[:batch]
-        rest = rest[batch:]
+        yield order.next()
 
 
 def _grouped_order(lengths_N: np.ndarray, batch: int, generator: np.random.Generator) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ Results come through sockets, written by the thread that made them. torch's Data
 /dev/shm, which is small in a container, by a thread whose errors nobody hears of.
 """
 
+import atexit
 import multiprocessing
 import pickle
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import wait
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 from amad_bench.runtime.errors import UserError
 
@@ -28,6 +30,16 @@ _CAUSES = {
     signal.SIGBUS: "as when a file is cut short while it is read, or a disk fails; check the data",
     signal.SIGSEGV: "a library that reads images crashed; set workers: 0, update Pillow and h5py",
 }
+
+
+_processes: "WeakSet[multiprocessing.Process]" = WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """multiprocessing would ask them by SIGTERM, and wait."""
+    for process in _processes:
+        process.kill()
 
 
 def in_workers(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -69,6 +81,7 @@ class _Worker:
         with ours, theirs:  # this process keeps none of theirs: their death is then an end of file
             self._process = multiprocessing.Process(target=_serve, args=(function, theirs, ours), daemon=True)
             self._process.start()
+            _processes.add(self._process)
             self._socket, self._file = ours, ours.makefile("rwb")  # the second keeps the first open
 
     def __enter__(self) -> Self:
@@ -91,7 +104,7 @@ class _Worker:
         if not wait([self._socket], PATIENCE):
             print(
                 f"amad-bench: no answer from process {self._process.pid}, which loads batches, for "
-                f"{PATIENCE:g} s; waiting on (`kill {self._process.pid}` ends the run)",
+                f"{PATIENCE:g} s; waiting on (`kill -9 {self._process.pid}` ends the run)",
                 file=sys.stderr,
                 flush=True,
             )
@@ -115,7 +128,8 @@ class _Worker:
 
 def _serve(function: Callable[[Any], Any], theirs: socket.socket, ours: socket.socket) -> None:
     """A worker's life. `ours` is closed: the other process's death is then an end of file."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the other process ends this one
+    for asked in (signal.SIGINT, signal.SIGTERM):  # they reach all; the other process ends this one
+        signal.signal(asked, signal.SIG_IGN)
     ours.close()
     with suppress(BrokenPipeError, ConnectionResetError), theirs.makefile("rwb") as file:
         while True:

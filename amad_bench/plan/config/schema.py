@@ -19,7 +19,7 @@ from amad_bench.plan.config.numbers import (
     Seed,
     Vocabulary,
 )
-from amad_bench.plan.config.training import Decoding, FamilyName, Pretraining, Training
+from amad_bench.plan.config.training import Checkpointing, Decoding, FamilyName, Pretraining, Training
 from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import did_you_mean
@@ -97,6 +97,9 @@ class Config(Closed):
     device: DeviceName = Field(default=devices.AUTO, description="auto: a GPU where there is one")
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
+    )
+    checkpoint: Checkpointing = Field(
+        default=Checkpointing(), description="of trainings; no number depends on it"
     )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
     teacher_per: Literal["sweep", "block", "replicate"] = Field(

@@ -66,6 +66,16 @@ class Pretraining(Closed):
         return self.teacher if role == "teacher" else self.student
 
 
+class Checkpointing(Closed):
+    """How often a training is written down, to go on from there after it was interrupted or killed."""
+
+    every_s: Positive = Field(
+        default=60.0,
+        description="seconds from one checkpoint to the next; longer where writing one takes more than a "
+        "fiftieth of that",
+    )
+
+
 class Decoding(Closed):
     """Way in which a model's answers are read off it."""
 

@@ -1,5 +1,6 @@
 """A run's folder: the place of each file that a run has."""
 
+import shutil
 from pathlib import Path
 
 
@@ -16,6 +17,7 @@ class RunFolder:
         self.checkpoint = path / "model.safetensors"
         self.loss_parameters = path / "loss.safetensors"  # of a loss that has some
         self.tokenizer = path / "tokenizer.json"
+        self.checkpoints = path / "checkpoints"  # of its training, until the run has ended
         self.log = path / "log.txt"  # what the command printed
         self.benchmark = path / "benchmark.tsv"  # Snakemake's measurements
 
@@ -30,3 +32,9 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
+        self.forget_checkpoints()
+
+    def forget_checkpoints(self) -> None:
+        """Remove what an unfinished training would go on from."""
+        if self.checkpoints.is_dir():
+            shutil.rmtree(self.checkpoints)

@@ -16,10 +16,11 @@ class Status:
     """The status of a run, at first that of one which has just begun; None: not known.
 
     status: one of STATUSES. parameters: of the model; extra_params: of the loss. steps: of the training;
-    best_step: the one whose weights were kept. head_map: site -> for each head those it was cut from;
-    start_weights: what the model started from; both are {} for random weights. signatures: metric -> how it
-    was computed. log_tail: the last lines of a failure's traceback. data: facts about the examples, None
-    when the run ended before it had read them.
+    best_step: the one whose weights were kept. continued: how often another process went on after the run was
+    interrupted or killed. head_map: site -> for each head those it was cut from; start_weights: what the
+    model started from; both are {} for random weights. signatures: metric -> how it was computed. log_tail:
+    the last lines of a failure's traceback. data: facts about the examples, None when the run ended before it
+    had read them.
     """
 
     status: str = "done"
@@ -34,6 +35,7 @@ class Status:
     start_weights: Mapping[str, Any] | None = field(default_factory=dict)
     steps: int | None = 0
     best_step: int | None = 0
+    continued: int | None = 0
     signatures: Mapping[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
     data: Mapping[str, Any] | None = None

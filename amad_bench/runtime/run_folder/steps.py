@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,13 +64,25 @@ class StepLog:
     """A log in the making; RunFailed("diverged") for a loss or a gradient that is not finite."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
+        self._path = path
+        self._file = path.open("ab")
 
     def __enter__(self) -> "StepLog":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def start(self, kept: int) -> None:
+        """Go on behind the first `kept` bytes of an older log; UserError where it has fewer."""
+        if self._path.stat().st_size < kept:
+            raise UserError(f"{self._path}: shorter than its checkpoint says; {_WHAT_TO_DO}")
+        self._file.truncate(kept)
+
+    def synced(self) -> int:
+        """The log's bytes so far, all of which are on the disk now."""
+        os.fsync(self._file.fileno())
+        return self._path.stat().st_size
 
     def training(
         self,
@@ -102,7 +115,7 @@ class StepLog:
             raise RunFailed(
                 "diverged", f"loss or gradient is not finite at step {numbers['step']}: {numbers}"
             )
-        self._file.write(json.dumps(numbers | more) + "\n")
+        self._file.write(f"{json.dumps(numbers | more)}\n".encode())
         self._file.flush()
 
 

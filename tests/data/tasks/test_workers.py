@@ -82,7 +82,7 @@ def suicide(by: signal.Signals) -> Callable[[], None]:
             suicide(signal.SIGSEGV),
             "signal 11, SIGSEGV, a library that reads images crashed; set workers: 0",
         ),
-        (suicide(signal.SIGTERM), "signal 15, SIGTERM, start again"),
+        (suicide(signal.SIGUSR1), "signal 10, SIGUSR1, start again"),
         (lambda: os._exit(3), "exit code 3, what it wrote stands above; set workers: 0"),
     ],
 )
@@ -240,4 +240,4 @@ def test_a_process_that_hangs_is_not_waited_for_in_silence(monkeypatch, capsys):
     monkeypatch.setattr(workers, "PATIENCE", 0.05)
     assert list(in_workers(_sleep, [0.5], 1)) == [0.5]
     said = r"amad-bench: no answer from process (\d+), which loads batches, for 0.05 s; waiting on "
-    assert re.fullmatch(said + r"\(`kill \1` ends the run\)\n", capsys.readouterr().err)
+    assert re.fullmatch(said + r"\(`kill -9 \1` ends the run\)\n", capsys.readouterr().err)

@@ -32,6 +32,8 @@ def test_a_run_that_has_just_begun_in_the_order_of_the_file(tmp_path):
         "start_weights": {},
         "steps": 0,
         "best_step": 0,
+        "continued": 0,
+        "continued": 0,
         "signatures": {},
         "log_tail": [],
     }

@@ -1,0 +1,169 @@
+"""Checkpoints of a training: everything that it goes on from, written by time, the latest two kept.
+
+<step>.safetensors holds the tensors; <step>.json, written after it, all else and the SHA-256 of that file:
+without it a checkpoint is not there. Each is written beside its place, synced to the disk, then renamed.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.files import atomic_file, read_json, write_json_atomic
+from amad_bench.training.optim import Trained
+
+SHARE = 50  # times the seconds that a checkpoint took must pass until the next: 2 % of the time at most
+KEPT = 2  # the latest, and the one before it in case that cannot be read
+FORMAT = 1
+_NUMBERS_DEPEND_ON = ("commit", "torch", "transformers", "device", "device_name", "cpu", "threads")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training after so many steps. facts: a JSON object."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of a run, in a folder of their own. every_s: seconds from one to the next, at least.
+
+    made_with: provenance of this process. seconds_before: what the training took in others, once it is known.
+    """
+
+    def __init__(self, folder: Path, run_id: str, every_s: float, made_with: Mapping[str, Any]) -> None:
+        self.folder, self.run_id, self.every_s = folder, run_id, every_s
+        self.seconds_before = 0.0
+        self._made_with = {name: made_with.get(name) for name in _NUMBERS_DEPEND_ON}
+        self._trained = folder / "trained.json"
+        self._took, self._last = 0.0, time.perf_counter()
+
+    def due(self) -> bool:
+        """Whether it is time to write one."""
+        return time.perf_counter() - self._last >= max(self.every_s, SHARE * self._took)
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write one and read it back; then all but the latest two go.
+
+        OSError where it cannot be written: the ones before are still there. UserError where something else is
+        read back.
+        """
+        started = time.perf_counter()
+        content = save(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+        )
+        record = {
+            "format": FORMAT,
+            "run": self.run_id,
+            "step": checkpoint.step,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "made_with": self._made_with,
+            "facts": checkpoint.facts,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors, facts = self._tensors(checkpoint.step), self._record(checkpoint.step)
+        for path, text in (
+            (tensors, content),
+            (facts, json.dumps(record, allow_nan=False).encode("utf-8")),
+        ):
+            with atomic_file(path, synced=True) as temporary:
+                temporary.write_bytes(text)
+        if _sha256(tensors) != record["sha256"]:
+            facts.unlink()
+            raise UserError(
+                f"{tensors}: the disk gives back something else than was written; check that disk"
+            )
+        self._forget(self._steps()[:-KEPT])
+        self._last = time.perf_counter()
+        self._took = self._last - started
+
+    def latest(self) -> Checkpoint | None:
+        """The latest that can be read; others are named on stderr and set aside, as <name>.unreadable."""
+        for step in reversed(self._steps()):
+            try:
+                return self._read(step)
+            except UserError as error:
+                print(f"amad-bench: {error}; set aside", file=sys.stderr, flush=True)
+                for path in (self._tensors(step), self._record(step)):
+                    if path.exists():
+                        os.replace(path, path.with_name(f"{path.name}.unreadable"))
+        return None
+
+    def write_trained(self, trained: Trained) -> None:
+        """Note that the training has ended, once its weights are written: what is left is to predict."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json_atomic(self._trained, {"format": FORMAT, "run": self.run_id, **asdict(trained)})
+
+    def trained(self) -> Trained | None:
+        """The end of the training that `write_trained` noted; None: it has not ended."""
+        if not self._trained.exists():
+            return None
+        found = read_json(self._trained)
+        if (found.pop("format"), found.pop("run")) != (FORMAT, self.run_id):
+            return None
+        trained = Trained(**found)
+        self.seconds_before = trained.seconds
+        return replace(trained, continued=trained.continued + 1)
+
+    def _read(self, step: int) -> Checkpoint:
+        tensors, path = self._tensors(step), self._record(step)
+        record = read_json(path)
+        expected = {"format": FORMAT, "run": self.run_id, "step": step}
+        if not isinstance(record, dict) or {key: record.get(key) for key in expected} != expected:
+            raise UserError(f"{path}: no checkpoint of {self.run_id} at step {step}")
+        if not tensors.is_file() or _sha256(tensors) != record.get("sha256"):
+            raise UserError(f"{tensors}: missing, cut short or changed: not what its checkpoint wrote")
+        try:
+            found = Checkpoint(step, load(tensors.read_bytes()), dict(record["facts"]))
+            self.seconds_before = float(found.facts["seconds"])
+            before = dict(record["made_with"])
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: no checkpoint ({type(error).__name__}: {error})") from None
+        for name, now in self._made_with.items():
+            if before.get(name) != now:
+                print(f"{self.run_id}: goes on with {name} {now}, begun with {before.get(name)}", flush=True)
+        return found
+
+    def _steps(self) -> list[int]:
+        """The steps of those that are there, in order."""
+        found = self.folder.glob("*.json") if self.folder.is_dir() else ()
+        return sorted(int(path.stem) for path in found if path.stem.isdecimal())
+
+    def _forget(self, steps: list[int]) -> None:
+        for step in steps:
+            self._record(step).unlink()
+            self._tensors(step).unlink(missing_ok=True)
+
+    def _tensors(self, step: int) -> Path:
+        return self.folder / f"{step:09d}.safetensors"
+
+    def _record(self, step: int) -> Path:
+        return self.folder / f"{step:09d}.json"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by names below a prefix."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors below a prefix, by their names there."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
