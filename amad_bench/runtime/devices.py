@@ -3,6 +3,7 @@
 An accelerator is one record in DEVICES. torch is imported within functions: planning does without.
 """
 
+import errno
 import os
 import platform
 import resource
@@ -211,6 +212,8 @@ def out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     texts = [text for device in DEVICES.values() for text in device.no_memory]
     return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 

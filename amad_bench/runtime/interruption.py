@@ -34,7 +34,7 @@ def interruptible() -> Iterator[None]:
 
     One that this process was started to ignore, as shells start jobs in the background, stays ignored.
     """
-    _Asked.number, before = None, {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     for number in handled:
         signal.signal(number, _handle)
@@ -43,6 +43,7 @@ def interruptible() -> Iterator[None]:
     finally:
         for number in handled:
             signal.signal(number, before[number])
+        _Asked.number = None
 
 
 @contextmanager

@@ -82,9 +82,7 @@ class Checkpoints:
                 temporary.write_bytes(text)
         if _sha256(tensors) != record["sha256"]:
             facts.unlink()
-            raise UserError(
-                f"{tensors}: the disk gives back something else than was written; check that disk"
-            )
+            raise UserError(f"{tensors}: what is read back is not what was written; check that disk")
         self._forget(self._steps()[:-KEPT])
         self._last = time.perf_counter()
         self._took = self._last - started
@@ -110,10 +108,13 @@ class Checkpoints:
         """The end of the training that `write_trained` noted; None: it has not ended."""
         if not self._trained.exists():
             return None
-        found = read_json(self._trained)
-        if (found.pop("format"), found.pop("run")) != (FORMAT, self.run_id):
+        try:
+            found = read_json(self._trained)
+            if (found.pop("format"), found.pop("run")) != (FORMAT, self.run_id):
+                return None
+            trained = Trained(**found)
+        except (UserError, AttributeError, KeyError, TypeError):
             return None
-        trained = Trained(**found)
         self.seconds_before = trained.seconds
         return replace(trained, continued=trained.continued + 1)
 

@@ -16,7 +16,7 @@ def failures_noted(status: Status) -> Iterator[None]:
         yield
     except RunFailed as failure:
         _note(status, failure.status, failure.reason)
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:
         if not out_of_memory(error):
             raise
         _note(status, "out_of_memory", str(error) or "no memory is left")

@@ -1,5 +1,6 @@
 """Devices: which one a run uses, and all that follows from one record of an accelerator."""
 
+import errno
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -192,8 +193,21 @@ def test_one_record_that_is_not_there_is_one_line(toy: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory: 3")]
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("x"),
+        RuntimeError("can't allocate memory: 3"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        # as CUDA and its libraries say it
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
 )
 def test_errors_that_mean_that_no_memory_is_left(error: Exception) -> None:
     assert devices.out_of_memory(error)
     assert not devices.out_of_memory(ValueError(str(error)))
+    assert not devices.out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    assert not devices.out_of_memory(OSError(errno.ENOSPC, "No space left on device"))

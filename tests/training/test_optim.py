@@ -1,5 +1,6 @@
 """What all trainings share: the schedule, which parameters decay, when to validate, the choice of weights."""
 
+import copy
 from math import cos, pi
 
 import pytest
@@ -149,3 +150,43 @@ def test_the_best_weights_come_back_the_earlier_ones_on_a_tie():
         best.offer(score, step)
     best.restore()
     assert (best.step, layer.weight.item()) == (2, 2.0)
+
+
+def test_updates_go_on_where_others_stopped():
+    """Against torch's own state: three steps here, or one here and two there, give the same bits."""
+    options = OPTIONS.model_copy(update={"steps": 5})
+    inputs = torch.tensor([[3.0, 4.0]])
+
+    def stepped(layer: nn.Linear, updates: Updates, count: int) -> None:
+        for _ in range(count):
+            updates.step(layer(inputs).square().sum())
+
+    torch.manual_seed(0)
+    whole = nn.Linear(2, 1)
+    part = copy.deepcopy(whole)
+    other = copy.deepcopy(whole)
+    expected = Updates([whole], options)
+    stepped(whole, expected, 3)
+    first = Updates([part], options)
+    stepped(part, first, 1)
+    other.load_state_dict(part.state_dict())
+    second = Updates([other], options)
+    second.restore({name: value.clone() for name, value in first.state().items()}, 1)
+    stepped(other, second, 2)
+    assert torch.equal(other.weight, whole.weight)
+    assert torch.equal(other.bias, whole.bias)
+    assert second.rate == expected.rate
+    assert all(torch.equal(value, second.state()[name]) for name, value in expected.state().items())
+
+
+def test_tied_weights_are_kept_once_in_the_memory_of_the_cpu():
+    tied = nn.ModuleDict({"a": nn.Linear(1, 1, bias=False), "b": nn.Linear(1, 1, bias=False)})
+    tied["b"].weight = tied["a"].weight
+    best = BestWeights([tied])
+    nn.init.constant_(tied["a"].weight, 2.0)
+    best.offer(1.0, 1)
+    nn.init.constant_(tied["a"].weight, 3.0)
+    assert [list(state) for state in best.states] == [["a.weight"]]
+    assert best.states[0]["a.weight"].device.type == "cpu"
+    best.restore()
+    assert tied["b"].weight.item() == 2.0

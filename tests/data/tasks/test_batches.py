@@ -9,6 +9,7 @@ from amad_bench.data.images.pixels import StoredPixels
 from amad_bench.data.images.regions import PatchRegions
 from amad_bench.data.tasks.batches import (
     WINDOW,
+    BatchOrder,
     batch_order,
     draw_targets,
     evaluation_order,
@@ -112,6 +113,18 @@ def test_every_row_comes_once_before_any_comes_again():
     for epoch in range(4):
         assert sorted(stream[10 * epoch : 10 * epoch + 10]) == list(range(10))
     assert stream[:10].tolist() != stream[10:20].tolist()
+
+
+def test_an_order_goes_on_from_its_rest_and_its_generator():
+    generator = np.random.default_rng(1)
+    order = BatchOrder(10, 4, generator)
+    order.next()
+    state, rest = generator.bit_generator.state, order.rest.copy()
+    expected = [order.next().tolist() for _ in range(6)]
+    generator.bit_generator.state = state
+    other = BatchOrder(10, 4, generator)
+    other.rest = rest
+    assert [other.next().tolist() for _ in range(6)] == expected
 
 
 def test_a_batch_may_be_longer_than_the_data():

@@ -65,3 +65,21 @@ def test_a_number_that_is_not_finite_means_diverged(tmp_path, broken):
             write()
     assert caught.value.status == "diverged"
     assert (tmp_path / "steps.jsonl").read_text() == ""
+
+
+def test_a_log_goes_on_behind_what_is_kept(tmp_path):
+    path = tmp_path / "steps.jsonl"
+    with StepLog(path) as log:
+        log.validation(1, validation_loss=0.5)
+        kept = log.synced()
+        log.validation(2, validation_loss=0.25)
+    with StepLog(path) as log:
+        log.start(kept)
+        log.validation(2, validation_loss=0.125)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rows == [{"step": 1, "validation_loss": 0.5}, {"step": 2, "validation_loss": 0.125}]
+    with StepLog(path) as log, pytest.raises(UserError, match=r"shorter than its checkpoint says; delete"):
+        log.start(10_000)
+    with StepLog(path) as log:
+        log.start(0)
+    assert path.read_bytes() == b""
