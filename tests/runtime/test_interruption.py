@@ -8,34 +8,47 @@ import pytest
 from amad_bench.runtime.interruption import Interrupted, deferred, interruptible
 
 
+def ends(*numbers: int, wait: bool = False, error: type[Exception] | None = None) -> list[int | None]:
+    """Signals that come inside, and what is told of them when they wait."""
+    told: list[int | None] = []
+    with interruptible():
+        if not wait:
+            os.kill(os.getpid(), numbers[0])
+            raise AssertionError
+        with deferred() as asked:
+            for number in numbers:
+                told.append(asked())
+                os.kill(os.getpid(), number)
+            told.append(asked())
+            if error is not None:
+                raise error
+            TOLD[:] = told
+    return told
+
+
+TOLD: list[int | None] = []
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_what_is_inside(number, code):
-    with pytest.raises(Interrupted) as caught, interruptible():
-        os.kill(os.getpid(), number)
-        raise AssertionError
+    with pytest.raises(Interrupted) as caught:
+        ends(number)
     assert caught.value.exit_code == code
     assert str(caught.value) == signal.Signals(number).name
 
 
 def test_deferred_it_waits_and_is_told():
-    done = []
-    with pytest.raises(Interrupted) as caught, interruptible(), deferred() as asked:
-        assert asked() is None
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)  # a second one changes nothing
-        done.append(asked())
-    assert done == [signal.SIGTERM]
+    with pytest.raises(Interrupted) as caught:
+        ends(signal.SIGTERM, signal.SIGINT, wait=True)
+    assert TOLD == [None, signal.SIGTERM, signal.SIGTERM]  # a second one changes nothing
     assert caught.value.number == signal.SIGTERM
-    with interruptible(), deferred() as asked:
-        assert asked() is None
+    assert ends(wait=True) == [None]
 
 
 def test_an_error_inside_is_not_hidden():
-    with pytest.raises(ZeroDivisionError), interruptible(), deferred():
-        os.kill(os.getpid(), signal.SIGTERM)
-        1 / 0  # noqa: B018
-    with interruptible(), deferred():
-        pass
+    with pytest.raises(ZeroDivisionError):
+        ends(signal.SIGTERM, wait=True, error=ZeroDivisionError)
+    assert ends(wait=True) == [None]
 
 
 def test_what_a_shell_had_ignored_stays_ignored():

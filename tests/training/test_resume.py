@@ -129,7 +129,7 @@ def test_interrupted_while_it_predicts_a_run_does_not_train_again(tiny_plan, tmp
     assert read_json(run_dir(run.id) / "status.json")["continued"] == 1
 
 
-def test_what_is_no_part_of_this_run_is_not_gone_on_from(tiny_plan, tmp_path, monkeypatch):
+def test_what_is_no_part_of_this_run_is_not_gone_on_from(tiny_plan, monkeypatch):
     """A folder of another config, or one that has ended, is begun anew."""
     run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
     interrupted(run, monkeypatch, 2)
