@@ -1,7 +1,7 @@
-"""A sweep that is killed again and again, beside one that is not: python -m tests.kill_storm --kills 20 FOLDER
+"""A sweep that is killed again and again, beside one that is not: python -m tests.kill_storm FOLDER
 
-Both run by one command. Signals (SIGKILL, SIGTERM, SIGINT in turn, shuffled) go to the whole process group at random
-moments; then that command alone has to end the sweep, with the same tables and weights.
+Both run by one command. SIGKILL, SIGTERM and SIGINT, shuffled, go to the whole process group at random moments.
+Then that command alone has to end the sweep, with the same tables and weights.
 """
 
 import argparse
@@ -91,9 +91,8 @@ def differences(one: Path, other: Path) -> list[str]:
         if (one / path).read_bytes() != (other / path).read_bytes():
             found.append(path)
     runs = [pd.read_parquet(folder / "results/tables/runs.parquet") for folder in (one, other)]
-    for column in runs[0].columns:
-        if not runs[0][column].equals(runs[1][column]):
-            found.append(f"runs: {column}")
+    changed = [column for column in runs[0].columns if not runs[0][column].equals(runs[1][column])]
+    found += [f"runs: {column}" for column in changed]
     for folder in sorted((one / "results/runs").iterdir()):
         for name in MADE:
             paths = [folder / name, other / "results/runs" / folder.name / name]
@@ -132,9 +131,8 @@ def main() -> int:
     started = time.monotonic()
     hit = killed(disturbed, options.cores, signals, tuple(options.span), options.seed)
     code = sweep(disturbed, options.cores).wait()
-    print(
-        f"killed {hit} of {options.kills} times at work, then exit code {code}, {time.monotonic() - started:.0f} s"
-    )
+    print(f"killed {hit} of {options.kills} times at work", flush=True)
+    print(f"then exit code {code}, {time.monotonic() - started:.0f} s in all", flush=True)
     for times, runs in sorted(continued(disturbed).items()):
         print(f"{runs} runs went on {times} times from a checkpoint")
     found = differences(undisturbed, disturbed)
