@@ -1,7 +1,7 @@
 """A sweep that is killed again and again, beside one that is not: python -m tests.kill_storm FOLDER
 
-Both run by one command. SIGKILL, SIGTERM and SIGINT, shuffled, go to the whole process group at random moments.
-Then that command alone has to end the sweep, with the same tables and weights.
+Both run by one command. SIGKILL, SIGTERM and SIGINT, shuffled, go to the whole process group at random
+moments. Then that command alone has to end the sweep, with the same tables and weights.
 """
 
 import argparse
