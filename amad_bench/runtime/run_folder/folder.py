@@ -17,6 +17,7 @@ class RunFolder:
         self.checkpoint = path / "model.safetensors"
         self.loss_parameters = path / "loss.safetensors"  # of a loss that has some
         self.tokenizer = path / "tokenizer.json"
+        self.checkpoints = path / "checkpoints"  # of its training, until the run has ended
         self.log = path / "log.txt"  # what the command printed
         self.benchmark = path / "benchmark.tsv"  # Snakemake's measurements
 
@@ -27,7 +28,12 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an older run left: one that fails now must not keep its results."""
-        for path in (self.status, self.steps, self.predictions, self.scores):
+        for path in (self.ended, self.status, self.steps, self.predictions, self.scores):
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Likewise, and that the run was ever started; its log stays."""
+        self.clear()
+        self.record.unlink(missing_ok=True)
