@@ -40,6 +40,7 @@ RUN = RESULTS.run("{run_id}")
 PREPARED = RESULTS.prepared("{data_key}")
 tables = RESULTS.table_files
 MARKERS = run_markers(PLAN, LEFT)
+EXTRA_MARKER = [RESULTS.extra_ended] if PLAN.extra_metrics else []
 DATA = {run.data_key: run for run in PLAN.runs}
 
 
@@ -65,6 +66,7 @@ def needed_runs(wildcards):
 rule all:
     input:
         MARKERS,
+        EXTRA_MARKER,
         PAPER,
         tables(Table.RUNS, Table.SCORES, Table.FAILURES),
         tables(Table.RESULTS, Table.HEADROOM, Table.COMPARISONS, Table.STEPS_TO_SCORE),
@@ -148,7 +150,7 @@ rule extra_scores:
 rule collect:
     input:
         ancient(MARKERS),
-        ancient(RESULTS.extra_ended) if PLAN.extra_metrics else [],
+        ancient(EXTRA_MARKER),
     output:
         tables(Table.RUNS, Table.SCORES, Table.EXAMPLES, Table.FAILURES, Table.LEARNING_CURVES),
         RESULTS.plan,
