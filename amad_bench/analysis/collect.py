@@ -112,5 +112,5 @@ def _outcome(own: Standing) -> dict[str, Any]:
 
 
 def _provenance(folder: RunFolder, own: Standing) -> dict[str, Any]:
-    """Of a run that has ended or was interrupted; what others' folders say may be of another config."""
+    """Provenance of a run that has ended or was interrupted; other folders may be another config's."""
     return {} if own.state in (WAITING, RUNNING) else RunRecord.read(folder.record).provenance

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _ended(run: "Run", config: "Config") -> str | None:
-    """How the run has ended, once no other process works on it; None for one that is left."""
+    """Status of a run that has ended, once no other process works on it; None for one that is left."""
     folder = RESULTS.run(run.id)
     if not folder.path.is_dir():
         return None

@@ -1,4 +1,4 @@
-"""What Snakemake sees is brought in line with what has ended, so that it plans exactly what is left."""
+"""Files that Snakemake sees, brought in line with what has ended: so it plans exactly what is left."""
 
 from collections.abc import Mapping
 from pathlib import Path

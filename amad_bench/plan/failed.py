@@ -1,4 +1,4 @@
-"""Why runs have no result, as text for people."""
+"""Reasons why runs have no result, as text for people."""
 
 from collections import Counter
 from collections.abc import Mapping

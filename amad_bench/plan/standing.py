@@ -1,4 +1,4 @@
-"""What stands of each planned run, by what its folder holds: no times, and nothing that Snakemake notes."""
+"""Standing of each planned run, by what its folder holds: no times, and nothing that Snakemake notes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _FAILED_FOR_ANOTHER = ("teacher_failed", "pretraining_failed")
 
 @dataclass(frozen=True)
 class Standing:
-    """What stands of a run.
+    """Standing of a run.
 
     state: how it ended, one of runtime.errors.STATUSES, or, of a run that is left, RUNNING, INTERRUPTED (it
     was started, and its process is gone) or WAITING. reason: one sentence on why it has no result, or why it

@@ -46,7 +46,7 @@ def take_over(snakemake_folder: Path) -> bool:
 
 
 def _doubt(recorded: dict[str, Any]) -> str:
-    """Why those who hold Snakemake's locks may be alive, or ""; this process has got the kernel's lock."""
+    """Reason why who holds Snakemake's locks may be alive, or ""; the kernel's lock is this process's."""
     if recorded:
         own = _self()
         here = recorded.get("host") == own["host"] or recorded.get("boot") == own["boot"] is not None
