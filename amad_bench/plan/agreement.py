@@ -36,7 +36,11 @@ def forget_outdated_tables(plan: Plan, standings: Mapping[str, Standing], result
 
 def made_of(standings: Mapping[str, Standing], results: ResultsFolder) -> str:
     """Changes exactly when the tables would: with the runs that have ended, and with the extra scores."""
-    extra = results.extra_facts.read_bytes().decode() if results.extra_facts.is_file() else ""
+    extra = (
+        results.extra_facts.read_text(encoding="utf-8", errors="replace")
+        if results.extra_facts.is_file()
+        else ""
+    )
     return short_hash([outcomes_hash(standings), extra], 16)
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import socket
 import sys
+from base64 import urlsafe_b64decode
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import hold, let_go
 
 _HOLDER = "amad_bench.lock"  # locked by the Snakemake that works here; the kernel frees it, after kill -9 too
+_DRY = re.compile("-[a-z]*n[a-z]*|--dry-?run")  # it takes no locks
 _STARTED = "incomplete"  # Snakemake's notes on files that were being made
 
 
@@ -40,23 +44,24 @@ def take_over(snakemake_folder: Path) -> bool:
     if locks:
         _say(f"{_name(recorded)} was killed in this folder, its locks are removed")
         _remove_unfinished(snakemake_folder)
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(_self()).encode(), 0)
+    with suppress(OSError):  # a full disk: the next one looks for processes alone
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(_self()).encode(), 0)
     return True
 
 
 def _doubt(recorded: dict[str, Any]) -> str:
     """Reason why who holds Snakemake's locks may be alive, or ""; the kernel's lock is this process's."""
-    if recorded:
-        own = _self()
-        here = recorded.get("host") == own["host"] or recorded.get("boot") == own["boot"] is not None
-        return "" if here else f"{_name(recorded)} holds this folder's locks, and cannot be seen from here"
-    others = _snakemakes(Path.cwd())
+    own = _self()
+    here = recorded.get("host") == own["host"] or recorded.get("boot") == own["boot"] is not None
+    if recorded and not here:
+        return f"{_name(recorded)} holds this folder's locks, and cannot be seen from here"
+    others = _snakemakes(Path.cwd())  # of another Snakefile, or version
     return f"process {others[0]} runs Snakemake in this folder" if others else ""
 
 
 def _snakemakes(folder: Path) -> list[int]:
-    """Processes of this machine other than this one that run Snakemake in a folder (Linux)."""
+    """Processes of this machine other than this one that run Snakemake in a folder, not dry (Linux)."""
     found: list[int] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -66,6 +71,8 @@ def _snakemakes(folder: Path) -> list[int]:
             continue
         program, *first = (Path(word).name for word in words[:3])
         runs = program == "snakemake" or (program.startswith("python") and "snakemake" in first)
+        if any(_DRY.fullmatch(word) for word in words):
+            continue
         if runs and int(process.name) != os.getpid() and there == folder.resolve():
             found.append(int(process.name))
     return sorted(found)
@@ -73,8 +80,6 @@ def _snakemakes(folder: Path) -> list[int]:
 
 def _remove_unfinished(snakemake_folder: Path) -> None:
     """Without them Snakemake asks for --rerun-incomplete unless its profile says so."""
-    from base64 import urlsafe_b64decode
-
     for note in (snakemake_folder / _STARTED).glob("*"):
         if note.is_file():
             Path(urlsafe_b64decode(note.name).decode()).unlink(missing_ok=True)

@@ -123,12 +123,13 @@ def test_after_a_restart_of_the_machine_the_kernel_is_another(folder) -> None:
     assert not locked(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]"])
-def test_where_nothing_is_recorded_nobody_may_run_snakemake_here(folder, capfd, text, tmp_path) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"host": HERE, "boot": "b", "pid": 7})])
+def test_a_snakemake_that_does_not_say_so_may_run_here(folder, capfd, text, tmp_path) -> None:
+    """One of an older version, or of another Snakefile."""
     (folder / "amad_bench.lock").write_text(text)
     program = tmp_path / "snakemake"
     program.write_text("import time; print('in', flush=True); time.sleep(60)")
-    with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE) as older:
+    with subprocess.Popen([sys.executable, str(program), "--cores", "1"], stdout=-1) as older:
         assert older.stdout
         older.stdout.readline()
         assert not take_over(folder)
@@ -139,9 +140,13 @@ def test_where_nothing_is_recorded_nobody_may_run_snakemake_here(folder, capfd, 
     assert not locked(folder)
 
 
-def test_who_only_names_snakemake_does_not_run_it(folder) -> None:
+@pytest.mark.parametrize("dry", ["", "-n", "-np", "--dry-run", "--dryrun"])
+def test_who_only_names_snakemake_or_looks_what_it_would_do_does_not_run_it(folder, tmp_path, dry) -> None:
     code = "import time; print('in', flush=True); time.sleep(60)"
-    with subprocess.Popen(["timeout", "60", sys.executable, "-c", code, "snakemake"], stdout=-1) as other:
+    program = tmp_path / "snakemake"
+    program.write_text(code)
+    command = [sys.executable, str(program), dry] if dry else [sys.executable, "-c", code, "snakemake"]
+    with subprocess.Popen(["timeout", "60", *command], stdout=-1) as other:
         assert other.stdout
         other.stdout.readline()
         assert take_over(folder)
