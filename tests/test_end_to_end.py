@@ -48,7 +48,7 @@ def _snakemake(folder: Path, *arguments: str) -> str:
 
 def _jobs(output: str) -> set[str]:
     """Ids of the runs that a dry run would train."""
-    return set(re.findall(r"output: results/runs/([^/]+)/status\.json", output))
+    return set(re.findall(r"output: results/runs/([^/]+)/ended", output))
 
 
 def test_smoke_config_runs_to_the_paper_repeats_exactly_and_redoes_only_what_changed(repository, tmp_path):

@@ -7,9 +7,9 @@ from typing import Any
 
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
+from amad_bench.plan.standing import INTERRUPTED, RUNNING, standing
 from amad_bench.runtime.errors import STATUSES
 from amad_bench.runtime.results import RESULTS
-from amad_bench.runtime.run_folder.status import Status
 
 
 def overview(plan: Plan) -> str:
@@ -96,21 +96,20 @@ def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def progress_report(plan: Plan) -> str:
-    """Numbers of runs done, failed and left, and the time these need by the times of the others."""
-    seconds: dict[str, float] = {}
-    outcomes: dict[str, str] = {}
-    for run in plan.runs:
-        if (folder := RESULTS.run(run.id)).finished:
-            status = Status.read(folder.status)
-            outcomes[run.id], seconds[run.id] = status.status, status.wall_seconds or 0.0
-    counts = Counter(outcomes.values())
+    """Numbers of runs done, failed and left, and the time that these need by the times of the others."""
+    standings = standing(plan, RESULTS)
+    statuses = {name: own.status for name, own in standings.items() if own.status is not None}
+    seconds = {name: status.wall_seconds or 0.0 for name, status in statuses.items()}
+    counts = Counter(own.state for own in standings.values())
     failed = {name: counts[name] for name in STATUSES[1:] if counts[name]}
     details = f" ({', '.join(f'{name} {count}' for name, count in failed.items())})" if failed else ""
-    left = [run for run in plan.runs if run.id not in outcomes]
+    left = [run for run in plan.runs if standings[run.id].left]
+    begun = ", ".join(f"{name} {counts[name]}" for name in (RUNNING, INTERRUPTED) if counts[name])
     failures = f"{sum(failed.values())} failed{details}"
     lines = [f"{len(plan.runs)} planned, {counts['done']} done, {failures}, {len(left)} left"]
+    lines[0] += f" ({begun})" if begun else ""
     if left and seconds:
-        done = [run for run in plan.runs if outcomes.get(run.id) == "done"]
+        done = [run for run in plan.runs if standings[run.id].state == "done"]
         estimate = sum(_expected_seconds(run, done, seconds) for run in left)
         lines.append(
             f"about {_duration(estimate)} of work left for one process; n in parallel take 1/n of it"

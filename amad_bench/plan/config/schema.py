@@ -101,6 +101,11 @@ class Config(Closed):
     checkpoint: Checkpointing = Field(
         default=Checkpointing(), description="of trainings; no number depends on it"
     )
+    keep_weights: Literal["all", "teachers", "none"] = Field(
+        default="all",
+        description="of runs that have ended; teachers: only those that other planned runs start or learn "
+        "from; none: these, too, only as long as a run that is left needs them; no number depends on it",
+    )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
     teacher_per: Literal["sweep", "block", "replicate"] = Field(
         default="sweep",

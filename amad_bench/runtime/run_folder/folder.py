@@ -10,7 +10,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path, self.id = path, path.name
         self.record = path / "run.json"  # RunRecord, written first
-        self.status = path / "status.json"  # Status, written last
+        self.status = path / "status.json"  # Status, written when the run has ended
+        self.ended = path / "ended"  # empty: that it has, for Snakemake, which deletes outputs as it sees fit
         self.steps = path / "steps.jsonl"  # TrainingStep and Validation
         self.predictions = path / "predictions.jsonl"  # Prediction
         self.scores = path / "scores.parquet"  # Score
@@ -28,7 +29,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an older run left: one that fails now must not keep its results."""
-        for path in (self.status, self.steps, self.predictions, self.scores):
+        for path in (self.ended, self.status, self.steps, self.predictions, self.scores):
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
@@ -38,3 +39,8 @@ class RunFolder:
         """Remove what an unfinished training would go on from."""
         if self.checkpoints.is_dir():
             shutil.rmtree(self.checkpoints)
+
+    def forget(self) -> None:
+        """Likewise, and that the run was ever started; its log stays."""
+        self.clear()
+        self.record.unlink(missing_ok=True)
