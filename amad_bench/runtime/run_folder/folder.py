@@ -10,6 +10,7 @@ class RunFolder:
         self.path, self.id = path, path.name
         self.record = path / "run.json"  # RunRecord, written first
         self.status = path / "status.json"  # Status, written last
+        self.live = path / "live.json"  # Live, while the run is being trained
         self.steps = path / "steps.jsonl"  # TrainingStep and Validation
         self.predictions = path / "predictions.jsonl"  # Prediction
         self.scores = path / "scores.parquet"  # Score
@@ -26,7 +27,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an older run left: one that fails now must not keep its results."""
-        for path in (self.status, self.steps, self.predictions, self.scores):
+        for path in (self.status, self.live, self.steps, self.predictions, self.scores):
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)

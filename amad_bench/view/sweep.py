@@ -1,0 +1,210 @@
+"""The view of a sweep under Snakemake: log records in, lines and a repainted screen out."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from amad_bench.plan.plan import Plan
+from amad_bench.runtime.paths import DEFAULT_CONFIG
+from amad_bench.runtime.results import PAPER, RESULTS
+from amad_bench.view.jobs import NOTHING_TO_DO, Job, dry_run, failure, is_noise
+from amad_bench.view.screen import ANY_HEIGHT, headline, screen
+from amad_bench.view.terminal import Terminal
+from amad_bench.view.watch import REPAINTED, SUMMARY, Watched, summary
+from amad_bench.view.words import counted, duration
+
+_LOG_WIDTH = 110  # characters of a table in a log
+_handed: list[tuple[Plan, Path]] = []
+
+
+def hand_over(plan: Plan, config: Path) -> None:
+    """Tells the view which plan it is that Snakemake works on; the Snakefile calls it."""
+    _handed[:] = [(plan, config)]
+
+
+class Sweep:
+    """What is said of a sweep. silent: errors and the end only. dry_run: nothing is done, only listed.
+
+    own: formats a record as Snakemake would. Not thread-safe but for `close`: one thread hands in records.
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        own: Callable[[logging.LogRecord], str],
+        silent: bool = False,
+        dry_run: bool = False,
+        shell_commands: bool = False,
+    ) -> None:
+        self._terminal, self._own = terminal, own
+        self._silent, self._dry_run, self._shell_commands = silent, dry_run, shell_commands
+        self._jobs: dict[int, Job] = {}
+        self._begun: dict[int, float] = {}
+        self._errors = 0
+        self._own_log = ""
+        self._listed = False
+        self._watched: Watched | None = None
+        self._started = time.monotonic()
+        self._summed = 0.0
+        self._lock = threading.Lock()  # of the terminal and of what is watched
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.broken: Exception | None = None  # what ended the repainting
+
+    def record(self, record: logging.LogRecord) -> None:
+        """Take in a record of Snakemake's log."""
+        handle = self._events.get(str(getattr(record, "event", None)))
+        if handle is None:
+            self._message(record)
+        else:
+            handle(self, record)
+
+    def close(self) -> None:
+        """The end: what there is now, and where."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+        with self._lock:
+            self._terminal.paint(())
+            if self._dry_run:
+                self._list()
+            elif self._watched is not None:
+                self._end(self._watched)
+
+    # records
+
+    def _message(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith("Complete log"):
+            self._own_log = text.partition(": ")[2]
+        elif record.levelno >= logging.WARNING or not (is_noise(text) or self._silent):
+            self._say(self._own(record), style="red" if record.levelno >= logging.ERROR else "")
+        if text.startswith(NOTHING_TO_DO) and _handed and not self._dry_run:
+            self._watched = Watched(_handed[0][0], RESULTS)
+
+    def _job_info(self, record: Any) -> None:
+        self._jobs[record.jobid] = Job.of(record)
+
+    def _job_started(self, record: Any) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._begun.update(dict.fromkeys(record.jobs, now))
+        if self._thread is None and _handed and not self._silent:
+            self._watched = Watched(_handed[0][0], RESULTS)
+            self._thread = threading.Thread(target=self._repaint, name="view", daemon=True)
+            self._thread.start()
+        elif self._watched is None and _handed:
+            self._watched = Watched(_handed[0][0], RESULTS)
+
+    def _job_finished(self, record: Any) -> None:
+        with self._lock:
+            begun = self._begun.pop(record.job_id, None)
+        job = self._jobs.pop(record.job_id, None)
+        if job is None or job.run_id or self._terminal.repaints or self._silent:
+            return
+        took = "" if begun is None else f", {duration(time.monotonic() - begun)}"
+        self._say(f"{job.name}: done{took}")
+
+    def _job_error(self, record: Any) -> None:
+        self._errors += 1
+        with self._lock:
+            self._begun.pop(record.jobid, None)
+        self._say(*failure(record), style="red")
+
+    def _error(self, record: Any) -> None:
+        """Snakemake's own trouble; that a command failed was said by its job."""
+        if not self._errors or "CalledProcessError" not in record.getMessage():
+            self._say(self._own(record), style="red")
+
+    def _run_info(self, record: logging.LogRecord) -> None:
+        if self._dry_run and self._jobs:
+            with self._lock:
+                self._list()
+
+    def _shell_command(self, record: logging.LogRecord) -> None:
+        if self._shell_commands:
+            self._say(self._own(record))
+
+    def _nothing(self, record: logging.LogRecord) -> None:
+        """Records of which nothing is said."""
+
+    _events: dict[str, Callable[["Sweep", Any], None]] = {
+        "job_info": _job_info,
+        "job_started": _job_started,
+        "job_finished": _job_finished,
+        "job_error": _job_error,
+        "error": _error,
+        "run_info": _run_info,
+        "shellcmd": _shell_command,
+        **dict.fromkeys(("progress", "resources_info", "workflow_started", "rulegraph"), _nothing),
+    }
+
+    # lines
+
+    def _say(self, *texts: str, style: str = "") -> None:
+        with self._lock:
+            self._terminal.say(*texts, style=style)
+
+    def _repaint(self) -> None:
+        try:
+            while True:
+                with self._lock:
+                    self._look()
+                if self._over.wait(REPAINTED):
+                    return
+        except Exception as error:  # the sweep goes on, whatever becomes of its view
+            self.broken = error
+
+    def _look(self) -> None:
+        assert self._watched is not None
+        found, ended = self._watched.look()
+        repaints = self._terminal.repaints
+        for ending in ended:
+            if not repaints or ending.status != "done":
+                self._terminal.say(ending.line, style="" if ending.status == "done" else "red")
+        if repaints:
+            steps = [job.name for key in self._begun if (job := self._jobs.get(key)) and not job.run_id]
+            self._terminal.paint(screen(found, steps, *self._terminal.size))
+        elif not self._summed or time.monotonic() - self._summed >= SUMMARY:
+            self._summed = time.monotonic()
+            self._terminal.say(summary(found))
+
+    def _list(self) -> None:
+        """A dry run's list, once."""
+        if self._jobs and not self._listed:
+            from amad_bench.plan.standing import standing
+
+            standings = standing(_handed[0][0], RESULTS) if _handed else {}
+            lines = dry_run(self._jobs.values(), standings)
+            self._terminal.say(*lines, "Each job by itself: add --logger-amad-bench-off")
+            self._listed = True
+
+    def _end(self, watched: Watched) -> None:
+        found, ended = watched.look(fresh=True)
+        config = _handed[0][1]
+        width = self._terminal.size[0] if self._terminal.repaints else _LOG_WIDTH
+        if not self._terminal.repaints:
+            self._terminal.say(*(ending.line for ending in ended))
+        self._terminal.leave(screen(found, (), width, ANY_HEIGHT))
+        self._terminal.say("", *self._places())
+        if found.total.failed or self._errors:
+            asked = "" if config == DEFAULT_CONFIG else f" --config {config}"
+            errors = f", {counted(self._errors, 'job')} ended with an error" if self._errors else ""
+            self._terminal.say(
+                f"{counted(found.total.failed, 'run')} failed{errors}: `amad-bench failures{asked}` says why"
+            )
+        self._terminal.say(f"after {duration(time.monotonic() - self._started)}")
+
+    def _places(self) -> list[str]:
+        named = (
+            ("tables", RESULTS.tables, f"{RESULTS.tables}/*.csv, *.parquet"),
+            ("figures", RESULTS.figures, f"{RESULTS.figures}/*.pdf, *.png"),
+            ("paper", PAPER, str(PAPER)),
+        )
+        lines = [f"{name:<9}{shown}" for name, path, shown in named if path.exists()]
+        if self._own_log:
+            lines.append(f"{'log':<9}{self._own_log} (Snakemake's own)")
+        return lines
