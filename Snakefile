@@ -18,6 +18,7 @@ from amad_bench.plan.workflow import planned
 from amad_bench.runtime import devices, paths
 from amad_bench.runtime.results import PAPER, RESULTS
 from amad_bench.runtime.results import TableName as Table
+from amad_bench.view.sweep import hand_over
 
 min_version("9.0")
 
@@ -27,6 +28,7 @@ os.environ.setdefault("LOGNAME", str(os.getuid()))  # Snakemake asks who runs it
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 CONFIG, SETTINGS, PLAN = planned(workflow.configfiles, config, root=Path(workflow.basedir))
+hand_over(PLAN, CONFIG)
 
 if not config:  # an unconditional configfile would be merged under --configfile
 

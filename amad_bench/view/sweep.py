@@ -5,24 +5,43 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from amad_bench.plan.plan import Plan
+from amad_bench.plan.standing import standing
 from amad_bench.runtime.paths import DEFAULT_CONFIG
-from amad_bench.runtime.results import PAPER, RESULTS
+from amad_bench.runtime.results import PAPER, RESULTS, ResultsFolder
 from amad_bench.view.jobs import NOTHING_TO_DO, Job, dry_run, failure, is_noise
-from amad_bench.view.screen import ANY_HEIGHT, headline, screen
+from amad_bench.view.screen import screen
 from amad_bench.view.terminal import Terminal
 from amad_bench.view.watch import REPAINTED, SUMMARY, Watched, summary
 from amad_bench.view.words import counted, duration
 
 _LOG_WIDTH = 110  # characters of a table in a log
-_handed: list[tuple[Plan, Path]] = []
+
+
+class Handed(NamedTuple):
+    """A plan, its config file and the folder that its results are below."""
+
+    plan: Plan
+    config: Path
+    folder: Path
+
+    @property
+    def results(self) -> ResultsFolder:
+        return ResultsFolder(self.folder / RESULTS.path)
+
+
+_handed: list[Handed] = []
 
 
 def hand_over(plan: Plan, config: Path) -> None:
-    """Tells the view which plan it is that Snakemake works on; the Snakefile calls it."""
-    _handed[:] = [(plan, config)]
+    """Tells the view which plan it is that Snakemake works on, here; the Snakefile calls it."""
+    _handed[:] = [Handed(plan, config, Path.cwd())]
+
+
+def handed() -> Handed | None:
+    return _handed[0] if _handed else None
 
 
 class Sweep:
@@ -82,22 +101,24 @@ class Sweep:
             self._own_log = text.partition(": ")[2]
         elif record.levelno >= logging.WARNING or not (is_noise(text) or self._silent):
             self._say(self._own(record), style="red" if record.levelno >= logging.ERROR else "")
-        if text.startswith(NOTHING_TO_DO) and _handed and not self._dry_run:
-            self._watched = Watched(_handed[0][0], RESULTS)
+        if text.startswith(NOTHING_TO_DO) and not self._dry_run:
+            self._begin()
 
     def _job_info(self, record: Any) -> None:
         self._jobs[record.jobid] = Job.of(record)
 
     def _job_started(self, record: Any) -> None:
-        now = time.monotonic()
         with self._lock:
-            self._begun.update(dict.fromkeys(record.jobs, now))
-        if self._thread is None and _handed and not self._silent:
-            self._watched = Watched(_handed[0][0], RESULTS)
+            self._begun.update(dict.fromkeys(record.jobs, time.monotonic()))
+        self._begin()
+        if self._thread is None and self._watched is not None and not self._silent:
             self._thread = threading.Thread(target=self._repaint, name="view", daemon=True)
             self._thread.start()
-        elif self._watched is None and _handed:
-            self._watched = Watched(_handed[0][0], RESULTS)
+
+    def _begin(self) -> None:
+        sweep = handed()
+        if self._watched is None and sweep is not None:
+            self._watched = Watched(sweep.plan, sweep.results)
 
     def _job_finished(self, record: Any) -> None:
         with self._lock:
@@ -112,7 +133,7 @@ class Sweep:
         self._errors += 1
         with self._lock:
             self._begun.pop(record.jobid, None)
-        self._say(*failure(record), style="red")
+        self._say(*failure(record, self._base()), style="red")
 
     def _error(self, record: Any) -> None:
         """Snakemake's own trouble; that a command failed was said by its job."""
@@ -120,9 +141,12 @@ class Sweep:
             self._say(self._own(record), style="red")
 
     def _run_info(self, record: logging.LogRecord) -> None:
+        """Snakemake's numbers of jobs, before and after it names each; with --quiet it names none."""
         if self._dry_run and self._jobs:
             with self._lock:
                 self._list()
+        elif self._dry_run and self._silent:
+            self._say(self._own(record))
 
     def _shell_command(self, record: logging.LogRecord) -> None:
         if self._shell_commands:
@@ -175,36 +199,39 @@ class Sweep:
     def _list(self) -> None:
         """A dry run's list, once."""
         if self._jobs and not self._listed:
-            from amad_bench.plan.standing import standing
-
-            standings = standing(_handed[0][0], RESULTS) if _handed else {}
+            sweep = handed()
+            standings = {} if sweep is None else standing(sweep.plan, sweep.results)
             lines = dry_run(self._jobs.values(), standings)
             self._terminal.say(*lines, "Each job by itself: add --logger-amad-bench-off")
             self._listed = True
 
     def _end(self, watched: Watched) -> None:
         found, ended = watched.look(fresh=True)
-        config = _handed[0][1]
-        width = self._terminal.size[0] if self._terminal.repaints else _LOG_WIDTH
         if not self._terminal.repaints:
             self._terminal.say(*(ending.line for ending in ended))
-        self._terminal.leave(screen(found, (), width, ANY_HEIGHT))
-        self._terminal.say("", *self._places())
+        width = self._terminal.size[0] if self._terminal.repaints else _LOG_WIDTH
+        self._terminal.leave(screen(found, (), width))
+        lines = self._places()
         if found.total.failed or self._errors:
-            asked = "" if config == DEFAULT_CONFIG else f" --config {config}"
-            errors = f", {counted(self._errors, 'job')} ended with an error" if self._errors else ""
-            self._terminal.say(
-                f"{counted(found.total.failed, 'run')} failed{errors}: `amad-bench failures{asked}` says why"
-            )
-        self._terminal.say(f"after {duration(time.monotonic() - self._started)}")
+            lines.append(self._failures(found.total.failed))
+        self._terminal.say("", *lines, f"after    {duration(time.monotonic() - self._started)}")
+
+    def _failures(self, failed: int) -> str:
+        sweep = handed()
+        asked = "" if sweep is None or sweep.config == DEFAULT_CONFIG else f" --config {sweep.config}"
+        errors = f", {counted(self._errors, 'job')} broken off" if self._errors else ""
+        return f"failures {counted(failed, 'run')} failed{errors}: `amad-bench failures{asked}` says why"
 
     def _places(self) -> list[str]:
+        """Where what was made is."""
+        base = self._base()
         named = (
             ("tables", RESULTS.tables, f"{RESULTS.tables}/*.csv, *.parquet"),
             ("figures", RESULTS.figures, f"{RESULTS.figures}/*.pdf, *.png"),
             ("paper", PAPER, str(PAPER)),
         )
-        lines = [f"{name:<9}{shown}" for name, path, shown in named if path.exists()]
-        if self._own_log:
-            lines.append(f"{'log':<9}{self._own_log} (Snakemake's own)")
-        return lines
+        lines = [f"{name:<9}{shown}" for name, path, shown in named if (base / path).exists()]
+        return [*lines, *([f"{'log':<9}{self._own_log} (Snakemake's own)"] if self._own_log else [])]
+
+    def _base(self) -> Path:
+        return Path() if (sweep := handed()) is None else sweep.folder

@@ -39,7 +39,10 @@ class Terminal:
 
     def say(self, *texts: str, style: str = "") -> None:
         """Lines that stay, above what is painted."""
-        lines: list[Line] = [(Part(line, style),) for text in texts for line in text.split("\n")]
+        self.leave([(Part(line, style),) for text in texts for line in text.split("\n")])
+
+    def leave(self, lines: Sequence[Line]) -> None:
+        """Lines that stay, as `say`."""
         self._write(self._erased() + "".join(self._coded(line) + "\n" for line in lines))
 
     def paint(self, lines: Sequence[Line]) -> None:

@@ -9,7 +9,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path, self.id = path, path.name
         self.record = path / "run.json"  # RunRecord, written first
-        self.status = path / "status.json"  # Status, written last
+        self.status = path / "status.json"  # Status, written when the run has ended
+        self.ended = path / "ended"  # empty: that it has, for Snakemake, which deletes outputs as it sees fit
         self.live = path / "live.json"  # Live, while the run is being trained
         self.steps = path / "steps.jsonl"  # TrainingStep and Validation
         self.predictions = path / "predictions.jsonl"  # Prediction

@@ -1,0 +1,133 @@
+"""What stands of each planned run, by what its folder holds: no times, and nothing that Snakemake notes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from amad_bench.plan.plan import Plan
+from amad_bench.plan.run import Run
+from amad_bench.plan.run_config import short_hash
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.locks import held
+from amad_bench.runtime.results import ResultsFolder
+from amad_bench.runtime.run_folder.folder import RunFolder
+from amad_bench.runtime.run_folder.run_record import RunRecord
+from amad_bench.runtime.run_folder.status import Status
+
+RUNNING = "running"
+INTERRUPTED = "interrupted"
+WAITING = "waiting"
+_FAILED_FOR_ANOTHER = ("teacher_failed", "pretraining_failed")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands of a run.
+
+    state: how it ended, one of runtime.errors.STATUSES, or, of a run that is left, RUNNING, INTERRUPTED (it
+    was started, and its process is gone) or WAITING. reason: one sentence on why it has no result, or why it
+    is left although its folder holds something; "" otherwise. status: of a run that has ended.
+    """
+
+    state: str
+    reason: str = ""
+    status: Status | None = None
+
+    @property
+    def left(self) -> bool:
+        """Whether the run is still to be trained."""
+        return self.status is None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the run has ended with a model that was trained to the end."""
+        return self.status is not None and self.status.usable
+
+
+def standing(plan: Plan, results: ResultsFolder) -> dict[str, Standing]:
+    """The standing of every run by its id, in the plan's order.
+
+    A run has ended when its status.json and the run.json of the planned config are there, and what it was to
+    make. It is left again when it failed for another run that can be used by now or is itself left, and when
+    a run that is left needs its weights and they are gone.
+    """
+    found = {run.id: _of_its_own(run, results.run(run.id)) for run in plan.runs}
+    changed = True
+    while changed:  # as often as runs stand in a chain: pre-training, teacher, assistant, student
+        changed = False
+        for run in plan.runs:
+            for identifier, reason in _left_again(run, found, results):
+                found[identifier] = _left(results.run(identifier), WAITING, reason)
+                changed = True
+    return found
+
+
+def outcomes_hash(standings: Mapping[str, Standing]) -> str:
+    """Changes exactly when the set of runs that have ended does, or how one of them ended."""
+    ended = {identifier: vars(own.status) for identifier, own in standings.items() if own.status is not None}
+    return short_hash(ended, 16)
+
+
+def _of_its_own(run: Run, folder: RunFolder) -> Standing:
+    """The standing of a run, whatever stands of others."""
+    if not folder.record.exists():
+        return _left(folder, WAITING)
+    try:
+        written = RunRecord.read(folder.record).config
+        if (planned := run.config.canonical()) != written:
+            difference = first_difference(planned, written)
+            return _left(folder, WAITING, f"{folder.record} belongs to another config ({difference})")
+        if not folder.status.exists():
+            return _left(folder, INTERRUPTED, "started, never finished")
+        status = Status.read(folder.status)
+    except UserError as error:
+        return _left(folder, WAITING, str(error))
+    if status.usable and run.kind != "pretrain":
+        for path in (folder.steps, folder.predictions, folder.scores):
+            if not path.exists():
+                return _left(folder, WAITING, f"{path} is missing")
+    return Standing(status.status, status.reason, status)
+
+
+def _left(folder: RunFolder, state: str, reason: str = "") -> Standing:
+    return Standing(RUNNING, "still running") if _is_held(folder) else Standing(state, reason)
+
+
+def _is_held(folder: RunFolder) -> bool:
+    try:
+        return folder.path.is_dir() and held(folder.path)
+    except (
+        UserError,
+        OSError,
+    ):  # without locks or a way into the folder nobody trains there
+        return False
+
+
+def _left_again(run: Run, found: Mapping[str, Standing], results: ResultsFolder) -> list[tuple[str, str]]:
+    """Runs that have ended and are left all the same, for what stands of this one, each with the reason."""
+    own, needed = found[run.id], [name for name in run.prerequisites if name in found]
+    if own.state in _FAILED_FOR_ANOTHER and all(found[name].left or found[name].usable for name in needed):
+        return [(run.id, f"{own.state} before, and what it needs can be used by now or is trained again")]
+    if not own.left:
+        return []
+    return [
+        (name, f"its weights are gone, and {run.id} needs them")
+        for name in needed
+        if found[name].usable and not results.run(name).checkpoint.exists()
+    ]
+
+
+def first_difference(planned: Any, found: Any, path: str = "") -> str:
+    """ "key.path is 2, the plan says 1" for the first difference of two JSON values, or ""."""
+    if isinstance(planned, dict) and isinstance(found, dict):
+        ours, theirs = cast(dict[str, Any], planned), cast(dict[str, Any], found)
+        for key in sorted(ours.keys() | theirs.keys()):
+            inner = f"{path}.{key}" if path else key
+            if key not in theirs:
+                return f"{inner} is missing, the plan says {ours[key]!r}"
+            if key not in ours:
+                return f"{inner} is {theirs[key]!r}, unknown to the plan"
+            if difference := first_difference(ours[key], theirs[key], inner):
+                return difference
+        return ""
+    return "" if planned == found else f"{path or 'config'} is {found!r}, the plan says {planned!r}"
