@@ -11,25 +11,26 @@ from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.results import RESULTS
 
 if TYPE_CHECKING:
+    from amad_bench.plan.config.schema import Config
     from amad_bench.plan.plan import Plan
     from amad_bench.plan.run import Run
 
 
 def run(options: argparse.Namespace) -> None:
-    chosen, device, workers = _run_and_machine(options)
+    chosen, device, config = _run_and_machine(options)
     from amad_bench.training.run import train_run
 
-    print(f"{chosen.id}: {train_run(chosen, device, workers)}")
+    print(f"{chosen.id}: {train_run(chosen, device, config.workers, config.logging)}")
 
 
 def score(options: argparse.Namespace) -> None:
     if options.run is None:
         _score_extra(planned(options))
         return
-    chosen, device, workers = _run_and_machine(options)
+    chosen, device, config = _run_and_machine(options)
     from amad_bench.training.run import score_run
 
-    print(f"{chosen.id}: {score_run(chosen, device, workers)}")
+    print(f"{chosen.id}: {score_run(chosen, device, config.workers)}")
 
 
 def _score_extra(plan: "Plan") -> None:
@@ -56,13 +57,13 @@ def _score_extra(plan: "Plan") -> None:
             print(f"{metric}: metric_unavailable: {line}", file=sys.stderr)
 
 
-def _run_and_machine(options: argparse.Namespace) -> "tuple[Run, str, int]":
-    """The run, the device and the number of processes that load its batches."""
+def _run_and_machine(options: argparse.Namespace) -> "tuple[Run, str, Config]":
+    """The run, the device and the config."""
     from amad_bench.plan.config.load import load_config
     from amad_bench.plan.grid import find_run
 
     config = load_config(options.config)
-    return find_run(config, options.run), options.device or config.device, config.workers
+    return find_run(config, options.run), options.device or config.device, config
 
 
 def status(options: argparse.Namespace) -> None:

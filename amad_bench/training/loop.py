@@ -86,7 +86,7 @@ def train(
                 log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                 best.offer(accuracy, step)
                 bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
-            bar.update()
+            bar.step(step, value.total)
     best.restore()
     return Trained(best.step, steps, time.perf_counter() - started)
 

@@ -71,7 +71,7 @@ def pretrain(
                 log.validation(step, validation_loss=mean)
                 best.offer(-mean, step)
                 bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
-            bar.update()
+            bar.step(step, loss)
     best.restore()
     return Trained(best.step, steps, time.perf_counter() - started)
 

@@ -19,6 +19,7 @@ from amad_bench.plan.run import Run
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
+from amad_bench.runtime.progress import described, phase
 from amad_bench.runtime.provenance import provenance
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
@@ -33,19 +34,23 @@ from amad_bench.training.predict import predict_and_score
 from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretrain
 from amad_bench.training.run_model import finished_teacher, started_model, trained_model
 from amad_bench.training.teacher_cache import TeacherOutputs
+from amad_bench.training.tensorboard import follower
 
 
-def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
+def train_run(run: Run, device: str = "auto", workers: int = 0, logging: str = "none") -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
-    `devices.choices`; `workers`: processes that read images, 0 for none, which changes no number.
+    `devices.choices`; `workers`: processes that read images, 0 for none, which changes no number; `logging`:
+    the config's.
     status.json is written last, whatever happened, except for a bug or a UserError, which pass through.
     """
     used = devices.ready(device)
     folder = RESULTS.run(run.id)
+    also = follower(logging, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
+    # A killed Snakemake can leave a child behind that still trains this run.
+    with exclusive(folder.path), described(folder.live, also):
         return _train_run(run, folder, used, workers)
 
 
@@ -67,6 +72,7 @@ def _train_run(run: Run, folder: RunFolder, used: devices.Device, workers: int) 
 
 
 def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) -> None:
+    phase("data")
     data = load_pretraining(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
@@ -74,6 +80,7 @@ def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) 
     status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
     print(f"{run.id}: pre-training {run.config.pretraining}", flush=True)
+    phase("training")
     trained = pretrain(model, data, run.config, where, folder.steps, run.id)
     weights = model.task_weights()  # pyright: ignore[reportCallIssue]
     save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
@@ -81,6 +88,7 @@ def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) 
 
 
 def _train_and_score(run: Run, folder: RunFolder, where: torch.device, status: Status, workers: int) -> None:
+    phase("data")
     data = load_task_data(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
@@ -92,6 +100,7 @@ def _train_and_score(run: Run, folder: RunFolder, where: torch.device, status: S
     trained = _train(run, model, data, where, status, workers)
     save_weights(model, folder.checkpoint)
     _note(trained, status)
+    phase("predicting")
     status.signatures = predict_and_score(run, model, data, where, workers)
 
 
@@ -151,8 +160,10 @@ def _train(
             )
     teacher_trace = None
     if objective.needs_teacher:
+        phase("teacher outputs")
         teacher = finished_teacher(run, data).to(device)
         teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
+    phase("training")
     trained = train(model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers)
     status.extra_params = sum(p.numel() for p in objective.parameters())
     if status.extra_params:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.standing import standing
@@ -155,7 +155,7 @@ class Sweep:
     def _nothing(self, record: logging.LogRecord) -> None:
         """Records of which nothing is said."""
 
-    _events: dict[str, Callable[["Sweep", Any], None]] = {
+    _events: ClassVar[dict[str, Callable[["Sweep", Any], None]]] = {
         "job_info": _job_info,
         "job_started": _job_started,
         "job_finished": _job_finished,

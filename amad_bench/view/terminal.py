@@ -1,4 +1,4 @@
-"""A stream that a person reads: a terminal whose last lines are painted again and again, or a log of lines."""
+"""A stream that a person reads: a terminal whose last lines are painted again and again, or a log."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ class Terminal:
         self._write(erased + "".join(self._coded(line) + "\n" for line in lines))
 
     def _erased(self) -> str:
-        """Back to the first painted line. A terminal that was made narrower has broken long lines into more."""
+        """Back to the first painted line. A terminal that was made narrower has broken lines into more."""
         columns, rows = self._size()
         up = sum(max(1, -(-length // max(1, columns))) for length in self._painted)
         self._painted = []

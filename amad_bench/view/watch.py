@@ -35,9 +35,7 @@ class Ending:
 class Watched:
     """A sweep under observation."""
 
-    def __init__(
-        self, plan: Plan, results: ResultsFolder, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, plan: Plan, results: ResultsFolder, clock: Callable[[], float] = time.time) -> None:
         self._plan, self._results, self._clock = plan, results, clock
         self._standings: dict[str, Standing] = {}
         self._read, self._cost = 0.0, 0.0
@@ -71,9 +69,7 @@ def summary(found: Facts) -> str:
     return f"{time.strftime('%H:%M')}  {headline(found)}{f'; {left}' if left else ''}"
 
 
-def watch(
-    watched: Watched, terminal: Terminal, sleep: Callable[[float], None] = time.sleep
-) -> None:
+def watch(watched: Watched, terminal: Terminal, sleep: Callable[[float], None] = time.sleep) -> None:
     """Shows a sweep until nothing of it is left or running; in a log a line for each run that ends."""
     passed = SUMMARY
     while True:

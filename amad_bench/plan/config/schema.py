@@ -98,6 +98,11 @@ class Config(Closed):
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
     )
+    logging: Literal["none", "tensorboard"] = Field(
+        default="none",
+        description="what shows trainings beside the project's own files; tensorboard: event files in each "
+        "run's folder; no number depends on it",
+    )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
     teacher_per: Literal["sweep", "block", "replicate"] = Field(
         default="sweep",

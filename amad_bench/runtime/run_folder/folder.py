@@ -1,5 +1,6 @@
 """A run's folder: the place of each file that a run has."""
 
+import shutil
 from pathlib import Path
 
 
@@ -19,6 +20,7 @@ class RunFolder:
         self.loss_parameters = path / "loss.safetensors"  # of a loss that has some
         self.tokenizer = path / "tokenizer.json"
         self.log = path / "log.txt"  # what the command printed
+        self.tensorboard = path / "tensorboard"  # event files, made of the step log
         self.benchmark = path / "benchmark.tsv"  # Snakemake's measurements
 
     @property
@@ -32,3 +34,4 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)

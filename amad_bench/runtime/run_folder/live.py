@@ -64,41 +64,49 @@ _KINDS: dict[str, type | tuple[type, ...]] = dict(
 
 
 class LiveWriter:
-    """Describes this process's run in its live.json; a file that cannot be written changes nothing else."""
+    """Describes this process's run in its live.json; a file that cannot be written changes nothing else.
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._path, self._clock = path, clock
+    also: called after steps that are described, and at the end.
+    """
+
+    def __init__(
+        self, path: Path, also: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path, self._also, self._clock = path, also, clock
         self._since = self._written = clock()
-        self._phase = ""
+        self._phase = "starting"
         self._step = self._steps = 0
         self._loss: float | None = None
         self._rate: float | None = None
 
-    def phase(self, name: str, steps: int = 0) -> None:
-        """Another part of the work begins; steps: how many it has, where they are told by `step`."""
-        self._phase, self._step, self._steps = name, 0, steps
+    def phase(self, name: str) -> None:
+        """Another part of the work begins."""
+        self._phase, self._step, self._steps = name, 0, 0
         self._loss = self._rate = None
         self._write("running")
 
-    def step(self, step: int, loss: Scalar) -> None:
-        """A step, counted from 1, is done; every two seconds it is written, and only then the loss is read."""
+    def step(self, step: int, steps: int, loss: Scalar) -> None:
+        """A step, counted from 1, is done; it is written every two seconds, and only then the loss is read."""
         passed = self._clock() - self._written
         if passed < EVERY:
             return
-        self._step, before = step, self._step
+        before, self._step, self._steps = self._step, step, steps
         value = loss.item()
         self._loss = value if math.isfinite(value) else None
         if before:  # what came before the first written step may have been something else
             rate = (step - before) / passed
             self._rate = rate if self._rate is None else _NEWEST * rate + (1 - _NEWEST) * self._rate
         self._write("running")
+        self._also()
 
     def interrupted(self) -> None:
         """The process ends before the run does."""
         self._write("interrupted")
+        self._also()
 
     def ended(self) -> None:
         """The run has ended, and its status says how."""
+        self._also()
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
