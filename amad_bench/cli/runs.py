@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
@@ -67,9 +68,17 @@ def _run_and_machine(options: argparse.Namespace) -> "tuple[Run, str, Config]":
 
 
 def status(options: argparse.Namespace) -> None:
-    from amad_bench.plan.overview import progress_report
+    from amad_bench.view.screen import screen
+    from amad_bench.view.terminal import LOG_WIDTH, Terminal
+    from amad_bench.view.watch import Watched, watch
 
-    print(progress_report(planned(options)))
+    watched, terminal = Watched(planned(options), RESULTS), Terminal(sys.stdout)
+    if not options.watch:
+        found, _ = watched.look()
+        terminal.leave(screen(found, (), terminal.size[0] if terminal.repaints else LOG_WIDTH))
+        return
+    with suppress(KeyboardInterrupt):  # how one stops watching
+        watch(watched, terminal)
 
 
 def clean(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """What is so in a sweep now: how its runs stand, what those that are being trained do, how long it takes."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from amad_bench.plan.plan import Plan
@@ -72,11 +72,17 @@ def added(counts: Iterable[Counts]) -> Counts:
 
 
 def facts(
-    plan: Plan, results: ResultsFolder, standings: Mapping[str, Standing], now: float, at_once: int
+    plan: Plan,
+    results: ResultsFolder,
+    standings: Mapping[str, Standing],
+    now: float,
+    at_once: int = 1,
+    started: Collection[str] = (),
 ) -> Facts:
     """What is so now. standings: of all runs, which may be some seconds old. now: Unix time.
 
-    at_once: the most processes that were seen to train at once, for the time that is left.
+    at_once: the most processes that were seen to train at once, for the time that is left. started: runs
+    whose process is known to be there, though it may not have come so far as to lock its folder.
     """
     counts: dict[tuple[str, str], Counts] = {}
     running: list[tuple[Run, Live | None]] = []
@@ -95,9 +101,9 @@ def facts(
             failures.update([] if well else [own.status.status])
             if own.status.usable and own.status.wall_seconds is not None:
                 done.append((run, own.status.wall_seconds))
-        elif run.id in begun and _is_held(folder):
+        elif (at_work := run.id in begun and _is_held(folder)) or run.id in started:
             here.running += 1
-            running.append((run, Live.read(folder.live)))
+            running.append((run, Live.read(folder.live) if at_work else None))
         else:
             left.append(run)
             interrupted += own.state == INTERRUPTED

@@ -62,15 +62,22 @@ def screen(facts: Facts, steps: Sequence[str], width: int, height: int = ANY_HEI
     room = height - len(top)
     running = _running(facts.running, width, min(room, max(4, room // 2))) if facts.running else []
     tables = (_by_task_and_loss(facts, width), _by_task(facts, width), [])
-    space = room - len(running) - 2 * bool(running)
+    space = room - len(running) - bool(running)
     table = next(one for one in tables if not one or (len(one) < space and _fits(one, width)))
     blocks = [top, *([table] if table else []), *([running] if running else [])]
-    if sum(map(len, blocks)) + len(blocks) - 1 > height:
-        return [line for block in blocks for line in block][:height]
+    spaced = sum(map(len, blocks)) + len(blocks) - 1 <= height
     lines: list[Line] = []
     for block in blocks:
-        lines += [*([()] if lines else []), *block]
-    return lines
+        lines += [*([()] if lines and spaced else []), *block]
+    return [_cut(line, width) for line in lines[:height]]
+
+
+def _cut(line: Line, width: int) -> Line:
+    parts: list[Part] = []
+    for part in line:
+        parts.append(Part(part.text[:width], part.style))
+        width -= len(parts[-1].text)
+    return tuple(part for part in parts if part.text)
 
 
 def _fits(lines: Sequence[Line], width: int) -> bool:
@@ -157,9 +164,11 @@ _NAMES = ("running", "at", "loss", "steps/s", "left")
 
 
 def _running(running: Sequence[Running], width: int, height: int) -> list[Line]:
-    """A line per run that is being trained; columns go, the rightmost first, before names become short."""
+    """A line per run that is being trained; columns go, the rightmost first, before names are cut short."""
     shown = running if len(running) < height else running[: max(1, height - 2)]
-    cells = [_NAMES[1:], *(_doing(one) for one in shown)]
+    doing = [_doing(one) for one in shown]
+    told = [number for number in range(len(_NAMES) - 1) if any(own[number] for own in doing)]
+    cells = [[row[number] for number in told] for row in (_NAMES[1:], *doing)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     while len(widths) > 1 and width - sum(widths) - len(_GAP) * len(widths) < 20:
         widths.pop()

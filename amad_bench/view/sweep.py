@@ -13,11 +13,9 @@ from amad_bench.runtime.paths import DEFAULT_CONFIG
 from amad_bench.runtime.results import PAPER, RESULTS, ResultsFolder
 from amad_bench.view.jobs import NOTHING_TO_DO, Job, dry_run, failure, is_noise
 from amad_bench.view.screen import screen
-from amad_bench.view.terminal import Terminal
+from amad_bench.view.terminal import LOG_WIDTH, Terminal
 from amad_bench.view.watch import REPAINTED, SUMMARY, Watched, summary
 from amad_bench.view.words import counted, duration
-
-_LOG_WIDTH = 110  # characters of a table in a log
 
 
 class Handed(NamedTuple):
@@ -184,13 +182,14 @@ class Sweep:
 
     def _look(self) -> None:
         assert self._watched is not None
-        found, ended = self._watched.look()
+        begun = [job for key in self._begun if (job := self._jobs.get(key))]
+        found, ended = self._watched.look(started=[job.run_id for job in begun if job.run_id])
         repaints = self._terminal.repaints
         for ending in ended:
             if not repaints or ending.status != "done":
                 self._terminal.say(ending.line, style="" if ending.status == "done" else "red")
         if repaints:
-            steps = [job.name for key in self._begun if (job := self._jobs.get(key)) and not job.run_id]
+            steps = [job.name for job in begun if not job.run_id]
             self._terminal.paint(screen(found, steps, *self._terminal.size))
         elif not self._summed or time.monotonic() - self._summed >= SUMMARY:
             self._summed = time.monotonic()
@@ -209,7 +208,7 @@ class Sweep:
         found, ended = watched.look(fresh=True)
         if not self._terminal.repaints:
             self._terminal.say(*(ending.line for ending in ended))
-        width = self._terminal.size[0] if self._terminal.repaints else _LOG_WIDTH
+        width = self._terminal.size[0] if self._terminal.repaints else LOG_WIDTH
         self._terminal.leave(screen(found, (), width))
         lines = self._places()
         if found.total.failed or self._errors:

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from amad_bench.view.screen import Line, Part, text_of
 
+LOG_WIDTH = 110  # characters of a table in a log
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 _CLEAR = "\x1b[J"  # from the cursor to the end of the screen
 

@@ -1,7 +1,7 @@
 """Looks at a sweep again and again: `amad-bench status --watch`, and the view of Snakemake beneath it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from amad_bench.plan.plan import Plan
@@ -41,24 +41,25 @@ class Watched:
         self._read, self._cost = 0.0, 0.0
         self._at_once = 1
 
-    def look(self, fresh: bool = False) -> tuple[Facts, list[Ending]]:
+    def look(self, fresh: bool = False, started: Collection[str] = ()) -> tuple[Facts, list[Ending]]:
         """What is so now, and which runs have ended since the last look, none at the first.
 
-        fresh: read all files, however long that takes; else not more often than is cheap.
+        fresh: read all files, however long that takes; else not more often than is cheap. started: as for
+        `facts`.
         """
         ended: list[Ending] = []
         now = self._clock()
         if fresh or now - self._read >= max(REPAINTED, _SHARE * self._cost):
-            before, started = self._standings, time.perf_counter()
+            before, begun = self._standings, time.perf_counter()
             self._standings = standing(self._plan, self._results)
-            self._cost, self._read = time.perf_counter() - started, now
+            self._cost, self._read = time.perf_counter() - begun, now
             if before:
                 ended = [
                     Ending(run_id, own.status.status, own.status.reason, own.status.wall_seconds)
                     for run_id, own in self._standings.items()
                     if own.status is not None and own.status != before[run_id].status
                 ]
-        found = facts(self._plan, self._results, self._standings, now, self._at_once)
+        found = facts(self._plan, self._results, self._standings, now, self._at_once, started)
         self._at_once = found.at_once
         return found, ended
 

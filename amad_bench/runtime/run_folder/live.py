@@ -40,6 +40,10 @@ class Live:
     pid: int
     host: str
 
+    def write(self, path: Path) -> None:
+        """Write the description."""
+        write_json_atomic(path, vars(self))
+
     @classmethod
     def read(cls, path: Path) -> "Live | None":
         """What stands in a file; None, not known, where it is absent or damaged."""
@@ -86,7 +90,7 @@ class LiveWriter:
         self._write("running")
 
     def step(self, step: int, steps: int, loss: Scalar) -> None:
-        """A step, counted from 1, is done; it is written every two seconds, and only then the loss is read."""
+        """A step, counted from 1, is done; written every two seconds, and only then is the loss read."""
         passed = self._clock() - self._written
         if passed < EVERY:
             return
@@ -125,4 +129,4 @@ class LiveWriter:
             socket.gethostname(),
         )
         with suppress(OSError):
-            write_json_atomic(self._path, vars(live))
+            live.write(self._path)
