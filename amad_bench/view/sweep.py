@@ -124,7 +124,7 @@ class Sweep:
         job = self._jobs.pop(record.job_id, None)
         if job is None or job.run_id or self._terminal.repaints or self._silent:
             return
-        took = "" if begun is None else f", {duration(time.monotonic() - begun)}"
+        took = "" if begun is None else f" after {duration(time.monotonic() - begun)}"
         self._say(f"{job.name}: done{took}")
 
     def _job_error(self, record: Any) -> None:

@@ -28,8 +28,8 @@ class Ending:
 
     @property
     def line(self) -> str:
-        took = "" if self.seconds is None else f", {duration(self.seconds)}"
-        return f"{self.id}: {self.status}{f': {self.reason}' if self.reason else ''}{took}"
+        took = "" if self.seconds is None else f" after {duration(self.seconds)}"
+        return f"{self.id}: {self.status}{took}{f': {self.reason}' if self.reason else ''}"
 
 
 class Watched:
