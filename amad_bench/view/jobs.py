@@ -56,11 +56,8 @@ class Job:
 
 
 def failure(record: Any, folder: Path) -> list[str]:
-    """A record of the event `job_error`: the rule, its log and how that ends. folder: that logs are below."""
-    wildcards = getattr(record, "wildcards", None) or {}
-    lines = [f"error: {Job(record.rule_name, dict(wildcards)).name} failed"]
-    if reason := getattr(record, "rule_msg", None):
-        lines.append(f"  {reason}")
+    """Of a record of the event `job_error` the logs, and how they end. folder: that logs are below."""
+    lines: list[str] = []
     for log in getattr(record, "log", None) or ():
         lines.append(f"  {log} ends so:")
         lines += [f"  | {line}" for line in _tail(folder / log)]

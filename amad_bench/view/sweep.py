@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -129,13 +130,16 @@ class Sweep:
 
     def _job_error(self, record: Any) -> None:
         self._errors += 1
+        job = self._jobs.get(record.jobid) or Job(record.rule_name, {})
+        lines = failure(record, self._base())
         with self._lock:
             self._begun.pop(record.jobid, None)
-        self._say(*failure(record, self._base()), style="red")
+            self._terminal.say(f"error: {job.name} failed", style="red")
+            self._terminal.say(*lines)
 
     def _error(self, record: Any) -> None:
-        """Snakemake's own trouble; that a command failed was said by its job."""
-        if not self._errors or "CalledProcessError" not in record.getMessage():
+        """Snakemake's own trouble; that a command failed is said of its job."""
+        if "CalledProcessError" not in record.getMessage():
             self._say(self._own(record), style="red")
 
     def _run_info(self, record: logging.LogRecord) -> None:
@@ -209,17 +213,20 @@ class Sweep:
         if not self._terminal.repaints:
             self._terminal.say(*(ending.line for ending in ended))
         width = self._terminal.size[0] if self._terminal.repaints else LOG_WIDTH
-        self._terminal.leave(screen(found, (), width))
+        self._terminal.leave(screen(replace(found, seconds_left=None), (), width))
         lines = self._places()
         if found.total.failed or self._errors:
-            lines.append(self._failures(found.total.failed))
+            lines += self._failures(found.total.failed)
         self._terminal.say("", *lines, f"after    {duration(time.monotonic() - self._started)}")
 
-    def _failures(self, failed: int) -> str:
+    def _failures(self, failed: int) -> list[str]:
         sweep = handed()
         asked = "" if sweep is None or sweep.config == DEFAULT_CONFIG else f" --config {sweep.config}"
         errors = f", {counted(self._errors, 'job')} broken off" if self._errors else ""
-        return f"failures {counted(failed, 'run')} failed{errors}: `amad-bench failures{asked}` says why"
+        return [
+            f"failures {counted(failed, 'run')} failed{errors}; why:",
+            f"         amad-bench failures{asked}",
+        ]
 
     def _places(self) -> list[str]:
         """Where what was made is."""

@@ -51,5 +51,5 @@ def test_where_nothing_has_ended_the_rate_tells(runs, make_live) -> None:
     assert seconds_left([amad[0]], [(ce[0], data)], [], now=1000.0, at_once=1) is None
 
 
-def test_nothing_is_left(runs) -> None:
+def test_nothing_is_left() -> None:
     assert seconds_left([], [], [], now=0.0, at_once=1) == 0.0

@@ -18,7 +18,7 @@ class Tty(io.StringIO):
 
 
 class Emulator:
-    """The lines that a terminal of given columns shows after some output: only what `Terminal` makes use of."""
+    """The lines that a terminal of given columns shows; it knows only what `Terminal` makes use of."""
 
     def __init__(self, columns: int) -> None:
         self.columns, self.rows, self.row = columns, [""], 0

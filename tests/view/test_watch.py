@@ -51,7 +51,7 @@ def test_runs_that_end_are_told_once(plan, results, watched, clock) -> None:
     assert watched.look()[1] == []
 
 
-def test_files_are_read_no_oftener_than_is_cheap(plan, results, watched, clock, monkeypatch) -> None:
+def test_files_are_read_no_oftener_than_is_cheap(watched, clock, monkeypatch) -> None:
     calls = []
 
     def slow(*arguments):

@@ -40,8 +40,15 @@ def test_round_trip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damaged",
-    [None, "", "{", "[]", json.dumps(vars(LIVE) | {"state": "done"}), json.dumps(vars(LIVE) | {"step": "3"})]
-    + [json.dumps({key: value for key, value in vars(LIVE).items() if key != "pid"})],
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        json.dumps(vars(LIVE) | {"state": "done"}),
+        json.dumps(vars(LIVE) | {"step": "3"}),
+        json.dumps({key: value for key, value in vars(LIVE).items() if key != "pid"}),
+    ],
 )
 def test_what_is_absent_or_damaged_is_not_known(tmp_path: Path, damaged: str | None) -> None:
     path = tmp_path / "live.json"
