@@ -2,9 +2,10 @@
 
 Of the runs, students wait for teachers, both for the pre-training that they start from.
 
-A job's science stands in `params`, so that exactly the runs whose science changed are redone. A run that fails
-scientifically is finished: its status.json says why. Weights and checkpoints are never outputs, since Snakemake
-deletes the outputs of a job that it repeats.
+A run's id ends in a hash of its science, so that exactly the runs whose science changed are redone. A run that fails
+scientifically is finished: its status.json says why. What has ended is known by content, never by times or by what
+Snakemake notes: a run has the empty file `ended` exactly then, and only runs that are left have a rule. Nothing else
+in its folder is an output, since Snakemake deletes the outputs of a job that it repeats.
 """
 
 import os
@@ -13,8 +14,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from amad_bench.plan.run_config import canonical_json
-from amad_bench.plan.workflow import planned
+from amad_bench.plan.workflow import left_runs, planned, run_markers
 from amad_bench.runtime import devices, paths
 from amad_bench.runtime.results import PAPER, RESULTS
 from amad_bench.runtime.results import TableName as Table
@@ -28,6 +28,7 @@ os.environ.setdefault("LOGNAME", str(os.getuid()))  # Snakemake asks who runs it
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 CONFIG, SETTINGS, PLAN = planned(workflow.configfiles, config, root=Path(workflow.basedir))
+LEFT = left_runs(PLAN, main=workflow.is_main_process, dry=workflow.output_settings.dryrun)
 hand_over(PLAN, CONFIG)
 
 if not config:  # an unconditional configfile would be merged under --configfile
@@ -40,16 +41,12 @@ TEMPLATE = os.path.relpath(Path(workflow.basedir, paths.TEMPLATE))
 RUN = RESULTS.run("{run_id}")
 PREPARED = RESULTS.prepared("{data_key}")
 tables = RESULTS.table_files
-EXTRA_SCORES = [RESULTS.extra_scores, RESULTS.extra_facts]
+MARKERS = run_markers(PLAN, LEFT)
 DATA = {run.data_key: run for run in PLAN.runs}
 
 
 def ids(kind):
-    return "|".join(run.id for run in PLAN.runs if run.kind == kind) or "none"
-
-
-def science(wildcards):
-    return canonical_json(PLAN.by_id[wildcards.run_id].config.canonical())
+    return "|".join(run.id for run in PLAN.runs if run.kind == kind and run.id in LEFT) or "none"
 
 
 def prepared_data(wildcards):
@@ -64,18 +61,23 @@ def extractor_gpu(wildcards):
 
 def needed_runs(wildcards):
     """The pre-training that a run starts from, the teacher that it learns from."""
-    return [RESULTS.run(needed).status for needed in PLAN.by_id[wildcards.run_id].prerequisites]
-
-
-def every_status():
-    return [RESULTS.run(run_id).status for run_id in PLAN.by_id]
+    return [RESULTS.run(needed).ended for needed in PLAN.by_id[wildcards.run_id].prerequisites]
 
 
 rule all:
     input:
+        MARKERS,
         PAPER,
         tables(Table.RUNS, Table.SCORES, Table.FAILURES),
         tables(Table.RESULTS, Table.HEADROOM, Table.COMPARISONS, Table.STEPS_TO_SCORE),
+
+
+rule strict:
+    """All, and an error where a run or an extra metric has failed: `snakemake --cores all strict`."""
+    input:
+        rules.all.input,
+    shell:
+        "amad-bench failures --strict --config {CONFIG:q}"
 
 
 rule prepare:
@@ -97,9 +99,7 @@ rule pretrain:
     input:
         ancient(prepared_data),
     output:
-        RUN.status,
-    params:
-        science=science,
+        RUN.ended,
     log:
         RUN.log,
     benchmark:
@@ -117,7 +117,7 @@ rule pretrain:
 use rule pretrain as teacher with:
     input:
         ancient(prepared_data),
-        needed_runs,
+        ancient(needed_runs),
     wildcard_constraints:
         run_id=ids("teacher"),
     priority: 10  # students wait for it
@@ -126,7 +126,7 @@ use rule pretrain as teacher with:
 use rule pretrain as student with:
     input:
         ancient(prepared_data),
-        needed_runs,
+        ancient(needed_runs),
     wildcard_constraints:
         run_id=ids("student"),
     priority: 0
@@ -134,9 +134,9 @@ use rule pretrain as student with:
 
 rule extra_scores:
     input:
-        every_status(),
+        ancient(MARKERS),
     output:
-        update(EXTRA_SCORES),  # rows of other configs' runs stay
+        RESULTS.extra_ended,  # the scores are none: they hold rows of other configs' runs, which stay
     params:
         plan=PLAN.hash,
     log:
@@ -149,8 +149,8 @@ rule extra_scores:
 
 rule collect:
     input:
-        every_status(),
-        EXTRA_SCORES if PLAN.extra_metrics else [],
+        ancient(MARKERS),
+        ancient(RESULTS.extra_ended) if PLAN.extra_metrics else [],
     output:
         tables(Table.RUNS, Table.SCORES, Table.EXAMPLES, Table.FAILURES, Table.LEARNING_CURVES),
         RESULTS.plan,

@@ -17,9 +17,15 @@ import yaml
 from amad_bench.cli import main
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
+from amad_bench.plan.plan import Plan
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.versions import check_python, check_versions
+from tests.run_folders import begin_run, end_run
 
-COMMANDS = ("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean")
+COMMANDS = (
+    *("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean"),
+    *("failures", "retry"),
+)
 
 
 @pytest.fixture
@@ -34,14 +40,13 @@ def config(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def ids(config: Path) -> list[str]:
-    return [run.id for run in expand(load_config(config)).runs]
+def plan(config: Path) -> Plan:
+    return expand(load_config(config))
 
 
-def finish(identifier: str, **status: Any) -> None:
-    folder = Path("results/runs") / identifier
-    folder.mkdir(parents=True)
-    (folder / "status.json").write_text(json.dumps({"status": "done", "wall_seconds": 60.0, **status}))
+@pytest.fixture
+def ids(plan: Plan) -> list[str]:
+    return list(plan.by_id)
 
 
 def error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -184,38 +189,41 @@ def test_a_broken_table(config: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "results.parquet: no readable parquet file" in error(["figures", "--config", str(config)], capsys)
 
 
-def test_status(config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    teachers, students = ids[:5], ids[5:]
+def test_status(config: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    ids, teachers, students = list(plan.by_id), plan.runs[:5], plan.runs[5:]
     assert main(["status", "--config", str(config)]) == 0
     assert capsys.readouterr().out == f"{len(ids)} planned, 0 done, 0 failed, {len(ids)} left\n"
-    for identifier in teachers:
-        finish(identifier, wall_seconds=600.0)
-    finish(students[0])  # 60 s: students are expected to take as long as students
-    finish(students[1], status="diverged")
+    for run in teachers:
+        end_run(run, wall_seconds=600.0)
+    end_run(students[0])  # 60 s: students are expected to take as long as students
+    end_run(students[1], status="diverged")
     assert main(["status", "--config", str(config)]) == 0
     left = len(students) - 2
     assert capsys.readouterr().out.split("\n")[:2] == [
         f"{len(ids)} planned, 6 done, 1 failed (diverged 1), {left} left",
         f"about {left} min of work left for one process; n in parallel take 1/n of it",
     ]
+    begin_run(students[2])
+    with exclusive(begin_run(students[3]).path):
+        assert main(["status", "--config", str(config)]) == 0
+    assert capsys.readouterr().out.split("\n")[0].endswith(f", {left} left (running 1, interrupted 1)")
 
 
 @pytest.fixture
 def captioned(config: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
     """A config that asks for METEOR, and its captioning runs, which are done; a caption's METEOR is 0.5."""
     config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"extra_metrics": ["METEOR"]}))
-    ids = [run.id for run in expand(load_config(config)).runs if run.config.task == "captioning"]
+    runs = [run for run in expand(load_config(config)).runs if run.config.task == "captioning"]
     row = {"split": "test", "example_id": "1", "cluster_id": "1", "prediction": "a dog"}
-    for identifier in ids:
-        finish(identifier)
+    for run in runs:
         line = json.dumps(row | {"references": ["a dog"], "groups": {}})
-        Path(f"results/runs/{identifier}/predictions.jsonl").write_text(line + "\n")
+        end_run(run).predictions.write_text(line + "\n")
 
     def meteor_scores(corpora: Any) -> Any:
         return ((0.5, [0.5] * len(corpus), [[0.0] * 23] * len(corpus)) for corpus in corpora)
 
     monkeypatch.setattr("amad_bench.scoring.meteor.meteor_scores", meteor_scores)
-    return config, ids
+    return config, [run.id for run in runs]
 
 
 def test_scores_of_one_config_outlive_those_of_another(
@@ -235,40 +243,35 @@ def test_scores_of_one_config_outlive_those_of_another(
     assert set(pd.read_parquet("results/extra_scores.parquet")["run_id"]) == set(ids)
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "said"),
-    [
-        ("status.json", "[]", "status.json: an object with a `status`"),
-        ("status.json", "{}", "status.json: an object with a `status`"),
-        (
-            "predictions.jsonl",
-            '{"split": "test"}\n',
-            "predictions.jsonl: line 1: 'example_id' must be a text",
-        ),
-    ],
-)
-def test_damaged_files_of_a_run_that_is_to_be_scored(
-    captioned: tuple[Path, list[str]], file: str, text: str, said: str, capsys: pytest.CaptureFixture[str]
+def test_damaged_predictions_of_a_run_that_is_to_be_scored(
+    captioned: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, ids = captioned
-    Path(f"results/runs/{ids[0]}/{file}").write_text(text)
+    Path(f"results/runs/{ids[0]}/predictions.jsonl").write_text('{"split": "test"}\n')
     line = error(["score", "--config", str(config)], capsys)
     assert ids[0] in line
-    assert said in line
+    assert "predictions.jsonl: line 1: 'example_id' must be a text" in line
 
 
-def test_clean_asks_before_it_removes(
-    config: Path, ids: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_run_with_a_damaged_status_is_left_and_not_scored(
+    captioned: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finish(ids[0])
-    finish("old-run-00000000")
+    config, ids = captioned
+    Path(f"results/runs/{ids[-1]}/status.json").write_text("[]")
+    assert main(["score", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == f"METEOR: {len(ids) - 1} scores\n"
+
+
+def test_clean_asks_before_it_removes(config: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = end_run(plan.runs[0])
+    Path("results/runs/old-run-00000000").mkdir()
     assert main(["clean", "--config", str(config)]) == 0
     captured = capsys.readouterr()
     assert captured.out == "results/runs/old-run-00000000\n"
     assert "--yes" in captured.err
     assert Path("results/runs/old-run-00000000").is_dir()
     assert main(["clean", "--yes", "--config", str(config)]) == 0
-    assert [path.name for path in Path("results/runs").iterdir()] == [ids[0]]
+    assert list(Path("results/runs").iterdir()) == [kept.path]
 
 
 def test_clean_keeps_runs_that_are_not_planned_only_for_want_of_data(
@@ -280,7 +283,7 @@ def test_clean_keeps_runs_that_are_not_planned_only_for_want_of_data(
     raw["tasks"].append({**raw["tasks"][0], "dataset": "daquar"})
     config.write_text(yaml.safe_dump(raw))
     monkeypatch.setenv("AMAD_DATA", str(tmp_path))
-    finish("a-run-of-daquar")
+    Path("results/runs/a-run-of-daquar").mkdir(parents=True)
     line = error(["clean", "--yes", "--config", str(config)], capsys)
     assert "vlt5-vqa-daquar is not planned only for want of data" in line
     assert Path("results/runs/a-run-of-daquar").is_dir()
@@ -292,7 +295,7 @@ def test_clean_removes_killed_preparations(config: Path, capsys: pytest.CaptureF
     assert main(["clean", "--config", str(config)]) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{left}\n"
-    assert "(1 killed preparations of data likewise)" in captured.err
+    assert captured.err == "1 killed preparations of data: `--yes` removes them\n"
     assert left.is_dir()
     assert main(["clean", "--yes", "--config", str(config)]) == 0
     assert not left.exists()

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 
 from amad_bench.plan.catalogue import METRICS, Dataset, metrics_of, record_of
-from amad_bench.plan.plan import Plan
 
 
 def dataset_of(dataset: str, dataset_options: str) -> Dataset:
@@ -15,9 +14,3 @@ def dataset_of(dataset: str, dataset_options: str) -> Dataset:
 def measured_by(task: str, dataset: Dataset, asked: Sequence[str]) -> list[str]:
     """The metrics that every run has, then the extra ones that are asked for."""
     return [*metrics_of(task, dataset), *(name for name in asked if METRICS[name].fits(task, dataset))]
-
-
-def runs_measured_by(metric: str, plan: Plan) -> list[str]:
-    """The ids of the plan's runs whose outputs the metric can measure."""
-    of = METRICS[metric]
-    return [run.id for run in plan.runs if of.fits(run.config.task, run.config.dataset.record)]

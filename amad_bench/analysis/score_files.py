@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.measured_by import runs_measured_by
 from amad_bench.plan.catalogue import METRICS
+from amad_bench.plan.extra_metrics import by_reason, runs_measured_by
 from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import predictions_sha256
-from amad_bench.scoring.extra import by_reason, read_extra
+from amad_bench.scoring.extra import read_extra
 
 
 def extra_scores(

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from amad_bench.cli.again import FAILURES, failures, retry
 from amad_bench.cli.bench import bench
+from amad_bench.cli.clean import clean
 from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.export import export, predict, predictions
-from amad_bench.cli.runs import clean, run, score, status
+from amad_bench.cli.runs import run, score, status
 from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
@@ -30,7 +32,9 @@ _NOT_OURS = {  # what the machine refuses, and what to do
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 a mistake of the user or a refusal of the machine (one line), 130 interrupted."""
+    """Exit code: 0 done, 1 a failure under --strict, 2 a mistake of the user or a refusal of the machine (one
+    line), 130 interrupted.
+    """
     for stream in (sys.stdout, sys.stderr):  # a path or a caption may hold what their encoding lacks
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_python()
         check_versions()
-        options.command(options)
+        code = options.command(options)
         sys.stdout.flush()
     except UserError as error:
         return _refused(error.messages)
@@ -61,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
 
 
 def _refused(messages: Sequence[str]) -> int:
@@ -87,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], None], summary: str
+        name: str, command: Callable[[argparse.Namespace], int | None], summary: str
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=summary)
         sub.add_argument(
@@ -122,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
             "--run", metavar="ID", required=name == "run", help="id of a run, see `amad-bench plan --json`"
         )
         sub.add_argument("--device", choices=devices.choices(), help="instead of the config's `device`")
+        if name == "run":
+            sub.add_argument("--strict", action="store_true", help="exit code 1 where the run fails")
     add("collect", collect, f"gather all runs into {RESULTS.tables}/{{{','.join(COLLECTED)}}}")
     add("compare", compare, f"make {RESULTS.tables}/{{{','.join(COMPARED)}}} from the collected tables")
     add("figures", figures, f"draw {RESULTS.figures} from the tables").add_argument(
@@ -149,9 +155,22 @@ def _parser() -> argparse.ArgumentParser:
         "--watch", action="store_true", help="go on showing it until all is done"
     )
     add(
-        "clean", clean, "list run folders outside the plan and killed preparations; remove them with --yes"
+        "clean",
+        clean,
+        "list run folders outside the plan, checkpoints of ended runs and killed preparations",
     ).add_argument("--yes", action="store_true", help="remove them")
+    _add_failures(add)
     return parser
+
+
+def _add_failures(add: Callable[..., argparse.ArgumentParser]) -> None:
+    shown = add("failures", failures, "show why runs have no result, with the last lines of their logs")
+    shown.add_argument("--strict", action="store_true", help="exit code 1 where there is a failure")
+    again = add("retry", retry, "plan runs again that have ended; what they left is removed")
+    again.add_argument("runs", metavar="ID", nargs="*", default=(), help="ids of runs")
+    again.add_argument(
+        "--status", metavar="S", nargs="+", default=(), help=f"all that ended so: {', '.join(FAILURES)}"
+    )
 
 
 def _add_exports(add: Callable[..., argparse.ArgumentParser]) -> None:

@@ -1,14 +1,12 @@
-"""Commands about runs: run, score, status, clean."""
+"""Commands about runs: run, score, status."""
 
 import argparse
-import shutil
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
-from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import abandoned
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
 
 if TYPE_CHECKING:
@@ -17,11 +15,46 @@ if TYPE_CHECKING:
     from amad_bench.plan.run import Run
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
+    """Exit code: 1 where --strict was asked for and the run has failed, else 0."""
     chosen, device, config = _run_and_machine(options)
-    from amad_bench.training.run import train_run
+    outcome = _ended(chosen, config)
+    if outcome is None:
+        from amad_bench.training.run import train_run
 
-    print(f"{chosen.id}: {train_run(chosen, device, config.workers, config.logging)}")
+        outcome = train_run(chosen, device, config.workers, config.logging)
+        print(f"{chosen.id}: {outcome}")
+    else:
+        print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
+    if (folder := RESULTS.run(chosen.id)).finished:
+        folder.ended.touch()
+    _drop_weights(config)
+    return int(options.strict and outcome != "done")
+
+
+def _ended(run: "Run", config: "Config") -> str | None:
+    """How the run has ended, once no other process works on it; None for one that is left."""
+    folder = RESULTS.run(run.id)
+    if not folder.path.is_dir():
+        return None
+    from amad_bench.plan.grid import expand
+    from amad_bench.plan.standing import standing
+
+    with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
+        if not folder.finished:
+            return None
+    own = standing(expand(config), RESULTS)[run.id]
+    return None if own.left else own.state
+
+
+def _drop_weights(config: "Config") -> None:
+    if config.keep_weights == "all":
+        return
+    from amad_bench.plan.grid import expand
+    from amad_bench.plan.weights import drop_weights
+
+    for path in drop_weights(config, expand(config), RESULTS):
+        print(f"{path}: removed (keep_weights: {config.keep_weights})")
 
 
 def score(options: argparse.Namespace) -> None:
@@ -35,20 +68,18 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_extra(plan: "Plan") -> None:
-    from amad_bench.analysis.measured_by import runs_measured_by
-    from amad_bench.runtime.locks import exclusive
-    from amad_bench.runtime.run_folder.status import Status
-    from amad_bench.scoring.extra import by_reason, read_extra, score_extra, write_extra
+    from amad_bench.plan.extra_metrics import by_reason, extra_ended, usable_runs
+    from amad_bench.plan.standing import standing
+    from amad_bench.runtime.files import write_text_atomic
+    from amad_bench.scoring.extra import read_extra, score_extra, write_extra
 
-    def usable(run_id: str) -> bool:
-        folder = RESULTS.run(run_id)
-        return folder.finished and Status.read(folder.status).usable
-
-    wanted = {metric: list(filter(usable, runs_measured_by(metric, plan))) for metric in plan.extra_metrics}
+    standings = standing(plan, RESULTS)
+    wanted = usable_runs(plan, standings)
     RESULTS.path.mkdir(parents=True, exist_ok=True)
     with exclusive(RESULTS.path):  # another config's `score` adds to the same file
         scores = score_extra(wanted, RESULTS, read_extra(RESULTS))
         write_extra(RESULTS, scores)
+        write_text_atomic(RESULTS.extra_ended, extra_ended(plan, standings))
     rows = zip(scores.frame["metric"], scores.frame["run_id"], strict=True)
     own = sum(run_id in wanted.get(metric, ()) for metric, run_id in rows)
     print(f"{', '.join(wanted) or 'no extra metrics'}: {own} scores")
@@ -79,23 +110,3 @@ def status(options: argparse.Namespace) -> None:
         return
     with suppress(KeyboardInterrupt):  # how one stops watching
         watch(watched, terminal)
-
-
-def clean(options: argparse.Namespace) -> None:
-    plan = planned(options)
-    if absent := next((skip for skip in plan.skipped if skip.absent), None):
-        raise UserError(
-            f"{options.config}: {absent.setting} is not planned only for want of data ({absent.reason}), and "
-            "its finished runs would be removed: make the data available, or delete by hand"
-        )
-    kept = {RESULTS.run(identifier).path for identifier in plan.by_id}
-    folders = sorted(RESULTS.runs.iterdir()) if RESULTS.runs.is_dir() else []
-    others = [folder for folder in folders if folder.is_dir() and folder not in kept]
-    unfinished = [left for folder in RESULTS.preparing() for left in abandoned(folder)]
-    for folder in [*others, *unfinished]:
-        print(folder)
-        if options.yes:
-            shutil.rmtree(folder)
-    done = "removed" if options.yes else "not in this plan; `--yes` removes them"
-    also = f" ({len(unfinished)} killed preparations of data likewise)" if unfinished else ""
-    print(f"{len(others)} of {len(folders)} run folders {done}{also}", file=sys.stderr)

@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 
 def collect(options: argparse.Namespace) -> None:
     from amad_bench.analysis.collect import collect as collect_runs
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.grid import expand
+    from amad_bench.plan.weights import drop_weights
     from amad_bench.runtime.files import write_json_atomic, write_table
 
-    plan = planned(options)
+    config = load_config(options.config)
+    plan = expand(config)
     tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
     for name in COLLECTED:
         write_table(getattr(tables, name), RESULTS.tables / name)
-    stamp = {"name": plan.name, "hash": plan.hash}
+    stamp = {"name": plan.name, "hash": plan.hash, "made_of": tables.made_of}
     write_json_atomic(RESULTS.plan, stamp | plan.as_dict())  # last: now the tables are this plan's
+    drop_weights(config, plan, RESULTS)
     failed = (tables.runs["status"] != "done").sum()
     print(
         f"{len(tables.runs)} runs, {failed} without result, {len(tables.scores)} scores; "

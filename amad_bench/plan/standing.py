@@ -106,8 +106,9 @@ def _is_held(folder: RunFolder) -> bool:
 def _left_again(run: Run, found: Mapping[str, Standing], results: ResultsFolder) -> list[tuple[str, str]]:
     """Runs that have ended and are left all the same, for what stands of this one, each with the reason."""
     own, needed = found[run.id], [name for name in run.prerequisites if name in found]
-    if own.state in _FAILED_FOR_ANOTHER and all(found[name].left or found[name].usable for name in needed):
-        return [(run.id, f"{own.state} before, and what it needs can be used by now or is trained again")]
+    hopeful = bool(needed) and all(found[name].left or found[name].usable for name in needed)
+    if own.state in _FAILED_FOR_ANOTHER and hopeful:
+        return [(run.id, f"{own.state} before, but what it needs can be used by now or is trained again")]
     if not own.left:
         return []
     return [

@@ -1,17 +1,23 @@
-"""The plan as the Snakefile needs it."""
+"""The plan as the Snakefile needs it, and what is left of it."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from amad_bench.plan.agreement import align_markers, forget_outdated_tables
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.config.yaml_file import read_yaml
 from amad_bench.plan.grid import expand
 from amad_bench.plan.plan import Plan
+from amad_bench.plan.standing import standing
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import DEFAULT_CONFIG
+from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.snakemake_lock import take_over
+
+SNAKEMAKE = Path(".snakemake")
 
 
 def planned(given: Sequence[Path], merged: Mapping[str, Any], root: Path) -> tuple[Path, Config, Plan]:
@@ -37,3 +43,30 @@ def planned(given: Sequence[Path], merged: Mapping[str, Any], root: Path) -> tup
         for message in error.messages:
             print(f"amad-bench: error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def left_runs(plan: Plan, main: bool, dry: bool) -> set[str]:
+    """The ids of the runs that Snakemake may train.
+
+    main: of the process that a person called: what Snakemake sees is first brought in line with what has
+    ended, of a dry run, too, so that it tells the truth; else markers alone say what is needed. dry: nothing
+    will be run, so only markers are touched.
+    """
+    if not main:  # its run may have ended just now, which is no mistake
+        return set(plan.by_id)
+    alone = not dry and take_over(SNAKEMAKE)
+    standings = standing(plan, RESULTS)
+    try:
+        align_markers(plan, standings, RESULTS)
+        if alone:
+            forget_outdated_tables(plan, standings, RESULTS)
+    except OSError as error:  # read-only, or full
+        refused = f"{error.filename}: {error.strerror}"
+        print(f"amad-bench: {refused}; runs that have ended are not marked", file=sys.stderr)
+    return {identifier for identifier, own in standings.items() if own.left}
+
+
+def run_markers(plan: Plan, left: Collection[str]) -> list[Path]:
+    """The markers of all runs but of those that have ended in results that are read-only, and have none."""
+    markers = {identifier: RESULTS.run(identifier).ended for identifier in plan.by_id}
+    return [marker for identifier, marker in markers.items() if identifier in left or marker.exists()]

@@ -35,7 +35,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     _handles.add(handle)
     try:
-        if not _taken(handle, folder, fcntl.LOCK_NB):
+        if not _taken(handle, folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
             notice = threading.Timer(SILENT, _tell, [folder])
             notice.daemon = True
             notice.start()
@@ -53,16 +53,34 @@ def exclusive(folder: Path) -> Iterator[None]:
 def held(folder: Path) -> bool:
     """Whether a process is inside `exclusive`. UserError where the file system has no locks."""
     handle = os.open(folder, os.O_RDONLY)
-    try:
-        return not _taken(handle, folder, fcntl.LOCK_NB)
+    try:  # shared: two who only ask at the same time do not see each other
+        return not _taken(handle, folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
     finally:
         os.close(handle)
 
 
-def _taken(handle: int, folder: Path, how: int = 0) -> bool:
+def hold(file: Path) -> int | None:
+    """The handle of a file that this process has locked until it ends; None where another has.
+
+    The file is made if need be. UserError where the file system has no locks, OSError where nothing can be
+    written.
+    """
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if _taken(handle, file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            _handles.add(handle)
+            return handle
+    except UserError:
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None
+
+
+def _taken(handle: int, folder: Path, how: int = fcntl.LOCK_EX) -> bool:
     """Whether the lock is now this process's; with LOCK_NB it does not wait."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | how)
+        fcntl.flock(handle, how)
     except BlockingIOError:
         return False
     except OSError as error:  # ENOLCK, EOPNOTSUPP, ENOSYS: some network file systems

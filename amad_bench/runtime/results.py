@@ -51,6 +51,7 @@ class ResultsFolder:
         self.figures = path / "figures"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from
+        self.extra_ended = path / "extra_scores.ended"  # for Snakemake: that all runs were tried
         self.bench = path / "bench"
         self.data = path / "data"
         self.file_hashes = self.data / "file_hashes.json"

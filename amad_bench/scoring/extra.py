@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 
 import pandas as pd
 
 from amad_bench.plan.catalogue import METRICS
+from amad_bench.plan.extra_metrics import Reasons, signature
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, write_json_atomic, write_parquet_atomic
 from amad_bench.runtime.results import ResultsFolder
@@ -14,10 +14,6 @@ from amad_bench.runtime.run_folder.predictions import CONTROLS, predictions_sha2
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, statistics_as_lists
 from amad_bench.scoring.metrics import measure
 from amad_bench.scoring.score_splits import score_frame
-
-_NAMED = 3  # runs in a message; of the others only the number is given
-
-Reasons = dict[str, str]  # run id -> why it has no scores
 
 
 @dataclass(frozen=True)
@@ -70,23 +66,12 @@ def score_extra(
         elif not kept:
             continue
         frames.append(old)
-        found.signatures[metric] = _signature(metric)
+        found.signatures[metric] = signature(metric)
         found.sources[metric] = dict(sorted(kept.items()))
         if reasons:
             found.unavailable[metric] = dict(sorted(reasons.items()))
     frame = _frame(frames).sort_values(["metric", "run_id"], kind="stable", ignore_index=True)
     return replace(found, frame=frame)
-
-
-def by_reason(reasons: Reasons) -> list[str]:
-    """Each reason once, with the runs that it concerns: "it died (runs a, b, c and 2 more)"."""
-    lines = []
-    for reason in dict.fromkeys(reasons.values()):
-        run_ids = [run_id for run_id, own in reasons.items() if own == reason]
-        more = f" and {len(run_ids) - _NAMED} more" if len(run_ids) > _NAMED else ""
-        runs = "run" if len(run_ids) == 1 else "runs"
-        lines.append(f"{reason} ({runs} {', '.join(run_ids[:_NAMED])}{more})")
-    return lines
 
 
 def write_extra(results: ResultsFolder, scores: ExtraScores) -> None:
@@ -116,15 +101,9 @@ def read_extra(results: ResultsFolder) -> ExtraScores:
         ) from None
 
 
-def _signature(metric: str) -> str:
-    record = METRICS[metric]
-    package = f"|{record.package}:{version(record.package)}" if record.package else ""
-    return f"{record.settings}|version:{record.version}{package}"
-
-
 def _unchanged(metric: str, previous: ExtraScores, results: ResultsFolder) -> dict[str, str]:
     """Sources in `previous` that the metric's rows and reasons still hold for."""
-    if previous.signatures.get(metric) != _signature(metric):
+    if previous.signatures.get(metric) != signature(metric):
         return {}
     return {
         run_id: source

@@ -15,6 +15,21 @@ def trained_folder(run: Run) -> RunFolder:
     return folder
 
 
+def with_weights(folder: RunFolder) -> RunFolder:
+    """The folder of a run that has ended, with weights; UserError where it has none or they were not kept."""
+    if folder.checkpoint.exists():
+        return folder
+    status = Status.read(folder.status)
+    if status.usable:
+        raise UserError(
+            f"{folder.checkpoint}: these weights were not kept (keep_weights); set keep_weights to all, then "
+            f"`amad-bench retry {folder.id}` and `amad-bench run --run {folder.id}` make them again"
+        )
+    raise UserError(
+        f"{folder.id}: it failed ({status.status}: {status.reason}), without weights; name another run"
+    )
+
+
 def finished_folder(run: Run) -> RunFolder:
     """The folder of a teacher or student that was trained to its end; UserError for any other run."""
     if run.kind == "pretrain":

@@ -15,7 +15,7 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import refuse_existing, write_text_atomic
 from amad_bench.scoring.decode import decode
 from amad_bench.scoring.result_files import result_file
-from amad_bench.training.finished import finished_folder
+from amad_bench.training.finished import finished_folder, with_weights
 from amad_bench.training.predict import by_frequency
 from amad_bench.training.run_model import trained_model
 
@@ -38,7 +38,7 @@ def predict_questions(
     config = run.config
     where = ready(device).place
     refuse_existing(out)
-    checkpoint = finished_folder(run).checkpoint
+    checkpoint = with_weights(finished_folder(run)).checkpoint
     if config.task != "vqa":
         raise UserError(f"{run.id}: a run for {config.task} answers no questions; name one for vqa")
     if (config.inputs.reads == "features") != bool(features):

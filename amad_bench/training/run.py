@@ -27,7 +27,7 @@ from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
-from amad_bench.training.finished import trained_folder
+from amad_bench.training.finished import trained_folder, with_weights
 from amad_bench.training.loop import train
 from amad_bench.training.optim import Trained
 from amad_bench.training.predict import predict_and_score
@@ -125,7 +125,7 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
     where = devices.ready(device).place
     if run.kind == "pretrain":
         raise UserError(f"{run.id}: a pre-training run has no predictions; score the runs that start from it")
-    folder = trained_folder(run)
+    folder = with_weights(trained_folder(run))
     with exclusive(folder.path):  # as in train_run
         status = replace(Status.read(folder.status), status="done", reason="", log_tail=[])
         data = load_task_data(run.config)

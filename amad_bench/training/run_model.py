@@ -115,4 +115,9 @@ def finished_run(needed_by: str, run_id: str, role: str, failure: str) -> RunFol
     status = Status.read(folder.status)
     if not status.usable:
         raise RunFailed(failure, f"{role} {run_id}: {status.status}: {status.reason}")
+    if not folder.checkpoint.exists():
+        raise UserError(
+            f"{folder.checkpoint}: the weights of the {role} of {needed_by} are gone; "
+            f"`amad-bench run --run {run_id}` makes them again"
+        )
     return folder

@@ -267,6 +267,8 @@ def write_run(
     }
     (folder / "status.json").write_text(json.dumps(facts))
     write_steps(folder, {500: 0.5, 1000: 0.6})
+    if status in USABLE:
+        (folder / "model.safetensors").touch()
     if status in USABLE and run.kind != "pretrain":
         scores = make_scores(run)
         scores.to_parquet(folder / "scores.parquet", index=False)

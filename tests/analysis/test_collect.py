@@ -11,6 +11,7 @@ from amad_bench.plan.plan import Plan, Skip
 from amad_bench.plan.run_config import UsedTokenizer
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 
 VQA = (("vlt5", "vqa"),)
@@ -177,7 +178,6 @@ def test_a_run_that_ended_before_its_first_step_has_no_curve(fake, tmp_path):
 @pytest.mark.parametrize(
     ("log", "said"),
     [
-        (None, "the run is done but its step log is missing"),
         ('{"step": 1}\n{"step": 2, "validation_token_accuracy": 0.', "line 2: step, validation_token"),
         ('{"step": 2, "validation_token_accuracy": null, "validation_loss": 1}', "line 1: step, validation"),
         ('{"validation_token_accuracy": 0.5, "validation_loss": 1}', "line 1: step, validation_token"),
@@ -186,7 +186,7 @@ def test_a_run_that_ended_before_its_first_step_has_no_curve(fake, tmp_path):
 def test_a_damaged_step_log_names_the_file(fake, tmp_path, log, said):
     run = fake.plan(tasks=VQA).runs[0]
     path = fake.write(tmp_path, run) / "steps.jsonl"
-    path.unlink() if log is None else path.write_text(log)
+    path.write_text(log)
     with pytest.raises(UserError, match=rf"steps\.jsonl: {said}.*; delete the run's folder"):
         collect(Plan([run]), tmp_path)
 
@@ -239,7 +239,7 @@ def test_missing_unfinished_and_failed_runs_are_rows(fake, tmp_path):
     failures = tables.failures.set_index("run_id")
     assert failures["status"].to_dict() == {
         never.id: "not_run",
-        unfinished.id: "not_run",
+        unfinished.id: "interrupted",
         diverged.id: "diverged",
     }
     assert failures.loc[diverged.id, "reason"] == "loss is NaN at step 120"
@@ -316,30 +316,57 @@ def test_signatures_come_from_the_status(fake, tmp_path):
 def test_other_versions_are_not_mixed_in(fake, tmp_path, change, said):
     run = fake.plan(tasks=VQA).runs[0]
     fake.write(tmp_path, run, **change)
-    with pytest.raises(UserError) as error:
-        collect(Plan([run]), tmp_path)
-    assert said in str(error.value)
-    assert run.id in str(error.value)
-    assert "delete that folder" in str(error.value)
-    assert "\n" not in str(error.value)
+    tables = collect(Plan([run]), tmp_path)
+    (failure,) = tables.failures.to_dict("records")
+    assert (failure["run_id"], failure["status"]) == (run.id, "not_run")
+    assert f"runs/{run.id}/run.json belongs to another config" in failure["reason"]
+    assert said in failure["reason"]
+    assert tables.scores.empty
+    assert tables.learning_curves.empty
+    assert tables.examples.empty
+    assert "commit" not in tables.runs  # nor is another's provenance its own
 
 
 def test_other_data_are_not_mixed_in(fake, tmp_path):
     run = fake.plan(tasks=VQA).runs[0]
     dataset = run.config.dataset
     fake.write(tmp_path, run, dataset=dataset.canonical() | {"hash": "ffff"})
-    with pytest.raises(UserError, match=rf"dataset\.hash is 'ffff', the plan says '{dataset.hash}'"):
-        collect(Plan([run]), tmp_path)
+    (reason,) = collect(Plan([run]), tmp_path).failures["reason"]
+    assert f"dataset.hash is 'ffff', the plan says '{dataset.hash}'" in reason
 
 
-@pytest.mark.parametrize("damage", ["missing", "broken", "other run", "other columns"])
+@pytest.mark.parametrize("name", ["scores.parquet", "predictions.jsonl", "steps.jsonl", "run.json"])
+def test_a_run_that_lacks_a_file_is_left_and_so_is_its_row(fake, tmp_path, name):
+    teacher, run = fake.plan(tasks=VQA, losses=("ce",), seeds=1).runs
+    fake.write(tmp_path, teacher)
+    (fake.write(tmp_path, run) / name).unlink()
+    tables = collect(Plan([teacher, run]), tmp_path)
+    assert tables.runs["status"].tolist() == ["done", "not_run"]
+    assert set(tables.scores["run_id"]) == {teacher.id}
+
+
+def test_a_damaged_status_is_left_and_named(fake, tmp_path):
+    run = fake.plan(tasks=VQA).runs[0]
+    path = fake.write(tmp_path, run) / "status.json"
+    path.write_text("{")
+    (failure,) = collect(Plan([run]), tmp_path).failures.to_dict("records")
+    assert failure["status"] == "not_run"
+    assert str(path) in failure["reason"]
+
+
+def test_a_running_run_is_a_row(fake, tmp_path):
+    run = fake.plan(tasks=VQA).runs[0]
+    (tmp_path / "runs" / run.id).mkdir(parents=True)
+    with exclusive(tmp_path / "runs" / run.id):
+        assert collect(Plan([run]), tmp_path).failures["status"].tolist() == ["running"]
+
+
+@pytest.mark.parametrize("damage", ["broken", "other run", "other columns"])
 def test_damaged_scores_name_the_file(fake, tmp_path, damage):
     run = fake.plan(tasks=VQA).runs[0]
     path = fake.write(tmp_path, run) / "scores.parquet"
     scores = pd.read_parquet(path)
-    if damage == "missing":
-        path.unlink()
-    elif damage == "broken":
+    if damage == "broken":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     elif damage == "other run":
         scores.assign(run_id="another").to_parquet(path)

@@ -175,13 +175,6 @@ def test_collecting_runs_of_two_signatures_is_refused(fake, tmp_path):
         collect(plan, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"status": 1}'])
-def test_a_damaged_status_names_its_file(plan, tmp_path, text):
-    (tmp_path / "runs" / plan.runs[0].id / "status.json").write_text(text)
-    with pytest.raises(UserError, match=rf"{plan.runs[0].id}/status\.json: an object with a `status`"):
-        collect(plan, tmp_path)
-
-
 def test_broken_extra_scores_name_the_file(plan, tmp_path):
     write_extra(tmp_path, {"METEOR": [plan.runs[0].id]})
     path = tmp_path / "extra_scores.parquet"

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from amad_bench.plan.catalogue import METRICS
+from amad_bench.plan.extra_metrics import by_reason
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 from amad_bench.scoring import meteor, spice
-from amad_bench.scoring.extra import ExtraScores, by_reason, read_extra, score_extra, write_extra
+from amad_bench.scoring.extra import ExtraScores, read_extra, score_extra, write_extra
 from amad_bench.scoring.java import JavaFailed
 
 NOTHING = ExtraScores()
@@ -153,7 +154,7 @@ def test_another_version_scores_all_again_and_is_not_mixed(score, calls, monkeyp
         "METEOR": "meteor-1.5|lang:en|norm:yes|tok:ptb|version:1|pycocoevalcap:1.2"
     }
     if of == "the package":
-        monkeypatch.setattr("amad_bench.scoring.extra.version", lambda _package: "1.3")
+        monkeypatch.setattr("amad_bench.plan.extra_metrics.version", lambda _package: "1.3")
     else:
         monkeypatch.setitem(METRICS, "METEOR", dataclasses.replace(METRICS["METEOR"], version=2))
     again = score(["METEOR"], previous, a="one")

@@ -103,6 +103,11 @@ class Config(Closed):
         description="what shows trainings beside the project's own files; tensorboard: event files in each "
         "run's folder; no number depends on it",
     )
+    keep_weights: Literal["all", "teachers", "none"] = Field(
+        default="all",
+        description="of runs that have ended; teachers: only those that other planned runs start or learn "
+        "from; none: these, too, only as long as a run that is left needs them; no number depends on it",
+    )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
     teacher_per: Literal["sweep", "block", "replicate"] = Field(
         default="sweep",

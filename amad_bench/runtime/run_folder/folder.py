@@ -19,6 +19,7 @@ class RunFolder:
         self.checkpoint = path / "model.safetensors"
         self.loss_parameters = path / "loss.safetensors"  # of a loss that has some
         self.tokenizer = path / "tokenizer.json"
+        self.checkpoints = path / "checkpoints"  # of its training, until the run has ended
         self.log = path / "log.txt"  # what the command printed
         self.tensorboard = path / "tensorboard"  # event files, made of the step log
         self.benchmark = path / "benchmark.tsv"  # Snakemake's measurements
@@ -30,8 +31,13 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an older run left: one that fails now must not keep its results."""
-        for path in (self.status, self.live, self.steps, self.predictions, self.scores):
+        for path in (self.ended, self.status, self.live, self.steps, self.predictions, self.scores):
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
+
+    def forget(self) -> None:
+        """Likewise, and that the run was ever started; its log stays."""
+        self.clear()
+        self.record.unlink(missing_ok=True)
