@@ -42,6 +42,7 @@ RUN = RESULTS.run("{run_id}")
 PREPARED = RESULTS.prepared("{data_key}")
 tables = RESULTS.table_files
 MARKERS = run_markers(PLAN, LEFT)
+EXTRA_MARKER = [RESULTS.extra_ended] if PLAN.extra_metrics else []
 DATA = {run.data_key: run for run in PLAN.runs}
 
 
@@ -67,6 +68,7 @@ def needed_runs(wildcards):
 rule all:
     input:
         MARKERS,
+        EXTRA_MARKER,
         PAPER,
         tables(Table.RUNS, Table.SCORES, Table.FAILURES),
         tables(Table.RESULTS, Table.HEADROOM, Table.COMPARISONS, Table.STEPS_TO_SCORE),
@@ -150,7 +152,7 @@ rule extra_scores:
 rule collect:
     input:
         ancient(MARKERS),
-        ancient(RESULTS.extra_ended) if PLAN.extra_metrics else [],
+        ancient(EXTRA_MARKER),
     output:
         tables(Table.RUNS, Table.SCORES, Table.EXAMPLES, Table.FAILURES, Table.LEARNING_CURVES),
         RESULTS.plan,

@@ -3,19 +3,32 @@
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from amad_bench.cli import main
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
+from tests.conftest import REPOSITORY
 
 COMMAND = """
-import os, sys
+import json, os, sys
 from pathlib import Path
+from amad_bench.cli import main
+from amad_bench.plan.agreement import made_of
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.extra_metrics import extra_ended, signature, usable_runs
+from amad_bench.plan.grid import expand
+from amad_bench.plan.standing import standing
+from amad_bench.runtime.results import RESULTS
+from tests.run_folders import begin_run, end_run
 
 FIGURES = ("losses", "head_gap", "learning_curves")
 
@@ -23,22 +36,41 @@ def tables(*names):
     return [f"results/tables/{name}.{suffix}" for name in names for suffix in ("parquet", "csv")]
 
 command, options = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
+if command == "failures":
+    raise SystemExit(main(sys.argv[1:]))
 assert Path(options["--config"]).is_file() and os.environ["OMP_NUM_THREADS"] == "1"
 assert command != "paper" or Path(options["--template"]).is_file()
 outputs = {
     "data": [f"results/data/prepared/{options.get('--key')}.json"],
-    "run": [f"results/runs/{options.get('--run')}/status.json"],
-    "collect": [*tables("runs", "scores", "examples", "failures", "learning_curves"), "results/plan.json"],
-    "score": ["results/extra_scores.parquet", "results/extra_scores.json"],
+    "run": [f"results/runs/{options.get('--run')}/ended"],
+    "collect": tables("runs", "scores", "examples", "failures", "learning_curves"),
+    "score": ["results/extra_scores.parquet"],
     "compare": tables("results", "headroom", "comparisons", "steps_to_score"),
     "figures": [f"results/figures/{n}.{s}" for n in FIGURES for s in ("pdf", "png")],
     "paper": ["paper/main.pdf"],
 }[command]
 if Path("broken").exists() and Path("broken").read_text() in options.get("--run", ""):
     raise SystemExit("a bug")
+plan = expand(load_config(options["--config"]))
+if command == "run":
+    begin_run(plan.run(options["--run"]))
+    if Path("hangs").exists():
+        Path("hangs").write_text(str(os.getpid()))
+        import time; time.sleep(60)
+    end_run(plan.run(options["--run"]), status=Path("ends").read_text() if Path("ends").exists() else "done")
+standings = standing(plan, RESULTS)
+if command == "score":
+    wanted = {run_id: "sha" for run_id in usable_runs(plan, standings)["METEOR"]}
+    facts = {"signatures": {"METEOR": signature("METEOR")}, "sources": {"METEOR": wanted}, "unavailable": {}}
+    if Path("no Java").exists():
+        facts["unavailable"] = {"METEOR": dict.fromkeys(wanted, "no Java")}
+    RESULTS.extra_facts.write_text(json.dumps(facts))
+    RESULTS.extra_ended.write_text(extra_ended(plan, standings))
 for output in outputs:
     before = Path(output).read_text() if command == "score" and Path(output).exists() else ""
     Path(output).write_text(before + "made")
+if command == "collect":
+    RESULTS.plan.write_text(json.dumps({"hash": plan.hash, "made_of": made_of(standings, RESULTS)}))
 with open("done.txt", "a") as file:
     file.write(command + " " + options.get("--run", options.get("--key", "")) + chr(10))
 """
@@ -70,7 +102,7 @@ class Project:
         self.folder = folder
         (folder / "command.py").write_text(COMMAND)
         rules = (repository / "Snakefile").read_text()
-        assert rules.count('"amad-bench ') == 7
+        assert rules.count('"amad-bench ') == 8
         (folder / "Snakefile").write_text(
             rules.replace('"amad-bench ', f'"{sys.executable} {folder}/command.py ')
         )
@@ -87,14 +119,29 @@ class Project:
     def snakemake(
         self, *arguments: str, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=cwd or self.folder,
-            env=environment | variables,
+            env=self.environment() | variables,
             capture_output=True,
             text=True,
         )
+
+    def environment(self) -> dict[str, str]:
+        """The stand-ins import what tests share."""
+        kept = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+        return kept | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+
+    def planned(self, *arguments: str) -> list[str]:
+        """The runs, without hashes, that a dry run lists."""
+        done = self.snakemake("-n", *arguments)
+        assert done.returncode == 0, done.stderr
+        found = re.findall(r"output: results/runs/(\S+)-\w+/ended", done.stdout + done.stderr)
+        return list(dict.fromkeys(found))
+
+    def run_folder(self, name: str) -> Path:
+        (found,) = (self.folder / "results/runs").glob(f"{name}-*")
+        return found
 
     def run(self, *arguments: str) -> list[str]:
         """Runs to the end; the commands that were called, without the hash of an id."""
@@ -158,6 +205,96 @@ def test_extra_metrics_are_one_job_that_keeps_what_it_has(project: Project) -> N
     project.write("configs/default.yaml", {**CONFIG, "losses": losses, "extra_metrics": ["METEOR"]})
     assert project.run() == ["run vlt5-vqa-h4to2-amad_kl-none-s00", "score", *AFTER]
     assert (project.folder / "results/extra_scores.parquet").read_text() == "mademade"
+
+
+@pytest.mark.slow
+def test_a_metric_that_failed_is_tried_again_by_each_call(project: Project) -> None:
+    tasks = [CONFIG["tasks"][0] | {"task": "captioning"}]
+    project.write("configs/default.yaml", {**CONFIG, "tasks": tasks, "extra_metrics": ["METEOR"]})
+    (project.folder / "no Java").touch()
+    project.run()
+    assert project.run() == ["score", *AFTER]
+    (project.folder / "no Java").unlink()
+    assert project.run() == ["score", *AFTER]
+    assert project.run() == []
+
+
+TEACHER, CE, AMAD = (f"vlt5-vqa-{name}-none-s00" for name in ("h4-teacher", "h4to2-ce", "h4to2-amad_kl"))
+
+
+@pytest.mark.slow
+def test_what_failed_or_is_damaged_is_planned_again(project: Project, monkeypatch) -> None:
+    (project.folder / "ends").write_text("diverged")
+    project.run()
+    assert project.planned() == []  # a failure is a result
+    (project.folder / "ends").unlink()
+    monkeypatch.chdir(project.folder)
+    assert main(["retry", "--config", "configs/default.yaml", "--status", "diverged"]) == 0
+    assert len(project.run()) == 3 + len(AFTER)
+    (project.run_folder(CE) / "status.json").write_text("{")  # as by a full disk
+    assert project.planned() == [CE]
+    assert project.run() == [f"run {CE}", *AFTER]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [[], ["--workflow-profile", "none"]])
+def test_what_has_ended_is_known_by_content(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, profile: list[str]
+) -> None:
+    project.run(*profile)
+    shutil.rmtree(project.run_folder(TEACHER))
+    assert project.planned(*profile) == [TEACHER]
+    assert project.run(*profile) == [f"run {TEACHER}", *AFTER]
+
+    elsewhere = Project(tmp_path_factory.mktemp("copied"), REPOSITORY)
+    results = elsewhere.folder / "results"
+    shutil.copytree(project.folder / "results", results, copy_function=shutil.copyfile)  # new times
+    shutil.rmtree(results / "data")
+    for marker in (results / "runs").glob("*/ended"):
+        marker.unlink()  # they say nothing on their own
+    assert elsewhere.planned(*profile) == []
+    assert not [line for line in elsewhere.run(*profile) if line.startswith(("run", "data"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [[], ["--workflow-profile", "none"]])
+def test_the_same_command_goes_on_after_a_kill_of_everything(project: Project, profile: list[str]) -> None:
+    project.run("--until", "teacher", *profile)
+    hangs = project.folder / "hangs"
+    hangs.touch()
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *profile]
+    killed = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.environment(),
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    while not hangs.read_text():
+        time.sleep(0.1)
+    second = project.snakemake("--cores", "2", *profile)
+    assert second.returncode != 0
+    assert f"Snakemake (process {killed.pid} on {socket.gethostname()}) works in this folder" in second.stderr
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert list((project.folder / ".snakemake/locks").iterdir())
+    hangs.unlink()
+    (project.folder / "done.txt").write_text("")
+    done = project.snakemake("--cores", "2", *profile)
+    assert done.returncode == 0, done.stderr
+    assert f"Snakemake (process {killed.pid}" in done.stderr
+    assert "was killed in this folder, its locks are removed" in done.stderr
+    assert sorted(project.done()) == sorted([f"run {CE}", f"run {AMAD}", *AFTER])
+
+
+@pytest.mark.slow
+def test_strict_is_an_error_at_the_end_and_only_there(project: Project) -> None:
+    (project.folder / "ends").write_text("out_of_memory")
+    done = project.snakemake("--cores", "2", "strict")
+    assert done.returncode == 1
+    assert project.done()[-len(AFTER) :] == AFTER
+    assert "3 of 3 runs without result (out_of_memory 3)" in done.stdout + done.stderr
+    assert project.run() == []
 
 
 @pytest.mark.slow

@@ -77,6 +77,12 @@ def hold(file: Path) -> int | None:
     return None
 
 
+def let_go(handle: int) -> None:
+    """End what `hold` began."""
+    _handles.remove(handle)
+    os.close(handle)
+
+
 def _taken(handle: int, folder: Path, how: int = fcntl.LOCK_EX) -> bool:
     """Whether the lock is now this process's; with LOCK_NB it does not wait."""
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.locks import hold
+from amad_bench.runtime.locks import hold, let_go
 
 _HOLDER = "amad_bench.lock"  # locked by the Snakemake that works here; the kernel frees it, after kill -9 too
 _STARTED = "incomplete"  # Snakemake's notes on files that were being made
@@ -33,6 +33,7 @@ def take_over(snakemake_folder: Path) -> bool:
     locks = sorted((snakemake_folder / "locks").glob("*.lock"))
     if locks and (doubt := _doubt(recorded)):
         _say(f"{doubt}; if no Snakemake works in this folder, call the same command with --unlock once")
+        let_go(handle)
         return False
     for path in locks:
         path.unlink(missing_ok=True)
