@@ -203,7 +203,7 @@ def test_status(config: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) ->
     left = len(students) - 2
     assert capsys.readouterr().out.split("\n")[:2] == [
         f"default: {len(ids)} planned, 6 done, 1 failed (diverged 1), {left} left",
-        f"[#####...................]  20 %  about {left} min left, one run at a time",
+        f"[######..................]  28 %  about {left} min left, one run at a time",
     ]
     begin_run(students[2])
     with exclusive(begin_run(students[3]).path):

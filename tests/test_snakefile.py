@@ -134,7 +134,7 @@ class Project:
 
     def planned(self, *arguments: str) -> list[str]:
         """The runs, without hashes, that a dry run lists."""
-        done = self.snakemake("-n", *arguments)
+        done = self.snakemake("-n", "--logger-amad-bench-off", *arguments)
         assert done.returncode == 0, done.stderr
         found = re.findall(r"output: results/runs/(\S+)-\w+/ended", done.stdout + done.stderr)
         return list(dict.fromkeys(found))

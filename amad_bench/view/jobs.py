@@ -12,6 +12,7 @@ from amad_bench.view.words import counted
 
 TAIL = 15  # lines of a failed job's log that are shown
 _RUN_RULES = ("pretrain", "teacher", "student")
+_FIRST = ("prepare", *_RUN_RULES)  # in the order of work; Snakemake lists as it likes
 _MOST = 30  # lines of a dry run's list
 _NOISE = (  # how Snakemake begins what it says of itself
     "Building DAG of jobs",
@@ -80,7 +81,8 @@ def dry_run(jobs: Iterable[Job], standings: Mapping[str, Standing]) -> list[str]
     total = sum(sum(own.values()) for own in counts.values())
     lines = [f"{counted(total, 'job')} would be done:"]
     width = max(map(len, counts), default=0)
-    for rule, reasons in counts.items():
+    for rule in sorted(counts, key=lambda rule: _FIRST.index(rule) if rule in _FIRST else len(_FIRST)):
+        reasons = counts[rule]
         for number, (reason, count) in enumerate(reasons.most_common()):
             lines.append(f"  {'' if number else rule:<{width}}  {count:>6,}  {reason}".rstrip())
     if len(lines) > _MOST:

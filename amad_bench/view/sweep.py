@@ -36,7 +36,9 @@ _handed: list[Handed] = []
 
 def hand_over(plan: Plan, config: Path) -> None:
     """Tells the view which plan it is that Snakemake works on, here; the Snakefile calls it."""
-    _handed[:] = [Handed(plan, config, Path.cwd())]
+    folder = Path.cwd()
+    named = config.relative_to(folder) if config.is_relative_to(folder) else config
+    _handed[:] = [Handed(plan, named, folder)]
 
 
 def handed() -> Handed | None:

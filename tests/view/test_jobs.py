@@ -52,9 +52,9 @@ def test_a_dry_run_counts_by_rule_and_reason(plan, results) -> None:
     teacher, *students = plan.runs
     begin_run(students[0], results)
     jobs = [
+        *(Job("student", {"run_id": run.id}, "Missing output files: x") for run in students),
         Job("prepare", {"data_key": "a"}, "Missing output files: a.json, b; c.json"),
         Job("teacher", {"run_id": teacher.id}, "Missing output files: x"),
-        *(Job("student", {"run_id": run.id}, "Missing output files: x") for run in students),
         Job("collect", {}, "Input files updated by another job: x"),
     ]
     assert dry_run(jobs, standing(plan, results)) == [
