@@ -15,7 +15,7 @@ TENSORBOARD = "tensorboard"  # of `plan.config.schema.Config.logging`
 
 
 def follower(logging: str, folder: RunFolder) -> Callable[[], None]:
-    """What is to be called now and then while a run is trained; UserError where TensorBoard is not installed.
+    """A function to be called now and then in a training; UserError where TensorBoard is not installed.
 
     logging: the config's.
     """

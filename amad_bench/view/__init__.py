@@ -1,1 +1,1 @@
-"""What a person sees of a sweep, in a terminal or a log: facts, read from the results, and their drawing."""
+"""The sweep as a person sees it, in a terminal or a log: facts, read from the results, and their drawing."""

@@ -1,4 +1,4 @@
-"""How long a sweep still takes, by the times of the runs that are done and the rates of those that run."""
+"""Time that a sweep still takes, by the times of runs that are done and the rates of those that run."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -72,7 +72,7 @@ def _by_rate(live: Live | None) -> float | None:
 
 
 def _likenesses(run: Run) -> list[tuple[str, ...]]:
-    """What a run has in common with others: from those that differ in hardly more than seeds, to any run."""
+    """Keys that a run shares with others: from those that differ in hardly more than seeds, to any run."""
     config = run.config
     loss = config.loss.label if run.kind == "student" else ""
     full = (run.kind, config.family, config.task, config.dataset.name, loss, str(config.model.heads))

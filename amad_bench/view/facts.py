@@ -1,4 +1,4 @@
-"""What is so in a sweep now: how its runs stand, what those that are being trained do, how long it takes."""
+"""Facts of a sweep: how its runs stand, what those that are being trained do, how long it takes."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -79,7 +79,7 @@ def facts(
     at_once: int = 1,
     started: Collection[str] = (),
 ) -> Facts:
-    """What is so now. standings: of all runs, which may be some seconds old. now: Unix time.
+    """The facts now. standings: of all runs, which may be some seconds old. now: Unix time.
 
     at_once: the most processes that were seen to train at once, for the time that is left. started: runs
     whose process is known to be there, though it may not have come so far as to lock its folder.

@@ -1,4 +1,4 @@
-"""What Snakemake's log records say of its jobs, in words of ours: never more than a person wants to read."""
+"""Jobs in Snakemake's log records, in words of ours: never more than a person wants to read."""
 
 import re
 from collections import Counter
@@ -57,7 +57,7 @@ class Job:
 
 
 def failure(record: Any, folder: Path) -> list[str]:
-    """Of a record of the event `job_error` the logs, and how they end. folder: that logs are below."""
+    """The logs of a record of the event `job_error`, and how they end. folder: that logs are below."""
     lines: list[str] = []
     for log in getattr(record, "log", None) or ():
         lines.append(f"  {log} ends so:")
@@ -74,7 +74,7 @@ def _tail(path: Path) -> list[str]:
 
 
 def dry_run(jobs: Iterable[Job], standings: Mapping[str, Standing]) -> list[str]:
-    """What would be done: numbers of jobs by rule and reason."""
+    """Numbers of jobs that would be done, by rule and reason."""
     counts: dict[str, Counter[str]] = {}
     for job in jobs:
         counts.setdefault(job.rule, Counter())[_reason(job, standings)] += 1
@@ -91,7 +91,7 @@ def dry_run(jobs: Iterable[Job], standings: Mapping[str, Standing]) -> list[str]
 
 
 def _reason(job: Job, standings: Mapping[str, Standing]) -> str:
-    """Of a run what stands of it; of another job Snakemake's first reason, without the files' names."""
+    """The standing of a run; of another job Snakemake's first reason, without the files' names."""
     own = standings.get(job.run_id)
     if own is None or own.status is not None:
         return job.reason.partition(";")[0].partition(":")[0].strip().lower()

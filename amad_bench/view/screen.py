@@ -27,7 +27,7 @@ def text_of(line: Line) -> str:
 
 
 def headline(facts: Facts) -> str:
-    """How many runs are done, failed, running and left."""
+    """Numbers of runs done, failed, running and left."""
     total = facts.total
     why = ", ".join(f"{status} {number}" for status, number in sorted(facts.failures.items()))
     parts = [

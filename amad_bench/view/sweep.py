@@ -46,7 +46,7 @@ def handed() -> Handed | None:
 
 
 class Sweep:
-    """What is said of a sweep. silent: errors and the end only. dry_run: nothing is done, only listed.
+    """Says what a person is to see of a sweep. silent: errors and the end only. dry_run: nothing is done, only listed.
 
     own: formats a record as Snakemake would. Not thread-safe but for `close`: one thread hands in records.
     """
@@ -231,7 +231,7 @@ class Sweep:
         ]
 
     def _places(self) -> list[str]:
-        """Where what was made is."""
+        """The places of what was made."""
         base = self._base()
         named = (
             ("tables", RESULTS.tables, f"{RESULTS.tables}/*.csv, *.parquet"),

@@ -42,7 +42,7 @@ class Watched:
         self._at_once = 1
 
     def look(self, fresh: bool = False, started: Collection[str] = ()) -> tuple[Facts, list[Ending]]:
-        """What is so now, and which runs have ended since the last look, none at the first.
+        """The facts now, and the runs that have ended since the last look, none at the first.
 
         fresh: read all files, however long that takes; else not more often than is cheap. started: as for
         `facts`.

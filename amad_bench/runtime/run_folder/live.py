@@ -46,7 +46,7 @@ class Live:
 
     @classmethod
     def read(cls, path: Path) -> "Live | None":
-        """What stands in a file; None, not known, where it is absent or damaged."""
+        """The description in a file; None, not known, where it is absent or damaged."""
         try:
             found = read_json(path)
         except UserError:
