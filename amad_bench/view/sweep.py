@@ -46,9 +46,10 @@ def handed() -> Handed | None:
 
 
 class Sweep:
-    """Says what a person is to see of a sweep. silent: errors and the end only. dry_run: nothing is done, only listed.
+    """Says what a person is to see of a sweep.
 
-    own: formats a record as Snakemake would. Not thread-safe but for `close`: one thread hands in records.
+    silent: errors and the end only. dry_run: nothing is done, only listed. own: formats a record as
+    Snakemake would. Not thread-safe but for `close`: one thread hands in records.
     """
 
     def __init__(
