@@ -132,11 +132,14 @@ class Sweep:
         self._say(f"{job.name}: done{took}")
 
     def _job_error(self, record: Any) -> None:
-        self._errors += 1
         job = self._jobs.get(record.jobid) or Job(record.rule_name, {})
         lines = failure(record, self._base())
         with self._lock:
             self._begun.pop(record.jobid, None)
+            if lines and lines[-1].startswith("  | amad-bench: interrupted"):  # somebody wanted it to stop
+                self._terminal.say(f"{job.name}: interrupted")
+                return
+            self._errors += 1
             self._terminal.say(f"error: {job.name} failed", style="red")
             self._terminal.say(*lines)
 

@@ -202,3 +202,14 @@ def test_a_view_that_fails_while_it_repaints_says_so(monkeypatch: pytest.MonkeyP
     sweep.record(record("job_started", jobs=[]))
     until(lambda: sweep.broken)
     assert str(sweep.broken) == "broken"
+
+
+def test_a_job_that_was_stopped_is_no_error(plan: Plan) -> None:
+    stream, run = io.StringIO(), plan.runs[0]
+    log = begin_run(run).log
+    log.write_text("a line\namad-bench: interrupted (SIGINT)\n")
+    sweep = made(stream)
+    sweep.record(record("job_info", jobid=1, rule_name="student", wildcards={"run_id": run.id}))
+    sweep.record(record("job_error", "Error", logging.ERROR, jobid=1, rule_name="student", log=[str(log)]))
+    sweep.close()
+    assert stream.getvalue() == f"student {run.id}: interrupted\n"
