@@ -18,6 +18,7 @@ from amad_bench.plan.workflow import left_runs, planned, run_markers
 from amad_bench.runtime import devices, paths
 from amad_bench.runtime.results import PAPER, RESULTS
 from amad_bench.runtime.results import TableName as Table
+from amad_bench.view.sweep import hand_over
 
 min_version("9.0")
 
@@ -28,6 +29,7 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 CONFIG, SETTINGS, PLAN = planned(workflow.configfiles, config, root=Path(workflow.basedir))
 LEFT = left_runs(PLAN, main=workflow.is_main_process, dry=workflow.output_settings.dryrun)
+hand_over(PLAN, CONFIG)
 
 if not config:  # an unconditional configfile would be merged under --configfile
 

@@ -192,7 +192,9 @@ def test_a_broken_table(config: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_status(config: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     ids, teachers, students = list(plan.by_id), plan.runs[:5], plan.runs[5:]
     assert main(["status", "--config", str(config)]) == 0
-    assert capsys.readouterr().out == f"{len(ids)} planned, 0 done, 0 failed, {len(ids)} left\n"
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[0] == f"default: {len(ids)} planned, 0 done, 0 failed, {len(ids)} left"
+    assert [line.split() for line in lines if line.startswith("teacher")] == [["teacher", *["0/1"] * 5]]
     for run in teachers:
         end_run(run, wall_seconds=600.0)
     end_run(students[0])  # 60 s: students are expected to take as long as students
@@ -200,13 +202,25 @@ def test_status(config: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) ->
     assert main(["status", "--config", str(config)]) == 0
     left = len(students) - 2
     assert capsys.readouterr().out.split("\n")[:2] == [
-        f"{len(ids)} planned, 6 done, 1 failed (diverged 1), {left} left",
-        f"about {left} min of work left for one process; n in parallel take 1/n of it",
+        f"default: {len(ids)} planned, 6 done, 1 failed (diverged 1), {left} left",
+        f"[######..................]  28 %  about {left} min left, one run at a time",
     ]
     begin_run(students[2])
     with exclusive(begin_run(students[3]).path):
         assert main(["status", "--config", str(config)]) == 0
-    assert capsys.readouterr().out.split("\n")[0].endswith(f", {left} left (running 1, interrupted 1)")
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[0].endswith(f", 1 running, {left - 1} left (1 interrupted)")
+    assert lines[-2].split() == [students[3].id, "starting"]
+
+
+def test_status_is_watched_until_nothing_is_left(
+    config: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run in plan.runs:
+        end_run(run)
+    assert main(["status", "--watch", "--config", str(config)]) == 0
+    count = len(plan.runs)
+    assert capsys.readouterr().out[7:] == f"{count} planned, {count} done, 0 failed, 0 left\n"
 
 
 @pytest.fixture
@@ -450,7 +464,7 @@ def test_run_trains_on_the_device_that_was_asked_for(
 ) -> None:
     calls: list[tuple[str, str]] = []
 
-    def train(run: Any, device: str, _workers: int, _every_s: float) -> str:
+    def train(run: Any, device: str, _workers: int, **_: Any) -> str:
         calls.append((run.id, device))
         return "diverged"
 

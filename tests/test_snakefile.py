@@ -134,7 +134,7 @@ class Project:
 
     def planned(self, *arguments: str) -> list[str]:
         """The runs, without hashes, that a dry run lists."""
-        done = self.snakemake("-n", *arguments)
+        done = self.snakemake("-n", "--logger-amad-bench-off", *arguments)
         assert done.returncode == 0, done.stderr
         found = re.findall(r"output: results/runs/(\S+)-\w+/ended", done.stdout + done.stderr)
         return list(dict.fromkeys(found))
@@ -373,7 +373,7 @@ main(["--cores", "1", "--until", "prepare"])
 @pytest.mark.parametrize(("device", "jobs"), [("cpu", 0), ("cuda", 3)])
 def test_runs_on_a_gpu_take_turns(project: Project, device: str, jobs: int) -> None:
     project.write("configs/default.yaml", {**CONFIG, "device": device})
-    done = project.snakemake("-n")
+    done = project.snakemake("-n", "--logger-amad-bench-off")
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
     assert len(re.findall(r"^ *resources: .*\bgpu=1$", text, re.MULTILINE)) == jobs

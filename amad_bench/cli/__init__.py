@@ -155,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=2, help="losses, capture: on CPU (default: %(default)s)"
     )
     measured.add_argument("--repeat", type=int, default=3, help="capture: rounds (default: %(default)s)")
-    add("status", status, "show how many runs are done and how much is left")
+    add("status", status, "show which runs are done, running and left, and how long that takes").add_argument(
+        "--watch", action="store_true", help="go on showing it until all is done"
+    )
     add(
         "clean",
         clean,

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
@@ -23,7 +24,13 @@ def run(options: argparse.Namespace) -> int:
         from amad_bench.training.run import train_run
 
         with interruptible():
-            outcome = train_run(chosen, device, config.workers, config.checkpoint.every_s)
+            outcome = train_run(
+                chosen,
+                device,
+                config.workers,
+                checkpoint_every_s=config.checkpoint.every_s,
+                logging=config.logging,
+            )
         print(f"{chosen.id}: {outcome}")
     else:
         print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
@@ -100,6 +107,14 @@ def _run_and_machine(options: argparse.Namespace) -> "tuple[Run, str, Config]":
 
 
 def status(options: argparse.Namespace) -> None:
-    from amad_bench.plan.overview import progress_report
+    from amad_bench.view.screen import screen
+    from amad_bench.view.terminal import LOG_WIDTH, Terminal
+    from amad_bench.view.watch import Watched, watch
 
-    print(progress_report(planned(options)))
+    watched, terminal = Watched(planned(options), RESULTS), Terminal(sys.stdout)
+    if not options.watch:
+        found, _ = watched.look()
+        terminal.leave(screen(found, (), terminal.size[0] if terminal.repaints else LOG_WIDTH))
+        return
+    with suppress(KeyboardInterrupt):  # how one stops watching
+        watch(watched, terminal)

@@ -1,15 +1,11 @@
-"""A plan as text for people: what is asked for, and how much of it is done."""
+"""A plan as text for people: what is asked for."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from statistics import mean
+from collections.abc import Sequence
 from typing import Any
 
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
-from amad_bench.plan.standing import INTERRUPTED, RUNNING, standing
-from amad_bench.runtime.errors import STATUSES
-from amad_bench.runtime.results import RESULTS
 
 
 def overview(plan: Plan) -> str:
@@ -93,49 +89,3 @@ def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
         )
         for row in rows
     ]
-
-
-def progress_report(plan: Plan) -> str:
-    """Numbers of runs done, failed and left, and the time that these need by the times of the others."""
-    standings = standing(plan, RESULTS)
-    statuses = {name: own.status for name, own in standings.items() if own.status is not None}
-    seconds = {name: status.wall_seconds or 0.0 for name, status in statuses.items()}
-    counts = Counter(own.state for own in standings.values())
-    failed = {name: counts[name] for name in STATUSES[1:] if counts[name]}
-    details = f" ({', '.join(f'{name} {count}' for name, count in failed.items())})" if failed else ""
-    left = [run for run in plan.runs if standings[run.id].left]
-    begun = ", ".join(f"{name} {counts[name]}" for name in (RUNNING, INTERRUPTED) if counts[name])
-    failures = f"{sum(failed.values())} failed{details}"
-    lines = [f"{len(plan.runs)} planned, {counts['done']} done, {failures}, {len(left)} left"]
-    lines[0] += f" ({begun})" if begun else ""
-    if left and seconds:
-        done = [run for run in plan.runs if standings[run.id].state == "done"]
-        estimate = sum(_expected_seconds(run, done, seconds) for run in left)
-        lines.append(
-            f"about {_duration(estimate)} of work left for one process; n in parallel take 1/n of it"
-        )
-    return "\n".join(lines)
-
-
-def _expected_seconds(run: Run, done: Iterable[Run], seconds: dict[str, float]) -> float:
-    """The mean of finished runs that are like this one in kind, family and task; if there is none, of all."""
-
-    def likeness(other: Run) -> tuple[bool, ...]:
-        theirs, own = other.config, run.config
-        return (other.kind == run.kind, theirs.family == own.family, theirs.task == own.task)
-
-    groups: dict[tuple[bool, ...], list[float]] = defaultdict(list)
-    for other in done:
-        groups[likeness(other)].append(seconds[other.id])
-    return mean(groups[max(groups)]) if groups else mean(seconds.values())
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    return (
-        f"{minutes / 60:.1f} h"
-        if minutes >= 90
-        else f"{minutes:.0f} min"
-        if minutes >= 1.5
-        else f"{seconds:.0f} s"
-    )

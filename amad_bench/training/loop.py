@@ -101,7 +101,7 @@ def train(
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)
                     bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
-                bar.update()
+                bar.step(step, value.total)
                 course.after(step)
     best.restore()
     return Trained(

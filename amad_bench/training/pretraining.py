@@ -84,7 +84,7 @@ def pretrain(
                     log.validation(step, validation_loss=mean)
                     best.offer(-mean, step)
                     bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
-                bar.update()
+                bar.step(step, loss)
                 course.after(step)
     best.restore()
     return Trained(best.step, steps, course.seconds, course.continued)

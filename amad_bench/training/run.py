@@ -27,6 +27,7 @@ from amad_bench.plan.run import Run
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
+from amad_bench.runtime.progress import described, phase
 from amad_bench.runtime.provenance import provenance
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
@@ -43,20 +44,31 @@ from amad_bench.training.predict import predict_and_score
 from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretrain
 from amad_bench.training.run_model import finished_teacher, started_model, trained_model
 from amad_bench.training.teacher_cache import TeacherOutputs
+from amad_bench.training.tensorboard import follower
 
 
-def train_run(run: Run, device: str = "auto", workers: int = 0, checkpoint_every_s: float = 60.0) -> str:
+def train_run(
+    run: Run,
+    device: str = "auto",
+    workers: int = 0,
+    *,
+    checkpoint_every_s: float = 60.0,
+    logging: str = "none",
+) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
-    `devices.choices`; `workers`: processes that read images, 0 for none, which changes no number.
+    `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's. None of
+    them changes a number.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
     whatever happened, except for a bug, a UserError or Interrupted, which pass through.
     """
     used = devices.ready(device)
     folder = RESULTS.run(run.id)
+    also = follower(logging, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
+    # A killed Snakemake can leave a child behind that still trains this run.
+    with exclusive(folder.path), described(folder.live, also):
         return _train_run(run, folder, used, workers, checkpoint_every_s)
 
 
@@ -96,6 +108,7 @@ def _unfinished(run: Run, folder: RunFolder) -> bool:
 def _pretrain(
     run: Run, folder: RunFolder, where: torch.device, status: Status, checkpoints: Checkpoints
 ) -> None:
+    phase("data")
     data = load_pretraining(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
@@ -108,6 +121,7 @@ def _pretrain(
         weights = model.task_weights()  # pyright: ignore[reportCallIssue]
         save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
 
+    phase("training")
     with _good_weights_kept(status, keep):
         trained = pretrain(model, data, run.config, where, folder.steps, run.id, checkpoints)
     keep()
@@ -122,6 +136,7 @@ def _train_and_score(
     workers: int,
     checkpoints: Checkpoints,
 ) -> None:
+    phase("data")
     data = load_task_data(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
@@ -139,6 +154,7 @@ def _train_and_score(
     else:  # it was interrupted while it predicted
         load_weights(model, checkpoint_weights(folder.checkpoint))
     _note(trained, status)
+    phase("predicting")
     status.signatures = predict_and_score(run, model, data, where, workers)
 
 
@@ -216,8 +232,10 @@ def _train(
             )
     teacher_trace = None
     if objective.needs_teacher:
+        phase("teacher outputs")
         teacher = finished_teacher(run, data).to(device)
         teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
+    phase("training")
     trained = train(
         model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers, checkpoints
     )

@@ -101,6 +101,11 @@ class Config(Closed):
     checkpoint: Checkpointing = Field(
         default=Checkpointing(), description="of trainings; no number depends on it"
     )
+    logging: Literal["none", "tensorboard"] = Field(
+        default="none",
+        description="what shows trainings beside the project's own files; tensorboard: event files in each "
+        "run's folder; no number depends on it",
+    )
     keep_weights: Literal["all", "teachers", "none"] = Field(
         default="all",
         description="of runs that have ended; teachers: only those that other planned runs start or learn "

@@ -12,6 +12,7 @@ class RunFolder:
         self.record = path / "run.json"  # RunRecord, written first
         self.status = path / "status.json"  # Status, written when the run has ended
         self.ended = path / "ended"  # empty: that it has, for Snakemake, which deletes outputs as it sees fit
+        self.live = path / "live.json"  # Live, while the run is being trained
         self.steps = path / "steps.jsonl"  # TrainingStep and Validation
         self.predictions = path / "predictions.jsonl"  # Prediction
         self.scores = path / "scores.parquet"  # Score
@@ -20,6 +21,7 @@ class RunFolder:
         self.tokenizer = path / "tokenizer.json"
         self.checkpoints = path / "checkpoints"  # of its training, until the run has ended
         self.log = path / "log.txt"  # what the command printed
+        self.tensorboard = path / "tensorboard"  # event files, made of the step log
         self.benchmark = path / "benchmark.tsv"  # Snakemake's measurements
 
     @property
@@ -29,10 +31,11 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an older run left: one that fails now must not keep its results."""
-        for path in (self.ended, self.status, self.steps, self.predictions, self.scores):
+        for path in (self.ended, self.status, self.live, self.steps, self.predictions, self.scores):
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
         self.forget_checkpoints()
 
     def forget_checkpoints(self) -> None:
