@@ -115,3 +115,12 @@ def test_the_holder_of_another_folder_is_not_blamed(tmp_path, holder):
     with exclusive(other):
         assert locks._holder(tmp_path) == f"process {holder.pid}"
         assert locks._holder(other) == f"process {os.getpid()}"
+
+
+def test_two_who_only_ask_do_not_see_each_other(tmp_path):
+    asking = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)  # as `held` does, for a moment
+    try:
+        assert not held(tmp_path)
+    finally:
+        os.close(asking)
