@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> None:
+    begun = time.perf_counter()
     chosen, device, workers = _run_and_machine(options)
     from amad_bench.training.run import train_run
 
-    print(f"{chosen.id}: {train_run(chosen, device, workers)}")
+    ended = train_run(chosen, device, workers, time.perf_counter() - begun)
+    print(f"{chosen.id}: {ended}")
 
 
 def score(options: argparse.Namespace) -> None:

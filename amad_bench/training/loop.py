@@ -46,7 +46,7 @@ def train(
     chosen by the share of validation target tokens predicted right (teacher forcing), the earlier step on a
     tie. Raises RunFailed("diverged") when the loss is not finite.
     """
-    started = time.perf_counter()
+    started, validating = time.perf_counter(), 0.0
     options, steps = config.training, config.training.steps
     _materialise(objective, model, data, device, teacher_trace)
     updates = Updates([model, objective], options)
@@ -80,15 +80,17 @@ def train(
                 share = batch.padding_share
                 log.training(step, updates.rate, value.total, norm, value.parts, share, described)
             if step in evaluate_at:
+                before = time.perf_counter()
                 accuracy, loss = token_accuracy_and_loss(
                     model, data.validation, data.images, device, options.batch, workers=workers
                 )
                 log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                 best.offer(accuracy, step)
+                validating += time.perf_counter() - before
                 bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
             bar.update()
     best.restore()
-    return Trained(best.step, steps, time.perf_counter() - started)
+    return Trained(best.step, steps, time.perf_counter() - started, validating)
 
 
 def _materialise(

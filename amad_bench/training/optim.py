@@ -20,11 +20,15 @@ NO_DECAY = ("bias", "LayerNorm.weight")
 
 @dataclass(frozen=True)
 class Trained:
-    """End of a training; the model holds the weights of `best_step`."""
+    """End of a training; the model holds the weights of `best_step`.
+
+    validation_seconds: those of `seconds` that validations took.
+    """
 
     best_step: int
     steps: int
     seconds: float
+    validation_seconds: float
 
 
 class Updates:

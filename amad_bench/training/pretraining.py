@@ -50,7 +50,7 @@ def pretrain(
     by the loss on the validation examples, masked and mixed in one way at every validation, the earlier step
     on a tie. Raises RunFailed("diverged") when a loss is not finite.
     """
-    started = time.perf_counter()
+    started, validating = time.perf_counter(), 0.0
     options, seeds = config.training, config.seeds
     steps = options.steps
     updates = Updates([model], options)
@@ -67,13 +67,15 @@ def pretrain(
             if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
                 log.training(step, updates.rate, loss, norm, parts)
             if step in evaluate_at:
+                before = time.perf_counter()
                 mean = validation_loss(model, data, config, device)
                 log.validation(step, validation_loss=mean)
                 best.offer(-mean, step)
+                validating += time.perf_counter() - before
                 bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
             bar.update()
     best.restore()
-    return Trained(best.step, steps, time.perf_counter() - started)
+    return Trained(best.step, steps, time.perf_counter() - started, validating)
 
 
 def _batches(

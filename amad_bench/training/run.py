@@ -35,26 +35,31 @@ from amad_bench.training.run_model import finished_teacher, started_model, train
 from amad_bench.training.teacher_cache import TeacherOutputs
 
 
-def train_run(run: Run, device: str = "auto", workers: int = 0) -> str:
+def train_run(run: Run, device: str = "auto", workers: int = 0, start_seconds: float | None = None) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none, which changes no number.
-    status.json is written last, whatever happened, except for a bug or a UserError, which pass through.
+    start_seconds: what the command took before it came here, for the status. status.json is written last,
+    whatever happened, except for a bug or a UserError, which pass through.
     """
     used = devices.ready(device)
     folder = RESULTS.run(run.id)
     folder.path.mkdir(parents=True, exist_ok=True)
     with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
-        return _train_run(run, folder, used, workers)
+        return _train_run(run, folder, used, workers, start_seconds)
 
 
-def _train_run(run: Run, folder: RunFolder, used: devices.Device, workers: int) -> str:
+def _train_run(
+    run: Run, folder: RunFolder, used: devices.Device, workers: int, start_seconds: float | None
+) -> str:
     folder.clear()
     RunRecord(run.id, run.kind, run.config.canonical(), provenance(used.name)).write(folder.record)
     print(f"{run.id}: on {used}", flush=True)
     where = used.place
     started, status = time.perf_counter(), Status()
+    if start_seconds is not None:
+        status.add_seconds("start", start_seconds)
     with failures_noted(status):
         if run.kind == "pretrain":
             _pretrain(run, folder, where, status)
@@ -67,12 +72,14 @@ def _train_run(run: Run, folder: RunFolder, used: devices.Device, workers: int) 
 
 
 def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) -> None:
-    data = load_pretraining(run.config)
+    with status.timed("data"):
+        data = load_pretraining(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
-    model = fresh_pretrainer(run.config, data).to(where)
-    status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
+    with status.timed("model"):
+        model = fresh_pretrainer(run.config, data).to(where)
+        status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
     print(f"{run.id}: pre-training {run.config.pretraining}", flush=True)
     trained = pretrain(model, data, run.config, where, folder.steps, run.id)
     weights = model.task_weights()  # pyright: ignore[reportCallIssue]
@@ -81,22 +88,26 @@ def _pretrain(run: Run, folder: RunFolder, where: torch.device, status: Status) 
 
 
 def _train_and_score(run: Run, folder: RunFolder, where: torch.device, status: Status, workers: int) -> None:
-    data = load_task_data(run.config)
+    with status.timed("data"):
+        data = load_task_data(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
-    started = started_model(run, data)
-    model = started.model.to(where)
-    status.head_map, status.start_weights = started.head_map, started.start_weights
-    status.parameters = sum(p.numel() for p in model.parameters())
-    status.flops_per_example = _flops(model, data, run.config.training.batch, where)
+    with status.timed("model"):
+        started = started_model(run, data)
+        model = started.model.to(where)
+        status.head_map, status.start_weights = started.head_map, started.start_weights
+        status.parameters = sum(p.numel() for p in model.parameters())
+        status.flops_per_example = _flops(model, data, run.config.training.batch, where)
     trained = _train(run, model, data, where, status, workers)
     save_weights(model, folder.checkpoint)
     _note(trained, status)
-    status.signatures = predict_and_score(run, model, data, where, workers)
+    status.signatures = predict_and_score(run, model, data, where, status, workers)
 
 
 def _note(trained: Trained, status: Status) -> None:
     status.train_seconds = trained.seconds
+    status.add_seconds("training", trained.seconds - trained.validation_seconds)
+    status.add_seconds("validation", trained.validation_seconds)
     status.steps, status.best_step = trained.steps, trained.best_step
 
 
@@ -122,7 +133,7 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
         data = load_task_data(run.config)
         model = trained_model(run.config, data, folder.checkpoint).to(where)
         with failures_noted(status):
-            status.signatures = predict_and_score(run, model, data, where, workers)
+            status.signatures = predict_and_score(run, model, data, where, status, workers)
         status.write(folder.status)
     return status.status
 
@@ -151,8 +162,9 @@ def _train(
             )
     teacher_trace = None
     if objective.needs_teacher:
-        teacher = finished_teacher(run, data).to(device)
-        teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
+        with status.timed("teacher_outputs"):
+            teacher = finished_teacher(run, data).to(device)
+            teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
     trained = train(model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers)
     status.extra_params = sum(p.numel() for p in objective.parameters())
     if status.extra_params:
