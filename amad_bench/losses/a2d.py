@@ -160,4 +160,4 @@ class A2D(LayerLoss):
 
 
 def _count(layers: Sequence[LayerTrace]) -> int:
-    return sum(layer.query_BHQD.shape[1] for layer in layers)
+    return sum(layer.shape_BHQK[1] for layer in layers)

@@ -48,7 +48,11 @@ def reckoned_bytes(
         student_layers = student.side(FAMILIES[entry.family].side_of(site)).layers
         layers = _teacher_layers(loss, shape.layers[site], student_layers)
         inner = shape.heads[site] * shape.head_size[site]
-        kept = inner * (queries + keys) if set(reads) & {"probs", "scores", "queries", "keys"} else 0
+        kept = 0
+        if set(reads) & {"probs", "scores", "queries", "keys"}:
+            kept = inner * (queries + keys)
+        if "probs" in reads:  # of small maps these are stored, see `training.teacher_outputs`
+            kept = max(kept, min(4 * kept, shape.heads[site] * queries * keys))
         kept += inner * keys if "values" in reads else 0
         kept += shape.width[site] * queries if "hidden" in reads else 0
         numbers += layers * kept

@@ -28,8 +28,9 @@ from amad_bench.training.stored_outputs import PartWriter, StoredPart, read_part
 
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the batch
 
+MAPS_AT_MOST = 4  # times the room of queries and keys: then maps are stored, which are quicker to read
 CHUNK = 64  # examples that are computed together: the same ones whatever a student's batch is
-_MAPS = {"probs", "scores", "queries", "keys"}
+_QUERIES = {"scores", "queries", "keys"}
 
 
 def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.device) -> TeacherTrace:
@@ -93,7 +94,8 @@ class Wanted(NamedTuple):
     def of(cls, objective: Objective, depths: Mapping[str, int]) -> "Wanted":
         layers = objective.teacher_layers or {site: range(depth) for site, depth in depths.items()}
         kinds = ["tokens"]
-        kinds += ["maps"] if objective.reads & _MAPS else []
+        kinds += ["queries"] if objective.reads & _QUERIES else []
+        kinds += ["maps"] if "probs" in objective.reads and "queries" not in kinds else []
         kinds += ["values"] if "values" in objective.reads else []
         return cls(depths, layers, kinds, objective.needs_hidden)
 
@@ -131,20 +133,22 @@ class StoredOutputs:
         return Trace(logits_BLV, batch.labels_BL, sites, hidden)
 
     def _layer(self, site: str, layer: int, rows: np.ndarray) -> LayerTrace:
-        tokens, maps, values = (_name(site, layer, kind) for kind in ("tokens", "maps", "values"))
+        tokens, values = (_name(site, layer, kind) for kind in ("tokens", "values"))
+        maps = _name(site, layer, "queries" if "queries" in self.wanted.kinds else "maps")
         query_mask_BQ = self._tensor(tokens, "query_mask", rows)
         assert query_mask_BQ is not None
-        named = {name: self._tensor(maps, name, rows) for name in ("query", "key", "bias", "mask")}
+        named = {name: self._tensor(maps, name, rows) for name in ("query", "key", "bias", "mask", "probs")}
         value_BHKD = self._tensor(values, "value", rows)
         return LayerTrace(
             unread() if named["query"] is None else named["query"],
             unread() if named["key"] is None else named["key"],
             unread() if value_BHKD is None else value_BHKD,
-            self.parts[maps].numbers["scale"] if maps in self.parts else math.nan,
+            self.parts[maps].numbers.get("scale", math.nan) if maps in self.parts else math.nan,
             named["bias"],
             named["mask"],
             query_mask_BQ,
             self._tensor(values, "output_weight", rows),
+            named["probs"],
         )
 
     def _tensor(self, part: str, name: str, rows: np.ndarray) -> Tensor | None:
@@ -227,8 +231,16 @@ def _of_part(trace: Trace, part: str) -> tuple[Tensors, dict[str, float]]:
         return {"query_mask": layer.query_mask_BQ}, {}
     if kind == "values":
         return {"value": layer.value_BHKD, "output_weight": layer.output_weight_HDd}, {}
+    if kind == "maps" and _few_keys(layer):
+        return {"probs": layer.probs_BHQK(), "mask": layer.mask_BHQK}, {}
     maps: Tensors = {"query": layer.query_BHQD, "key": layer.key_BHKD, "bias": layer.bias_BHQK}
     return maps | {"mask": layer.mask_BHQK}, {"scale": layer.scale}
+
+
+def _few_keys(layer: LayerTrace) -> bool:
+    """Whether maps take little more room than the queries and keys that they are made of."""
+    queries, keys = layer.shape_BHQK[2:]
+    return queries * keys <= MAPS_AT_MOST * (queries + keys) * layer.query_BHQD.shape[-1]
 
 
 class _OutputsWriter:

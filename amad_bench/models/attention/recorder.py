@@ -153,8 +153,8 @@ def record(
     layers: of each site those that are recorded, counted from 0; of a stack's outputs those of its sites.
     None: all. The forward pass itself is unchanged. Works for VLT5, our BLIP models and plain Hugging Face
     T5, BERT (sites "encoder.self", or with `is_decoder` "decoder.self" and "decoder.cross"), ViT
-    ("vision.self") and BLIP. ValueError: a site the model lacks. UserError: a version of transformers that was
-    never tested.
+    ("vision.self") and BLIP. ValueError: a site the model lacks. UserError: an untested version of
+    transformers.
     """
     if "transformers" in sys.modules:
         check_versions("transformers")
