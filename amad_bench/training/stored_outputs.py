@@ -125,9 +125,10 @@ class PartWriter:
 
     def _begin(self, kind: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> BinaryIO:
         self._described[kind][name] = [str(dtype), list(shape)]
-        file = (self.folder / f"{name}.npy").open("wb", buffering=0)
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
+        with self._naming():
+            file = (self.folder / f"{name}.npy").open("wb", buffering=0)
+            np.lib.format.write_array_header_1_0(file, header)
         return file
 
     def _write(self, file: BinaryIO, rows: np.ndarray) -> None:
