@@ -271,6 +271,18 @@ def test_clean_asks_before_it_removes(
     assert [path.name for path in Path("results/runs").iterdir()] == [ids[0]]
 
 
+def test_clean_removes_outputs_of_teachers_that_no_planned_student_reads(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {run.config.outputs_key for run in expand(load_config(config)).runs} - {None}
+    assert keys
+    for name in (*keys, "teacher-of-old-00000000"):
+        (Path("results/teacher_outputs") / name).mkdir(parents=True)
+    assert main(["clean", "--yes", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == "results/teacher_outputs/teacher-of-old-00000000\n"
+    assert {path.name for path in Path("results/teacher_outputs").iterdir()} == keys
+
+
 def test_clean_keeps_runs_that_are_not_planned_only_for_want_of_data(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -447,7 +459,8 @@ def test_run_trains_on_the_device_that_was_asked_for(
 ) -> None:
     calls: list[tuple[str, str]] = []
 
-    def train(run: Any, device: str, _workers: int) -> str:
+    def train(run: Any, device: str, _workers: int, start_seconds: float) -> str:
+        assert start_seconds > 0
         calls.append((run.id, device))
         return "diverged"
 

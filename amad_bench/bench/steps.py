@@ -128,5 +128,7 @@ def _taught(plan: Plan, run: Run, data: TaskData, objective: Objective, folder: 
     if config.outputs_key is None or not storable(data.train):
         return OnlineOutputs(teacher, objective).trace
     wanted = Wanted.of(objective, shapes[1].layers)
-    parts = stored_parts(folder / config.outputs_key, {}, wanted, lambda: teacher, data, where)
+    parts = stored_parts(
+        folder / config.outputs_key, {}, wanted, lambda: teacher, data, where, config.training.batch
+    )
     return StoredOutputs(parts, wanted, where).trace

@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("--repeat", type=int, help="capture, steps: rounds (default: 3, of steps 60)")
     add("status", status, "show how many runs are done and how much is left")
     add(
-        "clean", clean, "list run folders outside the plan and killed preparations; remove them with --yes"
+        "clean", clean, "list what no planned run has or reads, and killed preparations; remove it with --yes"
     ).add_argument("--yes", action="store_true", help="remove them")
     return parser
 

@@ -84,6 +84,9 @@ def clean(options: argparse.Namespace) -> None:
     kept = {RESULTS.run(identifier).path for identifier in plan.by_id}
     folders = sorted(RESULTS.runs.iterdir()) if RESULTS.runs.is_dir() else []
     others = [folder for folder in folders if folder.is_dir() and folder not in kept]
+    read = {RESULTS.outputs(key) for run in plan.runs if (key := run.config.outputs_key) is not None}
+    stored = sorted(RESULTS.teacher_outputs.iterdir()) if RESULTS.teacher_outputs.is_dir() else []
+    others += [folder for folder in stored if folder not in read]
     unfinished = [left for folder in RESULTS.preparing() for left in abandoned(folder)]
     for folder in [*others, *unfinished]:
         print(folder)
@@ -91,4 +94,4 @@ def clean(options: argparse.Namespace) -> None:
             shutil.rmtree(folder)
     done = "removed" if options.yes else "not in this plan; `--yes` removes them"
     also = f" ({len(unfinished)} killed preparations of data likewise)" if unfinished else ""
-    print(f"{len(others)} of {len(folders)} run folders {done}{also}", file=sys.stderr)
+    print(f"{len(others)} of {len(folders) + len(stored)} folders {done}{also}", file=sys.stderr)

@@ -247,12 +247,13 @@ class RunConfig(DataSpec):
     def outputs_key(self) -> str | None:
         """Names the stored outputs of its teacher on its training examples; None where there are none.
 
-        Students that read the same examples in the same way share them.
+        Students that read the same examples in the same way, in batches of one size, share them.
         """
         if self.teacher is None or self.teacher.run_id is None or self.teacher.outputs == "online":
             return None
-        parts = {"version": OUTPUTS_VERSION, "data": self.prepared, "examples": self.training.examples}
-        return f"{self.teacher.run_id}-{short_hash({**parts, 'type': self.teacher.outputs})}"
+        parts = {"version": OUTPUTS_VERSION, "data": self.prepared, "type": self.teacher.outputs}
+        parts |= {"examples": self.training.examples, "batch": self.training.batch}
+        return f"{self.teacher.run_id}-{short_hash(parts)}"
 
     @property
     def id_prefix(self) -> str:

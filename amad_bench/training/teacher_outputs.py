@@ -29,7 +29,6 @@ from amad_bench.training.stored_outputs import PartWriter, StoredPart, read_part
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the batch
 
 MAPS_AT_MOST = 4  # times the room of queries and keys: then maps are stored, which are quicker to read
-CHUNK = 64  # examples that are computed together: the same ones whatever a student's batch is
 _QUERIES = {"scores", "queries", "keys"}
 
 
@@ -56,7 +55,7 @@ def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.
     weights = file_sha256(folder.checkpoint)
     of = {"teacher": folder.id, "weights": weights, "data": run.data_key, "examples": len(data.train)}
     wanted = Wanted.of(objective, shapes[1].layers)
-    parts = stored_parts(RESULTS.outputs(key), of, wanted, model, data, device)
+    parts = stored_parts(RESULTS.outputs(key), of, wanted, model, data, device, config.training.batch)
     return StoredOutputs(parts, wanted, device).trace
 
 
@@ -168,8 +167,12 @@ def stored_parts(
     model: Callable[[], nn.Module],
     data: TaskData,
     device: torch.device,
+    chunk: int,
 ) -> dict[str, StoredPart]:
-    """The wanted parts in a folder; those that are lacking are computed, by one process at a time."""
+    """The wanted parts in a folder; those that are lacking are computed, by one process at a time.
+
+    chunk: examples that are computed together, at most: a batch, which is known to fit.
+    """
 
     def present() -> dict[str, StoredPart]:
         found = {name: read_part(folder / name, of) for name in wanted.parts}
@@ -181,7 +184,7 @@ def stored_parts(
     with exclusive(folder):
         lacking = [name for name in wanted.parts if name not in (parts := present())]
         if lacking:
-            _compute(folder, of, lacking, wanted, model().eval(), data, device)
+            _compute(folder, of, lacking, wanted, model().eval(), data, device, chunk)
             parts = present()
     return parts
 
@@ -195,10 +198,11 @@ def _compute(
     model: nn.Module,
     data: TaskData,
     device: torch.device,
+    chunk: int,
 ) -> None:
     split = data.train
     # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
-    count = max(1, min(math.ceil(len(split) / CHUNK), len(split) // 2))
+    count = max(1, min(math.ceil(len(split) / chunk), len(split) // 2))
     chunks = np.array_split(np.arange(len(split)), count)
     # With one target each, whatever is drawn is that one.
     loader = batches(split, data.images, chunks, device, answer_generator=np.random.default_rng(0))

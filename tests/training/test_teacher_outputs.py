@@ -42,9 +42,9 @@ def _objective(config, loss, sites):
     return Objective(used.model_copy(update={"loss_weights": weights, "logit_temperature": 2.0}))
 
 
-def _stored(folder, model, data, objective, depths):
+def _stored(folder, model, data, objective, depths, chunk=8):
     wanted = Wanted.of(objective, depths)
-    return StoredOutputs(stored_parts(folder, OF, wanted, lambda: model, data, CPU), wanted, CPU)
+    return StoredOutputs(stored_parts(folder, OF, wanted, lambda: model, data, CPU, chunk), wanted, CPU)
 
 
 def _answers(train, per_question):
@@ -84,19 +84,18 @@ def test_the_outputs_of_one_answer_each_are_those_of_the_answer_not_of_the_targe
 @pytest.mark.parametrize("chunk", [1, 7, 47, 100])
 @pytest.mark.parametrize("loss", ["amad", "minilm", "tinybert"])
 @pytest.mark.parametrize("family", ["vlt5", "blip"])
-def test_stored_rows_equal_a_forward_pass(tiny_plan, tmp_path, monkeypatch, family, loss, chunk):
+def test_stored_rows_equal_a_forward_pass(tiny_plan, tmp_path, family, loss, chunk):
     """48 examples: in chunks of 1, or the one left after 47, all tensors have one row.
 
     In some chunks of two nothing is padding, and VL-T5's cross-attention has no mask. The stated tolerance:
     1e-5 of logits and states, 1e-6 of probabilities.
     """
-    monkeypatch.setattr(teacher_outputs, "CHUNK", chunk)
     config = pick(tiny_plan(), family, "vqa", "teacher").config
     data = load_task_data(config)
     sites = ["encoder.self", "decoder.cross"] if family == "vlt5" else ["vision.self", "text.cross"]
     model = fresh_model(config, data).train()  # dropout is switched off by itself
     outputs = _stored(
-        tmp_path / "outputs", model, data, _objective(config, loss, sites), dict.fromkeys(sites, 2)
+        tmp_path / "outputs", model, data, _objective(config, loss, sites), dict.fromkeys(sites, 2), chunk
     )
     rows = np.array([11, 3, 3, 46, 20])
     batch = make_batch(data.train, data.images, rows, "cpu")
