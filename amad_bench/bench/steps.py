@@ -52,7 +52,7 @@ def bench_steps(plan: Plan, threads: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def _settings(plan: Plan) -> Iterator[list[Run]]:
-    """Of each task entry the students of the first block, conditions and replicate."""
+    """Students of each task entry, of its first block, conditions and replicate."""
     students = [run for run in plan.runs if run.kind == "student"]
     for _, of_entry in groupby(students, key=lambda run: (run.config.family, run.config.task, run.data_key)):
         by_loss: dict[str, Run] = {}

@@ -33,7 +33,7 @@ _QUERIES = {"scores", "queries", "keys"}
 
 
 def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.device) -> TeacherTrace:
-    """What gives the teacher's trace of training examples, as far as `objective` reads it.
+    """A function that gives the teacher's trace of training examples, as far as `objective` reads it.
 
     data: those of the training. Outputs that are stored nowhere yet are computed first; another process that
     wants them waits. RunFailed("teacher_failed") when the teacher did not end well, UserError when it was not
@@ -80,7 +80,7 @@ class OnlineOutputs:
 
 
 class Wanted(NamedTuple):
-    """What is read of a teacher's trace. depths: its numbers of layers, by site; layers: those that are read;
+    """Parts of a teacher's trace that are read. depths: its numbers of layers, by site; layers: those that are read;
     kinds: of each of them; hidden: their outputs, too.
     """
 

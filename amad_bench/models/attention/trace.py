@@ -18,7 +18,7 @@ class AttentionDomainError(RuntimeError):
 
 
 class Recorded(Sequence[T]):
-    """What was recorded of a stack's layers, in order, though perhaps not of all of them.
+    """Records of a stack's layers, in order, though perhaps not of all of them.
 
     AttentionDomainError for one that was not.
     """
