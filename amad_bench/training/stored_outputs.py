@@ -98,6 +98,7 @@ class PartWriter:
     def __init__(self, folder: Path, examples: int) -> None:
         self.folder, self.examples = folder, examples
         self._files: dict[str, BinaryIO] = {}
+        self._opened: list[BinaryIO] = []
         self._described: dict[str, dict[str, Any]] = {"each": {}, "shared": {}}
 
     def add(self, name: str, rows: np.ndarray) -> None:
@@ -108,9 +109,8 @@ class PartWriter:
 
     def share(self, name: str, array: np.ndarray) -> None:
         """An array that all examples share."""
-        with self._begin("shared", name, array.dtype, array.shape) as file:
-            self._write(file, array)
-            self._settle(file)
+        self._files[name] = self._begin("shared", name, array.dtype, array.shape)
+        self._write(self._files[name], array)
 
     def finish(self, of: Mapping[str, Any], numbers: Mapping[str, float]) -> None:
         """The end: all is on the disk, and what it is of."""
@@ -120,7 +120,7 @@ class PartWriter:
 
     def close(self) -> None:
         """Closes the files, whatever they hold."""
-        for file in self._files.values():
+        for file in self._opened:
             file.close()
 
     def _begin(self, kind: str, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> BinaryIO:
@@ -128,6 +128,7 @@ class PartWriter:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         with self._naming():
             file = (self.folder / f"{name}.npy").open("wb", buffering=0)
+            self._opened.append(file)
             np.lib.format.write_array_header_1_0(file, header)
         return file
 

@@ -16,7 +16,7 @@ from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import AttentionDomainError
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.runtime.results import RESULTS
-from amad_bench.training import teacher_outputs
+from amad_bench.training import outputs_writer, teacher_outputs
 from amad_bench.training.distill import Objective
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import fresh_model
@@ -128,7 +128,7 @@ def test_of_long_maps_queries_and_keys_are_stored(tiny_plan, tmp_path, monkeypat
     batch = make_batch(data.train, data.images, rows, "cpu")
     found = {}
     for factor, kept in ((4, {"probs", "mask"}), (0, {"query", "key", "mask"})):
-        monkeypatch.setattr(teacher_outputs, "MAPS_AT_MOST", factor)
+        monkeypatch.setattr(outputs_writer, "MAPS_AT_MOST", factor)
         outputs = _stored(tmp_path / str(factor), model, data, objective, {"encoder.self": 2})
         part = outputs.parts["encoder.self-1-maps"]
         assert set(part.each) == kept
