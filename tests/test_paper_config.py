@@ -22,7 +22,6 @@ from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config
-from amad_bench.training import teacher_cache
 from tests.conftest import REPOSITORY
 from tests.paper_runs import check_columns, check_ranked_answers, check_start
 from tests.standins import LABELS, PAPER, paper, tiny, write_paper_data
@@ -272,8 +271,8 @@ def test_snakemake_plans_every_job(published, tmp_path):
 def test_the_whole_path_on_stand_ins(command, published, tmp_path, monkeypatch):
     """As with the real data, photos are decoded, and a teacher runs, for each batch anew."""
     monkeypatch.setattr(pixels, "STORED_PIXELS", 0)
-    monkeypatch.setattr(teacher_cache, "MEMORY_LIMIT", 0)
     path = _tiny_config(tmp_path)
+    path.write_text(path.read_text() + "teacher_outputs: online\n")
     assert _keys(tiny(paper())) == _keys(paper())
     with_worker = tmp_path / "with_worker.yaml"
     with_worker.write_text(path.read_text().replace("workers: 0", "workers: 1"))

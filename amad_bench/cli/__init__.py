@@ -144,15 +144,18 @@ def _parser() -> argparse.ArgumentParser:
     measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}")
     measured.add_argument(
         "what",
-        choices=("data", "losses", "capture"),
+        choices=("data", "losses", "capture", "steps"),
         help="data: an epoch of generated questions; losses: those of attention maps, beside naive ones; "
-        "capture: recording attention, beside plain and eager passes",
+        "capture: recording attention, beside plain and eager passes; steps: training steps of the config's "
+        "losses, beside those of ce",
     )
     measured.add_argument(
         "--records", type=int, default=100_000, help="data: questions (default: %(default)s)"
     )
     measured.add_argument(
-        "--threads", type=int, default=2, help="losses, capture: on CPU (default: %(default)s)"
+        "--threads",
+        type=int,
+        help="losses, capture, steps: on CPU (default: 2, of steps 1, as in runs)",
     )
     measured.add_argument("--repeat", type=int, default=3, help="capture: rounds (default: %(default)s)")
     add("status", status, "show which runs are done, running and left, and how long that takes").add_argument(

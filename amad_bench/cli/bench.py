@@ -3,9 +3,12 @@
 import argparse
 from typing import Any
 
+from amad_bench.cli.common import planned
 from amad_bench.plan.limits import MOST_IMAGES, MOST_PARTS
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import RESULTS
+
+MOST_ROUNDS = 100_000
 
 
 def bench(options: argparse.Namespace) -> None:
@@ -23,9 +26,13 @@ def bench(options: argparse.Namespace) -> None:
 
         rows = bench_data(options.records, (RESULTS.bench / "data-files").resolve())
     else:
-        _require("--threads", options.threads, 1, MOST_PARTS)
-        rows = _on_threads(options)
-        machine["threads"] = options.threads
+        steps = options.what == "steps"
+        threads = options.threads if options.threads is not None else 1 if steps else 2
+        rounds = options.repeat if options.repeat is not None else 60 if steps else 3
+        _require("--threads", threads, 1, MOST_PARTS)
+        _require("--repeat", rounds, 1, MOST_ROUNDS)
+        rows = _on_threads(options, threads, rounds)
+        machine["threads"] = threads
     table = pd.DataFrame(rows)
     write_table(table.assign(**machine), RESULTS.bench / options.what)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
@@ -36,12 +43,15 @@ def _require(name: str, value: int, least: int, most: int) -> None:
         raise UserError(f"{name}: expected a number from {least:,} to {most:,}, found {value}")
 
 
-def _on_threads(options: argparse.Namespace) -> list[dict[str, Any]]:
+def _on_threads(options: argparse.Namespace, threads: int, rounds: int) -> list[dict[str, Any]]:
     if options.what == "losses":
         from amad_bench.bench.losses import bench_losses
 
-        return bench_losses(options.threads)
-    _require("--repeat", options.repeat, 1, MOST_PARTS)
+        return bench_losses(threads)
+    if options.what == "steps":
+        from amad_bench.bench.steps import bench_steps
+
+        return bench_steps(planned(options), threads, rounds)
     from amad_bench.bench.capture import bench_capture
 
-    return bench_capture(options.threads, options.repeat)
+    return bench_capture(threads, rounds)

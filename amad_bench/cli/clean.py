@@ -24,6 +24,9 @@ def clean(options: argparse.Namespace) -> None:
     ended = [name for name, own in standing(plan, RESULTS).items() if not own.left]
     found = {
         "run folders outside this plan": _others(RESULTS.runs, plan.by_id),
+        "stored outputs of teachers that no planned run reads": _others(
+            RESULTS.teacher_outputs, {run.config.outputs_key for run in plan.runs}
+        ),
         "killed preparations of data": [left for folder in RESULTS.preparing() for left in abandoned(folder)],
         "checkpoints of runs that have ended": [
             folder for name in ended if (folder := RESULTS.run(name).checkpoints).is_dir()
@@ -38,7 +41,7 @@ def clean(options: argparse.Namespace) -> None:
     print(f"{', '.join(counted)}: {done}" if counted else "nothing to clean", file=sys.stderr)
 
 
-def _others(parent: Path, kept: Collection[str]) -> list[Path]:
+def _others(parent: Path, kept: Collection[str | None]) -> list[Path]:
     """The folders in one whose names are not kept."""
     folders = sorted(parent.iterdir()) if parent.is_dir() else []
     return [folder for folder in folders if folder.is_dir() and folder.name not in kept]

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Exit code: 1 where --strict was asked for and the run has failed, else 0."""
+    begun = time.perf_counter()
     chosen, device, config = _run_and_machine(options)
     outcome = _ended(chosen, config)
     if outcome is None:
@@ -30,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
                 config.workers,
                 checkpoint_every_s=config.checkpoint.every_s,
                 logging=config.logging,
+                start_seconds=time.perf_counter() - begun,
             )
         print(f"{chosen.id}: {outcome}")
     else:

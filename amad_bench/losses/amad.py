@@ -29,7 +29,7 @@ from amad_bench.losses.amad_projected import (
 )
 from amad_bench.losses.base import AlignedMapLoss, LayerMap, LayerPair, LazyParameters
 from amad_bench.losses.maps import check_choice, valid_entries
-from amad_bench.losses.mixture import MaskedMaps, mixture_loss, softmax_of_similarity
+from amad_bench.losses.mixture import masked_maps, mixture_loss, softmax_of_similarity
 
 VARIANTS = ("kl", "mse", "projected", "token")
 
@@ -65,7 +65,7 @@ def amad_loss(
     if variant == "mse" and row_reduction == "sum":
         raise ValueError("row_reduction 'sum' is for the variants with rows; 'mse' flattens the map")
     check_projection(variant, projection, teacher_BHQK.shape)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    maps = masked_maps(teacher_BHQK, student_BGQK, mask_B1QK)
     if projection is not None:
         maps = projected_maps(maps, projection)
     weights_BRHG, products = softmax_of_similarity(maps, similarity, temperature, by_row=variant == "token")
@@ -92,7 +92,7 @@ def alignment_weights(
     Masks and errors as in `amad_loss`. At temperature 1 no weight exceeds e / (e + G - 1).
     """
     mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    maps = masked_maps(teacher_BHQK, student_BGQK, mask_B1QK)
     return softmax_of_similarity(maps, similarity, temperature)[0][:, 0].to(maps.precision)
 
 
@@ -108,7 +108,7 @@ def token_alignment_weights(
 ) -> Tensor:
     """a_BQHG: `alignment_weights` of each query row by itself; 1/G in rows without a valid entry."""
     mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    maps = masked_maps(teacher_BHQK, student_BGQK, mask_B1QK)
     return softmax_of_similarity(maps, similarity, temperature, by_row=True)[0].to(maps.precision)
 
 

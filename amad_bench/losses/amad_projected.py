@@ -69,14 +69,14 @@ def initial_projection(queries: int, keys: int) -> tuple[Tensor, Tensor]:
 
 def projected_maps(maps: MaskedMaps, projection: tuple[Tensor, Tensor]) -> MaskedMaps:
     """The maps with S~ in place of S; full precision, and 0 in masked entries."""
-    teacher_BHQK, student_BGQK, _ = prepare(*maps)
+    teacher_BHQK, student_BGQK, _ = prepare(maps.teacher_BHQK, maps.student_BGQK, maps.mask_B1QK)
     weight_nn, bias_n = (part.to(student_BGQK) for part in projection)
     with without_autocast(bias_n.device):
         projected_BGn = torch.relu(student_BGQK.flatten(2) @ weight_nn.mT + bias_n)
     projected_BGQK = projected_BGn.view_as(student_BGQK)
     if maps.mask_B1QK is not None:
         projected_BGQK = projected_BGQK.masked_fill(~maps.mask_B1QK, 0.0)
-    return MaskedMaps(teacher_BHQK, projected_BGQK, maps.mask_B1QK)
+    return MaskedMaps(teacher_BHQK, projected_BGQK, maps.mask_B1QK, zeroed=True)
 
 
 def projected_loss(maps: MaskedMaps, weights_BHG: Tensor, head_reduction: str, row_reduction: str) -> Aligned:

@@ -73,9 +73,7 @@ def traced_entries(teacher: LayerTrace, student: LayerTrace) -> Tensor:
     Raises ValueError for maps of different sizes, for masks that do not fit and for one per head: all heads
     must have the same entries.
     """
-    teacher_shape, student_shape = (
-        (*layer.query_BHQD.shape[:3], layer.key_BHKD.shape[2]) for layer in (teacher, student)
-    )
+    teacher_shape, student_shape = teacher.shape_BHQK, student.shape_BHQK
     check_shapes(teacher_shape, student_shape)
     batch, _, queries, keys = student_shape
     mask = (teacher.query_mask_BQ & student.query_mask_BQ)[:, None, :, None]

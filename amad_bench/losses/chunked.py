@@ -69,6 +69,15 @@ def mixture_kl(
     return cast(Tensor, _MixtureKl.apply(teacher_BHQK, student_BGQK, mask_B1QK, weights_BRHG))  # pyright: ignore[reportUnknownMemberType]
 
 
+def one_chunk(teacher_BHQK: Tensor, student_BGQK: Tensor) -> bool:
+    """Whether maps are so small that they are read at once."""
+    return teacher_BHQK.numel() + student_BGQK.numel() <= _chunk_entries(teacher_BHQK.device)
+
+
+def _chunk_entries(device: torch.device) -> int:
+    return CPU_CHUNK if device.type == "cpu" else GPU_CHUNK
+
+
 class _Chunk(NamedTuple):
     samples: slice
     rows: slice
@@ -86,7 +95,7 @@ class _Chunks:
         self.by_row = by_row
         self.precision = full_precision_type(teacher_BHQK, student_BGQK)
         self.mask_B1QK = None if mask_B1QK is None else mask_B1QK.expand(batch, 1, queries, keys)
-        entries = CPU_CHUNK if teacher_BHQK.device.type == "cpu" else GPU_CHUNK
+        entries = _chunk_entries(teacher_BHQK.device)
         self.rows = max(1, entries // max(1, (heads + student_BGQK.shape[1]) * keys))
 
     def __iter__(self) -> Iterator[_Chunk]:

@@ -10,22 +10,41 @@ import torch
 from torch import Tensor
 
 from amad_bench.losses.aligned import Aligned, aligned
-from amad_bench.losses.chunked import HeadProducts, head_products, mixture_kl
+from amad_bench.losses.chunked import HeadProducts, head_products, mixture_kl, one_chunk
 from amad_bench.losses.maps import DISTANCES, EPSILON, check_choice, full_precision_type, valid_rows
 
 SIMILARITIES = ("cosine", "l1")
 
 
 class MaskedMaps(NamedTuple):
-    """Maps as they came: of any floating type, with anything in masked entries."""
+    """Maps as they came: of any floating type, with anything in masked entries.
+
+    mask_B1QK: broadcasts to (B, 1, Q, K); None = every entry is valid. zeroed: whether masked entries hold 0.
+    """
 
     teacher_BHQK: Tensor
     student_BGQK: Tensor
-    mask_B1QK: Tensor | None  # broadcasts to (B, 1, Q, K); None = every entry is valid
+    mask_B1QK: Tensor | None
+    zeroed: bool = False
+
+    @property
+    def operands(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Maps, and the mask that is still to be read with them."""
+        return self.teacher_BHQK, self.student_BGQK, None if self.zeroed else self.mask_B1QK
 
     @property
     def precision(self) -> torch.dtype:
         return full_precision_type(self.teacher_BHQK, self.student_BGQK)
+
+
+def masked_maps(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None) -> MaskedMaps:
+    """Maps and their mask, which small ones are read with once instead of in every pass over them."""
+    if mask_B1QK is None or not one_chunk(teacher_BHQK, student_BGQK):
+        return MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    # where, not a product with the mask: 0 * inf is NaN, and where sends a gradient of exactly 0 there
+    teacher_BHQK = torch.where(mask_B1QK, teacher_BHQK, 0.0)
+    student_BGQK = torch.where(mask_B1QK, student_BGQK, 0.0)
+    return MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK, zeroed=True)
 
 
 class Cosines(NamedTuple):
@@ -66,7 +85,7 @@ def softmax_of_similarity(
     check_choice("similarity", similarity, SIMILARITIES)
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature}")
-    products = head_products(*maps, by_row=by_row, l1=similarity == "l1")
+    products = head_products(*maps.operands, by_row=by_row, l1=similarity == "l1")
     if products.teacher_l1_BRH is not None and products.student_l1_BRG is not None:
         norms = products.teacher_l1_BRH.clamp_min(EPSILON), products.student_l1_BRG.clamp_min(EPSILON)
         similarity_BRHG = products.cross_BRHG / _outer(*norms)
@@ -93,9 +112,9 @@ def mixture_loss(
     rows_BQ = valid_rows(maps.mask_B1QK, maps.teacher_BHQK)
     rows_B = rows_BQ.sum(1)
     if distance == "mse":
-        distance_BH = gram_mse(products or head_products(*maps), weights_BRHG)
+        distance_BH = gram_mse(products or head_products(*maps.operands), weights_BRHG)
     else:
-        distance_BH = mixture_kl(*maps, weights_BRHG)
+        distance_BH = mixture_kl(*maps.operands, weights_BRHG)
         if row_reduction == "mean":
             distance_BH = distance_BH / rows_B.clamp_min(1)[:, None]
     if weights_BRHG.shape[1] == 1:

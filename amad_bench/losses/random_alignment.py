@@ -18,7 +18,7 @@ from torch import Tensor
 from amad_bench.losses.aligned import Aligned, loss_alone
 from amad_bench.losses.base import AlignedMapLoss, LayerMap, LayerPair
 from amad_bench.losses.maps import valid_entries
-from amad_bench.losses.mixture import MaskedMaps, mixture_loss
+from amad_bench.losses.mixture import masked_maps, mixture_loss
 
 
 def random_alignment_weights(teacher_heads: int, student_heads: int, seed: int, key: str = "") -> Tensor:
@@ -48,7 +48,7 @@ def random_alignment_loss(
     if list(weights_HG.shape) != heads:
         raise ValueError(f"weights_HG has the shape {tuple(weights_HG.shape)}, expected {tuple(heads)}")
     weights_BRHG = weights_HG.to(student_BGQK.device, torch.float64).expand(batch, 1, -1, -1)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    maps = masked_maps(teacher_BHQK, student_BGQK, mask_B1QK)
     return mixture_loss(maps, weights_BRHG, distance, head_reduction)
 
 
@@ -72,7 +72,7 @@ class RandomAlignment(AlignedMapLoss):
         self.drawn: dict[str, Tensor] = {}
 
     def arguments(self, pair: LayerPair) -> dict[str, Any]:
-        teacher_heads, student_heads = pair.teacher.query_BHQD.shape[1], pair.student.query_BHQD.shape[1]
+        teacher_heads, student_heads = pair.teacher.shape_BHQK[1], pair.student.shape_BHQK[1]
         if pair.key not in self.drawn:
             weights_HG = random_alignment_weights(teacher_heads, student_heads, self.seed, pair.key)
             self.drawn[pair.key] = weights_HG.to(pair.student.query_BHQD.device, torch.float32)

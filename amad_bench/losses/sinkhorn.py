@@ -21,7 +21,7 @@ from amad_bench.losses.aligned import Aligned, loss_alone
 from amad_bench.losses.base import AlignedMapLoss
 from amad_bench.losses.chunked import head_products
 from amad_bench.losses.maps import EPSILON, valid_entries
-from amad_bench.losses.mixture import MaskedMaps, cosines, mixture_loss
+from amad_bench.losses.mixture import cosines, masked_maps, mixture_loss
 
 ITERATIONS = 100
 
@@ -44,8 +44,8 @@ def sinkhorn_loss(
     Raises ValueError for an epsilon that is not above 0, too.
     """
     mask_B1QK = valid_entries(teacher_BHQK, student_BGQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
-    products = head_products(*maps)
+    maps = masked_maps(teacher_BHQK, student_BGQK, mask_B1QK)
+    products = head_products(*maps.operands)
     plan_BHG = transport_plan(1 - cosines(products).cross_BRHG[:, 0], epsilon)
     weights_BRHG = plan_BHG[:, None] * plan_BHG.shape[1]
     if detach_alignment:

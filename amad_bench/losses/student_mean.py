@@ -12,7 +12,7 @@ from torch import Tensor
 from amad_bench.losses.aligned import Aligned, loss_alone
 from amad_bench.losses.base import AlignedMapLoss
 from amad_bench.losses.maps import valid_entries
-from amad_bench.losses.mixture import MaskedMaps, mixture_loss
+from amad_bench.losses.mixture import masked_maps, mixture_loss
 
 
 @loss_alone
@@ -31,7 +31,7 @@ def student_mean_loss(
     (batch, heads), student_heads = teacher_BHQK.shape[:2], student_BGQK.shape[1]
     shape = batch, 1, heads, student_heads
     weights_BRHG = student_BGQK.new_full(shape, 1 / student_heads, dtype=torch.float64)
-    maps = MaskedMaps(teacher_BHQK, student_BGQK, mask_B1QK)
+    maps = masked_maps(teacher_BHQK, student_BGQK, mask_B1QK)
     return mixture_loss(maps, weights_BRHG, distance, head_reduction)
 
 

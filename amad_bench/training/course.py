@@ -16,8 +16,9 @@ from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.interruption import Interrupted, deferred
 from amad_bench.runtime.run_folder.steps import StepLog
 from amad_bench.training.checkpoints import Checkpoint, Checkpoints, below, prefixed
-from amad_bench.training.optim import BestWeights, Updates
+from amad_bench.training.optim import BestWeights, Trained, Updates
 
+MODEL = "model"  # among the modules
 _LOSS, _NORM = "loss", "gradient_norm"
 
 
@@ -50,7 +51,8 @@ class Course:
     alignment: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     checkpoints: Checkpoints | None = None
     continued: int = 0
-    _before: float = 0.0  # seconds that they took
+    validation_seconds: float = 0.0  # in all processes
+    _before: float = 0.0  # seconds that the training took in other processes
     _started: float = field(default_factory=time.perf_counter)
     _saved: int = 0  # the step of the latest checkpoint
     _first_bad: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
@@ -83,6 +85,7 @@ class Course:
             torch.cuda.set_rng_state(found.tensors["random/cuda"], self.device)
         self.log.start(found.facts["log_bytes"])
         self._before, self._saved = found.facts["seconds"], found.step
+        self.validation_seconds = found.facts["validation_seconds"]
         self.continued = found.facts["continued"] + 1
         return found.step
 
@@ -101,6 +104,23 @@ class Course:
             if self.best.step:
                 self.best.restore()
             raise Diverged(failure.reason, self.best.step) from None
+
+    @contextmanager
+    def validation(self) -> Iterator[None]:
+        """Inside is a validation, which is timed."""
+        started = time.perf_counter()
+        yield
+        self.validation_seconds += time.perf_counter() - started
+
+    def end(self, steps: int) -> Trained:
+        """The end of the training, with the best weights in its modules."""
+        self.best.restore()
+        extra_params = sum(
+            p.numel() for name, one in self.modules.items() if name != MODEL for p in one.parameters()
+        )
+        return Trained(
+            self.best.step, steps, self.seconds, self.validation_seconds, self.continued, extra_params
+        )
 
     def look(self, step: int, total: Tensor, norm: Tensor, parts: Mapping[str, Tensor]) -> None:
         """Note the first step at which a part of the loss, the loss or its gradient is not finite.
@@ -150,6 +170,7 @@ class Course:
             "generators": {name: one.bit_generator.state for name, one in self.generators.items()},
             "log_bytes": self.log.synced(),
             "seconds": self.seconds,
+            "validation_seconds": self.validation_seconds,
             "continued": self.continued,
         }
         return Checkpoint(step, tensors, facts)

@@ -22,7 +22,7 @@ from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
 from amad_bench.training.checkpoints import Checkpoints
-from amad_bench.training.course import Course
+from amad_bench.training.course import MODEL, Course
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 
@@ -63,11 +63,11 @@ def train(
     best = BestWeights([model, objective])
     with (
         StepLog(log_path) as log,
-        record(model, objective.sites, objective.needs_hidden) as recorder,
+        record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder,
         progress(steps, description) as bar,
     ):
         course = Course(
-            {"model": model, "loss": objective},
+            {MODEL: model, "loss": objective},
             updates,
             best,
             log,
@@ -95,18 +95,16 @@ def train(
                     share = batch.padding_share
                     log.training(step, updates.rate, value.total, norm, value.parts, share, described)
                 if step in evaluate_at:
-                    accuracy, loss = token_accuracy_and_loss(
-                        model, data.validation, data.images, device, options.batch, workers=workers
-                    )
+                    with course.validation():
+                        accuracy, loss = token_accuracy_and_loss(
+                            model, data.validation, data.images, device, options.batch, workers=workers
+                        )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)
                     bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
                 bar.step(step, value.total)
                 course.after(step)
-    best.restore()
-    return Trained(
-        best.step, steps, course.seconds, course.continued, sum(p.numel() for p in objective.parameters())
-    )
+    return course.end(steps)
 
 
 def _materialise(
@@ -122,6 +120,6 @@ def _materialise(
     rows = np.arange(min(2, len(data.train)))
     batch = make_batch(data.train, data.images, rows, device)
     with evaluating(model), torch.no_grad():
-        with record(model, objective.sites, objective.needs_hidden) as recorder:
+        with record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder:
             student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
         objective.materialise(teacher_trace(rows, batch), student)

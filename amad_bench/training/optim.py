@@ -23,13 +23,14 @@ NO_DECAY = ("bias", "LayerNorm.weight")
 class Trained:
     """End of a training; the model holds the weights of `best_step`.
 
-    seconds: in all processes that worked at it; continued: how often another one went on; extra_params: of
-    the loss.
+    seconds: in all processes that worked at it, those of validations included; continued: how often another
+    one went on; extra_params: of the loss.
     """
 
     best_step: int
     steps: int
     seconds: float
+    validation_seconds: float = 0.0
     continued: int = 0
     extra_params: int = 0
 

@@ -13,14 +13,18 @@ from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.predictions import Prediction, write_predictions
 from amad_bench.runtime.run_folder.scores import write_scores
+from amad_bench.runtime.run_folder.status import Status
 from amad_bench.scoring.decode import decode
 from amad_bench.scoring.score_splits import score_splits
+from amad_bench.training.phases import in_phase
 
 
 def predict_and_score(
-    run: Run, model: nn.Module, data: TaskData, device: torch.device, workers: int = 0
+    run: Run, model: nn.Module, data: TaskData, device: torch.device, status: Status, workers: int = 0
 ) -> dict[str, str]:
     """Writes predictions.jsonl and scores.parquet; returns the signatures of the metrics that have one.
+
+    status: gets the seconds of both.
 
     Splits: `test` and the further test splits; where the config asks for controls also `test_blind`, with the
     images of `test` shuffled, and `test_majority`, the most frequent target of the training split. Where
@@ -45,17 +49,19 @@ def predict_and_score(
             candidates=most_frequent if ranked else (),
         )
 
-    rows = {"test": _rows(data.test, "test", predictions(data.test))}
-    if config.controls:
-        shuffled = _shuffled_images(data.test.image_rows_N, config.seeds.blind)
-        rows["test_blind"] = _rows(data.test, "test_blind", predictions(data.test, shuffled))
-        rows["test_majority"] = _rows(data.test, "test_majority", most_frequent[:1] * len(data.test))
-    for name, split in data.more_tests.items():
-        rows[name] = _rows(split, name, predictions(split))
-    write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
+    with in_phase(status, "predicting"):
+        rows = {"test": _rows(data.test, "test", predictions(data.test))}
+        if config.controls:
+            shuffled = _shuffled_images(data.test.image_rows_N, config.seeds.blind)
+            rows["test_blind"] = _rows(data.test, "test_blind", predictions(data.test, shuffled))
+            rows["test_majority"] = _rows(data.test, "test_majority", most_frequent[:1] * len(data.test))
+        for name, split in data.more_tests.items():
+            rows[name] = _rows(split, name, predictions(split))
+        write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
 
-    scored = score_splits(metrics_of(config.task, config.dataset.record), rows)
-    write_scores(folder.scores, run.id, {split: part.frame for split, part in scored.items()})
+    with in_phase(status, "scoring"):
+        scored = score_splits(metrics_of(config.task, config.dataset.record), rows)
+        write_scores(folder.scores, run.id, {split: part.frame for split, part in scored.items()})
     metrics_by_reason: dict[str, dict[str, None]] = {}
     for part in scored.values():
         for name, reason in part.unavailable.items():

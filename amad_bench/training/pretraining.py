@@ -21,7 +21,7 @@ from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.training.checkpoints import Checkpoints
-from amad_bench.training.course import Course
+from amad_bench.training.course import MODEL, Course
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 
 
@@ -65,7 +65,7 @@ def pretrain(
     best = BestWeights([model])
     with StepLog(log_path) as log, progress(steps, description) as bar:
         course = Course(
-            {"model": model}, updates, best, log, device, {"all": generator}, order, checkpoints=checkpoints
+            {MODEL: model}, updates, best, log, device, {"all": generator}, order, checkpoints=checkpoints
         )
         done = course.resume()
         bar.update(done)
@@ -80,14 +80,14 @@ def pretrain(
                     course.require_finite()
                     log.training(step, updates.rate, loss, norm, parts)
                 if step in evaluate_at:
-                    mean = validation_loss(model, data, config, device)
+                    with course.validation():
+                        mean = validation_loss(model, data, config, device)
                     log.validation(step, validation_loss=mean)
                     best.offer(-mean, step)
                     bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
                 bar.step(step, loss)
                 course.after(step)
-    best.restore()
-    return Trained(best.step, steps, course.seconds, course.continued)
+    return course.end(steps)
 
 
 def _order(split: PretrainingSplit, config: RunConfig, generator: np.random.Generator) -> BatchOrder:

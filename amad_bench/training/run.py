@@ -40,10 +40,11 @@ from amad_bench.training.failures import failures_noted
 from amad_bench.training.finished import trained_folder, with_weights
 from amad_bench.training.loop import train
 from amad_bench.training.optim import Trained
+from amad_bench.training.phases import in_phase
 from amad_bench.training.predict import predict_and_score
 from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretrain
-from amad_bench.training.run_model import finished_teacher, started_model, trained_model
-from amad_bench.training.teacher_cache import TeacherOutputs
+from amad_bench.training.run_model import started_model, trained_model
+from amad_bench.training.teacher_outputs import teacher_trace
 from amad_bench.training.tensorboard import follower
 
 
@@ -54,12 +55,13 @@ def train_run(
     *,
     checkpoint_every_s: float = 60.0,
     logging: str = "none",
+    start_seconds: float | None = None,
 ) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
-    `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's. None of
-    them changes a number.
+    `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's;
+    `start_seconds`: what the command took before it came here. None of them changes a number.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
     whatever happened, except for a bug, a UserError or Interrupted, which pass through.
     """
@@ -69,11 +71,16 @@ def train_run(
     folder.path.mkdir(parents=True, exist_ok=True)
     # A killed Snakemake can leave a child behind that still trains this run.
     with exclusive(folder.path), described(folder.live, also):
-        return _train_run(run, folder, used, workers, checkpoint_every_s)
+        return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds)
 
 
 def _train_run(
-    run: Run, folder: RunFolder, used: devices.Device, workers: int, checkpoint_every_s: float
+    run: Run,
+    folder: RunFolder,
+    used: devices.Device,
+    workers: int,
+    checkpoint_every_s: float,
+    start_seconds: float | None,
 ) -> str:
     if not _unfinished(run, folder):
         folder.clear()
@@ -83,6 +90,8 @@ def _train_run(
     print(f"{run.id}: on {used}", flush=True)
     where = used.place
     started, status = time.perf_counter(), Status()
+    if start_seconds is not None:
+        status.add_seconds("start", start_seconds)
     with failures_noted(status):
         if run.kind == "pretrain":
             _pretrain(run, folder, where, status, checkpoints)
@@ -108,13 +117,14 @@ def _unfinished(run: Run, folder: RunFolder) -> bool:
 def _pretrain(
     run: Run, folder: RunFolder, where: torch.device, status: Status, checkpoints: Checkpoints
 ) -> None:
-    phase("data")
-    data = load_pretraining(run.config)
+    with in_phase(status, "data"):
+        data = load_pretraining(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
-    model = fresh_pretrainer(run.config, data).to(where)
-    status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
+    with status.timed("model"):
+        model = fresh_pretrainer(run.config, data).to(where)
+        status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)
     print(f"{run.id}: pre-training {run.config.pretraining}", flush=True)
 
     def keep() -> None:
@@ -136,26 +146,26 @@ def _train_and_score(
     workers: int,
     checkpoints: Checkpoints,
 ) -> None:
-    phase("data")
-    data = load_task_data(run.config)
+    with in_phase(status, "data"):
+        data = load_task_data(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
-    started = started_model(run, data)
-    model = started.model.to(where)
-    status.head_map, status.start_weights = started.head_map, started.start_weights
-    status.parameters = sum(p.numel() for p in model.parameters())
-    status.flops_per_example = _flops(model, data, run.config.training.batch, where)
+    with in_phase(status, "model"):
+        started = started_model(run, data)
+        model = started.model.to(where)
+        status.head_map, status.start_weights = started.head_map, started.start_weights
+        status.parameters = sum(p.numel() for p in model.parameters())
+        status.flops_per_example = _flops(model, data, run.config.training.batch, where)
     trained = checkpoints.trained()
     if trained is None:
         with _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint)):
-            trained = _train(run, model, data, where, workers, checkpoints)
+            trained = _train(run, model, data, where, status, workers, checkpoints)
         save_weights(model, folder.checkpoint)
         checkpoints.write_trained(trained)
     else:  # it was interrupted while it predicted
         load_weights(model, checkpoint_weights(folder.checkpoint))
     _note(trained, status)
-    phase("predicting")
-    status.signatures = predict_and_score(run, model, data, where, workers)
+    status.signatures = predict_and_score(run, model, data, where, status, workers)
 
 
 @contextmanager
@@ -172,6 +182,8 @@ def _good_weights_kept(status: Status, keep: Callable[[], None]) -> Iterator[Non
 
 def _note(trained: Trained, status: Status) -> None:
     status.train_seconds = trained.seconds
+    status.add_seconds("training", trained.seconds - trained.validation_seconds)
+    status.add_seconds("validation", trained.validation_seconds)
     status.steps, status.best_step = trained.steps, trained.best_step
     status.extra_params, status.continued = trained.extra_params, trained.continued
 
@@ -198,7 +210,7 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
         data = load_task_data(run.config)
         model = trained_model(run.config, data, folder.checkpoint).to(where)
         with failures_noted(status):
-            status.signatures = predict_and_score(run, model, data, where, workers)
+            status.signatures = predict_and_score(run, model, data, where, status, workers)
         status.write(folder.status)
     return status.status
 
@@ -208,6 +220,7 @@ def _train(
     model: nn.Module,
     data: TaskData,
     device: torch.device,
+    status: Status,
     workers: int,
     checkpoints: Checkpoints,
 ) -> Trained:
@@ -230,14 +243,13 @@ def _train(
                 f"loss {loss.label} needs maps of one size, but at {varying[0]} the batches of "
                 f"{config.dataset.name} have lengths of their own; use kl, mse or token"
             )
-    teacher_trace = None
+    taught = None
     if objective.needs_teacher:
-        phase("teacher outputs")
-        teacher = finished_teacher(run, data).to(device)
-        teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
+        with in_phase(status, "teacher_outputs"):
+            taught = teacher_trace(run, data, objective, device)
     phase("training")
     trained = train(
-        model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers, checkpoints
+        model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints
     )
     if trained.extra_params:
         save_parameters(objective, folder.loss_parameters)

@@ -168,3 +168,23 @@ def test_float32_over_many_chunks_is_as_exact_as_float64(variant, rtol, monkeypa
     assert_close(single[0].double(), double[0], rtol=rtol, atol=0)
     for got, expected in zip(single[1:], double[1:], strict=True):
         assert_close(got.double(), expected, rtol=0, atol=2e-6 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("loss", [amad_loss, student_mean_loss, sinkhorn_loss])
+def test_small_maps_that_are_masked_once_are_the_same(monkeypatch, loss):
+    """Whatever the masked entries hold; their gradient is exactly 0 in both ways."""
+    torch.manual_seed(0)
+    teacher_BHQK, student_BGQK = (torch.rand(2, heads, 5, 6).softmax(-1) for heads in (4, 3))
+    mask_B1QK = torch.rand(2, 1, 5, 6) < 0.7
+    for maps_BHQK in (teacher_BHQK, student_BGQK):
+        maps_BHQK.masked_fill_(~mask_B1QK, float("nan"))
+    found = []
+    for entries in (2**20, 40):  # all at once, and in many chunks
+        monkeypatch.setattr(chunked, "CPU_CHUNK", entries)
+        assert chunked.one_chunk(teacher_BHQK, student_BGQK) == (entries == 2**20)
+        leaf = student_BGQK.clone().requires_grad_()
+        value = loss(teacher_BHQK, leaf, cell_mask_QK=mask_B1QK)
+        value.backward()
+        assert torch.all(leaf.grad.masked_select(~mask_B1QK) == 0)
+        found.append((value.detach(), leaf.grad))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-8)

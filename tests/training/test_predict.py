@@ -13,6 +13,7 @@ import torch
 from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
+from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training import predict
 from amad_bench.training.predict import _shuffled_images, by_frequency, predict_and_score
 from amad_bench.training.run import train_run
@@ -39,7 +40,7 @@ def predicted(tiny_plan, monkeypatch):
         run_dir(run.id).mkdir(parents=True)
         data = load_task_data(run.config)
         changed = replace(data, **{name: change(data) for name, change in changes.items()})
-        predict_and_score(run, torch.nn.Identity(), changed, torch.device("cpu"))
+        predict_and_score(run, torch.nn.Identity(), changed, torch.device("cpu"), Status())
         return run
 
     return predict_all
@@ -128,7 +129,7 @@ def test_blip_ranks_the_answers_of_the_training_split(tiny_plan, rank):
     run = replace(run, config=run.config.model_copy(update={"decoding": decoding}))
     run_dir(run.id).mkdir(parents=True)
     data = load_task_data(run.config)
-    predict_and_score(run, fresh_model(run.config, data), data, torch.device("cpu"))
+    predict_and_score(run, fresh_model(run.config, data), data, torch.device("cpu"), Status())
     known = {references[0] for references in data.train.references}
     found = {row["prediction"] for row in predictions(run) if row["split"] != "test_majority"}
     assert (found <= known) == (rank is not None)

@@ -17,6 +17,10 @@ def _always(files: Files) -> Callable[..., Files]:
     return lambda *_: files
 
 
+def _unknown(_: str, __: Options) -> int | None:
+    return None
+
+
 def _one_test(_: Options) -> tuple[str, ...]:
     return ("test",)
 
@@ -32,7 +36,7 @@ class Dataset(WithOptions):
     ones that a question has, "several" or "one", "" without questions; `language`: that English is translated
     into, in English, "" without translations; `has_boxes`: it comes with true boxes, so that `boxes: file` is
     possible, and says what is in them (VL-T5's grounding tasks); `format`: of data of one's own, see
-    formats.py.
+    formats.py; `train_examples`: the most that a task has for training, None where only the files know.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Dataset(WithOptions):
     generated: bool = False
     tests: Callable[[Options], tuple[str, ...]] = _one_test
     format: str = ""
+    train_examples: Callable[[str, Options], int | None] = _unknown
     version: int = 1
 
     @property
@@ -139,6 +144,17 @@ def _generated(split: str, default: int) -> OptionSpec:
     )
 
 
+# texts of an image
+SCENES_PER_IMAGE: Mapping[str, int] = {"vqa": 4, "captioning": 5, "translation": 2}
+
+
+def _at_most(examples: int) -> Callable[[str, Options], int]:
+    def known(_: str, __: Options) -> int:
+        return examples
+
+    return known
+
+
 DATASETS: dict[str, Dataset] = by_name(
     Dataset(
         "scenes",
@@ -162,6 +178,7 @@ DATASETS: dict[str, Dataset] = by_name(
         language=lambda _: "German",
         has_boxes=True,
         generated=True,
+        train_examples=lambda task, options: SCENES_PER_IMAGE[task] * options["train_images"],
     ),
     Dataset(
         "vqa_v2",
@@ -179,6 +196,7 @@ DATASETS: dict[str, Dataset] = by_name(
             "subset": _SUBSET,
         },
         answers="several",
+        train_examples=_at_most(605_102),
     ),
     Dataset(
         "coco",
@@ -192,6 +210,7 @@ DATASETS: dict[str, Dataset] = by_name(
         ),
         _COCO_PHOTOS,
         {"subset": _SUBSET},
+        train_examples=_at_most(566_747),
     ),
     Dataset(
         "multi30k",
@@ -218,6 +237,7 @@ DATASETS: dict[str, Dataset] = by_name(
         },
         language=lambda options: _LANGUAGES[options["language"]],
         tests=lambda options: tuple(options["tests"]),
+        train_examples=_at_most(29_000),
         version=2,
     ),
     Dataset(
@@ -227,6 +247,7 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("daquar/{}_{}.json"),
         _always({"photos": "daquar/images_112"}),
         answers="one",
+        train_examples=_at_most(6_795),
     ),
     Dataset(
         "flickr8k",
@@ -241,6 +262,7 @@ DATASETS: dict[str, Dataset] = by_name(
             }
         ),
         _always({"photos": "flickr8k/images_112"}),
+        train_examples=_at_most(30_000),
     ),
     Dataset(
         "coco_mini",
@@ -257,5 +279,6 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("vqa-v2-subset/{}_{}.json.gz"),
         _COCO_MINI_PHOTOS,
         answers="several",
+        train_examples=_at_most(48_061),
     ),
 )

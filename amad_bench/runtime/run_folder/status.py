@@ -1,6 +1,8 @@
 """status.json: how a run ended, and what it took."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,16 @@ from typing import Any
 from amad_bench.runtime.errors import STATUSES, USABLE, UserError
 from amad_bench.runtime.files import read_json, write_json_atomic
 
+PHASES = (  # of a run, in order; those of a pre-training are fewer
+    "start",  # from the command's beginning to the run's: config, plan, imports
+    "data",
+    "model",
+    "teacher_outputs",
+    "training",  # without its validations
+    "validation",
+    "predicting",
+    "scoring",
+)
 _ALWAYS = ("status", "reason", "signatures", "log_tail")  # of the rest, what a file lacks is not known
 
 
@@ -20,7 +32,7 @@ class Status:
     interrupted or killed. head_map: site -> for each head those it was cut from; start_weights: what the
     model started from; both are {} for random weights. signatures: metric -> how it was computed. log_tail:
     the last lines of a failure's traceback. data: facts about the examples, None when the run ended before it
-    had read them.
+    had read them. seconds: by phase, one of PHASES, those that were entered.
     """
 
     status: str = "done"
@@ -39,6 +51,21 @@ class Status:
     signatures: Mapping[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
     data: Mapping[str, Any] | None = None
+    seconds: Mapping[str, float] | None = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Adds the seconds inside to those of a phase, also where a failure ends it."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add_seconds(phase, time.perf_counter() - started)
+
+    def add_seconds(self, phase: str, seconds: float) -> None:
+        """Adds to the seconds of a phase."""
+        known = self.seconds or {}
+        self.seconds = {**known, phase: known.get(phase, 0.0) + seconds}
 
     @property
     def usable(self) -> bool:

@@ -216,3 +216,23 @@ def test_untested_versions_of_transformers_are_refused(monkeypatch):
     monkeypatch.delitem(sys.modules, "transformers")  # a model of one's own
     with record(model):
         pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_chosen_layers_the_same_is_recorded_and_of_others_nothing(kind):
+    """A cross-attention takes its query mask from the same layer's self-attention, recorded with it."""
+    model, batch = tiny_model(kind).eval(), tiny_batch(kind)
+    with record(model, SITES[kind], hidden=True) as recorder:
+        whole = recorder.trace(model(**batch), batch["labels"])
+    for site in SITES[kind]:
+        with record(model, [site], True, {site: [1]}) as recorder:
+            trace = recorder.trace(model(**batch), batch["labels"])
+        assert len(trace.sites[site]) == 2
+        layer, expected = trace.sites[site][-1], whole.sites[site][1]
+        assert torch.equal(layer.probs_BHQK(), expected.probs_BHQK())
+        assert torch.equal(layer.query_mask_BQ, expected.query_mask_BQ)
+        stack = site.partition(".")[0]
+        assert torch.equal(trace.hidden[stack][1], whole.hidden[stack][1])
+        for layers in (trace.sites[site], trace.hidden[stack]):
+            with pytest.raises(AttentionDomainError, match="layer 0 was not recorded, only: 1"):
+                layers[0]

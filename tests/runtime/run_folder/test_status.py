@@ -5,7 +5,8 @@ import json
 import pytest
 
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.run_folder.status import Status
+from amad_bench.runtime.run_folder import status as status_module
+from amad_bench.runtime.run_folder.status import PHASES, Status
 
 
 def test_what_is_there(tmp_path):
@@ -35,6 +36,7 @@ def test_a_run_that_has_just_begun_in_the_order_of_the_file(tmp_path):
         "continued": 0,
         "signatures": {},
         "log_tail": [],
+        "seconds": {},
     }
     assert (tmp_path / "status.json").read_text() == json.dumps(expected, indent=2) + "\n"
     assert Status.read(tmp_path / "status.json") == Status()
@@ -51,6 +53,18 @@ def test_written_again_it_says_what_it_said(tmp_path, status):
     assert found.usable
     found.write(path)
     assert json.loads(path.read_text()) == written
+
+
+def test_seconds_of_a_phase_add_up_and_a_failure_keeps_them(monkeypatch):
+    clock = iter([10.0, 12.5, 20.0, 21.0])
+    monkeypatch.setattr(status_module.time, "perf_counter", lambda: next(clock))
+    status = Status()
+    with status.timed("training"):
+        pass
+    with pytest.raises(ValueError, match="broken"), status.timed("training"):
+        raise ValueError("broken")
+    assert status.seconds == {"training": 3.5}
+    assert set(status.seconds) <= set(PHASES)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": "fine"}', '{"status": ["done"]}', '"done"'])
