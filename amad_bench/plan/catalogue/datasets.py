@@ -31,8 +31,9 @@ class Dataset(WithOptions):
     shape the data; `tests`: names of its test sets, the first of which is the split "test"; `answers`: human
     ones that a question has, "several" or "one", "" without questions; `language`: that English is translated
     into, in English, "" without translations; `has_boxes`: it comes with true boxes, so that `boxes: file` is
-    possible, and says what is in them (VL-T5's grounding tasks); `format`: of data of one's own, see
-    formats.py.
+    possible, and says what is in them (VL-T5's grounding tasks); `sizes`: by task, as published, examples of
+    training (each caption one), validation and each test, of a `generated` data set those of an image, {} where
+    nobody knows; only estimates of costs read them; `format`: of data of one's own, see formats.py.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Dataset(WithOptions):
     has_boxes: bool = False
     generated: bool = False
     tests: Callable[[Options], tuple[str, ...]] = _one_test
+    sizes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, tuple[int, int, int]])
     format: str = ""
     version: int = 1
 
@@ -162,6 +164,7 @@ DATASETS: dict[str, Dataset] = by_name(
         language=lambda _: "German",
         has_boxes=True,
         generated=True,
+        sizes={"vqa": (4, 4, 4), "captioning": (5, 1, 1), "translation": (2, 2, 2)},
     ),
     Dataset(
         "vqa_v2",
@@ -179,6 +182,7 @@ DATASETS: dict[str, Dataset] = by_name(
             "subset": _SUBSET,
         },
         answers="several",
+        sizes={"vqa": (605_102, 26_729, 26_280)},
     ),
     Dataset(
         "coco",
@@ -192,6 +196,7 @@ DATASETS: dict[str, Dataset] = by_name(
         ),
         _COCO_PHOTOS,
         {"subset": _SUBSET},
+        sizes={"captioning": (566_747, 5_000, 5_000)},
     ),
     Dataset(
         "multi30k",
@@ -218,6 +223,7 @@ DATASETS: dict[str, Dataset] = by_name(
         },
         language=lambda options: _LANGUAGES[options["language"]],
         tests=lambda options: tuple(options["tests"]),
+        sizes={"translation": (29_000, 1_014, 1_000)},
         version=2,
     ),
     Dataset(
@@ -227,6 +233,7 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("daquar/{}_{}.json"),
         _always({"photos": "daquar/images_112"}),
         answers="one",
+        sizes={"vqa": (6_115, 680, 5_673)},
     ),
     Dataset(
         "flickr8k",
@@ -241,6 +248,7 @@ DATASETS: dict[str, Dataset] = by_name(
             }
         ),
         _always({"photos": "flickr8k/images_112"}),
+        sizes={"captioning": (30_000, 1_000, 1_000)},
     ),
     Dataset(
         "coco_mini",
@@ -257,5 +265,6 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("vqa-v2-subset/{}_{}.json.gz"),
         _COCO_MINI_PHOTOS,
         answers="several",
+        sizes={"vqa": (43_255, 4_806, 2_962)},
     ),
 )

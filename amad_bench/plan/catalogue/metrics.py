@@ -12,12 +12,15 @@ UNBOUNDED = math.inf
 
 @dataclass(frozen=True)
 class Task:
+    """A task. source_tokens: that a model reads, about, for estimates of costs before there are data."""
+
     name: str
     label: str
+    source_tokens: int
 
 
 TASKS: dict[str, Task] = by_name(
-    Task("vqa", "VQA"), Task("captioning", "Captioning"), Task("translation", "Translation")
+    Task("vqa", "VQA", 20), Task("captioning", "Captioning", 4), Task("translation", "Translation", 40)
 )
 
 
