@@ -1,7 +1,7 @@
 """Costs of a family's models from their shape alone: operations of matrix products, and parameters.
 
-A family's record names its function; tests hold it against the models themselves. As `models.cost` counts them: 2
-operations for each multiply-add of matrix products, convolutions and attention, masked entries too.
+A family's record names its function; tests hold it against the models themselves. As `models.cost` counts
+them: 2 operations for each multiply-add of matrix products, convolutions and attention, masked entries too.
 """
 
 from collections.abc import Mapping
@@ -41,10 +41,10 @@ class SizedModel(Protocol):
 class PassShape:
     """A forward pass of one example.
 
-    condition: of a pre-training, "" of a task. source, target: tokens that are read and written, padding included.
-    regions: of an image, each of feature_size numbers; patches: sides, in pixels, of an image that is seen as a
-    whole and of its patches. positions: of text, where they are learned. batch: examples of the whole pass, which
-    a contrast compares. options: of the pre-training.
+    condition: of a pre-training, "" of a task. source, target: tokens that are read and written, padding
+    included. regions: of an image, each of feature_size numbers; patches: sides, in pixels, of an image that
+    is seen as a whole and of its patches. positions: of text, where they are learned. batch: examples of the
+    whole pass, which a contrast compares. options: of the pre-training.
     """
 
     model: SizedModel
@@ -64,8 +64,8 @@ class PassShape:
 class PassCost(NamedTuple):
     """Operations of one forward pass of one example, and parameters of the model.
 
-    read: of what is computed once, whatever is written; write: of the target; frozen: of what has no backward pass.
-    parameters: all of them, frozen ones too. layers: of all stacks that the pass goes through.
+    read: of what is computed once, whatever is written; write: of the target; frozen: of what has no backward
+    pass. parameters: all of them, frozen ones too. layers: of all stacks that the pass goes through.
     """
 
     read: int
@@ -148,7 +148,7 @@ def _blip_masked_words(shape: PassShape) -> PassCost:
 
 
 def _blip_contrast(shape: PassShape) -> PassCost:
-    """Contrast, matching of three pairs for each example, and captions; the momentum encoders go forward only."""
+    """Contrast, matching of three pairs an example, captions; the momentum encoders go forward only."""
     vision, text = shape.model.side("vision"), shape.model.side("text")
     seen, tokens = _seen(shape), shape.source
     encoded = _vision(shape) + _bert(text, tokens) + _product(1, vision.width + text.width, _PROJECTED)

@@ -31,9 +31,9 @@ class Dataset(WithOptions):
     shape the data; `tests`: names of its test sets, the first of which is the split "test"; `answers`: human
     ones that a question has, "several" or "one", "" without questions; `language`: that English is translated
     into, in English, "" without translations; `has_boxes`: it comes with true boxes, so that `boxes: file` is
-    possible, and says what is in them (VL-T5's grounding tasks); `sizes`: by task, as published, examples of
-    training (each caption one), validation and each test, of a `generated` data set those of an image, {} where
-    nobody knows; only estimates of costs read them; `format`: of data of one's own, see formats.py.
+    possible, and says what is in them (VL-T5's grounding tasks); `format`: of data of one's own, see
+    formats.py; `sizes`: by task, as published, examples of training (a caption is one), validation and each
+    test, of a `generated` data set those of an image; only estimates of costs read them.
     """
 
     name: str

@@ -122,7 +122,7 @@ BLIP = Family(
         "text": ("text.self", "text.cross", "decoder.self", "decoder.cross"),
     },
     weights_by_task=True,
-    # each is learned, so that models that share weights need equally many: those of BERT, else enough for most tasks
+    # Each is learned, so that models that share weights need equally many: BERT's, else enough for most.
     positions=(64, 512),
     cost=blip_cost,
     version=3,

@@ -98,8 +98,8 @@ class Family(WithOptions):
     an image. sides: parts that can have a depth, a width and heads of their own, each with its sites. keeps:
     what can stay when the number of heads changes. options: of `models.<family>`.
     pretraining: by condition. weights_by_task: files of weights are read otherwise for each task. positions:
-    of text that a model has at least, with a tokenizer that is trained here and with a pretrained one. cost: of a
-    forward pass by its shape, None where nobody has written it down: then no plan says what its runs cost.
+    of text that a model has at least, with a tokenizer that is trained here and with a pretrained one. cost:
+    of a forward pass by its shape; None where it is not written down: no plan says then what its runs cost.
     """
 
     name: str

@@ -12,15 +12,20 @@ UNBOUNDED = math.inf
 
 @dataclass(frozen=True)
 class Task:
-    """A task. source_tokens: that a model reads, about, for estimates of costs before there are data."""
+    """A task. source_tokens, target_tokens: that models read and write of common data, about, for estimates
+    of costs before there are data.
+    """
 
     name: str
     label: str
     source_tokens: int
+    target_tokens: int
 
 
 TASKS: dict[str, Task] = by_name(
-    Task("vqa", "VQA", 20), Task("captioning", "Captioning", 4), Task("translation", "Translation", 40)
+    Task("vqa", "VQA", 20, 6),
+    Task("captioning", "Captioning", 4, 20),
+    Task("translation", "Translation", 40, 40),
 )
 
 

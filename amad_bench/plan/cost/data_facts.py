@@ -19,8 +19,8 @@ _UNKNOWN = (0, 0, 0)
 class DataFacts:
     """source, target: tokens of an example in a batch, padding included; longest: of both, at most.
 
-    examples: by split, 0 where nothing is known of it. images: of all splits, None where not known. measured: of
-    prepared data; else estimated by the config and the catalogue.
+    examples: by split, 0 where nothing is known of it. measured: of prepared data; else estimated by the
+    config and the catalogue.
     """
 
     source: int
@@ -28,7 +28,6 @@ class DataFacts:
     longest: int
     vocabulary: int
     examples: dict[str, int]
-    images: int | None
     measured: bool
 
 
@@ -43,15 +42,15 @@ def data_facts(config: RunConfig) -> DataFacts:
 def _measured(config: RunConfig) -> DataFacts:
     import numpy as np
 
-    marker = cast(dict[str, str], _json(RESULTS.prepared(config.data_key)))
-    folder = Path(marker["prepared"])
+    if config.dataset.hash is None:
+        raise ValueError("only planned")
+    folder = RESULTS.dataset(config.dataset.name, config.dataset.hash) / "prepared" / config.prepared_name
     meta = cast(dict[str, Any], _json(folder / "meta.json"))
     facts, vocabulary = meta["facts"], _vocabulary(folder / "tokenizer.json")
     if config.kind == "pretrain":
-        images = sum(facts["images"].values())
         examples = {split: facts["captions"][split] + facts["questions"][split] for split in facts["images"]}
         longest = int(meta["longest"])
-        return DataFacts(longest, longest, longest, vocabulary, examples, images, True)
+        return DataFacts(longest, longest, longest, vocabulary, examples, True)
     ids = [np.load(folder / f"train_{side}_ids.npy", mmap_mode="r") for side in ("source", "target")]
     widths = [int(array.shape[1]) for array in ids]
     filled = [int(np.count_nonzero(array != meta["special_ids"]["pad"])) for array in ids]
@@ -59,10 +58,7 @@ def _measured(config: RunConfig) -> DataFacts:
         lengths = [-(-count // len(array)) for count, array in zip(filled, ids, strict=True)]
     else:
         lengths = widths
-    images = sum(facts["photos"].values())
-    return DataFacts(
-        lengths[0], lengths[1], sum(widths) + 1, vocabulary, dict(facts["examples"]), images, True
-    )
+    return DataFacts(*lengths, sum(widths) + 1, vocabulary, dict(facts["examples"]), True)
 
 
 def _json(path: Path) -> Any:
@@ -82,8 +78,9 @@ def _estimated(config: RunConfig) -> DataFacts:
     if config.kind == "pretrain":
         source = target = _PRETRAINING_TOKENS
     else:
-        source, target = TASKS[config.task].source_tokens, config.answers.max_length
-    return DataFacts(source, target, source + target + 1, vocabulary, examples, _images(config), False)
+        task = TASKS[config.task]
+        source, target = task.source_tokens, min(task.target_tokens, config.answers.max_length)
+    return DataFacts(source, target, source + target + 1, vocabulary, examples, False)
 
 
 def planned_examples(data: DataSpec) -> dict[str, int]:
@@ -105,11 +102,3 @@ def planned_examples(data: DataSpec) -> dict[str, int]:
                 size = min(size, limit) if size else limit
             found[split] += size
     return found
-
-
-def _images(data: DataSpec) -> int | None:
-    """Those of generated data; a file of real ones must be read to know."""
-    options = data.dataset.options
-    if not data.dataset.record.generated:
-        return None
-    return sum(int(cast(int, options[f"{split}_images"])) for split in ("train", "validation", "test"))

@@ -21,9 +21,9 @@ _LINE = 1_000
 class RunCost:
     """Operations by purpose; the products of the losses themselves are in none of them.
 
-    training: forward and backward passes. teacher: its forward passes. forwards: how many passes through how many layers
-    of models there are, which bound the time of small ones. weights, files: bytes that stay, of
-    the model and of all else. parameters: of the model. measured: the data are there, nothing is estimated of them.
+    training: forward and backward passes. teacher: its forward passes. layer_passes: of one layer for one
+    batch, forward or backward, which bound the time of small models. parameters: of the model. files: bytes
+    that stay beside its weights. measured: the data are there, nothing is estimated of them.
     """
 
     training: float
@@ -38,11 +38,6 @@ class RunCost:
     @property
     def operations(self) -> float:
         return self.training + self.teacher + self.validation + self.predicting
-
-    @property
-    def in_training(self) -> float:
-        """Operations in the time that a run's status calls `train_seconds`."""
-        return self.training + self.teacher + self.validation
 
     @property
     def weights(self) -> int:
@@ -133,7 +128,7 @@ _EXTRACTED = 768  # numbers per region of a vision model that is not read: a ViT
 
 
 def _answer(config: RunConfig, facts: DataFacts) -> float:
-    """Operations of one example's answer: as if it were as long as it may be, or as those it is chosen from."""
+    """Operations of an example's answer: as long as it may be, or as those that it is chosen from."""
     answers = config.answers
     if answers.rank is not None:
         chosen = pass_cost(config, facts)
