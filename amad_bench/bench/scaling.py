@@ -19,7 +19,7 @@ from amad_bench.plan.grid import expand
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_json_atomic, write_text_atomic
-from amad_bench.runtime.paths import TEMPLATE, shipped
+from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.predictions import Prediction, write_predictions
 from amad_bench.runtime.run_folder.run_record import RunRecord
@@ -28,19 +28,7 @@ from amad_bench.runtime.run_folder.status import Status
 
 SIZES = (10, 100, 1000, 2000)  # planned runs
 EXAMPLES = 240  # of a fake run's test split
-_VALIDATIONS = 5
-_TRAINING = {
-    "examples": "all",
-    "steps": 100,
-    "batch": 64,
-    "learning_rate": 1.0e-3,
-    "warmup": 0.1,
-    "weight_decay": 0.01,
-    "clip": 1.0,
-    "evaluations": _VALIDATIONS,
-}
-_SIZE = {"layers": 2, "width": 48, "feed_forward": 192, "dropout": 0.0}
-_TASKS = {"vlt5": ("vqa", "captioning", "translation"), "blip": ("vqa", "captioning")}
+_VALIDATIONS = 5  # of its training
 _LOSSES = ("ce", "logit_kd", "student_mean", "amad")
 
 
@@ -74,7 +62,7 @@ def _measure(folder: Path, size: int) -> dict[str, Any]:
 
 
 def sized_config(size: int) -> dict[str, Any]:
-    """A config of exactly so many runs: five task entries, each with its losses and a teacher per replicate.
+    """The default config with exactly so many runs: five task entries, few losses, a teacher per replicate.
 
     UserError for a size that is no multiple of 10 below 25, or of 25.
     """
@@ -82,37 +70,18 @@ def sized_config(size: int) -> dict[str, Any]:
     replicates, rest = divmod(size, 5 * (1 + len(losses)))
     if rest or not replicates:
         raise UserError(f"{size} planned runs: expected a multiple of 10 or of 25")
-    return {
+    config = yaml.safe_load(shipped(DEFAULT_CONFIG).read_text(encoding="utf-8"))
+    scenes = {"train_images": 100, "validation_images": 10, "test_images": EXAMPLES}
+    for entry in config["tasks"]:
+        entry["student"]["examples"] = "all"
+    return config | {
         "name": f"scaling-{size}",
         "device": "cpu",
         "replicates": replicates,
         "teacher_per": "replicate",
-        "datasets": {"scenes": {"train_images": 100, "validation_images": 10, "test_images": EXAMPLES}},
-        "models": {
-            "vlt5": {"inputs": {"kind": "regions", "boxes": "file", "crop": 8, "max_regions": 8}} | _models(),
-            "blip": {"inputs": {"kind": "pixels", "size": 48, "patch": 16}} | _models(),
-        },
-        "heads": {"teacher": [8], "student": [2]},
+        "datasets": {"scenes": scenes},
         "losses": [{"name": name} for name in losses],
-        "sites": {"vlt5": ["encoder.self"], "blip": ["vision.self"]},
-        "tasks": [
-            {
-                "family": family,
-                "task": task,
-                "dataset": "scenes",
-                "vocabulary": 400,
-                "decoding": {"max_length": 8, "beams": 1},
-                "teacher": dict(_TRAINING),
-                "student": dict(_TRAINING),
-            }
-            for family, tasks in _TASKS.items()
-            for task in tasks
-        ],
     }
-
-
-def _models() -> dict[str, Any]:
-    return {"teacher": dict(_SIZE), "student": dict(_SIZE)}
 
 
 def _seconds(command: Sequence[str], folder: Path) -> float:

@@ -23,9 +23,9 @@ class Task:
 
 
 TASKS: dict[str, Task] = by_name(
-    Task("vqa", "VQA", 20, 6),
-    Task("captioning", "Captioning", 4, 20),
-    Task("translation", "Translation", 40, 40),
+    Task("vqa", "VQA", 15, 5),
+    Task("captioning", "Captioning", 4, 15),
+    Task("translation", "Translation", 25, 25),
 )
 
 
