@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive, held
+from amad_bench.runtime.refusals import refusals_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,11 +30,15 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` when the block succeeds and goes when it fails."""
+    """A temporary path to write to; it becomes `path` when the block succeeds and goes when it fails.
+
+    A full disk is an OSError that names `path`, whichever library meets it.
+    """
     temporary = _beside(path)
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with refusals_named(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,12 +47,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """A temporary folder to fill; it becomes `path` on success, unless another process was first.
 
-    Meant for content that is a function of the path, so that it does not matter which process wins.
+    Meant for content that is a function of the path, so that it does not matter which process wins. A full
+    disk is an OSError, as for `atomic_file`.
     """
     temporary = _beside(path)
     temporary.mkdir()
     try:
-        with exclusive(temporary):  # how `abandoned` knows that it is still being filled
+        with (
+            refusals_named(path),
+            exclusive(temporary),
+        ):  # how `abandoned` knows that it is still being filled
             yield temporary
             try:
                 os.rename(temporary, path)
