@@ -140,7 +140,7 @@ class A2D(LayerLoss):
                 terms.append(self._of_site(site, teacher.sites[site], student.sites[site]))
         return terms, {}
 
-    def _of_site(self, site: str, teacher: list[LayerTrace], student: list[LayerTrace]) -> Tensor:
+    def _of_site(self, site: str, teacher: Sequence[LayerTrace], student: Sequence[LayerTrace]) -> Tensor:
         mask_B1QK = traced_entries(teacher[-1], student[-1])  # all layers have one mask
         teacher_BHQK, student_BGQK = (
             torch.cat([layer.probs_BHQK() for layer in layers], dim=1) for layers in (teacher, student)
@@ -159,5 +159,5 @@ class A2D(LayerLoss):
         return f"double_softmax={self.double_softmax}, reduction={self.reduction!r}, decay={self.decay}"
 
 
-def _count(layers: list[LayerTrace]) -> int:
+def _count(layers: Sequence[LayerTrace]) -> int:
     return sum(layer.query_BHQD.shape[1] for layer in layers)

@@ -70,7 +70,9 @@ class HiddenMse(LayerLoss):
             return
         for stack, _ in self._stacks(teacher, student):
             if stack not in self.weights:
-                teacher_BLd, student_BLe = teacher.hidden[stack][0], student.hidden[stack][0]
+                teacher_layers, student_layers = teacher.hidden[stack], student.hidden[stack]
+                i, j = layer_pairs(self.layer_map, len(student_layers), len(teacher_layers))[0]
+                teacher_BLd, student_BLe = teacher_layers[j], student_layers[i]
                 shape = student_BLe.shape[-1], teacher_BLd.shape[-1]
                 self.weights.create(stack, linear_start(shape, shape[0]).to(student_BLe.device))
 

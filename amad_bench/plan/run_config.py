@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from amad_bench.plan.catalogue import PREPARED_VERSION, Dataset, record_of
+from amad_bench.plan.catalogue import OUTPUTS_VERSION, PREPARED_VERSION, Dataset, record_of
 from amad_bench.plan.config.datasets import Limit
 from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.config.losses import Assistant
@@ -176,14 +176,22 @@ def head_pair(teacher_heads: int, student_heads: int, student: str) -> str:
     return f"{teacher_heads} -> {student_heads}" + (f" ({student})" if student else "")
 
 
+Outputs = Literal["float32", "online"]
+
+
 class Taught(Part):
     """The teacher of a student: the run (None for a loss without a teacher), the heads of the block's
     teachers, and the assistant that teaches in its place.
+
+    outputs: the type in which those on the training examples are stored, or `online`: computed for each
+    batch. None for a loss without a teacher. They are stored where every example has one target and all
+    batches have one length, as the data say, and else computed, too.
     """
 
     run_id: str | None
     heads: int
     assistant: Assistant | None
+    outputs: Outputs | None
 
 
 class UsedLoss(Part):
@@ -239,6 +247,17 @@ class RunConfig(DataSpec):
         if self.decoding is None:
             raise ValueError(f"a run of kind {self.kind} gives no answers")
         return self.decoding
+
+    @property
+    def outputs_key(self) -> str | None:
+        """Names the stored outputs of its teacher on its training examples; None where there are none.
+
+        Students that read the same examples in the same way share them.
+        """
+        if self.teacher is None or self.teacher.run_id is None or self.teacher.outputs == "online":
+            return None
+        parts = {"version": OUTPUTS_VERSION, "data": self.prepared, "examples": self.training.examples}
+        return f"{self.teacher.run_id}-{short_hash({**parts, 'type': self.teacher.outputs})}"
 
     @property
     def id_prefix(self) -> str:

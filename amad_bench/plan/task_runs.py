@@ -31,6 +31,7 @@ from amad_bench.plan.run_config import (
 )
 from amad_bench.plan.seeds import seed
 from amad_bench.plan.task_data import checkpoints_hash, pretraining_data
+from amad_bench.plan.teacher_outputs import outputs_of
 
 
 class TaskRuns:
@@ -178,20 +179,23 @@ class TaskRuns:
         """
         loss, own = LOSSES[entry.name], self._with_own_runs(block)
         size = self.models.student_sizes[block.student]
+        model, used = self.model(size, heads), self._loss(entry)
+        outputs = outputs_of(self.config, self.entry, source.config.model, model, used)
         config = self._run(
             self._data_of(self._with_own_images(block)),
             kind="student",
             decoding=self.entry.decoding,
-            model=self.model(size, heads),
+            model=model,
             start=self.start(size, heads, condition, block),
             teacher=Taught(
                 run_id=source.id if loss.reads else None,
                 heads=block.teacher_heads,
                 assistant=entry.assistant,
+                outputs=outputs if loss.reads else None,
             ),
             pretraining=condition,
             teacher_pretraining=teacher.config.pretraining if loss.reads else None,
-            loss=self._loss(entry),
+            loss=used,
             training=self.entry.student,
             pretraining_options={},
             replicate=replicate,

@@ -53,6 +53,7 @@ class ResultsFolder:
         self.extra_facts = path / "extra_scores.json"  # what these were made from
         self.bench = path / "bench"
         self.data = path / "data"
+        self.teacher_outputs = path / "teacher_outputs"
         self.file_hashes = self.data / "file_hashes.json"
 
     def run(self, run_id: str) -> RunFolder:
@@ -80,12 +81,16 @@ class ResultsFolder:
         return self.data / f"{name}-{data_hash[:8]}"
 
     def preparing(self) -> list[Path]:
-        """The folders in which data are generated and prepared, under a temporary name first."""
-        return [self.data, *sorted(self.data.glob("*/prepared"))]
+        """The folders in which data and outputs of teachers are made, under a temporary name first."""
+        return [self.data, *sorted(self.data.glob("*/prepared")), *sorted(self.teacher_outputs.glob("*"))]
 
     def prepared(self, data_key: str) -> Path:
         """A file that says that prepared data are there; what Snakemake watches."""
         return self.data / "prepared" / f"{data_key}.json"
+
+    def outputs(self, outputs_key: str) -> Path:
+        """The folder of a teacher's outputs on the training examples of its students."""
+        return self.teacher_outputs / outputs_key
 
     def log(self, step: str) -> Path:
         """The output of a step's command, for steps without a folder of their own."""

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.losses import build_loss
+from amad_bench.losses.base import layer_pairs
+from amad_bench.models.attention.recorder import Layers
 from amad_bench.models.attention.trace import Trace
-from amad_bench.plan.catalogue import LOSSES
+from amad_bench.plan.catalogue import LOSSES, ModelShape
 from amad_bench.plan.run_config import UsedLoss
 from amad_bench.runtime.errors import UserError
 
@@ -32,8 +34,13 @@ class Objective(nn.Module):
     """A run's weighted loss; `needs_teacher` says whether a teacher's trace has to be given.
 
     `seed`: the run's `init` seed, for what a loss draws once.
-    `sites`, `needs_hidden`: what must be recorded of both models.
+    `sites`, `needs_hidden`: what must be recorded of both models; `reads`: parts of a trace, as in the
+    catalogue. `student_layers`, `teacher_layers`: those of its sites that are read, None: all; see
+    `choose_layers`.
     """
+
+    student_layers: Layers | None = None
+    teacher_layers: Layers | None = None
 
     def __init__(self, loss: UsedLoss, seed: int = 0) -> None:
         super().__init__()
@@ -42,6 +49,9 @@ class Objective(nn.Module):
         self.needs_teacher = record.base != "none"
         self.sites = loss.sites
         self.needs_hidden = "hidden" in record.reads
+        self.reads = frozenset(record.reads)
+        self.layer_map = loss.layer_map or "last"
+        self._every_layer = record.every_layer
         self.seed = seed
         self.label = loss.label
         options: dict[str, Any] = {**loss.options, **({"seed": seed} if record.seeded else {})}
@@ -50,9 +60,27 @@ class Objective(nn.Module):
             parts["logit_kd"] = build_loss(loss.name, **options)
         elif record.base == "logit_kd":
             parts["logit_kd"] = build_loss("logit_kd", temperature=loss.logit_temperature)
-            layer_map = loss.layer_map or "last"
-            parts["attention"] = build_loss(loss.name, sites=self.sites, layer_map=layer_map, **options)
+            parts["attention"] = build_loss(loss.name, sites=self.sites, layer_map=self.layer_map, **options)
         self.parts = nn.ModuleDict(parts)
+
+    def choose_layers(self, student: ModelShape, teacher: ModelShape) -> None:
+        """From now on only the layers are recorded that the layer map pairs, or all where the loss reads all.
+
+        UserError where the layer map names a layer that one of them does not have.
+        """
+        of_student: dict[str, list[int]] = {}
+        of_teacher: dict[str, list[int]] = {}
+        for site in self.sites:
+            depths = student.layers[site], teacher.layers[site]
+            if self._every_layer:
+                of_student[site], of_teacher[site] = (list(range(depth)) for depth in depths)
+                continue
+            try:
+                pairs = layer_pairs(self.layer_map, *depths)
+            except ValueError as error:
+                raise UserError(f"loss {self.label} cannot be used here: {error}") from None
+            of_student[site], of_teacher[site] = (sorted(set(side)) for side in zip(*pairs, strict=True))
+        self.student_layers, self.teacher_layers = of_student, of_teacher
 
     def materialise(self, teacher: Trace | None, student: Trace) -> None:
         """Creates the trainable parameters that some losses have, the same ones for equal seeds.

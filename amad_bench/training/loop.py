@@ -63,7 +63,7 @@ def train(
 
     with (
         StepLog(log_path) as log,
-        record(model, objective.sites, objective.needs_hidden) as recorder,
+        record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder,
         progress(steps, description) as bar,
     ):
         for step, (rows, batch) in enumerate(loader, start=1):
@@ -106,6 +106,6 @@ def _materialise(
     rows = np.arange(min(2, len(data.train)))
     batch = make_batch(data.train, data.images, rows, device)
     with evaluating(model), torch.no_grad():
-        with record(model, objective.sites, objective.needs_hidden) as recorder:
+        with record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder:
             student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
         objective.materialise(teacher_trace(rows, batch), student)

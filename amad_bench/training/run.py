@@ -31,8 +31,8 @@ from amad_bench.training.loop import train
 from amad_bench.training.optim import Trained
 from amad_bench.training.predict import predict_and_score
 from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretrain
-from amad_bench.training.run_model import finished_teacher, started_model, trained_model
-from amad_bench.training.teacher_cache import TeacherOutputs
+from amad_bench.training.run_model import started_model, trained_model
+from amad_bench.training.teacher_outputs import teacher_trace
 
 
 def train_run(run: Run, device: str = "auto", workers: int = 0, start_seconds: float | None = None) -> str:
@@ -160,12 +160,11 @@ def _train(
                 f"loss {loss.label} needs maps of one size, but at {varying[0]} the batches of "
                 f"{config.dataset.name} have lengths of their own; use kl, mse or token"
             )
-    teacher_trace = None
+    taught = None
     if objective.needs_teacher:
         with status.timed("teacher_outputs"):
-            teacher = finished_teacher(run, data).to(device)
-            teacher_trace = TeacherOutputs(teacher, data, objective, device, config.training.batch).trace
-    trained = train(model, objective, data, config, device, folder.steps, run.id, teacher_trace, workers)
+            taught = teacher_trace(run, data, objective, device)
+    trained = train(model, objective, data, config, device, folder.steps, run.id, taught, workers)
     status.extra_params = sum(p.numel() for p in objective.parameters())
     if status.extra_params:
         save_parameters(objective, folder.loss_parameters)

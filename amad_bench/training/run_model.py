@@ -82,14 +82,12 @@ def started_model(run: Run, data: TaskData) -> Started:
     return Started(model, head_map, start_facts(weights, model, config))
 
 
-def finished_teacher(run: Run, data: TaskData) -> nn.Module:
-    """The trained teacher of a run, frozen; RunFailed("teacher_failed") when it did not end well."""
+def teacher_folder(run: Run) -> RunFolder:
+    """The folder of a run's trained teacher; RunFailed("teacher_failed") when it did not end well."""
     teacher = run.config.teacher
     if teacher is None or teacher.run_id is None:
         raise ValueError(f"{run.id}: loss {run.config.loss.label} needs a teacher, the run names none")
-    folder = finished_run(run.id, teacher.run_id, "teacher", "teacher_failed")
-    config = recorded_config(folder)
-    return trained_model(config, data, folder.checkpoint).eval().requires_grad_(False)
+    return finished_run(run.id, teacher.run_id, "teacher", "teacher_failed")
 
 
 def recorded_config(folder: RunFolder) -> RunConfig:

@@ -98,9 +98,10 @@ def _old_start(start: dict[str, Any] | None, old_ids: dict[str, str]) -> dict[st
 
 
 def _old_teacher(teacher: dict[str, Any] | None, old_ids: dict[str, str]) -> dict[str, Any] | None:
-    if teacher is None or teacher["run_id"] is None:
-        return teacher
-    return teacher | {"run_id": old_ids[teacher["run_id"]]}
+    if teacher is None:
+        return None
+    old = {key: value for key, value in teacher.items() if key != "outputs"}
+    return old if old["run_id"] is None else old | {"run_id": old_ids[old["run_id"]]}
 
 
 def old_ids(plan: Plan) -> list[str]:

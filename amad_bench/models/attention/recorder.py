@@ -9,7 +9,7 @@ Axes: B batch, L tokens, Q query tokens, V vocabulary.
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,14 +18,18 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from amad_bench.models.attention.kinds import Attention, find_stacks
-from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, Trace
+from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, Recorded, Trace
 from amad_bench.runtime.versions import check_versions
+
+Layers = Mapping[str, Collection[int]]  # by site
 
 
 class Recorder:
     """Collects what the hooks of `record` saw in the last forward pass."""
 
-    def __init__(self, model: nn.Module, sites: Sequence[str], hidden: bool):
+    def __init__(
+        self, model: nn.Module, sites: Sequence[str], hidden: bool, layers: Layers | None = None
+    ) -> None:
         stacks = find_stacks(model)
         attention = {
             f"{stack}.{name}": [block.attention[name] for block in blocks]
@@ -45,14 +49,19 @@ class Recorder:
         self._layers: dict[tuple[str, int], LayerTrace] = {}
         self._hidden: dict[tuple[str, int], Tensor] = {}
         self._handles: list[Any] = []
+        self._wanted = {
+            site: range(self._depth_of(site)) if layers is None else sorted(layers[site])
+            for site in self.requested
+        }
         for site in watched:
-            for layer, one in enumerate(attention[site]):
-                self._hook(site, layer, one)
-        if hidden:
-            for stack, blocks in stacks.items():
-                for layer, block in enumerate(blocks):
-                    keep = _keep(self._hidden, (stack, layer))
-                    self._handles.append(block.module.register_forward_hook(keep))
+            # a companion's layers are those of the cross-attention, or its own
+            for layer in sorted({i for one in (site, _cross(site)) for i in self._wanted.get(one, ())}):
+                self._hook(site, layer, attention[site][layer])
+        self._stacks = tuple(stacks) if hidden else ()
+        for stack in self._stacks:
+            for layer in self._hidden_layers(stack):
+                keep = _keep(self._hidden, (stack, layer))
+                self._handles.append(stacks[stack][layer].module.register_forward_hook(keep))
 
     def _hook(self, site: str, layer: int, attention: Attention) -> None:
         projected: dict[str, Tensor] = {}
@@ -83,19 +92,27 @@ class Recorder:
         Raises AttentionDomainError when a layer of a requested site was not reached by the forward pass.
         """
         sites = {
-            site: [self._with_query_mask(site, layer, labels) for layer in range(self._depth_of(site))]
-            for site in self.requested
+            site: Recorded(
+                {layer: self._with_query_mask(site, layer, labels) for layer in wanted}, self._depth_of(site)
+            )
+            for site, wanted in self._wanted.items()
         }
-        hidden = {
-            stack: [self._hidden[stack, layer] for layer in range(layers)]
-            for stack, layers in self.depth.items()
-            if (stack, layers - 1) in self._hidden
-        }
+        hidden: dict[str, Recorded[Tensor]] = {}
+        for stack in self._stacks:
+            known = [layer for layer in self._hidden_layers(stack) if (stack, layer) in self._hidden]
+            if known:
+                by_layer = {layer: self._hidden[stack, layer] for layer in known}
+                hidden[stack] = Recorded(by_layer, self.depth[stack])
         self._layers.clear()
         self._hidden.clear()
         if labels is None:
             return Trace(torch.empty(0, 0, 0), torch.empty(0, 0, dtype=torch.long), sites, hidden)
         return Trace(output.logits, labels, sites, hidden)
+
+    def _hidden_layers(self, stack: str) -> list[int]:
+        """Layers of a stack whose outputs are kept: those of its sites, or all where it has none."""
+        own = [layers for site, layers in self._wanted.items() if site.partition(".")[0] == stack]
+        return sorted({layer for layers in own or [range(self.depth[stack])] for layer in layers})
 
     def _depth_of(self, site: str) -> int:
         return self.depth[site.partition(".")[0]]
@@ -126,17 +143,22 @@ class Recorder:
 
 @contextmanager
 def record(
-    model: nn.Module, sites: Sequence[str] = ("encoder.self",), hidden: bool = False
+    model: nn.Module,
+    sites: Sequence[str] = ("encoder.self",),
+    hidden: bool = False,
+    layers: Layers | None = None,
 ) -> Iterator[Recorder]:
-    """Records attention at `sites`, and the outputs of all layers if `hidden`, while the context is open.
+    """Records attention at `sites`, and the outputs of layers if `hidden`, while the context is open.
 
-    The forward pass itself is unchanged. Works for VLT5, our BLIP models and plain Hugging Face T5, BERT
-    (sites "encoder.self", or with `is_decoder` "decoder.self" and "decoder.cross"), ViT ("vision.self") and
-    BLIP. ValueError: a site the model lacks. UserError: a version of transformers that was never tested.
+    layers: of each site those that are recorded, counted from 0; of a stack's outputs those of its sites.
+    None: all. The forward pass itself is unchanged. Works for VLT5, our BLIP models and plain Hugging Face
+    T5, BERT (sites "encoder.self", or with `is_decoder` "decoder.self" and "decoder.cross"), ViT
+    ("vision.self") and BLIP. ValueError: a site the model lacks. UserError: a version of transformers that was
+    never tested.
     """
     if "transformers" in sys.modules:
         check_versions("transformers")
-    recorder = Recorder(model, sites, hidden)
+    recorder = Recorder(model, sites, hidden, layers)
     try:
         yield recorder
     finally:
@@ -145,6 +167,10 @@ def record(
 
 def _companion(site: str) -> str:
     return site.replace(".cross", ".self")
+
+
+def _cross(site: str) -> str:
+    return site.replace(".self", ".cross")
 
 
 def _keep(store: dict[Any, Tensor], key: Any) -> Callable[[nn.Module, tuple, Any], None]:

@@ -31,6 +31,7 @@ __all__ = [
     "KEEPS",
     "LOSSES",
     "METRICS",
+    "OUTPUTS_VERSION",
     "PREPARED_VERSION",
     "PRETRAINING",
     "PRETRAINING_VERSION",
@@ -61,5 +62,6 @@ __all__ = [
 TRAINING_VERSION = 3
 PRETRAINING_VERSION = 3  # of the runs that train a condition of PRETRAINING here
 ANALYSIS_VERSION = 7  # of the tables, figures and paper that analysis/ makes of the runs' files
+OUTPUTS_VERSION = 1  # of the stored outputs of a teacher
 PREPARED_VERSION = 6  # of the arrays that data/ makes of a data set's files
 PRETRAINING = ("none", "text", "vl")  # a model's weights before its task training

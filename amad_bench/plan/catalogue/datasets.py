@@ -32,8 +32,8 @@ class Dataset(WithOptions):
     ones that a question has, "several" or "one", "" without questions; `language`: that English is translated
     into, in English, "" without translations; `has_boxes`: it comes with true boxes, so that `boxes: file` is
     possible, and says what is in them (VL-T5's grounding tasks); `format`: of data of one's own, see
-    formats.py; `sizes`: by task, as published, examples of training (a caption is one), validation and each
-    test, of a `generated` data set those of an image; only estimates of costs read them.
+    formats.py; `sizes`: by task, as published, examples of training (at most; a caption is one), validation
+    and each test, of a `generated` data set those of an image.
     """
 
     name: str
@@ -50,6 +50,12 @@ class Dataset(WithOptions):
     sizes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, tuple[int, int, int]])
     format: str = ""
     version: int = 1
+
+    def train_examples(self, task: str, options: Options) -> int | None:
+        """The most that a task has for training; None where only the files know."""
+        if task not in self.sizes:
+            return None
+        return self.sizes[task][0] * (options["train_images"] if self.generated else 1)
 
     @property
     def pretrains(self) -> bool:
@@ -233,7 +239,7 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("daquar/{}_{}.json"),
         _always({"photos": "daquar/images_112"}),
         answers="one",
-        sizes={"vqa": (6_115, 680, 5_673)},
+        sizes={"vqa": (6_795, 680, 5_673)},
     ),
     Dataset(
         "flickr8k",
@@ -265,6 +271,6 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("vqa-v2-subset/{}_{}.json.gz"),
         _COCO_MINI_PHOTOS,
         answers="several",
-        sizes={"vqa": (43_255, 4_806, 2_962)},
+        sizes={"vqa": (48_061, 4_806, 2_962)},
     ),
 )

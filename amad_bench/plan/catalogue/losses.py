@@ -32,7 +32,7 @@ class Loss(WithOptions):
     "keys", "values", "output_weight" (of the teacher); of their stacks "hidden" (layer outputs).
     labelled_by: the option whose value is in the label (amad_kl). clash_of: why options that are fine one by
     one cannot go together. seeded: draws something once, from the run's `init` seed, which `build_loss` takes
-    as `seed`.
+    as `seed`. every_layer: of the sites, whatever `layer_map` says.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Loss(WithOptions):
     supports_shapes: Supports = always
     clash_of: Clash = never
     seeded: bool = False
+    every_layer: bool = False
     version: int = 1
 
     @property
@@ -226,6 +227,7 @@ LOSSES: dict[str, Loss] = by_name(
                 description="factor of the loss weight after each epoch, without unit; 1: it stays",
             ),
         },
+        every_layer=True,
     ),
     Loss(
         "shd",

@@ -14,6 +14,7 @@ from amad_bench.plan.config.numbers import (
     Few,
     LayerIndex,
     Length,
+    NotNegative,
     Positive,
     Processes,
     Seed,
@@ -125,6 +126,14 @@ class Config(Closed):
         default="last",
         description="which layers are compared: last with last, uniform, or [[student, teacher], ...], "
         "counted from 0",
+    )
+    teacher_outputs: Literal["auto", "stored", "online"] = Field(
+        default="auto",
+        description="of a teacher on its students' training examples: stored once for all of them, or "
+        "computed online for each batch; auto: stored where their reckoned size is within `cache_budget_gb`",
+    )
+    cache_budget_gb: NotNegative = Field(
+        default=8.0, description="the most that stored outputs of a teacher may take for a student, in GB"
     )
     extra_metrics: ExtraMetrics = Field(
         default=[], description=f"metrics made by one job for all runs: {', '.join(EXTRA_METRICS)}"

@@ -19,8 +19,8 @@ _UNKNOWN = (0, 0, 0)
 class DataFacts:
     """source, target: tokens of an example in a batch, padding included; longest: of both, at most.
 
-    examples: by split, 0 where nothing is known of it. measured: of prepared data; else estimated by the
-    config and the catalogue.
+    examples: by split, 0 where nothing is known of it. trimmed: batches have lengths of their own, since much
+    would be padding. measured: of prepared data; else estimated by the config and the catalogue.
     """
 
     source: int
@@ -28,6 +28,7 @@ class DataFacts:
     longest: int
     vocabulary: int
     examples: dict[str, int]
+    trimmed: bool
     measured: bool
 
 
@@ -50,15 +51,14 @@ def _measured(config: RunConfig) -> DataFacts:
     if config.kind == "pretrain":
         examples = {split: facts["captions"][split] + facts["questions"][split] for split in facts["images"]}
         longest = int(meta["longest"])
-        return DataFacts(longest, longest, longest, vocabulary, examples, True)
+        return DataFacts(longest, longest, longest, vocabulary, examples, False, True)
     ids = [np.load(folder / f"train_{side}_ids.npy", mmap_mode="r") for side in ("source", "target")]
     widths = [int(array.shape[1]) for array in ids]
     filled = [int(np.count_nonzero(array != meta["special_ids"]["pad"])) for array in ids]
-    if sum(filled) < sum(array.size for array in ids) / 2:  # batches are then trimmed, and grouped by length
-        lengths = [-(-count // len(array)) for count, array in zip(filled, ids, strict=True)]
-    else:
-        lengths = widths
-    return DataFacts(*lengths, sum(widths) + 1, vocabulary, dict(facts["examples"]), True)
+    trimmed = sum(filled) < sum(array.size for array in ids) / 2  # and grouped by length
+    means = [-(-count // len(array)) for count, array in zip(filled, ids, strict=True)]
+    lengths = means if trimmed else widths
+    return DataFacts(*lengths, sum(widths) + 1, vocabulary, dict(facts["examples"]), trimmed, True)
 
 
 def _json(path: Path) -> Any:
@@ -80,7 +80,7 @@ def _estimated(config: RunConfig) -> DataFacts:
     else:
         task = TASKS[config.task]
         source, target = task.source_tokens, min(task.target_tokens, config.answers.max_length)
-    return DataFacts(source, target, source + target + 1, vocabulary, examples, False)
+    return DataFacts(source, target, source + target + 1, vocabulary, examples, False, False)
 
 
 def planned_examples(data: DataSpec) -> dict[str, int]:

@@ -71,11 +71,13 @@ def _remarks(
     shipped = len(known) - measured
     speeds = [f"{measured} by {len(machine.finished)} finished runs" if measured else ""]
     speeds.append(f"{shipped} by {CPU_CORE.name}" if shipped else "")
+    outputs = machine.costs.outputs_bytes()
     lines = [
         f"operations: {shares}; those of attention losses are not counted",
         f"hours here: one run at a time, {' and '.join(filter(None, speeds))}",
         f"hours on GPUs: one of them, {_percents()}; no run is in bf16 today",
-        f"disk: weights {_unit(sum(cost.weights for cost in costs), 'B')}, all else {_unit(files, 'B')}; "
+        f"disk: weights {_unit(sum(cost.weights for cost in costs), 'B')}, teachers' outputs {_unit(outputs, 'B')}, all else "
+        f"{_unit(files, 'B')}; "
         f"while a run trains, up to {_unit(largest, 'B')} for each of two checkpoints",
     ]
     if guessed := sum(not cost.measured for cost in costs):

@@ -7,6 +7,7 @@ from amad_bench.plan.catalogue.costs import PassCost, PassShape
 from amad_bench.plan.cost.data_facts import DataFacts, data_facts
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run_config import RunConfig
+from amad_bench.plan.teacher_outputs import Tokens, numbers_read
 
 BACKWARD = 2  # a backward pass is two forward ones: a product for the inputs, one for the weights
 _NUMBER = 4  # bytes of a float32
@@ -55,7 +56,10 @@ class Costs:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._facts: dict[tuple[str, str, int], DataFacts] = {}
-        self._of: dict[str, RunCost] = {}
+        self._first: dict[str, str] = {}  # the student that stores the outputs, by their key
+        for run in plan.runs:
+            if (key := self.stored(run.config)) is not None:
+                self._first.setdefault(key, run.id)
 
     def facts(self, config: RunConfig) -> DataFacts:
         """What is known of a run's data; runs that share them share it, too."""
@@ -71,8 +75,9 @@ class Costs:
         facts, training = self.facts(config), config.training
         if (one := pass_cost(config, facts)) is None:
             return None
-        taught = self._teacher(config, facts)
-        examples, trained = facts.examples, training.batch * training.steps
+        taught, taught_on = self._teacher(config, facts), self._taught_on(run_id, facts)
+        examples = facts.examples
+        trained = training.batch * training.steps
         validated = training.evaluations * examples["validation"]
         predicted, files, passes = 0.0, _LINE * training.steps / _LOGGED, 0.0
         if config.kind != "pretrain":
@@ -85,20 +90,61 @@ class Costs:
         forwards = (1 + BACKWARD) * training.steps + validated / training.batch + passes
         return RunCost(
             training=trained * ((1 + BACKWARD) * (one.read + one.write) + one.frozen),
-            teacher=0.0 if taught is None else trained * taught.forward,
+            teacher=0.0 if taught is None else taught_on * taught.forward,
             validation=validated * one.forward,
             predicting=predicted,
-            layer_passes=forwards * one.layers + (0 if taught is None else training.steps * taught.layers),
+            layer_passes=forwards * one.layers
+            + (0.0 if taught is None else taught_on / training.batch * taught.layers),
             parameters=one.parameters,
             files=files,
             measured=facts.measured,
         )
+
+    def stored(self, config: RunConfig) -> str | None:
+        """The key of its teacher's stored outputs; None where the teacher runs for each batch, or there is none.
+
+        As far as the plan knows: data may have more than one answer to a question where nothing here says so.
+        """
+        dataset, own = config.dataset.record, FAMILIES[config.family].by_task.get(config.task)
+        drawn = own is not None and own.draws_answers and dataset.answers == "several"
+        if config.outputs_key is None or (drawn and not dataset.generated) or self.facts(config).trimmed:
+            return None
+        return config.outputs_key
+
+    def outputs_bytes(self) -> float:
+        """Bytes of all stored outputs of teachers: of a key, those that the most demanding of its losses reads."""
+        found: dict[str, float] = {}
+        for run in self._plan.runs:
+            config, taught = run.config, run.config.teacher
+            if (key := self.stored(config)) is None or taught is None or taught.run_id is None:
+                continue
+            facts, inputs = self.facts(config), config.inputs
+            tokens = Tokens(
+                facts.source + (inputs.regions or 0), facts.target, inputs.tokens or 0, facts.vocabulary
+            )
+            teacher = self._plan.by_id[taught.run_id].config.model
+            read = numbers_read(config.family, config.task, teacher, config.model, config.loss, tokens)
+            found[key] = max(found.get(key, 0), _NUMBER * read * _examples(config, facts))
+        return sum(found.values())
+
+    def _taught_on(self, run_id: str, facts: DataFacts) -> int:
+        """Examples on which the teacher runs for this student: each once for the first of those who share."""
+        config = self._plan.by_id[run_id].config
+        key = self.stored(config)
+        if key is None:
+            return config.training.batch * config.training.steps
+        return _examples(config, facts) if self._first[key] == run_id else 0
 
     def _teacher(self, config: RunConfig, facts: DataFacts) -> PassCost | None:
         """A forward pass of the one that teaches; None where nobody does."""
         if config.teacher is None or config.teacher.run_id is None:
             return None
         return pass_cost(self._plan.by_id[config.teacher.run_id].config, facts)
+
+
+def _examples(config: RunConfig, facts: DataFacts) -> int:
+    asked = config.training.examples
+    return facts.examples["train"] if asked == "all" else asked
 
 
 def pass_cost(config: RunConfig, facts: DataFacts, target: int | None = None) -> PassCost | None:

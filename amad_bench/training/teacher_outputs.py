@@ -1,0 +1,296 @@
+"""A frozen teacher's outputs on the training examples: read from disk, where all its students share them, or
+computed for each batch.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from amad_bench.data.batch import Batch
+from amad_bench.data.tasks.data import Split, TaskData
+from amad_bench.data.tasks.loader import batches
+from amad_bench.models.attention.recorder import Layers, Recorder, record
+from amad_bench.models.attention.trace import LayerTrace, Recorded, Trace, unread
+from amad_bench.plan.catalogue import model_shape
+from amad_bench.plan.run import Run
+from amad_bench.runtime.filehash import file_sha256
+from amad_bench.runtime.locks import exclusive
+from amad_bench.runtime.results import RESULTS
+from amad_bench.training.distill import Objective
+from amad_bench.training.run_model import recorded_config, teacher_folder, trained_model
+from amad_bench.training.stored_outputs import PartWriter, StoredPart, read_part, written_part
+
+TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the batch
+
+CHUNK = 64  # examples that are computed together: the same ones whatever a student's batch is
+_MAPS = {"probs", "scores", "queries", "keys"}
+
+
+def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.device) -> TeacherTrace:
+    """What gives the teacher's trace of training examples, as far as `objective` reads it.
+
+    data: those of the training. Outputs that are stored nowhere yet are computed first; another process that
+    wants them waits. RunFailed("teacher_failed") when the teacher did not end well, UserError when it was not
+    trained.
+    """
+    folder, config = teacher_folder(run), run.config
+    of_teacher = recorded_config(folder)
+    shapes = [model_shape(c.family, c.task, c.model, sites=objective.sites) for c in (config, of_teacher)]
+    objective.choose_layers(*shapes)
+
+    def model() -> nn.Module:
+        loaded = trained_model(of_teacher, data, folder.checkpoint).to(device)
+        return loaded.eval().requires_grad_(False)
+
+    if (key := config.outputs_key) is None or not storable(data.train):
+        return OnlineOutputs(model(), objective).trace
+    if not folder.checkpoint.is_file():
+        model()  # which says what to do
+    weights = file_sha256(folder.checkpoint)
+    of = {"teacher": folder.id, "weights": weights, "data": run.data_key, "examples": len(data.train)}
+    wanted = Wanted.of(objective, shapes[1].layers)
+    parts = stored_parts(RESULTS.outputs(key), of, wanted, model, data, device)
+    return StoredOutputs(parts, wanted, device).trace
+
+
+def storable(split: Split) -> bool:
+    """Whether outputs on examples can be stored: all batches have one length, no answer is drawn anew."""
+    answers = split.answers
+    one_target_each = answers is None or bool((np.diff(answers.offsets_N1) <= 1).all())
+    return one_target_each and not split.mostly_padding
+
+
+class OnlineOutputs:
+    """Outputs that a teacher computes for each batch."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        self.model = model.eval()
+        # Open as long as this object is there: finding all modules anew for each batch takes 10 to 20 ms.
+        self._recorder = Recorder(model, objective.sites, objective.needs_hidden, objective.teacher_layers)
+
+    @torch.no_grad()
+    def trace(self, _rows: np.ndarray, batch: Batch) -> Trace:
+        return self._recorder.trace(self.model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
+
+
+class Wanted(NamedTuple):
+    """What is read of a teacher's trace. depths: its numbers of layers, by site; layers: those that are read;
+    kinds: of each of them; hidden: their outputs, too.
+    """
+
+    depths: Mapping[str, int]
+    layers: Layers
+    kinds: list[str]
+    hidden: bool
+
+    @classmethod
+    def of(cls, objective: Objective, depths: Mapping[str, int]) -> "Wanted":
+        layers = objective.teacher_layers or {site: range(depth) for site, depth in depths.items()}
+        kinds = ["tokens"]
+        kinds += ["maps"] if objective.reads & _MAPS else []
+        kinds += ["values"] if "values" in objective.reads else []
+        return cls(depths, layers, kinds, objective.needs_hidden)
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the parts that hold it."""
+        at = [(site, layer) for site, layers in self.layers.items() for layer in layers]
+        named = [_name(site, layer, kind) for site, layer in at for kind in self.kinds]
+        named += [_name(_stack(site), layer, "hidden") for site, layer in at if self.hidden]
+        return ["logits", *dict.fromkeys(named)]
+
+
+class StoredOutputs:
+    """Outputs that are read from stored parts."""
+
+    def __init__(self, parts: Mapping[str, StoredPart], wanted: Wanted, device: torch.device) -> None:
+        self.parts, self.wanted, self.device = parts, wanted, device
+        self._shared = {
+            part: {name: torch.from_numpy(array.copy()).to(device) for name, array in stored.shared.items()}
+            for part, stored in parts.items()
+        }
+
+    def trace(self, rows: np.ndarray, batch: Batch) -> Trace:
+        """`rows` (B,) of the training split, whose `batch` has the labels."""
+        logits_BLV = self._tensor("logits", "logits", rows)
+        assert logits_BLV is not None
+        sites: dict[str, Recorded[LayerTrace]] = {}
+        hidden: dict[str, Recorded[Tensor]] = {}
+        for site, layers in self.wanted.layers.items():
+            depth, stack = self.wanted.depths[site], _stack(site)
+            sites[site] = Recorded({layer: self._layer(site, layer, rows) for layer in layers}, depth)
+            states = {layer: self._tensor(_name(stack, layer, "hidden"), "hidden", rows) for layer in layers}
+            if found := {layer: state_BLd for layer, state_BLd in states.items() if state_BLd is not None}:
+                hidden[stack] = Recorded(found, depth)
+        return Trace(logits_BLV, batch.labels_BL, sites, hidden)
+
+    def _layer(self, site: str, layer: int, rows: np.ndarray) -> LayerTrace:
+        tokens, maps, values = (_name(site, layer, kind) for kind in ("tokens", "maps", "values"))
+        query_mask_BQ = self._tensor(tokens, "query_mask", rows)
+        assert query_mask_BQ is not None
+        named = {name: self._tensor(maps, name, rows) for name in ("query", "key", "bias", "mask")}
+        value_BHKD = self._tensor(values, "value", rows)
+        return LayerTrace(
+            unread() if named["query"] is None else named["query"],
+            unread() if named["key"] is None else named["key"],
+            unread() if value_BHKD is None else value_BHKD,
+            self.parts[maps].numbers["scale"] if maps in self.parts else math.nan,
+            named["bias"],
+            named["mask"],
+            query_mask_BQ,
+            self._tensor(values, "output_weight", rows),
+        )
+
+    def _tensor(self, part: str, name: str, rows: np.ndarray) -> Tensor | None:
+        """The rows of an array, or what all examples share; None where it is not stored."""
+        if part not in self.parts:
+            return None
+        if name in self._shared[part]:
+            return self._shared[part][name]
+        array = self.parts[part].each.get(name)
+        return None if array is None else torch.from_numpy(array[rows]).to(self.device)
+
+
+def stored_parts(
+    folder: Path,
+    of: Mapping[str, Any],
+    wanted: Wanted,
+    model: Callable[[], nn.Module],
+    data: TaskData,
+    device: torch.device,
+) -> dict[str, StoredPart]:
+    """The wanted parts in a folder; those that are lacking are computed, by one process at a time."""
+
+    def present() -> dict[str, StoredPart]:
+        found = {name: read_part(folder / name, of) for name in wanted.parts}
+        return {name: part for name, part in found.items() if part is not None}
+
+    if folder.is_dir() and len(parts := present()) == len(wanted.parts):
+        return parts
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):
+        lacking = [name for name in wanted.parts if name not in (parts := present())]
+        if lacking:
+            _compute(folder, of, lacking, wanted, model().eval(), data, device)
+            parts = present()
+    return parts
+
+
+@torch.no_grad()
+def _compute(
+    folder: Path,
+    of: Mapping[str, Any],
+    parts: list[str],
+    wanted: Wanted,
+    model: nn.Module,
+    data: TaskData,
+    device: torch.device,
+) -> None:
+    split = data.train
+    # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
+    count = max(1, min(math.ceil(len(split) / CHUNK), len(split) // 2))
+    chunks = np.array_split(np.arange(len(split)), count)
+    # With one target each, whatever is drawn is that one.
+    loader = batches(split, data.images, chunks, device, answer_generator=np.random.default_rng(0))
+    with ExitStack() as stack:
+        recorder = stack.enter_context(record(model, list(wanted.layers), wanted.hidden, wanted.layers))
+        writers = {
+            part: _OutputsWriter(stack.enter_context(written_part(folder / part, len(split))))
+            for part in parts
+        }
+        for _, batch in loader:
+            trace = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
+            for part, writer in writers.items():
+                writer.add(*_of_part(trace, part))
+        for writer in writers.values():
+            writer.finish(of)
+
+
+Tensors = dict[str, Tensor | None]
+
+
+def _of_part(trace: Trace, part: str) -> tuple[Tensors, dict[str, float]]:
+    """The tensors of a part by name, with a row per example or with one row for all; and its numbers."""
+    if part == "logits":
+        return {"logits": trace.logits_BLV}, {}
+    site, number, kind = part.rsplit("-", 2)
+    if kind == "hidden":
+        return {"hidden": trace.hidden[site][int(number)]}, {}
+    layer = trace.sites[site][int(number)]
+    if kind == "tokens":
+        return {"query_mask": layer.query_mask_BQ}, {}
+    if kind == "values":
+        return {"value": layer.value_BHKD, "output_weight": layer.output_weight_HDd}, {}
+    maps: Tensors = {"query": layer.query_BHQD, "key": layer.key_BHKD, "bias": layer.bias_BHQK}
+    return maps | {"mask": layer.mask_BHQK}, {"scale": layer.scale}
+
+
+class _OutputsWriter:
+    """A part in the making, of the tensors that chunks of examples have."""
+
+    def __init__(self, writer: PartWriter) -> None:
+        self.writer = writer
+        self.numbers: dict[str, float] = {}
+        self._shared: dict[str, Tensor] = {}
+        self._masks: list[tuple[int, Tensor | None]] = []  # with the examples of each chunk
+
+    def add(self, tensors: Tensors, numbers: dict[str, float]) -> None:
+        self.numbers = numbers
+        examples = next(len(tensor) for tensor in tensors.values() if tensor is not None)
+        for name, tensor in tensors.items():
+            if name == "mask":
+                self._masks.append((examples, None if tensor is None else _narrow(tensor)))
+            elif tensor is None:
+                continue
+            elif len(tensor) == examples and name != "output_weight":
+                self.writer.add(name, _array(tensor))
+            elif not torch.equal(self._shared.setdefault(name, tensor), tensor):
+                raise RuntimeError(f"{self.writer.folder}: {name} was alike for all examples, and now is not")
+
+    def finish(self, of: Mapping[str, Any]) -> None:
+        for name, tensor in self._shared.items():
+            self.writer.share(name, _array(tensor))
+        self._finish_masks()
+        self.writer.finish(of, self.numbers)
+
+    def _finish_masks(self) -> None:
+        """transformers leaves out a mask that masks nothing: in the end all examples have one, or none has.
+
+        One that all share is stored once.
+        """
+        known = [mask for _, mask in self._masks if mask is not None]
+        if not known:
+            return
+        alike = all(torch.equal(mask, known[0]) for mask in known)
+        if len(known[0]) == 1 and alike and len(known) == len(self._masks):
+            self.writer.share("mask", _array(known[0]))
+            return
+        rows = max(mask.shape[2] for mask in known)
+        for examples, mask in self._masks:
+            full = known[0].new_ones(1) if mask is None else mask
+            self.writer.add("mask", _array(full.expand(examples, 1, rows, known[0].shape[3])))
+
+
+def _narrow(mask_BHQK: Tensor) -> Tensor:
+    """The same mask with one row where all query rows are alike, as those of padding are."""
+    first_BH1K = mask_BHQK[:, :, :1]
+    return first_BH1K.clone() if bool((mask_BHQK == first_BH1K).all()) else mask_BHQK
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """In float32, or as it is where it is a mask."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+
+
+def _name(place: str, layer: int, kind: str) -> str:
+    return f"{place}-{layer}-{kind}"
+
+
+def _stack(site: str) -> str:
+    return site.partition(".")[0]
