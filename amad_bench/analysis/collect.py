@@ -20,15 +20,16 @@ from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, read_scores
-from amad_bench.runtime.run_folder.status import Status
+from amad_bench.runtime.run_folder.status import PHASES, Status
 from amad_bench.runtime.run_folder.steps import Validation, read_validations
 
 FAILURE_COLUMNS = ["run_id", "kind", *TASK, "loss", "replicate", "status", "reason", "log_tail"]
-_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step")
+_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step", "continued")
 MEASURED = {  # of status.json, with the type of the column
-    **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib"), "Float64"),
+    **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib", "energy_joules"), "Float64"),
     **dict.fromkeys(_COUNTED, "Int64"),
 }
+SECONDS = {f"seconds_{phase}": "Float64" for phase in PHASES}  # shares of wall_seconds, by phase
 _NUMBERS = ("teacher_heads", "student_heads", "replicate", "vocabulary", "answers", *SIZES)
 STARTED = ("head_map", "start_weights")  # of status.json: what a model was made of
 NOT_RUN = "not_run"
@@ -74,7 +75,7 @@ def collect(plan: Plan, results: Path) -> Tables:
     extra, unscored = extra_scores(plan, source, [run.id for run, _ in usable])
     refuse_mixed_signatures({row["run_id"]: json.loads(row["signatures"]) for row in rows})
 
-    types = {**dict.fromkeys(_NUMBERS, "Int64"), "logit_temperature": "Float64", **MEASURED}
+    types = {**dict.fromkeys(_NUMBERS, "Int64"), "logit_temperature": "Float64", **MEASURED, **SECONDS}
     runs = pd.DataFrame(rows).astype(types)
     failed = [row for row in rows if row["status"] != "done"]
     skipped = [_skipped(skip) for skip in plan.skipped]
@@ -102,7 +103,8 @@ def _outcome(run: Run, folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any
     if not folder.status.exists():
         return _not_run("started, never finished"), written.provenance
     status = Status.read(folder.status)
-    known = {key: getattr(status, key) for key in ("status", "reason", *MEASURED)}
+    known = {key: getattr(status, key, None) for key in ("status", "reason", *MEASURED)}
+    known |= {f"seconds_{phase}": (status.seconds or {}).get(phase) for phase in PHASES}
     known["signatures"] = compact(status.signatures)
     started = {key: getattr(status, key) for key in STARTED}
     known |= {key: None if value is None else compact(value) for key, value in started.items()}
@@ -111,7 +113,7 @@ def _outcome(run: Run, folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _not_run(reason: str) -> dict[str, Any]:
-    unknown = dict.fromkeys((*MEASURED, *STARTED, *DATA_FACTS))
+    unknown = dict.fromkeys((*MEASURED, *SECONDS, *STARTED, *DATA_FACTS))
     return {"status": NOT_RUN, "reason": reason, **unknown, "signatures": "{}", "log_tail": ""}
 
 

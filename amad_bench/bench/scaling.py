@@ -1,6 +1,7 @@
 """Time that plans of growing size take, to be made, to be read by Snakemake, and to be collected."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -36,8 +37,9 @@ def bench_scaling(folder: Path, sizes: Sequence[int] = SIZES) -> list[dict[str, 
     """A row for each number of planned runs; `folder` is emptied first and holds the last plan afterwards.
 
     The results are those of runs that were never trained: files as a run leaves them, with random scores of
-    EXAMPLES test examples. Every command has a process of its own on one core. Columns: runs; in seconds
-    plan, snakemake_left (`snakemake -n`, nothing is done yet), snakemake_done (all runs are), collect.
+    EXAMPLES test examples. Every command has a process of its own on one core. Columns: runs; wall time in
+    seconds of plan, snakemake_left (`snakemake -n`, nothing is done yet), snakemake_done (all runs are) and
+    collect, and how much of it the processor worked (cpu), which other work on the machine hardly changes.
     """
     if not shipped(Path("Snakefile")).is_file():
         raise UserError("Snakefile: no such file; measure in a checkout of the repository")
@@ -51,14 +53,13 @@ def _measure(folder: Path, size: int) -> dict[str, Any]:
     config.write_text(yaml.safe_dump(sized_config(size)), encoding="utf-8")
     cli = [sys.executable, "-c", "import sys; from amad_bench.cli import main; sys.exit(main())"]
     rules = str(shipped(Path("Snakefile")).resolve())
-    asked = [sys.executable, "-m", "snakemake", "-n", "-s", rules, "--configfile", str(config), "--quiet"]
+    asked = [sys.executable, "-m", "snakemake", "-n", "-s", rules, "--configfile", str(config)]
     row: dict[str, Any] = {"runs": size}
-    row["plan"] = _seconds([*cli, "plan", "--config", str(config)], folder)
-    row["snakemake_left"] = _seconds(asked, folder)
+    row |= _seconds("plan", [*cli, "plan", "--config", str(config)], folder)
+    row |= _seconds("snakemake_left", asked, folder)
     finish_runs(expand(load_config(config)).runs, ResultsFolder(folder / "results"))
-    row["snakemake_done"] = _seconds(asked, folder)
-    row["collect"] = _seconds([*cli, "collect", "--config", str(config)], folder)
-    return row
+    row |= _seconds("snakemake_done", asked, folder)
+    return row | _seconds("collect", [*cli, "collect", "--config", str(config)], folder)
 
 
 def sized_config(size: int) -> dict[str, Any]:
@@ -84,8 +85,8 @@ def sized_config(size: int) -> dict[str, Any]:
     }
 
 
-def _seconds(command: Sequence[str], folder: Path) -> float:
-    """Wall time of a command that must succeed, on the first core that this process may use."""
+def _seconds(name: str, command: Sequence[str], folder: Path) -> dict[str, float]:
+    """Wall and processor time of a command that must succeed, on the first core that this process may use."""
     core = {min(os.sched_getaffinity(0))} if hasattr(os, "sched_setaffinity") else set[int]()
 
     def on_one_core() -> None:
@@ -95,14 +96,15 @@ def _seconds(command: Sequence[str], folder: Path) -> float:
     template = folder / TEMPLATE
     template.parent.mkdir(exist_ok=True)
     shutil.copy(shipped(TEMPLATE), template)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, preexec_fn=on_one_core, env=_environment()
     )
-    taken = time.perf_counter() - started
+    taken, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return taken
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {name: taken, f"{name}_cpu": cpu}
 
 
 def _environment() -> dict[str, str]:

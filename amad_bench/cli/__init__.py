@@ -135,8 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}")
     measured.add_argument(
         "what",
-        choices=("data", "losses", "capture"),
-        help="data: an epoch of generated questions; losses: those of attention maps, beside naive ones; "
+        choices=("data", "scaling", "losses", "capture"),
+        help="data: an epoch of generated questions; scaling: plans of 10 to 2,000 runs, planned and collected; "
+        "losses: those of attention maps, beside naive ones; "
         "capture: recording attention, beside plain and eager passes",
     )
     measured.add_argument(

@@ -48,7 +48,7 @@ def reckoned_bytes(
 
 
 class Tokens(NamedTuple):
-    """Tokens of an example: of an encoder of text (and regions), of what is written, of an image as a whole."""
+    """Tokens of an example: of an encoder of text and regions, of what is written, of an image as a whole."""
 
     source: int
     target: int

@@ -57,7 +57,7 @@ def _train_run(
     RunRecord(run.id, run.kind, run.config.canonical(), provenance(used.name)).write(folder.record)
     print(f"{run.id}: on {used}", flush=True)
     where = used.place
-    started, status = time.perf_counter(), Status()
+    started, status, energy = time.perf_counter(), Status(), used.energy_joules()
     if start_seconds is not None:
         status.add_seconds("start", start_seconds)
     with failures_noted(status):
@@ -67,6 +67,8 @@ def _train_run(
             _train_and_score(run, folder, where, status, workers)
     status.wall_seconds = time.perf_counter() - started
     status.peak_memory_mib = used.peak_mib()
+    if energy is not None and (taken := used.energy_joules()) is not None:
+        status.energy_joules = taken - energy
     status.write(folder.status)
     return status.status
 

@@ -76,9 +76,9 @@ def _remarks(
         f"operations: {shares}; those of attention losses are not counted",
         f"hours here: one run at a time, {' and '.join(filter(None, speeds))}",
         f"hours on GPUs: one of them, {_percents()}; no run is in bf16 today",
-        f"disk: weights {_unit(sum(cost.weights for cost in costs), 'B')}, teachers' outputs {_unit(outputs, 'B')}, all else "
-        f"{_unit(files, 'B')}; "
-        f"while a run trains, up to {_unit(largest, 'B')} for each of two checkpoints",
+        f"disk: weights {_unit(sum(cost.weights for cost in costs), 'B')}, teachers' outputs "
+        f"{_unit(outputs, 'B')}, all else {_unit(files, 'B')}; while a run trains, up to "
+        f"{_unit(largest, 'B')} for each of two checkpoints",
     ]
     if guessed := sum(not cost.measured for cost in costs):
         lines.append(f"{guessed} runs: lengths and numbers of examples are estimated until data are prepared")

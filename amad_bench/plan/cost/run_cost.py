@@ -101,7 +101,7 @@ class Costs:
         )
 
     def stored(self, config: RunConfig) -> str | None:
-        """The key of its teacher's stored outputs; None where the teacher runs for each batch, or there is none.
+        """The key of its teacher's stored outputs; None where the teacher runs for each batch, if any.
 
         As far as the plan knows: data may have more than one answer to a question where nothing here says so.
         """
@@ -112,7 +112,7 @@ class Costs:
         return config.outputs_key
 
     def outputs_bytes(self) -> float:
-        """Bytes of all stored outputs of teachers: of a key, those that the most demanding of its losses reads."""
+        """Bytes of all stored outputs of teachers: of a key, what the most demanding of its losses reads."""
         found: dict[str, float] = {}
         for run in self._plan.runs:
             config, taught = run.config, run.config.teacher
