@@ -30,3 +30,5 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
+        for path in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            path.unlink(missing_ok=True)
