@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument(
         "what",
         choices=("data", "scaling", "losses", "capture"),
-        help="data: an epoch of generated questions; scaling: plans of 10 to 2,000 runs, planned and collected; "
+        help="data: an epoch of generated questions; scaling: plans of 10 to 2,000 runs; "
         "losses: those of attention maps, beside naive ones; "
         "capture: recording attention, beside plain and eager passes",
     )

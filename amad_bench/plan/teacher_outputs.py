@@ -59,7 +59,7 @@ class Tokens(NamedTuple):
 def numbers_read(
     family: str, task: str, teacher: Model, student: Model, loss: UsedLoss, tokens: Tokens
 ) -> int:
-    """How many numbers a loss reads of its teacher on an example."""
+    """The number of numbers that a loss reads of its teacher on an example."""
     reads = LOSSES[loss.name].reads
     queries_of = {"vision": tokens.vision, "decoder": tokens.target}
     numbers = tokens.target * tokens.vocabulary  # logits

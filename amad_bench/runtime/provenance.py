@@ -46,7 +46,7 @@ def provenance(device: str) -> dict[str, object]:
 
 
 def _lock() -> str | None:
-    """How requirements.lock of the source tree begins its SHA-256; None for an installed copy."""
+    """First digits of the SHA-256 of the source tree's requirements.lock; None for an installed copy."""
     path = Path(amad_bench.__file__).resolve().parents[1] / "requirements.lock"
     return hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS] if path.is_file() else None
 

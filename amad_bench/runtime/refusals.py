@@ -1,4 +1,4 @@
-"""What a machine refuses, a full disk above all: known whoever says it, in whatever words."""
+"""Refusals of the machine, a full disk above all: known whoever says it, in whatever words."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ def refusal(error: BaseException) -> int | None:
 
 @contextmanager
 def refusals_named(path: Path) -> Iterator[None]:
-    """What the machine refuses inside becomes an OSError that names `path`; all else passes through."""
+    """Turns what the machine refuses inside into an OSError that names `path`; all else passes through."""
     try:
         yield
     except Exception as error:

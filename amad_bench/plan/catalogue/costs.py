@@ -100,7 +100,7 @@ def _feed_forward(side: Sizes, tokens: int) -> int:
 
 
 def vlt5_cost(shape: PassShape) -> PassCost:
-    """Of VL-T5: an encoder over text and regions, a decoder whose output layer is the table of tokens."""
+    """The cost of VL-T5: an encoder over text and regions, a decoder whose output is the table of tokens."""
     side, width = shape.model.side(""), shape.model.side("").width
     joint = shape.source + shape.regions
     read = _product(shape.regions, shape.feature_size + _BOX, width)
@@ -119,7 +119,7 @@ def vlt5_cost(shape: PassShape) -> PassCost:
 
 
 def blip_cost(shape: PassShape) -> PassCost:
-    """Of BLIP: a ViT, BERT as a text encoder that attends to it, and as a decoder that attends to either."""
+    """The cost of BLIP: a ViT, BERT as a text encoder that attends to it, and as a decoder of either."""
     if shape.condition == "text":
         return _blip_masked_words(shape)
     if shape.condition:

@@ -1,1 +1,1 @@
-"""What a plan costs before it is started: operations, hours, disk."""
+"""The cost of a plan before it is started: operations, hours, disk."""

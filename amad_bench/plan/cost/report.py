@@ -14,7 +14,7 @@ _KINDS = {"pretrain": "pre-trainings", "teacher": "teachers", "student": "studen
 
 @dataclass
 class _Sum:
-    """Of some runs. hours: on this machine, then by GPU in fp32 and bf16."""
+    """Sums over some runs. hours: on this machine, then by GPU in fp32 and bf16."""
 
     runs: int = 0
     operations: float = 0.0

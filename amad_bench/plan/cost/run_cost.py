@@ -56,13 +56,16 @@ class Costs:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._facts: dict[tuple[str, str, int], DataFacts] = {}
+        # by run, since a key is a hash
+        self._key = {run.id: self._stored(run.config) for run in plan.runs}
         self._first: dict[str, str] = {}  # the student that stores the outputs, by their key
-        for run in plan.runs:
-            if (key := self.stored(run.config)) is not None:
-                self._first.setdefault(key, run.id)
+        for run_id, key in self._key.items():
+            if key is not None:
+                self._first.setdefault(key, run_id)
+        self._of = {run.id: self._cost(run.id, run.config) for run in plan.runs}
 
     def facts(self, config: RunConfig) -> DataFacts:
-        """What is known of a run's data; runs that share them share it, too."""
+        """Facts of a run's data; runs that share these share them."""
         written = 0 if config.decoding is None else config.decoding.max_length
         key = (config.kind, config.data_key, written)
         if key not in self._facts:
@@ -71,7 +74,9 @@ class Costs:
 
     def of(self, run_id: str) -> RunCost | None:
         """The cost of a run of the plan."""
-        config = self._plan.by_id[run_id].config
+        return self._of[run_id]
+
+    def _cost(self, run_id: str, config: RunConfig) -> RunCost | None:
         facts, training = self.facts(config), config.training
         if (one := pass_cost(config, facts)) is None:
             return None
@@ -100,7 +105,7 @@ class Costs:
             measured=facts.measured,
         )
 
-    def stored(self, config: RunConfig) -> str | None:
+    def _stored(self, config: RunConfig) -> str | None:
         """The key of its teacher's stored outputs; None where the teacher runs for each batch, if any.
 
         As far as the plan knows: data may have more than one answer to a question where nothing here says so.
@@ -116,7 +121,7 @@ class Costs:
         found: dict[str, float] = {}
         for run in self._plan.runs:
             config, taught = run.config, run.config.teacher
-            if (key := self.stored(config)) is None or taught is None or taught.run_id is None:
+            if (key := self._key[run.id]) is None or taught is None or taught.run_id is None:
                 continue
             facts, inputs = self.facts(config), config.inputs
             tokens = Tokens(
@@ -130,7 +135,7 @@ class Costs:
     def _taught_on(self, run_id: str, facts: DataFacts) -> int:
         """Examples on which the teacher runs for this student: each once for the first of those who share."""
         config = self._plan.by_id[run_id].config
-        key = self.stored(config)
+        key = self._key[run_id]
         if key is None:
             return config.training.batch * config.training.steps
         return _examples(config, facts) if self._first[key] == run_id else 0

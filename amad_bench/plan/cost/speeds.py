@@ -1,4 +1,4 @@
-"""How fast machines are: kinds of GPU by a table, this machine by its finished runs or by a shipped rate."""
+"""Speeds of machines: of GPUs by a table, of this machine by its finished runs or by a shipped rate."""
 
 from collections import defaultdict
 from collections.abc import Iterator
