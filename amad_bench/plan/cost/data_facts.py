@@ -58,7 +58,8 @@ def _measured(config: RunConfig) -> DataFacts:
     trimmed = sum(filled) < sum(array.size for array in ids) / 2  # and grouped by length
     means = [-(-count // len(array)) for count, array in zip(filled, ids, strict=True)]
     lengths = means if trimmed else widths
-    return DataFacts(*lengths, sum(widths) + 1, vocabulary, dict(facts["examples"]), trimmed, True)
+    examples = dict(facts["examples"])
+    return DataFacts(lengths[0], lengths[1], sum(widths) + 1, vocabulary, examples, trimmed, True)
 
 
 def _json(path: Path) -> Any:
