@@ -19,14 +19,16 @@ from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS, read_scores
+from amad_bench.runtime.run_folder.status import PHASES
 from amad_bench.runtime.run_folder.steps import Validation, read_validations
 
 FAILURE_COLUMNS = ["run_id", "kind", *TASK, "loss", "replicate", "status", "reason", "log_tail"]
-_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step")
+_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step", "continued")
 MEASURED = {  # of status.json, with the type of the column
-    **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib"), "Float64"),
+    **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib", "energy_joules"), "Float64"),
     **dict.fromkeys(_COUNTED, "Int64"),
 }
+SECONDS = {f"seconds_{phase}": "Float64" for phase in PHASES}  # shares of wall_seconds, by phase
 _NUMBERS = ("teacher_heads", "student_heads", "replicate", "vocabulary", "answers", *SIZES)
 STARTED = ("head_map", "start_weights")  # of status.json: what a model was made of
 NOT_RUN = "not_run"
@@ -76,7 +78,7 @@ def collect(plan: Plan, results: Path) -> Tables:
     extra, unscored = extra_scores(plan, source, [run.id for run, _ in usable])
     refuse_mixed_signatures({row["run_id"]: json.loads(row["signatures"]) for row in rows})
 
-    types = {**dict.fromkeys(_NUMBERS, "Int64"), "logit_temperature": "Float64", **MEASURED}
+    types = {**dict.fromkeys(_NUMBERS, "Int64"), "logit_temperature": "Float64", **MEASURED, **SECONDS}
     runs = pd.DataFrame(rows).astype(types)
     failed = [row for row in rows if row["status"] != "done"]
     skipped = [_skipped(skip) for skip in plan.skipped]
@@ -100,10 +102,11 @@ def _outcome(own: Standing) -> dict[str, Any]:
     status = own.status
     if status is None:
         state = NOT_RUN if own.state == WAITING else own.state
-        unknown = dict.fromkeys((*MEASURED, *STARTED, *DATA_FACTS))
+        unknown = dict.fromkeys((*MEASURED, *SECONDS, *STARTED, *DATA_FACTS))
         reason = own.reason or "never started"
         return {"status": state, "reason": reason, **unknown, "signatures": "{}", "log_tail": ""}
     known = {key: getattr(status, key) for key in ("status", "reason", *MEASURED)}
+    known |= {f"seconds_{phase}": (status.seconds or {}).get(phase) for phase in PHASES}
     known["signatures"] = compact(status.signatures)
     started = {key: getattr(status, key) for key in STARTED}
     known |= {key: None if value is None else compact(value) for key, value in started.items()}

@@ -1,7 +1,6 @@
 """The command `amad-bench`; every rule of the Snakefile is one of its sub-commands."""
 
 import argparse
-import errno
 import io
 import os
 import sys
@@ -19,17 +18,9 @@ from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.interruption import Interrupted
 from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
+from amad_bench.runtime.refusals import FULL, WHAT_TO_DO, refusal
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS
 from amad_bench.runtime.versions import check_python, check_versions
-
-_WRITABLE = "make it readable and writable, or work in another folder"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NOT_OURS = {  # what the machine refuses, and what to do
-    errno.EACCES: _WRITABLE,
-    errno.EPERM: _WRITABLE,
-    errno.EROFS: _WRITABLE,
-    **dict.fromkeys(_FULL, "free some space"),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,14 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if error.errno not in _NOT_OURS or not (error.filename or error.errno in _FULL):
+        code = refusal(error)
+        if code is None or not (error.filename or code in FULL):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        reason = os.strerror(error.errno)  # a library may have put more lines into error.strerror
-        return _refused([f"{where}{reason}; {_NOT_OURS[error.errno]}, then start again"])
+        # a library may have put more lines into error.strerror
+        return _refused([f"{where}{os.strerror(code)}; {WHAT_TO_DO[code]}, then start again"])
     except Interrupted as signal:
         print(f"amad-bench: interrupted ({signal}); the same command goes on", file=sys.stderr)
         return signal.exit_code
+        # a library may have put more lines into error.strerror
+        return _refused([f"{where}{os.strerror(code)}; {WHAT_TO_DO[code]}, then start again"])
     except KeyboardInterrupt:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130
@@ -73,8 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refused(messages: Sequence[str]) -> int:
-    for message in messages:
-        print(f"amad-bench: error: {message}", file=sys.stderr)
+    try:
+        for message in messages:
+            print(f"amad-bench: error: {message}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (
+        OSError
+    ):  # they may go into a file on a full disk; what is left would be written, and fail, at exit
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, sys.stderr.fileno())
     return 2
 
 
@@ -144,8 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}")
     measured.add_argument(
         "what",
-        choices=("data", "losses", "capture", "steps"),
-        help="data: an epoch of generated questions; losses: those of attention maps, beside naive ones; "
+        choices=("data", "scaling", "losses", "capture", "steps"),
+        help="data: an epoch of generated questions; scaling: plans of 10 to 2,000 runs; "
+        "losses: those of attention maps, beside naive ones; "
         "capture: recording attention, beside plain and eager passes; steps: training steps of the config's "
         "losses, beside those of ce",
     )

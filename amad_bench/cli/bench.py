@@ -20,7 +20,11 @@ def bench(options: argparse.Namespace) -> None:
 
     facts = provenance("cpu")
     machine = {key: facts[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
-    if options.what == "data":
+    if options.what == "scaling":
+        from amad_bench.bench.scaling import bench_scaling
+
+        rows = bench_scaling((RESULTS.bench / "scaling-files").resolve())
+    elif options.what == "data":
         _require("--records", options.records, 1000, MOST_IMAGES)
         from amad_bench.bench.data import bench_data
 

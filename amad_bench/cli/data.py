@@ -8,6 +8,7 @@ from amad_bench.runtime.errors import UserError
 
 def plan(options: argparse.Namespace) -> None:
     from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.cost.report import cost_report
     from amad_bench.plan.grid import expand, possible_plan
     from amad_bench.plan.overview import overview
     from amad_bench.plan.plan import NothingToTrain, Plan
@@ -20,10 +21,11 @@ def plan(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found.as_dict()))
     elif missing is None:
-        print(f"{options.config}: {overview(found)}")
+        print(f"{options.config}: {overview(found)}\n{cost_report(found)}")
     else:
+        possible = possible_plan(config)
         print(f"{missing}\n")
-        print(f"With its data, {overview(possible_plan(config))}")
+        print(f"With its data, {overview(possible)}\n{cost_report(possible)}")
 
 
 def doctor(options: argparse.Namespace) -> None:

@@ -74,9 +74,9 @@ class FamilyModels(ABC):
     may_be_fresh: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     may_be_left: ClassVar[tuple[str, ...]] = ()
 
-    def positions(self, config: RunConfig, longest: int) -> int:  # noqa: ARG002 (others read it)
+    def positions(self, config: RunConfig, longest: int) -> int:
         """The number of text positions of a model whose longest text sequence has `longest` tokens."""
-        return longest
+        return max(longest, FAMILIES[config.family].positions[config.tokenizer.folder is not None])
 
     @abstractmethod
     def build(self, wanted: Blueprint) -> nn.Module:

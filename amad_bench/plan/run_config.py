@@ -102,6 +102,11 @@ class DataSpec(Part):
         return {"version": PREPARED_VERSION, **self.model_dump(mode="json", include=_DATA_KEYS)}
 
     @property
+    def prepared_name(self) -> str:
+        """Name of the folder of prepared arrays, beside those of the data set's other tasks."""
+        return f"{self.family}-{self.task}-{short_hash(self.prepared)}"
+
+    @property
     def data_key(self) -> str:
         """Names what is prepared; runs that read the same examples in the same way share it."""
         return f"{self.dataset.name}-{short_hash(self.prepared)}"

@@ -4,6 +4,8 @@ The decision is part of a run's identity, since a batch's shape moves the last d
 computes. So it depends on the config alone, not on what a disk has room for: the sizes are reckoned from it.
 """
 
+from typing import NamedTuple
+
 from amad_bench.plan.catalogue import FAMILIES, LOSSES, model_shape
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.run_config import Model, Outputs, UsedLoss
@@ -35,17 +37,38 @@ def reckoned_bytes(
     examples = _examples(config, entry)
     if examples is None:
         return None
-    reads, inputs = LOSSES[loss.name].reads, config.inputs_of(entry)
-    target = entry.decoding.max_length + 1
-    source = TEXT_TOKENS + (inputs.regions or 0)
-    tokens = {"vision": inputs.tokens or 0, "decoder": target}
-    numbers = target * (entry.vocabulary or PRETRAINED_VOCABULARY)  # logits
-    shape = model_shape(entry.family, entry.task, teacher, sites=loss.sites)
+    inputs = config.inputs_of(entry)
+    tokens = Tokens(
+        source=TEXT_TOKENS + (inputs.regions or 0),
+        target=entry.decoding.max_length + 1,
+        vision=inputs.tokens or 0,
+        vocabulary=entry.vocabulary or PRETRAINED_VOCABULARY,
+    )
+    return examples * numbers_read(entry.family, entry.task, teacher, student, loss, tokens) * FLOAT
+
+
+class Tokens(NamedTuple):
+    """Tokens of an example: of an encoder of text and regions, of what is written, of an image as a whole."""
+
+    source: int
+    target: int
+    vision: int
+    vocabulary: int
+
+
+def numbers_read(
+    family: str, task: str, teacher: Model, student: Model, loss: UsedLoss, tokens: Tokens
+) -> int:
+    """The number of numbers that a loss reads of its teacher on an example."""
+    reads = LOSSES[loss.name].reads
+    queries_of = {"vision": tokens.vision, "decoder": tokens.target}
+    numbers = tokens.target * tokens.vocabulary  # logits
+    shape = model_shape(family, task, teacher, sites=loss.sites)
     for site in loss.sites:
         stack, _, kind = site.partition(".")
-        queries = tokens.get(stack, source)
-        keys = queries if kind == "self" else max(source, tokens["vision"])
-        student_layers = student.side(FAMILIES[entry.family].side_of(site)).layers
+        queries = queries_of.get(stack, tokens.source)
+        keys = queries if kind == "self" else max(tokens.source, tokens.vision)
+        student_layers = student.side(FAMILIES[family].side_of(site)).layers
         layers = _teacher_layers(loss, shape.layers[site], student_layers)
         inner = shape.heads[site] * shape.head_size[site]
         kept = 0
@@ -56,7 +79,7 @@ def reckoned_bytes(
         kept += inner * keys if "values" in reads else 0
         kept += shape.width[site] * queries if "hidden" in reads else 0
         numbers += layers * kept
-    return examples * numbers * FLOAT
+    return numbers
 
 
 def _examples(config: Config, entry: TaskEntry) -> int | None:

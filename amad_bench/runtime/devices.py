@@ -6,6 +6,7 @@ An accelerator is one record in DEVICES. torch is imported within functions: pla
 import errno
 import os
 import platform
+import re
 import resource
 import sys
 from abc import ABC, abstractmethod
@@ -63,6 +64,14 @@ class Device(ABC):
     def peak_mib(self) -> float:
         """The most memory that this process has had of it."""
 
+    def driver(self) -> str | None:
+        """Version of its driver; None where it has none, or does not say."""
+        return None
+
+    def energy_joules(self) -> float | None:
+        """Energy that all of it has taken since its driver was loaded; None where nobody counts."""
+        return None
+
     @abstractmethod
     def synchronize(self) -> None:
         """Waits for all work that it was given."""
@@ -118,6 +127,24 @@ class Accelerator(Device):
 
     def prepare(self) -> None:
         pass
+
+    def driver(self) -> str | None:
+        try:
+            text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        found = re.search(r"\d+\.\d+(\.\d+)?", text)
+        return found and found[0]
+
+    def energy_joules(self) -> float | None:
+        """By NVML, where the package nvidia-ml-py is installed; other processes on the device count, too."""
+        try:
+            nvml = import_module("pynvml")
+            nvml.nvmlInit()
+            name = f"GPU-{self.functions.get_device_properties().uuid}"
+            return nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByUUID(name)) / 1e3
+        except Exception:  # NVML's own errors, each a class that only it has; another maker's GPU
+            return None
 
 
 class Processor(Device):

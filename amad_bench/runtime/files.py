@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive, held
+from amad_bench.runtime.refusals import refusals_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +33,17 @@ def atomic_file(path: Path, synced: bool = False) -> Iterator[Path]:
     """A temporary path to write to; it becomes `path` when the block succeeds and goes when it fails.
 
     synced: to the disk, so that even a power cut leaves it complete, or leaves what was there.
+    A full disk is an OSError that names `path`, whichever library meets it.
     """
     temporary = _beside(path)
     try:
-        yield temporary
-        if synced:
-            _sync(temporary)
-        os.replace(temporary, path)
-        if synced:
-            _sync(path.parent)
+        with refusals_named(path):
+            yield temporary
+            if synced:
+                _sync(temporary)
+            os.replace(temporary, path)
+            if synced:
+                _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -57,12 +60,16 @@ def _sync(path: Path) -> None:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """A temporary folder to fill; it becomes `path` on success, unless another process was first.
 
-    Meant for content that is a function of the path, so that it does not matter which process wins.
+    Meant for content that is a function of the path, so that it does not matter which process wins. A full
+    disk is an OSError, as for `atomic_file`.
     """
     temporary = _beside(path)
     temporary.mkdir()
     try:
-        with exclusive(temporary):  # how `abandoned` knows that it is still being filled
+        with (
+            refusals_named(path),
+            exclusive(temporary),
+        ):  # how `abandoned` knows that it is still being filled
             yield temporary
             try:
                 os.rename(temporary, path)

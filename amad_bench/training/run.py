@@ -89,7 +89,7 @@ def _train_run(
     checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with)
     print(f"{run.id}: on {used}", flush=True)
     where = used.place
-    started, status = time.perf_counter(), Status()
+    started, status, energy = time.perf_counter(), Status(), used.energy_joules()
     if start_seconds is not None:
         status.add_seconds("start", start_seconds)
     with failures_noted(status):
@@ -99,6 +99,8 @@ def _train_run(
             _train_and_score(run, folder, where, status, workers, checkpoints)
     status.wall_seconds = time.perf_counter() - started + checkpoints.seconds_before
     status.peak_memory_mib = used.peak_mib()
+    if energy is not None and (taken := used.energy_joules()) is not None:
+        status.energy_joules = taken - energy
     status.write(folder.status)
     folder.forget_checkpoints()
     return status.status
@@ -206,7 +208,13 @@ def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:
         raise UserError(f"{run.id}: a pre-training run has no predictions; score the runs that start from it")
     folder = with_weights(trained_folder(run))
     with exclusive(folder.path):  # as in train_run
-        status = replace(Status.read(folder.status), status="done", reason="", log_tail=[])
+        before = Status.read(folder.status)
+        if before.status == "diverged":
+            raise UserError(
+                f"{run.id}: {before.status} ({before.reason}), so its scores would be of no whole training; "
+                "name another run"
+            )
+        status = replace(before, status="done", reason="", log_tail=[])
         data = load_task_data(run.config)
         model = trained_model(run.config, data, folder.checkpoint).to(where)
         with failures_noted(status):

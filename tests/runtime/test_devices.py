@@ -211,3 +211,23 @@ def test_errors_that_mean_that_no_memory_is_left(error: Exception) -> None:
     assert not devices.out_of_memory(ValueError(str(error)))
     assert not devices.out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
     assert not devices.out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
+
+
+class _Nvml:
+    """NVML of a machine with one GPU, which has taken 1.5 kJ."""
+
+    nvmlInit = staticmethod(lambda: None)
+    nvmlDeviceGetHandleByUUID = staticmethod({"GPU-one": "its handle"}.__getitem__)
+    nvmlDeviceGetTotalEnergyConsumption = staticmethod({"its handle": 1_500_000}.__getitem__)
+
+
+@pytest.mark.parametrize(("uuid", "joules"), [("one", 1500.0), ("another", None)])
+def test_energy_is_what_nvml_counts(uuid: str, joules: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = SimpleNamespace(uuid=uuid)
+    functions = SimpleNamespace(get_device_properties=lambda: properties)
+    monkeypatch.setattr(devices.Accelerator, "functions", functions)
+    monkeypatch.setitem(sys.modules, "pynvml", _Nvml)
+    assert devices.CUDA.energy_joules() == joules
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # not installed
+    assert devices.CUDA.energy_joules() is None
+    assert devices.CPU.energy_joules() is None

@@ -37,3 +37,19 @@ def test_the_commit_is_that_of_the_source_tree(
         monkeypatch.setenv(variable, "1")
     _commit.cache_clear()
     assert provenance("cpu")["commit"] == (done.stdout.strip() if done.returncode == 0 else None)
+
+
+def test_the_lock_is_that_of_the_source_tree(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = subprocess.run(
+        ["sha256sum", str(repository / "requirements.lock")], capture_output=True, text=True
+    )
+    assert provenance("cpu")["lock"] == known.stdout[:16]
+    monkeypatch.setattr("amad_bench.__file__", str(tmp_path / "site-packages/amad_bench/__init__.py"))
+    assert provenance("cpu")["lock"] is None
+
+
+def test_what_a_cpu_has_not() -> None:
+    facts = provenance("cpu")
+    assert (facts["driver"], facts["precision"]) == (None, "fp32")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from PIL import Image
@@ -16,6 +15,7 @@ from amad_bench.data.images.feature_files import FeatureFiles, feature_key
 from amad_bench.data.images.features import FeatureRegions, check_features
 from amad_bench.data.images.job import Job
 from amad_bench.data.images.kind import ImageKind
+from amad_bench.data.images.new_features import new_features
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.pretrained import loading
 from amad_bench.plan.config.inputs import ExtractedInputs
@@ -69,7 +69,7 @@ def extract_features(
     rows, columns, size = inputs.rows, inputs.columns, inputs.size
     with (
         atomic_file(path) as temporary,
-        h5py.File(temporary, "w") as file,
+        new_features(temporary) as file,
         progress(len(names), f"features of {model_folder.name}", "photo") as bar,
     ):
         for start in range(0, len(names), BATCH):
@@ -78,10 +78,8 @@ def extract_features(
             pixels_B3SS = torch.from_numpy(np.stack([normalise(image, size) for image in images])).to(device)
             features_BRF = _grid(model, pixels_B3SS, rows, columns, model_folder)
             for name, image, features_RF in zip(chunk, images, features_BRF, strict=True):
-                group = file.create_group(feature_key(name))
-                group["features"] = features_RF
-                group["boxes"] = np.array(grid_boxes(image.width, image.height, rows, columns), np.float32)
-                group["img_h"], group["img_w"] = image.height, image.width
+                boxes_R4 = np.array(grid_boxes(image.width, image.height, rows, columns), np.float32)
+                file.add(feature_key(name), features_RF, boxes_R4, image.height, image.width)
             bar.update(len(chunk))
     return feature_size
 

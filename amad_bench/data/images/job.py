@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from amad_bench.data.formats.records import BoxesFile
 from amad_bench.data.images.boxes import BoxesOf, boxes_from_file
 from amad_bench.data.images.photos import Photos
+from amad_bench.data.text.arrays import new_array
 from amad_bench.runtime.paths import amad_data
 
 
@@ -29,11 +29,7 @@ class Job:
 
     def new_array(self, name: str, kind: type, *shape: int) -> np.ndarray:
         """One row per image, on disk from the start, so that memory does not grow with their number."""
-        path, shape = self.folder / f"{name}.npy", (len(self.names), *shape)
-        if not self.names:  # an empty file cannot be mapped
-            np.save(path, np.zeros(shape, kind))
-            return np.load(path)
-        return open_memmap(path, "w+", kind, shape)
+        return new_array(self.folder / f"{name}.npy", kind, (len(self.names), *shape))
 
     def boxes(self, max_regions: int) -> BoxesOf:
         """The boxes that the data set comes with."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from amad_bench.data.formats.records import BoxesFile, Example, SplitSource
 from amad_bench.plan.catalogue import Dataset
-from amad_bench.plan.run_config import DataSpec, UsedDataset, short_hash
+from amad_bench.plan.run_config import DataSpec, UsedDataset
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import atomic_directory
 from amad_bench.runtime.paths import amad_data
@@ -74,8 +74,7 @@ def _photos(dataset: UsedDataset, root: Path) -> dict[str, Path]:
 
 def prepared_folder(data: DataSpec) -> Path:
     """The folder in which prepared arrays are or will be."""
-    name = f"{data.family}-{data.task}-{short_hash(data.prepared)}"
-    return data_dir(data.dataset) / "prepared" / name
+    return data_dir(data.dataset) / "prepared" / data.prepared_name
 
 
 def data_dir(dataset: UsedDataset) -> Path:

@@ -9,8 +9,22 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from amad_bench.data.text.tokenizer import Tokenizer
+from amad_bench.runtime.refusals import reserve
 
 _CHUNK = 4096  # texts encoded at once
+
+
+def new_array(path: Path, kind: np.typing.DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
+    """A memory-mapped .npy of zeros that has its space on the disk; OSError where there is too little.
+
+    One without any number cannot be mapped.
+    """
+    if 0 in shape:
+        np.save(path, np.zeros(shape, kind))
+        return np.load(path)
+    array = open_memmap(path, "w+", np.dtype(kind), shape)
+    reserve(path, array.offset)
+    return array
 
 
 class Encoded:
@@ -37,7 +51,7 @@ class Encoded:
     def save(self, path: Path, length: int) -> None:
         """(N, length) as .npy, padded at the end."""
         kind, n = np.dtype(self._ids.typecode), len(self._lengths)
-        padded_NL = open_memmap(path, "w+", kind, (n, length))
+        padded_NL = new_array(path, kind, (n, length))
         ids, lengths_N = np.frombuffer(self._ids, kind), np.frombuffer(self._lengths, np.int32)
         starts_N = np.cumsum(lengths_N) - lengths_N
         for number in range(n):

@@ -13,7 +13,7 @@ from amad_bench.data.text.tokenizer_checks import check_tokenizer
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.catalogue.family import FamilyTokens
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.files import refuse_lfs_pointer
+from amad_bench.runtime.files import atomic_file, refuse_lfs_pointer
 
 _WORDS_ALONE = FamilyTokens()
 SPECIALS = ("<pad>", "</s>", "<unk>", "<s>")  # of a vocabulary trained here; position = id
@@ -100,7 +100,9 @@ class Tokenizer:
         return self._backend.decode([int(token) for token in ids], skip_special_tokens=True).strip()
 
     def save(self, path: Path) -> None:
-        self._backend.save(str(path))
+        """Writes tokenizer.json, complete or not at all."""
+        with atomic_file(path) as temporary:
+            self._backend.save(str(temporary))
 
 
 def train_tokenizer(

@@ -31,13 +31,6 @@ class BlipModels(FamilyModels):
     }
     may_be_left: ClassVar[tuple[str, ...]] = ("text_encoder",)  # the captioner has none
 
-    def positions(self, config: RunConfig, longest: int) -> int:
-        """BERT's number with a tokenizer from a folder, as where published weights can be loaded.
-
-        Each is learned, so that models that share weights need equally many; else enough for most tasks.
-        """
-        return max(512 if config.tokenizer.folder is not None else 64, longest)
-
     def build(self, wanted: Blueprint) -> nn.Module:
         return build_blip(wanted)
 

@@ -17,10 +17,6 @@ def _always(files: Files) -> Callable[..., Files]:
     return lambda *_: files
 
 
-def _unknown(_: str, __: Options) -> int | None:
-    return None
-
-
 def _one_test(_: Options) -> tuple[str, ...]:
     return ("test",)
 
@@ -36,7 +32,8 @@ class Dataset(WithOptions):
     ones that a question has, "several" or "one", "" without questions; `language`: that English is translated
     into, in English, "" without translations; `has_boxes`: it comes with true boxes, so that `boxes: file` is
     possible, and says what is in them (VL-T5's grounding tasks); `format`: of data of one's own, see
-    formats.py; `train_examples`: the most that a task has for training, None where only the files know.
+    formats.py; `sizes`: by task, as published, examples of training (at most; a caption is one), validation
+    and each test, of a `generated` data set those of an image.
     """
 
     name: str
@@ -50,9 +47,15 @@ class Dataset(WithOptions):
     has_boxes: bool = False
     generated: bool = False
     tests: Callable[[Options], tuple[str, ...]] = _one_test
+    sizes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict[str, tuple[int, int, int]])
     format: str = ""
-    train_examples: Callable[[str, Options], int | None] = _unknown
     version: int = 1
+
+    def train_examples(self, task: str, options: Options) -> int | None:
+        """The most that a task has for training; None where only the files know."""
+        if task not in self.sizes:
+            return None
+        return self.sizes[task][0] * (options["train_images"] if self.generated else 1)
 
     @property
     def pretrains(self) -> bool:
@@ -144,17 +147,6 @@ def _generated(split: str, default: int) -> OptionSpec:
     )
 
 
-# texts of an image
-SCENES_PER_IMAGE: Mapping[str, int] = {"vqa": 4, "captioning": 5, "translation": 2}
-
-
-def _at_most(examples: int) -> Callable[[str, Options], int]:
-    def known(_: str, __: Options) -> int:
-        return examples
-
-    return known
-
-
 DATASETS: dict[str, Dataset] = by_name(
     Dataset(
         "scenes",
@@ -178,7 +170,7 @@ DATASETS: dict[str, Dataset] = by_name(
         language=lambda _: "German",
         has_boxes=True,
         generated=True,
-        train_examples=lambda task, options: SCENES_PER_IMAGE[task] * options["train_images"],
+        sizes={"vqa": (4, 4, 4), "captioning": (5, 1, 1), "translation": (2, 2, 2)},
     ),
     Dataset(
         "vqa_v2",
@@ -196,7 +188,7 @@ DATASETS: dict[str, Dataset] = by_name(
             "subset": _SUBSET,
         },
         answers="several",
-        train_examples=_at_most(605_102),
+        sizes={"vqa": (605_102, 26_729, 26_280)},
     ),
     Dataset(
         "coco",
@@ -210,7 +202,7 @@ DATASETS: dict[str, Dataset] = by_name(
         ),
         _COCO_PHOTOS,
         {"subset": _SUBSET},
-        train_examples=_at_most(566_747),
+        sizes={"captioning": (566_747, 5_000, 5_000)},
     ),
     Dataset(
         "multi30k",
@@ -237,7 +229,7 @@ DATASETS: dict[str, Dataset] = by_name(
         },
         language=lambda options: _LANGUAGES[options["language"]],
         tests=lambda options: tuple(options["tests"]),
-        train_examples=_at_most(29_000),
+        sizes={"translation": (29_000, 1_014, 1_000)},
         version=2,
     ),
     Dataset(
@@ -247,7 +239,7 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("daquar/{}_{}.json"),
         _always({"photos": "daquar/images_112"}),
         answers="one",
-        train_examples=_at_most(6_795),
+        sizes={"vqa": (6_795, 680, 5_673)},
     ),
     Dataset(
         "flickr8k",
@@ -262,7 +254,7 @@ DATASETS: dict[str, Dataset] = by_name(
             }
         ),
         _always({"photos": "flickr8k/images_112"}),
-        train_examples=_at_most(30_000),
+        sizes={"captioning": (30_000, 1_000, 1_000)},
     ),
     Dataset(
         "coco_mini",
@@ -279,6 +271,6 @@ DATASETS: dict[str, Dataset] = by_name(
         _questions_and_annotations("vqa-v2-subset/{}_{}.json.gz"),
         _COCO_MINI_PHOTOS,
         answers="several",
-        train_examples=_at_most(48_061),
+        sizes={"vqa": (48_061, 4_806, 2_962)},
     ),
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from amad_bench.plan.catalogue.costs import blip_cost, vlt5_cost
 from amad_bench.plan.catalogue.family import Family, FamilyPretraining, FamilyTask, FamilyTokens, Need
 from amad_bench.plan.catalogue.options import OptionSpec, by_name
 
@@ -70,6 +71,7 @@ VLT5 = Family(
         ),
     },
     FamilyTokens(_SENTINELS, _REGIONS, wanted_by="order_embedding"),
+    cost=vlt5_cost,
     version=3,
 )
 BLIP = Family(
@@ -120,6 +122,9 @@ BLIP = Family(
         "text": ("text.self", "text.cross", "decoder.self", "decoder.cross"),
     },
     weights_by_task=True,
+    # Each is learned, so that models that share weights need equally many: BERT's, else enough for most.
+    positions=(64, 512),
+    cost=blip_cost,
     version=3,
 )
 FAMILIES: dict[str, Family] = by_name(VLT5, BLIP)

@@ -1,8 +1,9 @@
 """A family of models as far as plan and data must know it; the records are in `families.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from amad_bench.plan.catalogue.costs import PassCost, PassShape
 from amad_bench.plan.catalogue.options import OptionSpec, WithOptions
 
 
@@ -96,7 +97,9 @@ class Family(WithOptions):
     implementation: the class there that `models.family.implementation_of` finds. inputs: what it can see of
     an image. sides: parts that can have a depth, a width and heads of their own, each with its sites. keeps:
     what can stay when the number of heads changes. options: of `models.<family>`.
-    pretraining: by condition. weights_by_task: files of weights are read otherwise for each task.
+    pretraining: by condition. weights_by_task: files of weights are read otherwise for each task. positions:
+    of text that a model has at least, with a tokenizer that is trained here and with a pretrained one. cost:
+    of a forward pass by its shape; None where it is not written down: no plan says then what its runs cost.
     """
 
     name: str
@@ -110,6 +113,8 @@ class Family(WithOptions):
     tokens: FamilyTokens = FamilyTokens()
     weights_by_task: bool = False
     sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    positions: tuple[int, int] = (0, 0)
+    cost: Callable[[PassShape], PassCost] | None = None
     version: int = 1
 
     @property

@@ -37,6 +37,8 @@ class RunFolder:
             path.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
         self.forget_checkpoints()
+        for path in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+            path.unlink(missing_ok=True)
 
     def forget_checkpoints(self) -> None:
         """Remove what an unfinished training would go on from."""

@@ -41,11 +41,7 @@ def read_predictions(path: Path) -> dict[str, list[Prediction]]:
     UserError naming file and record when a value is missing or of another type, or an example is there twice.
     """
     by_split: dict[str, list[Prediction]] = {}
-    for number, line in enumerate(_content(path).removesuffix(b"\n").split(b"\n"), start=1):
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise _damaged(path, f"line {number} is no JSON record ({error})") from None
+    for number, row in enumerate(_rows(path), start=1):
         if flaw := _flaw(row):
             raise _damaged(path, f"line {number}: {flaw}")
         texts = {key: row[key] for key in _TEXTS}
@@ -57,6 +53,24 @@ def read_predictions(path: Path) -> dict[str, list[Prediction]]:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     return by_split
+
+
+def _rows(path: Path) -> list[Any]:
+    """The value of each line; all at once where none is broken, which takes half the time."""
+    lines = _content(path).removesuffix(b"\n").split(b"\n")
+    try:
+        found = json.loads(f"[{b','.join(lines).decode('utf-8')}]")
+        if len(found) == len(lines):
+            return found
+    except (ValueError, RecursionError):
+        pass
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line.decode("utf-8")))
+        except (ValueError, RecursionError) as error:
+            raise _damaged(path, f"line {number} is no JSON record ({error})") from None
+    return rows
 
 
 def predictions_sha256(path: Path) -> str:
@@ -91,9 +105,9 @@ def _flaw(row: Any) -> str:
     """The flaw of a record, or ""."""
     if not isinstance(row, dict):
         return f"an object was expected, found {_shortened(row)}"
-    for key in _TEXTS:
-        if not isinstance(row.get(key), str):
-            return f"{key!r} must be a text, found {_shortened(row.get(key))}"
+    if not _all_texts([row.get(key) for key in _TEXTS]):
+        key = next(key for key in _TEXTS if not isinstance(row.get(key), str))
+        return f"{key!r} must be a text, found {_shortened(row.get(key))}"
     references, groups = row.get("references"), row.get("groups")
     if not isinstance(references, list) or not references or not _all_texts(references):
         return f"'references' must be a list of texts, at least one, found {_shortened(references)}"
@@ -103,7 +117,7 @@ def _flaw(row: Any) -> str:
 
 
 def _all_texts(values: list[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
+    return set(map(type, values)) <= {str}  # of JSON, where no type has another below it
 
 
 def _shortened(value: Any) -> str:

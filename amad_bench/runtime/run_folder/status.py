@@ -32,7 +32,8 @@ class Status:
     interrupted or killed. head_map: site -> for each head those it was cut from; start_weights: what the
     model started from; both are {} for random weights. signatures: metric -> how it was computed. log_tail:
     the last lines of a failure's traceback. data: facts about the examples, None when the run ended before it
-    had read them. seconds: by phase, one of PHASES, those that were entered.
+    had read them. seconds: by phase, one of PHASES, those that were entered. energy_joules: of the device in
+    the time of the last process, whoever used it.
     """
 
     status: str = "done"
@@ -40,6 +41,7 @@ class Status:
     wall_seconds: float | None = 0.0
     train_seconds: float | None = 0.0
     peak_memory_mib: float | None = 0.0
+    energy_joules: float | None = None
     parameters: int | None = 0
     extra_params: int | None = 0
     flops_per_example: int | None = 0

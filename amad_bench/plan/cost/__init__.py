@@ -1,0 +1,1 @@
+"""The cost of a plan before it is started: operations, hours, disk."""
