@@ -11,7 +11,13 @@ from amad_bench.plan.config.inputs import INPUTS
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize, SideSize
 from amad_bench.plan.config.schema import Config, TaskEntry
-from amad_bench.plan.config.training import Decoding, Pretraining, PretrainingTraining, Training
+from amad_bench.plan.config.training import (
+    Checkpointing,
+    Decoding,
+    Pretraining,
+    PretrainingTraining,
+    Training,
+)
 from amad_bench.plan.shown import bound
 
 HEAD = """# The keys of a config
@@ -37,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`tasks[]`": TaskEntry,
     "`tasks[].teacher`, `.student`": Training,
     "`tasks[].decoding`": Decoding,
+    "`checkpoint`": Checkpointing,
 }
 OPTION_TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false", list: "list"}
 

@@ -65,7 +65,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of runs that `run` trains; each ends as `done`."""
     found: list[str] = []
 
-    def train(run: Run, _device: str, _workers: int) -> str:
+    def train(run: Run, _device: str, _workers: int, **_: object) -> str:
         found.append(run.id)
         end_run(run)
         return "done"

@@ -17,7 +17,7 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """As shells have it: 130 for SIGINT, 143 for SIGTERM."""
+        """The one that shells give: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.number
 
 

@@ -59,7 +59,7 @@ class Course:
 
     @property
     def seconds(self) -> float:
-        """What the training took so far, in all processes that worked at it."""
+        """Seconds of the training so far, in all processes that worked at it."""
         return self._before + time.perf_counter() - self._started
 
     def resume(self) -> int:

@@ -63,7 +63,7 @@ class Updates:
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """What the optimizer knows of each parameter, "number/name"."""
+        """Tensors that the optimizer has of each parameter, "number/name"."""
         known = self._optimizer.state_dict()["state"]
         return {f"{number}/{name}": value for number, own in known.items() for name, value in own.items()}
 

@@ -172,7 +172,7 @@ def _train_and_score(
 
 @contextmanager
 def _good_weights_kept(status: Status, keep: Callable[[], None]) -> Iterator[None]:
-    """Of a training inside that diverges, the best weights before that."""
+    """Keeps the best weights of a training inside that diverges."""
     try:
         yield
     except Diverged as failure:

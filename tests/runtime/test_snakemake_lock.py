@@ -162,8 +162,7 @@ def test_a_child_does_not_keep_what_its_parent_held(folder) -> None:
         "from amad_bench.runtime.snakemake_lock import take_over\n"
         "os.chdir(sys.argv[1]); take_over(Path('.snakemake'))\n"
         "command = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
-        "forked = os.fork()\n"
-        "if forked: print(command.pid, forked, flush=True)\n"
+        "if not os.fork(): print(command.pid, os.getpid(), flush=True)\n"  # it has let go by then
         "os.close(1); __import__('time').sleep(60)"
     )
     with other_process(code, Path.cwd()) as (process, line):

@@ -67,7 +67,7 @@ class Pretraining(Closed):
 
 
 class Checkpointing(Closed):
-    """How often a training is written down, to go on from there after it was interrupted or killed."""
+    """Checkpoints, from which a training goes on after it was interrupted or killed."""
 
     every_s: Positive = Field(
         default=60.0,
