@@ -38,16 +38,19 @@ class _Damaged(Exception):
     """A part that cannot be used; str() says what is wrong, with the file's name."""
 
 
-def read_part(folder: Path, of: Mapping[str, Any]) -> StoredPart | None:
+def read_part(folder: Path, of: Mapping[str, Any], alone: bool = True) -> StoredPart | None:
     """The part in a folder; None where there is none, or where it is not complete or not one of `of`.
 
-    That one is named on stderr and set aside, beside its place, in place of what lay there.
+    That one is named on stderr and set aside, beside its place, in place of what lay there; but only where
+    nobody else may do so, or put another in its place, at the same time (`alone`).
     """
     if not folder.is_dir():
         return None
     try:
         return _read(folder, of)
     except _Damaged as damage:
+        if not alone:
+            return None
         aside = folder.with_name(f"{folder.name}.damaged")
         shutil.rmtree(aside, ignore_errors=True)
         os.replace(folder, aside)

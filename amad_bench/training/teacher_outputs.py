@@ -3,6 +3,7 @@ computed for each batch.
 """
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from amad_bench.models.attention.trace import LayerTrace, Recorded, Trace, unrea
 from amad_bench.plan.catalogue import model_shape
 from amad_bench.plan.run import Run
 from amad_bench.runtime.filehash import file_sha256
+from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
 from amad_bench.training.distill import Objective
@@ -176,18 +178,20 @@ def stored_parts(
     chunk: examples that are computed together, at most: a batch, which is known to fit.
     """
 
-    def present() -> dict[str, StoredPart]:
-        found = {name: read_part(folder / name, of) for name in wanted.parts}
+    def present(alone: bool) -> dict[str, StoredPart]:
+        found = {name: read_part(folder / name, of, alone) for name in wanted.parts}
         return {name: part for name, part in found.items() if part is not None}
 
-    if folder.is_dir() and len(parts := present()) == len(wanted.parts):
+    if folder.is_dir() and len(parts := present(alone=False)) == len(wanted.parts):
         return parts
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
-        lacking = [name for name in wanted.parts if name not in (parts := present())]
+        for killed in abandoned(folder):  # each may be as large as all that is wanted
+            shutil.rmtree(killed)
+        lacking = [name for name in wanted.parts if name not in (parts := present(alone=True))]
         if lacking:
             _compute(folder, of, lacking, wanted, model().eval(), data, device, chunk)
-            parts = present()
+            parts = present(alone=True)
     return parts
 
 

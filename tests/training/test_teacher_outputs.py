@@ -16,7 +16,7 @@ from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import AttentionDomainError
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.runtime.results import RESULTS
-from amad_bench.training import outputs_writer, teacher_outputs
+from amad_bench.training import outputs_writer, stored_outputs, teacher_outputs
 from amad_bench.training.distill import Objective
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import fresh_model
@@ -187,6 +187,38 @@ def test_outputs_of_a_teacher_that_was_trained_again_are_computed_again(tiny_pla
     second = teacher_trace(student, data, objective, CPU)(rows, batch)
     assert not torch.equal(first.logits_BLV, second.logits_BLV)
     assert "outputs of something else; set aside" in capsys.readouterr().err
+
+
+def test_students_that_find_the_same_damage_at_once_repair_it_once(tiny_plan, tmp_path, monkeypatch):
+    """As eight do when their teacher was trained again: one is stopped while it looks, another goes on."""
+    config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
+    data = load_task_data(config)
+    model, objective = fresh_model(config, data).eval(), _objective(config, "logit_kd", [])
+    folder = tmp_path / "outputs"
+    _stored(folder, model, data, objective, {})
+    (folder / "logits/facts.json").unlink()
+    read, compute, computed = stored_outputs._read, teacher_outputs._compute, []
+
+    def slow(*arguments):
+        monkeypatch.setattr(stored_outputs, "_read", read)
+        try:
+            return read(*arguments)
+        finally:
+            _stored(folder, model, data, objective, {})
+
+    monkeypatch.setattr(stored_outputs, "_read", slow)
+    monkeypatch.setattr(teacher_outputs, "_compute", lambda *given: (computed.append(given), compute(*given)))
+    _stored(folder, model, data, objective, {})
+    assert len(computed) == 1
+    assert not (folder / "logits.damaged/facts.json").exists()
+
+
+def test_what_a_killed_process_stored_in_part_goes(tiny_plan, tmp_path):
+    config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
+    data = load_task_data(config)
+    (tmp_path / "outputs/.logits.0.tmp").mkdir(parents=True)
+    _stored(tmp_path / "outputs", fresh_model(config, data), data, _objective(config, "logit_kd", []), {})
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["logits"]
 
 
 def test_online_outputs_and_layers_that_were_not_recorded(tiny_plan):
