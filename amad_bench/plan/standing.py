@@ -70,22 +70,30 @@ def outcomes_hash(standings: Mapping[str, Standing]) -> str:
 
 def _of_its_own(run: Run, folder: RunFolder) -> Standing:
     """The standing of a run, whatever stands of others."""
+    running = _is_held(
+        folder
+    )  # asked before anything is read: what ends meanwhile is not taken for broken off
+    own = _as_written(run, folder)
+    return Standing(RUNNING, "still running") if own.left and running else own
+
+
+def _as_written(run: Run, folder: RunFolder) -> Standing:
     if not folder.record.exists():
-        return _left(folder, WAITING)
+        return Standing(WAITING)
     try:
         written = RunRecord.read(folder.record).config
         if (planned := run.config.canonical()) != written:
             difference = first_difference(planned, written)
-            return _left(folder, WAITING, f"{folder.record} belongs to another config ({difference})")
+            return Standing(WAITING, f"{folder.record} belongs to another config ({difference})")
         if not folder.status.exists():
-            return _left(folder, INTERRUPTED, "started, never finished")
+            return Standing(INTERRUPTED, "started, never finished")
         status = Status.read(folder.status)
     except UserError as error:
-        return _left(folder, WAITING, str(error))
+        return Standing(WAITING, str(error))
     if status.usable and run.kind != "pretrain":
         for path in (folder.steps, folder.predictions, folder.scores):
             if not path.exists():
-                return _left(folder, WAITING, f"{path} is missing")
+                return Standing(WAITING, f"{path} is missing")
     return Standing(status.status, status.reason, status)
 
 

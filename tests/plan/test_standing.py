@@ -10,7 +10,7 @@ from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.plan.standing import Standing, outcomes_hash, standing
 from amad_bench.runtime.errors import STATUSES
-from amad_bench.runtime.locks import exclusive
+from amad_bench.runtime.locks import exclusive, held
 from amad_bench.runtime.results import ResultsFolder
 from tests.run_folders import begin_run, end_run
 
@@ -69,6 +69,21 @@ def test_a_failure_is_a_result(plan, results, left, runs, status) -> None:
     own = standing(plan, results)[runs["logit_kd"].id]
     assert (own.state, own.reason, own.left) == (status, "why", False)
     assert left() == []
+
+
+def test_a_run_that_ends_while_it_is_looked_at_was_not_interrupted(
+    plan, results, left, runs, monkeypatch
+) -> None:
+    """Else Snakemake's marker of its end would go, which its process has just made."""
+    begin_run(runs["pretrain"], results)
+
+    def asked(_: Path) -> bool:
+        monkeypatch.setattr("amad_bench.plan.standing.held", held)
+        end_run(runs["pretrain"], results)
+        return False
+
+    monkeypatch.setattr("amad_bench.plan.standing.held", asked)
+    assert left() == ["teacher", "ce", "logit_kd"]
 
 
 @pytest.mark.parametrize("name", ["status", "predictions", "scores", "steps", "record"])
