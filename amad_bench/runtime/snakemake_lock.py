@@ -45,8 +45,7 @@ def take_over(snakemake_folder: Path) -> bool:
         _say(f"{_name(recorded)} was killed in this folder, its locks are removed")
         _remove_unfinished(snakemake_folder)
     with suppress(OSError):  # a full disk: the next one looks for processes alone
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(_self()).encode(), 0)
+        os.ftruncate(handle, os.pwrite(handle, json.dumps(_self()).encode(), 0))
     return True
 
 
@@ -57,7 +56,9 @@ def _doubt(recorded: dict[str, Any]) -> str:
     if recorded and not here:
         return f"{_name(recorded)} holds this folder's locks, and cannot be seen from here"
     others = _snakemakes(Path.cwd())  # of another Snakefile, or version
-    return f"process {others[0]} runs Snakemake in this folder" if others else ""
+    if others:
+        return f"process {others[0]} runs Snakemake in this folder"
+    return "" if recorded else "who holds this folder's locks has not said where it runs"
 
 
 def _snakemakes(folder: Path) -> list[int]:
