@@ -131,6 +131,22 @@ def test_who_waited_for_another_process_finds_its_run_ended(config, runs, traine
     assert "ended before" in capsys.readouterr().out
 
 
+def test_who_began_at_the_same_time_is_told_when_it_has_waited(config, runs, monkeypatch) -> None:
+    """Between the first look and the lock a process loads torch, which takes seconds."""
+    told: list[str | None] = []
+
+    def train(run: Run, *_: object, ended: Any, **__: object) -> str:
+        told.append(ended())
+        end_run(run)
+        with exclusive(RESULTS.run(run.id).path):  # as it asks
+            told.append(ended())
+        return "done"
+
+    monkeypatch.setattr("amad_bench.training.run.train_run", train)
+    assert command("run", config, "--run", runs["ce"].id) == 0
+    assert told == [None, "done"]
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [("done", 0), ("metric_unavailable", 1), ("diverged", 1), ("out_of_memory", 1)]
 )
@@ -249,6 +265,26 @@ def test_clean_lists_the_checkpoints_of_runs_that_have_ended(config, runs, capsy
     capsys.readouterr()
     assert command("clean", config) == 0
     assert capsys.readouterr().err == "nothing to clean\n"
+
+
+def test_clean_leaves_what_another_process_works_in(config, capsys) -> None:
+    """A run of another config, say, or a teacher's outputs that are being stored for its students."""
+    at_work = [RESULTS.runs / "of-another-config", RESULTS.outputs("of-another-config")]
+    idle = RESULTS.runs / "of-an-older-config"
+    for folder in (*at_work, idle):
+        folder.mkdir(parents=True)
+    with exclusive(at_work[0]), exclusive(at_work[1]):
+        assert command("clean", config, "--yes") == 0
+    assert capsys.readouterr().out == f"{idle}\n"
+    assert all(folder.exists() for folder in at_work)
+
+
+def test_clean_lists_outputs_that_were_set_aside(config, runs, capsys) -> None:
+    aside = RESULTS.outputs("key") / "logits.damaged"
+    aside.mkdir(parents=True)
+    with exclusive(aside.parent):  # so that not all of it is listed
+        assert command("clean", config) == 0
+    assert capsys.readouterr().out == f"{aside}\n"
 
 
 @pytest.fixture

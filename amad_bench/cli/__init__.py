@@ -58,8 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as signal:
         print(f"amad-bench: interrupted ({signal}); the same command goes on", file=sys.stderr)
         return signal.exit_code
-        # a library may have put more lines into error.strerror
-        return _refused([f"{where}{os.strerror(code)}; {WHAT_TO_DO[code]}, then start again"])
     except KeyboardInterrupt:
         print("amad-bench: interrupted", file=sys.stderr)
         return 130

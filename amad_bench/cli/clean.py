@@ -9,6 +9,7 @@ from pathlib import Path
 from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import abandoned
+from amad_bench.runtime.locks import held
 from amad_bench.runtime.results import RESULTS
 
 
@@ -27,6 +28,7 @@ def clean(options: argparse.Namespace) -> None:
         "stored outputs of teachers that no planned run reads": _others(
             RESULTS.teacher_outputs, {run.config.outputs_key for run in plan.runs}
         ),
+        "outputs of teachers that were set aside": sorted(RESULTS.teacher_outputs.glob("*/*.damaged")),
         "killed preparations of data": [left for folder in RESULTS.preparing() for left in abandoned(folder)],
         "checkpoints of runs that have ended": [
             folder for name in ended if (folder := RESULTS.run(name).checkpoints).is_dir()
@@ -42,6 +44,6 @@ def clean(options: argparse.Namespace) -> None:
 
 
 def _others(parent: Path, kept: Collection[str | None]) -> list[Path]:
-    """The folders in one whose names are not kept."""
+    """The folders in one whose names are not kept, and in which nobody works, for another config say."""
     folders = sorted(parent.iterdir()) if parent.is_dir() else []
-    return [folder for folder in folders if folder.is_dir() and folder.name not in kept]
+    return [folder for folder in folders if folder.is_dir() and folder.name not in kept and not held(folder)]

@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit code: 1 where --strict was asked for and the run has failed, else 0."""
     begun = time.perf_counter()
     chosen, device, config = _run_and_machine(options)
-    outcome = _ended(chosen, config)
+    outcome = _waited_for(chosen, config)
     if outcome is None:
         from amad_bench.runtime.interruption import interruptible
         from amad_bench.training.run import train_run
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
                 checkpoint_every_s=config.checkpoint.every_s,
                 logging=config.logging,
                 start_seconds=time.perf_counter() - begun,
+                ended=lambda: _ended(chosen, config),  # another may have begun since then
             )
         print(f"{chosen.id}: {outcome}")
     else:
@@ -43,17 +44,22 @@ def run(options: argparse.Namespace) -> int:
     return int(options.strict and outcome != "done")
 
 
-def _ended(run: "Run", config: "Config") -> str | None:
+def _waited_for(run: "Run", config: "Config") -> str | None:
     """Status of a run that has ended, once no other process works on it; None for one that is left."""
     folder = RESULTS.run(run.id)
     if not folder.path.is_dir():
         return None
+    with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
+        return _ended(run, config)
+
+
+def _ended(run: "Run", config: "Config") -> str | None:
+    """Status of a run that has ended; None for one that is left."""
+    if not RESULTS.run(run.id).finished:
+        return None
     from amad_bench.plan.grid import expand
     from amad_bench.plan.standing import standing
 
-    with exclusive(folder.path):  # a killed Snakemake can leave a child behind that still trains this run
-        if not folder.finished:
-            return None
     own = standing(expand(config), RESULTS)[run.id]
     return None if own.left else own.state
 

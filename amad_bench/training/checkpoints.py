@@ -83,7 +83,7 @@ class Checkpoints:
         if _sha256(tensors) != record["sha256"]:
             facts.unlink()
             raise UserError(f"{tensors}: what is read back is not what was written; check that disk")
-        self._forget(self._steps()[:-KEPT])
+        self._keep(self._steps()[-KEPT:])
         self._last = time.perf_counter()
         self._took = self._last - started
 
@@ -99,21 +99,33 @@ class Checkpoints:
                         os.replace(path, path.with_name(f"{path.name}.unreadable"))
         return None
 
-    def write_trained(self, trained: Trained) -> None:
-        """Note that the training has ended, once its weights are written: what is left is to predict."""
+    def write_trained(self, trained: Trained, weights: Path) -> None:
+        """Note that the training has ended with these weights: what is left is to predict."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(self._trained, {"format": FORMAT, "run": self.run_id, **asdict(trained)})
+        whose = {"format": FORMAT, "run": self.run_id, "sha256": _sha256(weights)}
+        write_json_atomic(self._trained, whose | asdict(trained))
 
-    def trained(self) -> Trained | None:
-        """The end of the training that `write_trained` noted; None: it has not ended."""
+    def trained(self, weights: Path) -> Trained | None:
+        """The end of the training that `write_trained` noted; None: it has not ended, or its weights are gone.
+
+        Others in their place, as after a power cut, are named on stderr.
+        """
         if not self._trained.exists():
             return None
         try:
             found = read_json(self._trained)
             if (found.pop("format"), found.pop("run")) != (FORMAT, self.run_id):
                 return None
+            expected = found.pop("sha256")
             trained = Trained(**found)
         except (UserError, AttributeError, KeyError, TypeError):
+            return None
+        if not weights.is_file() or _sha256(weights) != expected:
+            print(
+                f"amad-bench: {weights}: not the weights of the end; trained again from the latest checkpoint",
+                file=sys.stderr,
+                flush=True,
+            )
             return None
         self.seconds_before = trained.seconds
         return replace(trained, continued=trained.continued + 1)
@@ -142,10 +154,13 @@ class Checkpoints:
         found = self.folder.glob("*.json") if self.folder.is_dir() else ()
         return sorted(int(path.stem) for path in found if path.stem.isdecimal())
 
-    def _forget(self, steps: list[int]) -> None:
-        for step in steps:
-            self._record(step).unlink()
-            self._tensors(step).unlink(missing_ok=True)
+    def _keep(self, steps: list[int]) -> None:
+        """Remove all others, tensors without a record, too: a process was killed between the two."""
+        kept = {f"{step:09d}" for step in steps}
+        for suffix in ("safetensors", "json"):  # so that none of the first stays behind
+            for path in self.folder.glob(f"*.{suffix}"):
+                if path.stem.isdecimal() and path.stem not in kept:
+                    path.unlink()
 
     def _tensors(self, step: int) -> Path:
         return self.folder / f"{step:09d}.safetensors"

@@ -56,12 +56,15 @@ def train_run(
     checkpoint_every_s: float = 60.0,
     logging: str = "none",
     start_seconds: float | None = None,
+    ended: Callable[[], str | None] = lambda: None,
 ) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's;
     `start_seconds`: what the command took before it came here. None of them changes a number.
+    `ended`: gives the status of this run where another process has brought it to its end; it is asked when
+    this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
     whatever happened, except for a bug, a UserError or Interrupted, which pass through.
     """
@@ -70,8 +73,11 @@ def train_run(
     also = follower(logging, folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     # A killed Snakemake can leave a child behind that still trains this run.
-    with exclusive(folder.path), described(folder.live, also):
-        return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds)
+    with exclusive(folder.path):
+        if (before := ended()) is not None:
+            return before
+        with described(folder.live, also):
+            return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds)
 
 
 def _train_run(
@@ -84,6 +90,7 @@ def _train_run(
 ) -> str:
     if not _unfinished(run, folder):
         folder.clear()
+    folder.forget_halves()
     made_with = provenance(used.name)
     RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
     checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with)
@@ -158,12 +165,12 @@ def _train_and_score(
         status.head_map, status.start_weights = started.head_map, started.start_weights
         status.parameters = sum(p.numel() for p in model.parameters())
         status.flops_per_example = _flops(model, data, run.config.training.batch, where)
-    trained = checkpoints.trained()
+    trained = checkpoints.trained(folder.checkpoint)
     if trained is None:
         with _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint)):
             trained = _train(run, model, data, where, status, workers, checkpoints)
         save_weights(model, folder.checkpoint)
-        checkpoints.write_trained(trained)
+        checkpoints.write_trained(trained, folder.checkpoint)
     else:  # it was interrupted while it predicted
         load_weights(model, checkpoint_weights(folder.checkpoint))
     _note(trained, status)

@@ -157,12 +157,37 @@ def test_who_goes_on_with_other_software_says_so(checkpoints, capsys):
     assert capsys.readouterr().out == "run-1: goes on with torch 3, begun with 2\n"
 
 
-def test_the_end_of_a_training_is_noted(checkpoints):
-    assert checkpoints.trained() is None
-    checkpoints.write_trained(Trained(best_step=4, steps=6, seconds=2.5, continued=1, extra_params=3))
-    assert checkpoints.trained() == Trained(4, 6, 2.5, continued=2, extra_params=3)
+def test_the_end_of_a_training_is_noted(checkpoints, tmp_path, capsys):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    assert checkpoints.trained(weights) is None
+    checkpoints.write_trained(
+        Trained(best_step=4, steps=6, seconds=2.5, continued=1, extra_params=3), weights
+    )
+    assert checkpoints.trained(weights) == Trained(4, 6, 2.5, continued=2, extra_params=3)
     assert checkpoints.seconds_before == 2.5
     foreign(checkpoints.folder / "trained.json")
-    assert checkpoints.trained() is None
+    assert checkpoints.trained(weights) is None
     (checkpoints.folder / "trained.json").write_text("{")
-    assert checkpoints.trained() is None
+    assert checkpoints.trained(weights) is None
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("spoil", [cut, lambda path: path.unlink()])
+def test_without_its_weights_a_training_has_not_ended(checkpoints, tmp_path, capsys, spoil):
+    """A power cut may lose them, since only checkpoints are synced to the disk."""
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"weights")
+    checkpoints.write_trained(Trained(best_step=4, steps=6, seconds=2.5), weights)
+    spoil(weights)
+    assert checkpoints.trained(weights) is None
+    assert f"{weights}: not the weights of the end; trained again" in capsys.readouterr().err
+
+
+def test_what_kills_left_behind_goes_with_the_next(checkpoints):
+    """Between the two files of a checkpoint, and between those of one that goes."""
+    checkpoints.write(checkpoint(5))
+    for name in ("000000003.safetensors", "000000004.json"):
+        (checkpoints.folder / name).touch()
+    checkpoints.write(checkpoint(6))
+    assert {path.stem for path in checkpoints.folder.iterdir()} == {"000000005", "000000006"}

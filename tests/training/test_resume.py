@@ -11,10 +11,12 @@ import torch
 from amad_bench.plan.run import Run
 from amad_bench.runtime.files import read_json
 from amad_bench.runtime.interruption import Interrupted, interruptible
+from amad_bench.runtime.results import RESULTS
 from amad_bench.training import run as run_module
 from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.optim import Updates
 from amad_bench.training.run import train_run
+from tests.run_folders import content
 from tests.training.conftest import pick, run_dir
 from tests.training.test_every_loss import LINES
 
@@ -155,6 +157,67 @@ def test_a_broken_checkpoint_costs_the_steps_since_the_one_before(tiny_plan, tmp
     train_run(run, "cpu")
     assert f"{newest}: missing, cut short or changed" in capsys.readouterr().err
     assert made(run) == expected
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/trained.json"])
+def test_what_a_kill_or_a_power_cut_lost_at_the_end_is_made_again(tiny_plan, tmp_path, monkeypatch, name):
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    results, predict = [], run_module.predict_and_score
+
+    def ended(*_):
+        raise Interrupted(signal.SIGTERM)
+
+    for folder in ("undisturbed", "interrupted"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        if folder == "interrupted":
+            interrupted(run, monkeypatch, 2)
+            monkeypatch.setattr(run_module, "predict_and_score", ended)
+            with pytest.raises(Interrupted):
+                train_run(run, "cpu")
+            monkeypatch.setattr(run_module, "predict_and_score", predict)
+            (run_dir(run.id) / name).unlink()
+        assert train_run(run, "cpu") == "done"
+        results.append(made(run))
+    assert results[0] == results[1]
+
+
+def test_what_killed_processes_were_writing_goes(tiny_plan, monkeypatch):
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    interrupted(run, monkeypatch, 2)
+    folder = run_dir(run.id)
+    halves = [folder / ".model.safetensors.0.tmp", folder / "checkpoints/.000000004.safetensors.0.tmp"]
+    for path in [*halves, folder / "ended"]:  # this one, when somebody has removed status.json alone
+        path.touch()
+    interrupted(run, monkeypatch, 2)
+    assert not any(path.exists() for path in halves)
+    assert not (folder / "ended").exists()
+
+
+def test_killed_while_it_is_cleared_a_folder_holds_no_checkpoint_without_its_log(tiny_plan, monkeypatch):
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    interrupted(run, monkeypatch, 2)
+    folder, unlink = RESULTS.run(run.id), Path.unlink
+    folder.status.write_text('{"status": "diverged"}')  # killed before its checkpoints were removed
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        if path.name == "steps.jsonl":
+            raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(Interrupted):
+        folder.clear()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert train_run(run, "cpu") == "done"
+
+
+def test_a_run_that_another_process_brought_to_its_end_is_left_alone(tiny_plan):
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    assert train_run(run, "cpu") == "done"
+    before = content(run_dir(run.id))
+    assert train_run(run, "cpu", ended=lambda: "done") == "done"
+    assert content(run_dir(run.id)) == before  # times are in status.json
 
 
 def test_checkpoints_are_written_by_time(tiny_plan, monkeypatch):

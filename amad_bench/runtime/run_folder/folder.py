@@ -30,14 +30,21 @@ class RunFolder:
         return self.status.is_file()
 
     def clear(self) -> None:
-        """Remove what an older run left: one that fails now must not keep its results."""
+        """Remove what an older run left: one that fails now must not keep its results.
+
+        Its checkpoints first: without the rest they are none, and a process may be killed in here.
+        """
+        self.forget_checkpoints()
         for path in (self.ended, self.status, self.live, self.steps, self.predictions, self.scores):
             path.unlink(missing_ok=True)
         for path in (self.checkpoint, self.loss_parameters, self.tokenizer):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
-        self.forget_checkpoints()
-        for path in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+        self.forget_halves()
+
+    def forget_halves(self) -> None:
+        """Remove files that a killed process was writing, and the marker of an end that is yet to come."""
+        for path in (self.ended, *self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")):
             path.unlink(missing_ok=True)
 
     def forget_checkpoints(self) -> None:
