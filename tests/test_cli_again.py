@@ -279,7 +279,7 @@ def test_clean_leaves_what_another_process_works_in(config, capsys) -> None:
     assert all(folder.exists() for folder in at_work)
 
 
-def test_clean_lists_outputs_that_were_set_aside(config, runs, capsys) -> None:
+def test_clean_lists_outputs_that_were_set_aside(config, capsys) -> None:
     aside = RESULTS.outputs("key") / "logits.damaged"
     aside.mkdir(parents=True)
     with exclusive(aside.parent):  # so that not all of it is listed

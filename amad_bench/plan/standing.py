@@ -70,9 +70,7 @@ def outcomes_hash(standings: Mapping[str, Standing]) -> str:
 
 def _of_its_own(run: Run, folder: RunFolder) -> Standing:
     """The standing of a run, whatever stands of others."""
-    running = _is_held(
-        folder
-    )  # asked before anything is read: what ends meanwhile is not taken for broken off
+    running = _is_held(folder)  # asked first: what ends meanwhile is not taken for broken off
     own = _as_written(run, folder)
     return Standing(RUNNING, "still running") if own.left and running else own
 

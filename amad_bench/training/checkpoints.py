@@ -106,7 +106,7 @@ class Checkpoints:
         write_json_atomic(self._trained, whose | asdict(trained))
 
     def trained(self, weights: Path) -> Trained | None:
-        """The end of the training that `write_trained` noted; None: it has not ended, or its weights are gone.
+        """The end of the training that `write_trained` noted; None: there is none, or not its weights.
 
         Others in their place, as after a power cut, are named on stderr.
         """
@@ -122,7 +122,7 @@ class Checkpoints:
             return None
         if not weights.is_file() or _sha256(weights) != expected:
             print(
-                f"amad-bench: {weights}: not the weights of the end; trained again from the latest checkpoint",
+                f"amad-bench: {weights}: not the weights of the end; goes on from the latest checkpoint",
                 file=sys.stderr,
                 flush=True,
             )

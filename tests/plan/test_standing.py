@@ -71,9 +71,7 @@ def test_a_failure_is_a_result(plan, results, left, runs, status) -> None:
     assert left() == []
 
 
-def test_a_run_that_ends_while_it_is_looked_at_was_not_interrupted(
-    plan, results, left, runs, monkeypatch
-) -> None:
+def test_a_run_that_ends_while_it_is_looked_at_was_not_interrupted(results, left, runs, monkeypatch) -> None:
     """Else Snakemake's marker of its end would go, which its process has just made."""
     begin_run(runs["pretrain"], results)
 

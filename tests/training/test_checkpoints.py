@@ -181,7 +181,7 @@ def test_without_its_weights_a_training_has_not_ended(checkpoints, tmp_path, cap
     checkpoints.write_trained(Trained(best_step=4, steps=6, seconds=2.5), weights)
     spoil(weights)
     assert checkpoints.trained(weights) is None
-    assert f"{weights}: not the weights of the end; trained again" in capsys.readouterr().err
+    assert f"{weights}: not the weights of the end; goes on" in capsys.readouterr().err
 
 
 def test_what_kills_left_behind_goes_with_the_next(checkpoints):
