@@ -225,6 +225,21 @@ def test_retry_by_status(config, runs, capsys) -> None:
     assert capsys.readouterr().out.splitlines()[-1].startswith("2 of 4 runs are left")
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_retry_of_what_lacks_a_metric_keeps_its_training(config, runs, capsys, kept) -> None:
+    """As long as its weights were kept."""
+    end_run(runs["pretrain"])
+    end_run(runs["teacher"])
+    folder = end_run(runs["ce"], status="metric_unavailable", steps=2)
+    folder.checkpoint.write_bytes(b"weights")
+    if not kept:
+        folder.checkpoint.unlink()
+    assert command("retry", config, "--status", "metric_unavailable") == 0
+    assert f"{folder.id}: planned again (was metric_unavailable)\n" in capsys.readouterr().out
+    there = {"run.json", "steps.jsonl", "model.safetensors", "checkpoints/trained.json"}
+    assert content(folder.path).keys() == (there if kept else set())
+
+
 def test_retry_of_a_metric(config, plan, runs, capsys) -> None:
     for run in plan.runs:
         end_run(run)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from amad_bench.plan.plan import Plan
     from amad_bench.plan.standing import Standing
+    from amad_bench.runtime.run_folder.folder import RunFolder
 
 FAILURES = STATUSES[1:]
 
@@ -37,7 +38,8 @@ def retry(options: argparse.Namespace) -> None:
     for identifier in _asked(options, plan, before):
         folder = RESULTS.run(identifier)
         with exclusive(folder.path):
-            folder.forget()
+            if not (before[identifier].state == "metric_unavailable" and _scores_forgotten(folder)):
+                folder.forget()
     after = standing(plan, RESULTS)
     for identifier, own in before.items():
         if after[identifier].left and not own.left:
@@ -48,6 +50,13 @@ def retry(options: argparse.Namespace) -> None:
             print(f"{metric}: tried again for {len(reasons)} runs")
     left = sum(own.left for own in after.values())
     print(f"{left} of {len(plan.runs)} runs are left; `snakemake --cores all` goes on")
+
+
+def _scores_forgotten(folder: "RunFolder") -> bool:
+    """What lacks a metric has been trained well, and is only to predict and be scored again, if it can be."""
+    from amad_bench.training.finished import forget_scores
+
+    return forget_scores(folder)
 
 
 def _asked(options: argparse.Namespace, plan: "Plan", standings: "Mapping[str, Standing]") -> list[str]:

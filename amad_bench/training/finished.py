@@ -1,10 +1,12 @@
-"""Finished runs: scored again, exported, asked for predictions."""
+"""Finished runs: scored again, exported, asked for predictions, or for these alone planned again."""
 
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.status import Status
+from amad_bench.training.checkpoints import Checkpoints
+from amad_bench.training.optim import Trained
 
 
 def trained_folder(run: Run) -> RunFolder:
@@ -39,3 +41,25 @@ def finished_folder(run: Run) -> RunFolder:
     if not status.usable:
         raise UserError(f"{run.id}: it failed ({status.status}: {status.reason}); name another run")
     return folder
+
+
+def forget_scores(folder: RunFolder) -> bool:
+    """Makes a run that has ended one that was trained, and broken off while it predicted.
+
+    False, and nothing is changed, where its weights are gone or its status is not that of a training.
+    """
+    status = Status.read(folder.status)
+    if not (status.usable and status.steps and folder.checkpoint.exists()):
+        return False
+    trained = Trained(
+        best_step=status.best_step or 0,
+        steps=status.steps,
+        seconds=status.train_seconds or 0.0,
+        validation_seconds=(status.seconds or {}).get("validation", 0.0),
+        continued=status.continued or 0,
+        extra_params=status.extra_params or 0,
+    )
+    Checkpoints(folder.checkpoints, folder.id, 0.0, {}).write_trained(trained, folder.checkpoint)
+    for path in (folder.ended, folder.status, folder.predictions, folder.scores):
+        path.unlink(missing_ok=True)
+    return True

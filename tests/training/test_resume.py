@@ -14,6 +14,7 @@ from amad_bench.runtime.interruption import Interrupted, interruptible
 from amad_bench.runtime.results import RESULTS
 from amad_bench.training import run as run_module
 from amad_bench.training.checkpoints import Checkpoints
+from amad_bench.training.finished import forget_scores
 from amad_bench.training.optim import Updates
 from amad_bench.training.run import train_run
 from tests.run_folders import content
@@ -157,6 +158,41 @@ def test_a_broken_checkpoint_costs_the_steps_since_the_one_before(tiny_plan, tmp
     train_run(run, "cpu")
     assert f"{newest}: missing, cut short or changed" in capsys.readouterr().err
     assert made(run) == expected
+
+
+@pytest.mark.parametrize(("label", "steps"), [("teacher", 6), ("pretrain", 4)])
+def test_interrupted_in_its_last_step_a_run_has_none_left(tiny_plan, tmp_path, monkeypatch, label, steps):
+    """A validation follows that step; then the checkpoint is written."""
+    plan = tiny_plan(condition="none" if label == "teacher" else "text")
+    run = chain(plan, "vlt5", "vqa", "teacher")[0]
+    assert run.kind == label
+    results = []
+    for name in ("undisturbed", "interrupted"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        if name == "interrupted":
+            interrupted(run, monkeypatch, steps)
+            undo = signal_at(monkeypatch, 1)  # which never comes
+        assert train_run(run, "cpu") == "done"
+        results.append(made(run))
+    undo()
+    assert results[0] == results[1]
+
+
+def test_what_lacks_a_metric_is_scored_again_without_a_training(tiny_plan, monkeypatch):
+    """No Java in one night must not cost the trainings of that night."""
+    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
+    assert train_run(run, "cpu") == "done"
+    expected, folder = made(run), RESULTS.run(run.id)
+    before = read_json(folder.status)
+    assert forget_scores(folder)
+    assert not any(path.exists() for path in (folder.status, folder.predictions, folder.scores))
+    monkeypatch.setattr(run_module, "_train", None)  # not called
+    assert train_run(run, "cpu") == "done"
+    assert made(run) == expected
+    after = read_json(folder.status)
+    same = ("best_step", "steps", "train_seconds", "parameters")
+    assert {key: after[key] for key in same} == {key: before[key] for key in same}
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/trained.json"])
