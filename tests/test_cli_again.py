@@ -1,7 +1,10 @@
 """Commands on runs that have ended: run, failures, retry, clean; and what of their weights is kept."""
 
 import json
+import os
+import signal
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -119,16 +122,25 @@ def test_a_teacher_without_weights_is_trained_again_where_a_student_needs_them(c
 
 def test_who_waited_for_another_process_finds_its_run_ended(config, runs, trained, capsys) -> None:
     """A killed Snakemake can leave a child behind that still trains the run."""
-    folder = begin_run(runs["ce"])
-    with exclusive(folder.path):
-        second = threading.Thread(target=command, args=("run", config, "--run", folder.id))
-        second.start()
-        second.join(0.5)
-        assert second.is_alive()
-        end_run(runs["ce"])
-    second.join(20)
+    with ExitStack() as held:
+        held.enter_context(exclusive(begin_run(runs["ce"]).path))
+
+        def end() -> None:
+            end_run(runs["ce"])
+            held.close()
+
+        threading.Timer(0.5, end).start()
+        assert command("run", config, "--run", runs["ce"].id) == 0
     assert trained == []
     assert "ended before" in capsys.readouterr().out
+
+
+def test_who_is_stopped_while_it_waits_ends_at_once(config, runs, trained, capsys) -> None:
+    with exclusive(begin_run(runs["ce"]).path):
+        threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        assert command("run", config, "--run", runs["ce"].id) == 143
+    assert trained == []
+    assert "interrupted (SIGTERM)" in capsys.readouterr().err
 
 
 def test_who_began_at_the_same_time_is_told_when_it_has_waited(config, runs, monkeypatch) -> None:

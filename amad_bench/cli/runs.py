@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
+from amad_bench.runtime.interruption import interruptible
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
 
@@ -20,12 +21,11 @@ def run(options: argparse.Namespace) -> int:
     """Exit code: 1 where --strict was asked for and the run has failed, else 0."""
     begun = time.perf_counter()
     chosen, device, config = _run_and_machine(options)
-    outcome = _waited_for(chosen, config)
-    if outcome is None:
-        from amad_bench.runtime.interruption import interruptible
-        from amad_bench.training.run import train_run
+    with interruptible():
+        outcome = _waited_for(chosen, config)
+        if outcome is None:
+            from amad_bench.training.run import train_run
 
-        with interruptible():
             outcome = train_run(
                 chosen,
                 device,
@@ -35,9 +35,9 @@ def run(options: argparse.Namespace) -> int:
                 start_seconds=time.perf_counter() - begun,
                 ended=lambda: _ended(chosen, config),  # another may have begun since then
             )
-        print(f"{chosen.id}: {outcome}")
-    else:
-        print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
+            print(f"{chosen.id}: {outcome}")
+        else:
+            print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
     if (folder := RESULTS.run(chosen.id)).finished:
         folder.ended.touch()
     _drop_weights(config)
