@@ -91,9 +91,12 @@ def refuse_existing(path: Path) -> None:
         raise UserError(f"{path}: {above} is a file, no folder; name a place elsewhere")
 
 
-def abandoned(folder: Path) -> list[Path]:
-    """The temporary folders that `atomic_directory` left in a folder when its process was killed."""
-    return sorted(path for path in folder.glob(".*.tmp") if path.is_dir() and not held(path))
+def abandoned(folder: Path, name: str = "*") -> list[Path]:
+    """The temporary folders that `atomic_directory` left in a folder when its process was killed.
+
+    name: of what they were to become.
+    """
+    return sorted(path for path in folder.glob(f".{name}.*.tmp") if path.is_dir() and not held(path))
 
 
 def write_bytes_atomic(path: Path, content: bytes) -> None:

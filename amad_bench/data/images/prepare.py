@@ -1,6 +1,7 @@
 """The images that the examples name are checked, and made into what a model sees, once per set of images."""
 
 import json
+import shutil
 from pathlib import Path
 
 from amad_bench.data.formats.records import SplitSource
@@ -12,7 +13,7 @@ from amad_bench.data.text.columns import TEXT, Column, write_columns
 from amad_bench.plan.catalogue import PREPARED_VERSION
 from amad_bench.plan.config.inputs import ImageInputs
 from amad_bench.plan.run_config import DataSpec, UsedDataset, short_hash
-from amad_bench.runtime.files import atomic_directory, read_json
+from amad_bench.runtime.files import abandoned, atomic_directory, read_json
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.paths import amad_data
 
@@ -37,6 +38,8 @@ def prepare_images(data_folder: Path, data: DataSpec, sources: dict[str, SplitSo
         # Several tasks share their images, and may be prepared at once: one of them makes them.
         with exclusive(prepared):
             if not folder.is_dir():
+                for killed in abandoned(prepared, folder.name):  # features of all photos, perhaps
+                    shutil.rmtree(killed)
                 with atomic_directory(folder) as temporary:
                     boxes = next(iter(sources.values())).boxes  # of all splits
                     job = Job(temporary, data_folder, _feature_paths(data.dataset), photos, names, boxes)

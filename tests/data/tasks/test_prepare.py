@@ -117,6 +117,23 @@ def test_preparing_again_changes_nothing_and_from_scratch_gives_equal_bytes(scen
     assert contents(DATA) == first
 
 
+def test_what_a_killed_process_made_of_the_images_goes(scenes_config):
+    """Of another data set's images, of texts: that may be being made just now."""
+    config = scenes_config("vlt5", "vqa")
+    prepare(config)
+    (images,) = DATA.rglob("images-*")
+    shutil.rmtree(images)
+    killed, other = (images.with_name(f".{name}.0.tmp") for name in (images.name, "images-other"))
+    for folder in (killed, other):
+        folder.mkdir()
+    (prepared,) = [path for path in images.parent.iterdir() if path not in (killed, other)]
+    shutil.rmtree(prepared)
+    prepare(config)
+    assert images.is_dir()
+    assert not killed.exists()
+    assert other.exists()
+
+
 def test_another_input_vocabulary_or_limit_is_another_folder(scenes_config):
     config = scenes_config("vlt5", "vqa")
     others = [
