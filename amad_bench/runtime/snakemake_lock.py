@@ -83,7 +83,8 @@ def _remove_unfinished(snakemake_folder: Path) -> None:
     """Without them Snakemake asks for --rerun-incomplete unless its profile says so."""
     for note in (snakemake_folder / _STARTED).glob("*"):
         if note.is_file():
-            Path(urlsafe_b64decode(note.name).decode()).unlink(missing_ok=True)
+            with suppress(ValueError):  # a file of somebody else, such as a network file system's
+                Path(urlsafe_b64decode(note.name).decode()).unlink(missing_ok=True)
             note.unlink(missing_ok=True)
 
 

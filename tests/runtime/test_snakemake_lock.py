@@ -67,6 +67,7 @@ def test_the_locks_of_one_that_was_killed_here_go_with_what_it_was_making(folder
     note = folder / "incomplete" / urlsafe_b64encode(str(made).encode()).decode()
     note.parent.mkdir()
     note.write_text("{}")
+    note.with_name(".nfs0001").touch()
     for path in (folder / "locks").iterdir():
         path.unlink()
     with other_process(TAKE, Path.cwd()) as (process, line):
