@@ -14,7 +14,6 @@ from amad_bench.runtime.interruption import Interrupted, interruptible
 from amad_bench.runtime.results import RESULTS
 from amad_bench.training import run as run_module
 from amad_bench.training.checkpoints import Checkpoints
-from amad_bench.training.finished import forget_scores
 from amad_bench.training.optim import Updates
 from amad_bench.training.run import train_run
 from tests.run_folders import content
@@ -176,45 +175,6 @@ def test_interrupted_in_its_last_step_a_run_has_none_left(tiny_plan, tmp_path, m
         assert train_run(run, "cpu") == "done"
         results.append(made(run))
     undo()
-    assert results[0] == results[1]
-
-
-def test_what_lacks_a_metric_is_scored_again_without_a_training(tiny_plan, monkeypatch):
-    """No Java in one night must not cost the trainings of that night."""
-    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
-    assert train_run(run, "cpu") == "done"
-    expected, folder = made(run), RESULTS.run(run.id)
-    before = read_json(folder.status)
-    assert forget_scores(folder)
-    assert not any(path.exists() for path in (folder.status, folder.predictions, folder.scores))
-    monkeypatch.setattr(run_module, "_train", None)  # not called
-    assert train_run(run, "cpu") == "done"
-    assert made(run) == expected
-    after = read_json(folder.status)
-    same = ("best_step", "steps", "train_seconds", "parameters")
-    assert {key: after[key] for key in same} == {key: before[key] for key in same}
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "checkpoints/trained.json"])
-def test_what_a_kill_or_a_power_cut_lost_at_the_end_is_made_again(tiny_plan, tmp_path, monkeypatch, name):
-    run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
-    results, predict = [], run_module.predict_and_score
-
-    def ended(*_):
-        raise Interrupted(signal.SIGTERM)
-
-    for folder in ("undisturbed", "interrupted"):
-        (tmp_path / folder).mkdir()
-        monkeypatch.chdir(tmp_path / folder)
-        if folder == "interrupted":
-            interrupted(run, monkeypatch, 2)
-            monkeypatch.setattr(run_module, "predict_and_score", ended)
-            with pytest.raises(Interrupted):
-                train_run(run, "cpu")
-            monkeypatch.setattr(run_module, "predict_and_score", predict)
-            (run_dir(run.id) / name).unlink()
-        assert train_run(run, "cpu") == "done"
-        results.append(made(run))
     assert results[0] == results[1]
 
 
