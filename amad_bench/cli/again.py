@@ -53,7 +53,7 @@ def retry(options: argparse.Namespace) -> None:
 
 
 def _scores_forgotten(folder: "RunFolder") -> bool:
-    """Plan the predictions of a run that lacks a metric again, not its training; False where that cannot be."""
+    """Plan the predictions of a run lacking a metric again, not its training; False where that cannot be."""
     from amad_bench.training.finished import forget_scores
 
     return forget_scores(folder)
