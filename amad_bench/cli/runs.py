@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
+from amad_bench.runtime.interruption import interruptible
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
 
@@ -18,22 +19,25 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Exit code: 1 where --strict was asked for and the run has failed, else 0."""
+    with interruptible():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
     chosen, device, config = _run_and_machine(options)
     outcome = _ended(chosen, config)
     if outcome is None:
-        from amad_bench.runtime.interruption import interruptible
         from amad_bench.training.run import train_run
 
-        with interruptible():
-            outcome = train_run(
-                chosen,
-                device,
-                config.workers,
-                checkpoint_every_s=config.checkpoint.every_s,
-                logging=config.logging,
-                start_seconds=time.perf_counter() - begun,
-            )
+        outcome = train_run(
+            chosen,
+            device,
+            config.workers,
+            checkpoint_every_s=config.checkpoint.every_s,
+            logging=config.logging,
+            start_seconds=time.perf_counter() - begun,
+        )
         print(f"{chosen.id}: {outcome}")
     else:
         print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
