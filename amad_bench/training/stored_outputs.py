@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from amad_bench.runtime.files import atomic_directory, write_json_atomic
+from amad_bench.runtime.results import ASIDE
 
 FACTS = "facts.json"
 
@@ -39,16 +40,24 @@ class _Damaged(Exception):
 
 
 def read_part(folder: Path, of: Mapping[str, Any]) -> StoredPart | None:
-    """The part in a folder; None where there is none, or where it is not complete or not one of `of`.
+    """The part in a folder; None where there is none, or where it is not complete or not one of `of`."""
+    try:
+        return _read(folder, of) if folder.is_dir() else None
+    except _Damaged:
+        return None
 
-    That one is named on stderr and set aside, beside its place, in place of what lay there.
+
+def set_damaged_aside(folder: Path, of: Mapping[str, Any]) -> None:
+    """Moves a part that is not complete or not one of `of` beside its place, and names it on stderr.
+
+    Only for who has the lock of the folder above: else another process may just have put a good one there.
     """
     if not folder.is_dir():
-        return None
+        return
     try:
-        return _read(folder, of)
+        _read(folder, of)
     except _Damaged as damage:
-        aside = folder.with_name(f"{folder.name}.damaged")
+        aside = folder.with_name(folder.name + ASIDE)
         shutil.rmtree(aside, ignore_errors=True)
         os.replace(folder, aside)
         print(
@@ -56,7 +65,6 @@ def read_part(folder: Path, of: Mapping[str, Any]) -> StoredPart | None:
             file=sys.stderr,
             flush=True,
         )
-        return None
 
 
 def _read(folder: Path, of: Mapping[str, Any]) -> StoredPart:

@@ -3,6 +3,7 @@ computed for each batch.
 """
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,12 +21,13 @@ from amad_bench.models.attention.trace import LayerTrace, Recorded, Trace, unrea
 from amad_bench.plan.catalogue import model_shape
 from amad_bench.plan.run import Run
 from amad_bench.runtime.filehash import file_sha256
+from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
 from amad_bench.training.distill import Objective
 from amad_bench.training.outputs_writer import OutputsWriter, tensors_of
 from amad_bench.training.run_model import recorded_config, teacher_folder, trained_model
-from amad_bench.training.stored_outputs import StoredPart, read_part, written_part
+from amad_bench.training.stored_outputs import StoredPart, read_part, set_damaged_aside, written_part
 
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the batch
 
@@ -184,6 +186,10 @@ def stored_parts(
         return parts
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
+        for left in abandoned(folder):  # by one that was killed: nobody else is at work here
+            shutil.rmtree(left)
+        for name in wanted.parts:
+            set_damaged_aside(folder / name, of)
         lacking = [name for name in wanted.parts if name not in (parts := present())]
         if lacking:
             _compute(folder, of, lacking, wanted, model().eval(), data, device, chunk)

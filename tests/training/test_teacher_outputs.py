@@ -1,5 +1,6 @@
 """A stored teacher is the teacher: a fresh forward pass of the same examples gives the same trace."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import AttentionDomainError
 from amad_bench.plan.catalogue import LOSSES
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
 from amad_bench.training import outputs_writer, teacher_outputs
 from amad_bench.training.distill import Objective
@@ -187,6 +189,31 @@ def test_outputs_of_a_teacher_that_was_trained_again_are_computed_again(tiny_pla
     second = teacher_trace(student, data, objective, CPU)(rows, batch)
     assert not torch.equal(first.logits_BLV, second.logits_BLV)
     assert "outputs of something else; set aside" in capsys.readouterr().err
+
+
+def test_who_waits_for_outputs_of_other_weights_takes_none_away(tiny_plan, tmp_path, capsys):
+    """Many students start at once when a teacher was trained again: one has the lock and makes new parts."""
+    config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
+    data, folder = load_task_data(config), tmp_path / "outputs"
+    model, objective = fresh_model(config, data).eval(), _objective(config, "logit_kd", [])
+    _stored(folder, model, data, objective, {})
+    killed = folder / ".logits.01.tmp"
+    killed.mkdir()
+    wanted, found = Wanted.of(objective, {}), []
+
+    def wait():
+        found.append(stored_parts(folder, {"teacher": "u"}, wanted, lambda: model, data, CPU, 8))
+
+    with exclusive(folder):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        waiting.join(timeout=1)
+        assert waiting.is_alive()
+        assert (folder / "logits").is_dir()
+    waiting.join()
+    assert set(found[0]) == {"logits"}
+    assert {path.name for path in folder.iterdir()} == {"logits", "logits.damaged"}
+    assert capsys.readouterr().err.count("set aside") == 1
 
 
 def test_online_outputs_and_layers_that_were_not_recorded(tiny_plan):
