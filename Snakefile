@@ -112,8 +112,8 @@ rule pretrain:
     priority: 15  # teachers and students wait for it
     resources:
         gpu=GPU,
-    shell:
-        "amad-bench run --config {CONFIG:q} --run {wildcards.run_id} > {log:q} 2>&1"
+    shell:  # exec: a signal ends no shell that would not wait for the run's checkpoint
+        "exec amad-bench run --config {CONFIG:q} --run {wildcards.run_id} > {log:q} 2>&1"
 
 
 use rule pretrain as teacher with:

@@ -115,9 +115,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help="of each training, instead of the config's")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--span", type=float, nargs=2, default=(4.0, 14.0), help="seconds until a kill")
+    parser.add_argument("--span", type=float, nargs=2, default=(3.0, 10.0), help="seconds until a kill")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # A shell's background jobs ignore it, and so would what is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config = yaml.safe_dump(storm_config(options.config, options.steps))
     for name in ("undisturbed", "killed"):
         (options.folder / name).mkdir(parents=True)

@@ -288,15 +288,18 @@ def test_clean_asks_before_it_removes(config: Path, plan: Plan, capsys: pytest.C
     assert list(Path("results/runs").iterdir()) == [kept.path]
 
 
-def test_clean_removes_outputs_of_teachers_that_no_planned_student_reads(
+def test_clean_removes_outputs_of_teachers_that_nobody_reads(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys = {run.config.outputs_key for run in expand(load_config(config)).runs} - {None}
     assert keys
     for name in (*keys, "teacher-of-old-00000000"):
-        (Path("results/teacher_outputs") / name).mkdir(parents=True)
+        (Path("results/teacher_outputs") / name / "logits").mkdir(parents=True)
+    damaged = Path("results/teacher_outputs") / min(keys) / "logits.damaged"
+    damaged.mkdir()
     assert main(["clean", "--yes", "--config", str(config)]) == 0
-    assert capsys.readouterr().out == "results/teacher_outputs/teacher-of-old-00000000\n"
+    assert capsys.readouterr().out == f"results/teacher_outputs/teacher-of-old-00000000\n{damaged}\n"
+    assert [path.name for path in damaged.parent.iterdir()] == ["logits"]
     assert {path.name for path in Path("results/teacher_outputs").iterdir()} == keys
 
 

@@ -102,6 +102,7 @@ class Project:
         self.folder = folder
         (folder / "command.py").write_text(COMMAND)
         rules = (repository / "Snakefile").read_text()
+        rules = rules.replace('"exec amad-bench ', '"amad-bench ')
         assert rules.count('"amad-bench ') == 8
         (folder / "Snakefile").write_text(
             rules.replace('"amad-bench ', f'"{sys.executable} {folder}/command.py ')

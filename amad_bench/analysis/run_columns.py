@@ -58,6 +58,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "student_shape": shape if is_student else None,
         "block": config.block and config.block.pair,  # None: the run is shared
         "assistant": _assistant(taught),
+        "teacher_outputs": taught and taught.outputs,
         "heads_keep": config.heads_keep,
         **{size: getattr(model, size) for size in SIZES},
         "shape": shape,

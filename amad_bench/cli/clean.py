@@ -10,7 +10,7 @@ from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.locks import held
-from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.results import ASIDE, RESULTS
 
 
 def clean(options: argparse.Namespace) -> None:
@@ -28,7 +28,7 @@ def clean(options: argparse.Namespace) -> None:
         "stored outputs of teachers that no planned run reads": _others(
             RESULTS.teacher_outputs, {run.config.outputs_key for run in plan.runs}
         ),
-        "outputs of teachers that were set aside": sorted(RESULTS.teacher_outputs.glob("*/*.damaged")),
+        "damaged outputs of teachers": sorted(RESULTS.teacher_outputs.glob(f"*/*{ASIDE}")),
         "killed preparations of data": [left for folder in RESULTS.preparing() for left in abandoned(folder)],
         "checkpoints of runs that have ended": [
             folder for name in ended if (folder := RESULTS.run(name).checkpoints).is_dir()

@@ -19,25 +19,29 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Exit code: 1 where --strict was asked for and the run has failed, else 0."""
+    with interruptible():
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
     chosen, device, config = _run_and_machine(options)
-    with interruptible():
-        outcome = _waited_for(chosen, config)
-        if outcome is None:
-            from amad_bench.training.run import train_run
+    outcome = _waited_for(chosen, config)
+    if outcome is None:
+        from amad_bench.training.run import train_run
 
-            outcome = train_run(
-                chosen,
-                device,
-                config.workers,
-                checkpoint_every_s=config.checkpoint.every_s,
-                logging=config.logging,
-                start_seconds=time.perf_counter() - begun,
-                ended=lambda: _ended(chosen, config),  # another may have begun since then
-            )
-            print(f"{chosen.id}: {outcome}")
-        else:
-            print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
+        outcome = train_run(
+            chosen,
+            device,
+            config.workers,
+            checkpoint_every_s=config.checkpoint.every_s,
+            logging=config.logging,
+            start_seconds=time.perf_counter() - begun,
+            ended=lambda: _ended(chosen, config),  # another may have begun since then
+        )
+        print(f"{chosen.id}: {outcome}")
+    else:
+        print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
     if (folder := RESULTS.run(chosen.id)).finished:
         folder.ended.touch()
     _drop_weights(config)

@@ -6,7 +6,7 @@ computes. So it depends on the config alone, not on what a disk has room for: th
 
 from typing import NamedTuple
 
-from amad_bench.plan.catalogue import FAMILIES, LOSSES, model_shape
+from amad_bench.plan.catalogue import FAMILIES, LOSSES, TASKS, model_shape
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.run_config import Model, Outputs, UsedLoss
 
@@ -84,10 +84,12 @@ def numbers_read(
 
 def _examples(config: Config, entry: TaskEntry) -> int | None:
     """The most training examples that a student of this entry has; None where only the data know."""
-    dataset = config.datasets[entry.dataset]
+    limit = config.datasets[entry.dataset].limit
     known = [
         config.record(entry.dataset).train_examples(entry.task, config.options(entry.dataset)),
-        dataset.limit.train if dataset.limit else None,
+        limit.train * TASKS[entry.task].targets
+        if limit
+        else None,  # a limit is of images with their captions
         None if entry.student.examples == "all" else entry.student.examples,
     ]
     return min((number for number in known if number is not None), default=None)

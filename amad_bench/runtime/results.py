@@ -6,6 +6,7 @@ from pathlib import Path
 from amad_bench.runtime.run_folder.folder import RunFolder
 
 PAPER = Path("paper/main.pdf")  # the one result outside of that folder
+ASIDE = ".damaged"  # at the end of the name of stored outputs that cannot be used
 
 
 class TableName(StrEnum):

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from amad_bench.runtime.files import atomic_directory, write_json_atomic
+from amad_bench.runtime.results import ASIDE
 
 FACTS = "facts.json"
 
@@ -38,20 +39,25 @@ class _Damaged(Exception):
     """A part that cannot be used; str() says what is wrong, with the file's name."""
 
 
-def read_part(folder: Path, of: Mapping[str, Any], alone: bool = True) -> StoredPart | None:
-    """The part in a folder; None where there is none, or where it is not complete or not one of `of`.
+def read_part(folder: Path, of: Mapping[str, Any]) -> StoredPart | None:
+    """The part in a folder; None where there is none, or where it is not complete or not one of `of`."""
+    try:
+        return _read(folder, of) if folder.is_dir() else None
+    except _Damaged:
+        return None
 
-    That one is named on stderr and set aside, beside its place, in place of what lay there; but only where
-    nobody else may do so, or put another in its place, at the same time (`alone`).
+
+def set_damaged_aside(folder: Path, of: Mapping[str, Any]) -> None:
+    """Moves a part that is not complete or not one of `of` beside its place, and names it on stderr.
+
+    Only for who has the lock of the folder above: else another process may just have put a good one there.
     """
     if not folder.is_dir():
-        return None
+        return
     try:
-        return _read(folder, of)
+        _read(folder, of)
     except _Damaged as damage:
-        if not alone:
-            return None
-        aside = folder.with_name(f"{folder.name}.damaged")
+        aside = folder.with_name(folder.name + ASIDE)
         shutil.rmtree(aside, ignore_errors=True)
         os.replace(folder, aside)
         print(
@@ -59,7 +65,6 @@ def read_part(folder: Path, of: Mapping[str, Any], alone: bool = True) -> Stored
             file=sys.stderr,
             flush=True,
         )
-        return None
 
 
 def _read(folder: Path, of: Mapping[str, Any]) -> StoredPart:

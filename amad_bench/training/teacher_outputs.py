@@ -27,7 +27,7 @@ from amad_bench.runtime.results import RESULTS
 from amad_bench.training.distill import Objective
 from amad_bench.training.outputs_writer import OutputsWriter, tensors_of
 from amad_bench.training.run_model import recorded_config, teacher_folder, trained_model
-from amad_bench.training.stored_outputs import StoredPart, read_part, written_part
+from amad_bench.training.stored_outputs import StoredPart, read_part, set_damaged_aside, written_part
 
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the batch
 
@@ -178,20 +178,22 @@ def stored_parts(
     chunk: examples that are computed together, at most: a batch, which is known to fit.
     """
 
-    def present(alone: bool) -> dict[str, StoredPart]:
-        found = {name: read_part(folder / name, of, alone) for name in wanted.parts}
+    def present() -> dict[str, StoredPart]:
+        found = {name: read_part(folder / name, of) for name in wanted.parts}
         return {name: part for name, part in found.items() if part is not None}
 
-    if folder.is_dir() and len(parts := present(alone=False)) == len(wanted.parts):
+    if folder.is_dir() and len(parts := present()) == len(wanted.parts):
         return parts
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
-        for killed in abandoned(folder):  # each may be as large as all that is wanted
-            shutil.rmtree(killed)
-        lacking = [name for name in wanted.parts if name not in (parts := present(alone=True))]
+        for left in abandoned(folder):  # by one that was killed: nobody else is at work here
+            shutil.rmtree(left)
+        for name in wanted.parts:
+            set_damaged_aside(folder / name, of)
+        lacking = [name for name in wanted.parts if name not in (parts := present())]
         if lacking:
             _compute(folder, of, lacking, wanted, model().eval(), data, device, chunk)
-            parts = present(alone=True)
+            parts = present()
     return parts
 
 

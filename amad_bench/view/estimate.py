@@ -56,7 +56,8 @@ def seconds_left(
         rest = _by_rate(live)
         whole = speeds.expected(run)
         if live is not None and whole is not None:
-            rest = max(rest or 0.0, whole - (now - live.since), 0.0)
+            passed = max(0.0, now - live.since)  # another host's clock may be ahead
+            rest = max(rest or 0.0, whole - passed, 0.0)
         times.append(whole if rest is None else rest)
     known = [seconds for seconds in times if seconds is not None]
     if len(known) < len(times):

@@ -66,6 +66,7 @@ class Sweep:
         self._begun: dict[int, float] = {}
         self._errors = 0
         self._own_log = ""
+        self._told = ""  # the latest message
         self._listed = False
         self._watched: Watched | None = None
         self._started = time.monotonic()
@@ -102,7 +103,9 @@ class Sweep:
         if text.startswith("Complete log"):
             self._own_log = text.partition(": ")[2]
         elif record.levelno >= logging.WARNING or not (is_noise(text) or self._silent):
-            self._say(self._own(record), style="red" if record.levelno >= logging.ERROR else "")
+            if text != self._told:  # Snakemake says some things for each job that still runs
+                self._say(self._own(record), style="red" if record.levelno >= logging.ERROR else "")
+            self._told = text
         if text.startswith(NOTHING_TO_DO) and not self._dry_run:
             self._begin()
 

@@ -102,6 +102,12 @@ def test_a_pre_training_has_a_model_but_no_teacher_and_no_student(fake):
     assert {column: row[column] for column in expected} == expected
 
 
+def test_how_a_teachers_outputs_are_had_stands_in_the_row(fake):
+    teacher, plain, taught = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "logit_kd"), seeds=1).runs
+    found = [run_columns(run)["teacher_outputs"] for run in (teacher, plain, taught)]
+    assert found == [None, None, "float32"]
+
+
 def test_only_students_have_the_name_of_their_size(fake):
     teacher, student = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), seeds=1).runs
     assert run_columns(replace(student, student_name="small"))["student"] == "small"

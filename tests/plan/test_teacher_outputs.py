@@ -43,6 +43,17 @@ def test_the_budget_is_met_by_what_a_loss_reads(one: Raw, planned: Planned) -> N
     assert _outputs(planned(one)) == {"ce": None, "logit_kd": "online", "minilm": "online"}
 
 
+def test_a_limit_of_images_counts_their_captions(one: Raw, planned: Planned) -> None:
+    """100 images with five captions each x 10 ids x 100 logits x 4 bytes = 2 MB."""
+    one["tasks"][0] |= {"task": "captioning"}
+    one["tasks"][0]["student"]["examples"] = "all"
+    one["datasets"]["scenes"]["limit"] = {"train": 100, "validation": 4, "test": 4}
+    one["cache_budget_gb"] = 0.002
+    assert _outputs(planned(one))["logit_kd"] == "float32"
+    one["cache_budget_gb"] = 0.0019
+    assert _outputs(planned(one))["logit_kd"] == "online"
+
+
 def test_a_stated_choice_holds_whatever_the_budget(one: Raw, planned: Planned) -> None:
     one |= {"cache_budget_gb": 0, "teacher_outputs": "stored"}
     assert _outputs(planned(one))["minilm"] == "float32"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amad_bench.training.stored_outputs import read_part, written_part
+from amad_bench.training.stored_outputs import read_part, set_damaged_aside, written_part
 
 OF = {"teacher": "t", "examples": 5}
 
@@ -66,12 +66,21 @@ def test_damage_is_named_and_set_aside(part, capsys, damage):
     spoil, expected = DAMAGES[damage]
     spoil(part)
     assert read_part(part, OF) is None
+    assert part.is_dir()  # another process may just be mending it
+    set_damaged_aside(part, OF)
     message = capsys.readouterr().err
     assert len(message.splitlines()) == 1
     assert re.search(expected, message)
     assert not part.exists()
     assert (part.parent / "logits.damaged").is_dir()
     assert read_part(part, OF) is None  # now there is none
+    set_damaged_aside(part, OF)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_good_stays(part, capsys):
+    set_damaged_aside(part, OF)
+    assert read_part(part, OF) is not None
     assert capsys.readouterr().err == ""
 
 

@@ -1,5 +1,6 @@
 """A stored teacher is the teacher: a fresh forward pass of the same examples gives the same trace."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,9 @@ from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import AttentionDomainError
 from amad_bench.plan.catalogue import LOSSES
+from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
-from amad_bench.training import outputs_writer, stored_outputs, teacher_outputs
+from amad_bench.training import outputs_writer, teacher_outputs
 from amad_bench.training.distill import Objective
 from amad_bench.training.run import train_run
 from amad_bench.training.run_model import fresh_model
@@ -189,36 +191,29 @@ def test_outputs_of_a_teacher_that_was_trained_again_are_computed_again(tiny_pla
     assert "outputs of something else; set aside" in capsys.readouterr().err
 
 
-def test_students_that_find_the_same_damage_at_once_repair_it_once(tiny_plan, tmp_path, monkeypatch):
-    """As eight do when their teacher was trained again: one is stopped while it looks, another goes on."""
+def test_who_waits_for_outputs_of_other_weights_takes_none_away(tiny_plan, tmp_path, capsys):
+    """Many students start at once when a teacher was trained again: one has the lock and makes new parts."""
     config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
-    data = load_task_data(config)
+    data, folder = load_task_data(config), tmp_path / "outputs"
     model, objective = fresh_model(config, data).eval(), _objective(config, "logit_kd", [])
-    folder = tmp_path / "outputs"
     _stored(folder, model, data, objective, {})
-    (folder / "logits/facts.json").unlink()
-    read, compute, computed = stored_outputs._read, teacher_outputs._compute, []
+    killed = folder / ".logits.01.tmp"
+    killed.mkdir()
+    wanted, found = Wanted.of(objective, {}), []
 
-    def slow(*arguments):
-        monkeypatch.setattr(stored_outputs, "_read", read)
-        try:
-            return read(*arguments)
-        finally:
-            _stored(folder, model, data, objective, {})
+    def wait():
+        found.append(stored_parts(folder, {"teacher": "u"}, wanted, lambda: model, data, CPU, 8))
 
-    monkeypatch.setattr(stored_outputs, "_read", slow)
-    monkeypatch.setattr(teacher_outputs, "_compute", lambda *given: (computed.append(given), compute(*given)))
-    _stored(folder, model, data, objective, {})
-    assert len(computed) == 1
-    assert not (folder / "logits.damaged/facts.json").exists()
-
-
-def test_what_a_killed_process_stored_in_part_goes(tiny_plan, tmp_path):
-    config = pick(tiny_plan(), "vlt5", "vqa", "teacher").config
-    data = load_task_data(config)
-    (tmp_path / "outputs/.logits.0.tmp").mkdir(parents=True)
-    _stored(tmp_path / "outputs", fresh_model(config, data), data, _objective(config, "logit_kd", []), {})
-    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["logits"]
+    with exclusive(folder):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        waiting.join(timeout=1)
+        assert waiting.is_alive()
+        assert (folder / "logits").is_dir()
+    waiting.join()
+    assert set(found[0]) == {"logits"}
+    assert {path.name for path in folder.iterdir()} == {"logits", "logits.damaged"}
+    assert capsys.readouterr().err.count("set aside") == 1
 
 
 def test_online_outputs_and_layers_that_were_not_recorded(tiny_plan):

@@ -39,6 +39,7 @@ def test_a_run_that_is_being_trained_is_half_done(runs, make_live) -> None:
     assert seconds_left([], [(ce[1], live)], done, now=1000.0, at_once=1) == 70.0
     assert seconds_left([], [(ce[1], live)], done, now=1060.0, at_once=1) == 20.0
     assert seconds_left([], [(ce[1], live)], done, now=2000.0, at_once=1) == 20.0
+    assert seconds_left([], [(ce[1], live)], done, now=0.0, at_once=1) == 100.0  # its host's clock is ahead
     assert seconds_left([], [(ce[1], None)], done, now=1000.0, at_once=1) == 100.0
 
 

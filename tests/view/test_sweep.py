@@ -193,6 +193,15 @@ def test_what_is_unknown_is_passed_on() -> None:
     ]
 
 
+def test_what_snakemake_says_again_and_again_is_told_once() -> None:
+    stream = io.StringIO()
+    sweep = made(stream)
+    for text in ("Will exit", "Will exit", "Other", "Will exit"):
+        sweep.record(record(None, text, logging.WARNING))
+    sweep.close()
+    assert stream.getvalue().splitlines()[:3] == ["own: Will exit", "own: Other", "own: Will exit"]
+
+
 def test_a_view_that_fails_while_it_repaints_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ValueError("broken")

@@ -13,18 +13,19 @@ UNBOUNDED = math.inf
 @dataclass(frozen=True)
 class Task:
     """A task. source_tokens, target_tokens: that models read and write of common data, about, for estimates
-    of costs before there are data.
+    of costs before there are data. targets: of an example in common data, each learned from by itself.
     """
 
     name: str
     label: str
     source_tokens: int
     target_tokens: int
+    targets: int = 1
 
 
 TASKS: dict[str, Task] = by_name(
     Task("vqa", "VQA", 15, 5),
-    Task("captioning", "Captioning", 4, 15),
+    Task("captioning", "Captioning", 4, 15, targets=5),
     Task("translation", "Translation", 25, 25),
 )
 

@@ -9,7 +9,6 @@ from amad_bench.plan.catalogue import TASKS
 from amad_bench.plan.run_config import DataSpec, RunConfig
 from amad_bench.runtime.results import RESULTS
 
-CAPTIONS = 5  # of an image, each an example of the training split
 PRETRAINED_VOCABULARY = 32_000  # T5 has 32,100 tokens, BERT 30,522
 _PRETRAINING_TOKENS = 30  # of a caption or a question with what stands around it
 _UNKNOWN = (0, 0, 0)
@@ -92,14 +91,13 @@ def planned_examples(data: DataSpec) -> dict[str, int]:
     found = dict.fromkeys(names, 0)
     for task in tasks:
         sizes = record.sizes.get(task, _UNKNOWN)
-        captions = CAPTIONS if task == "captioning" else 1
         for number, split in enumerate(names):
             size, first = sizes[min(number, 2)], split == "train"
             if record.generated:
                 size *= int(cast(int, options[f"{'test' if number > 1 else split}_images"]))
             if data.dataset.limit is not None:
                 limit = dict(data.dataset.limit)[split if number < 2 else "test"]
-                limit *= captions if first else 1
+                limit *= TASKS[task].targets if first else 1
                 size = min(size, limit) if size else limit
             found[split] += size
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from amad_bench.plan.cost.run_cost import Costs, RunCost
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
+from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.status import Status
 
@@ -80,7 +81,10 @@ class ThisMachine:
             cost, folder = self.costs.of(run.id), RESULTS.run(run.id)
             if cost is None or not folder.finished:
                 continue
-            status = Status.read(folder.status)
+            try:
+                status = Status.read(folder.status)
+            except UserError:  # damaged: the run is left, see plan.standing
+                continue
             if status.status == "done" and status.wall_seconds:
                 self.finished[run.id] = status.wall_seconds
                 for key in _likeness(run):

@@ -90,14 +90,17 @@ class LiveWriter:
         self._write("running")
 
     def step(self, step: int, steps: int, loss: Scalar) -> None:
-        """A step, counted from 1, is done; written every two seconds, and only then is the loss read."""
+        """A step, counted from 1, is done; written every two seconds, and only then is the loss read.
+
+        Also when the clock was set back.
+        """
         passed = self._clock() - self._written
-        if passed < EVERY:
+        if 0 <= passed < EVERY:
             return
         before, self._step, self._steps = self._step, step, steps
         value = loss.item()
         self._loss = value if math.isfinite(value) else None
-        if before:  # what came before the first written step may have been something else
+        if before and passed > 0:  # what came before the first written step may have been something else
             rate = (step - before) / passed
             self._rate = rate if self._rate is None else _NEWEST * rate + (1 - _NEWEST) * self._rate
         self._write("running")

@@ -63,6 +63,8 @@ def test_finished_runs_say_how_fast_this_machine_is(plan: Plan) -> None:
     assert "1 finished run" in cost_report(plan)
     Status(status="diverged", wall_seconds=1.0).write(folder.status)
     assert ThisMachine(plan, costs).finished == {}
+    folder.status.write_text('{"sta')  # the disk was full: the run is left, and a plan can be made
+    assert ThisMachine(plan, costs).finished == {}
 
 
 def test_the_published_setting_costs_what_its_arithmetic_says(

@@ -81,6 +81,17 @@ def test_a_rate_is_of_steps_alone_and_smooth(tmp_path: Path) -> None:
     assert rates == [None, 5.0, 6.5]
 
 
+def test_a_clock_that_is_set_back_stops_nothing(tmp_path: Path) -> None:
+    path, clock, loss = tmp_path / "live.json", Clock(), Loss(1.0)
+    writer = LiveWriter(path, clock=clock)
+    found = []
+    for step, now in ((5, 150.0), (15, 152.0), (20, 50.0), (40, 52.0)):
+        clock.now = now
+        writer.step(step, 60, loss)
+        found.append((Live.read(path).step, Live.read(path).steps_per_second))
+    assert found == [(5, None), (15, 5.0), (20, 5.0), (40, 6.5)]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number(tmp_path: Path, value: float) -> None:
     clock = Clock()
