@@ -272,8 +272,13 @@ def test_the_whole_path_on_stand_ins(command, published, tmp_path, monkeypatch):
     """As with the real data, photos are decoded, and a teacher runs, for each batch anew."""
     monkeypatch.setattr(pixels, "STORED_PIXELS", 0)
     path = _tiny_config(tmp_path)
-    path.write_text(path.read_text().replace("teacher_outputs: auto", "teacher_outputs: online"))
-    assert "teacher_outputs: online" in path.read_text()
+    changed = {
+        "teacher_outputs: auto": "teacher_outputs: online",
+        "keep_weights: teachers": "keep_weights: all",
+    }
+    for before, now in changed.items():
+        path.write_text(path.read_text().replace(before, now))
+        assert now in path.read_text()
     assert _keys(tiny(paper())) == _keys(paper())
     with_worker = tmp_path / "with_worker.yaml"
     with_worker.write_text(path.read_text().replace("workers: 0", "workers: 1"))
