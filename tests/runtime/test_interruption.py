@@ -8,6 +8,14 @@ import pytest
 from amad_bench.runtime.interruption import Interrupted, deferred, interruptible
 
 
+@pytest.fixture(autouse=True)
+def _not_in_the_background():
+    """A shell's background jobs ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ends(*numbers: int, wait: bool = False, error: type[Exception] | None = None) -> list[int | None]:
     """Signals that come inside, and what is told of them when they wait."""
     told: list[int | None] = []

@@ -259,8 +259,9 @@ def test_what_is_not_finite_is_named_and_the_best_weights_stay(tiny_plan, monkey
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_asked_for():
+def _handlers_come_back():
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     yield
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    assert Path.cwd().exists()
+    signal.signal(signal.SIGINT, ignored)

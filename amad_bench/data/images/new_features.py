@@ -50,6 +50,9 @@ class _Written(FileIO):
         if self._failure is not None:
             raise self._failure
 
+    def flush(self) -> None:
+        """Nothing is held back. h5py 3.12 does not always find the method of the class above."""
+
     def write(self, content: "Buffer", /) -> int:
         view = memoryview(content).cast("B")
         start, size = self.tell(), len(view)
