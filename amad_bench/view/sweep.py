@@ -64,7 +64,7 @@ class Sweep:
         self._silent, self._dry_run, self._shell_commands = silent, dry_run, shell_commands
         self._jobs: dict[int, Job] = {}
         self._begun: dict[int, float] = {}
-        self._errors = 0
+        self._broken_off: set[int] = set()  # jobs
         self._own_log = ""
         self._told = ""  # the latest message
         self._listed = False
@@ -139,10 +139,12 @@ class Sweep:
         lines = failure(record, self._base())
         with self._lock:
             self._begun.pop(record.jobid, None)
+            if record.jobid in self._broken_off:  # older Snakemakes say it twice
+                return
             if lines and lines[-1].startswith("  | amad-bench: interrupted"):  # somebody wanted it to stop
                 self._terminal.say(f"{job.name}: interrupted")
                 return
-            self._errors += 1
+            self._broken_off.add(record.jobid)
             self._terminal.say(f"error: {job.name} failed", style="red")
             self._terminal.say(*lines)
 
@@ -224,14 +226,14 @@ class Sweep:
         width = self._terminal.size[0] if self._terminal.repaints else LOG_WIDTH
         self._terminal.leave(screen(replace(found, seconds_left=None), (), width))
         lines = self._places()
-        if found.total.failed or self._errors:
+        if found.total.failed or self._broken_off:
             lines += self._failures(found.total.failed)
         self._terminal.say("", *lines, f"after    {duration(time.monotonic() - self._started)}")
 
     def _failures(self, failed: int) -> list[str]:
         sweep = handed()
         asked = "" if sweep is None or sweep.config == DEFAULT_CONFIG else f" --config {sweep.config}"
-        errors = f", {counted(self._errors, 'job')} broken off" if self._errors else ""
+        errors = f", {counted(len(self._broken_off), 'job')} broken off" if self._broken_off else ""
         return [
             f"failures {counted(failed, 'run')} failed{errors}; why:",
             f"         amad-bench failures{asked}",

@@ -222,3 +222,13 @@ def test_a_job_that_was_stopped_is_no_error(plan: Plan) -> None:
     sweep.record(record("job_error", "Error", logging.ERROR, jobid=1, rule_name="student", log=[str(log)]))
     sweep.close()
     assert stream.getvalue() == f"student {run.id}: interrupted\n"
+
+
+def test_an_error_that_is_told_twice_is_one(plan: Plan) -> None:
+    stream, run = io.StringIO(), plan.runs[0]
+    sweep = made(stream)
+    sweep.record(record("job_info", jobid=1, rule_name="student", wildcards={"run_id": run.id}))
+    for _ in range(2):
+        sweep.record(record("job_error", "Error", logging.ERROR, jobid=1, rule_name="student", log=[]))
+    sweep.close()
+    assert stream.getvalue().count("failed\n") == 1
