@@ -70,9 +70,8 @@ def _refused(messages: Sequence[str]) -> int:
             print(f"amad-bench: error: {message}", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-    except (
-        OSError
-    ):  # they may go into a file on a full disk; what is left would be written, and fail, at exit
+    except OSError:
+        # They may go into a file on a full disk; what is left would be written, and fail, at exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.dup2(nowhere, sys.stderr.fileno())
@@ -159,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help="losses, capture, steps: on CPU (default: 2, of steps 1, as in runs)",
     )
-    measured.add_argument("--repeat", type=int, default=3, help="capture: rounds (default: %(default)s)")
+    measured.add_argument("--repeat", type=int, help="capture, steps: rounds (default: 3, of steps 60)")
     add("status", status, "show which runs are done, running and left, and how long that takes").add_argument(
         "--watch", action="store_true", help="go on showing it until all is done"
     )
