@@ -20,18 +20,8 @@ from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
+from tests.planned import TRAINING
 from tests.run_folders import begin_run, content, end_run
-
-TRAINING = {
-    "examples": "all",
-    "steps": 2,
-    "batch": 4,
-    "learning_rate": 1.0e-3,
-    "warmup": 0.0,
-    "weight_decay": 0.0,
-    "clip": 1.0,
-    "evaluations": 1,
-}
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import short_hash
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.locks import held
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
@@ -70,7 +69,7 @@ def outcomes_hash(standings: Mapping[str, Standing]) -> str:
 
 def _of_its_own(run: Run, folder: RunFolder) -> Standing:
     """The standing of a run, whatever stands of others."""
-    running = _is_held(folder)  # asked first: what ends meanwhile is not taken for broken off
+    running = folder.worked_on  # asked first: what ends meanwhile is not taken for broken off
     own = _as_written(run, folder)
     return Standing(RUNNING, "still running") if own.left and running else own
 
@@ -96,17 +95,7 @@ def _as_written(run: Run, folder: RunFolder) -> Standing:
 
 
 def _left(folder: RunFolder, state: str, reason: str = "") -> Standing:
-    return Standing(RUNNING, "still running") if _is_held(folder) else Standing(state, reason)
-
-
-def _is_held(folder: RunFolder) -> bool:
-    try:
-        return folder.path.is_dir() and held(folder.path)
-    except (
-        UserError,
-        OSError,
-    ):  # without locks or a way into the folder nobody trains there
-        return False
+    return Standing(RUNNING, "still running") if folder.worked_on else Standing(state, reason)
 
 
 def _left_again(run: Run, found: Mapping[str, Standing], results: ResultsFolder) -> list[tuple[str, str]]:

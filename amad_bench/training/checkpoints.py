@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.filehash import read_sha256
 from amad_bench.runtime.files import atomic_file, read_json, write_json_atomic
 from amad_bench.training.optim import Trained
 
@@ -80,7 +81,7 @@ class Checkpoints:
         ):
             with atomic_file(path, synced=True) as temporary:
                 temporary.write_bytes(text)
-        if _sha256(tensors) != record["sha256"]:
+        if read_sha256(tensors) != record["sha256"]:
             facts.unlink()
             raise UserError(f"{tensors}: what is read back is not what was written; check that disk")
         self._keep(self._steps()[-KEPT:])
@@ -102,7 +103,7 @@ class Checkpoints:
     def write_trained(self, trained: Trained, weights: Path) -> None:
         """Note that the training has ended with these weights: what is left is to predict."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        whose = {"format": FORMAT, "run": self.run_id, "sha256": _sha256(weights)}
+        whose = {"format": FORMAT, "run": self.run_id, "sha256": read_sha256(weights)}
         write_json_atomic(self._trained, whose | asdict(trained))
 
     def trained(self, weights: Path) -> Trained | None:
@@ -120,7 +121,7 @@ class Checkpoints:
             trained = Trained(**found)
         except (UserError, AttributeError, KeyError, TypeError):
             return None
-        if not weights.is_file() or _sha256(weights) != expected:
+        if not weights.is_file() or read_sha256(weights) != expected:
             print(
                 f"amad-bench: {weights}: not the weights of the end; goes on from the latest checkpoint",
                 file=sys.stderr,
@@ -136,7 +137,7 @@ class Checkpoints:
         expected = {"format": FORMAT, "run": self.run_id, "step": step}
         if not isinstance(record, dict) or {key: record.get(key) for key in expected} != expected:
             raise UserError(f"{path}: no checkpoint of {self.run_id} at step {step}")
-        if not tensors.is_file() or _sha256(tensors) != record.get("sha256"):
+        if not tensors.is_file() or read_sha256(tensors) != record.get("sha256"):
             raise UserError(f"{tensors}: missing, cut short or changed: not what its checkpoint wrote")
         try:
             found = Checkpoint(step, load(tensors.read_bytes()), dict(record["facts"]))
@@ -167,11 +168,6 @@ class Checkpoints:
 
     def _record(self, step: int) -> Path:
         return self.folder / f"{step:09d}.json"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

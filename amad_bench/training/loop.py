@@ -1,6 +1,5 @@
 """One training on a task: batches in a fixed order, each loss part logged, the best weights by validation."""
 
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -8,13 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from amad_bench.data.batch import Batch
 from amad_bench.data.tasks.batches import make_batch, training_order
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.data.tasks.loader import batches
 from amad_bench.losses.diagnostics import describe_alignment
 from amad_bench.models.attention.recorder import record
-from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
@@ -25,8 +22,7 @@ from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.course import MODEL, Course
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
-
-TeacherTrace = Callable[[np.ndarray, Batch], Trace]
+from amad_bench.training.teacher_outputs import TeacherTrace
 
 
 def train(

@@ -130,7 +130,7 @@ def _pretrain(
         data = load_pretraining(run.config)
     status.data = data.facts
     data.tokenizer.save(folder.tokenizer)
-    with status.timed("model"):
+    with in_phase(status, "model"):
         model = fresh_pretrainer(run.config, data).to(where)
         status.parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         status.flops_per_example = flops_per_example(model, first_batch(data, run.config, where).arguments)

@@ -30,10 +30,6 @@ class StoredPart(NamedTuple):
     shared: dict[str, np.ndarray]
     numbers: dict[str, float]
 
-    @property
-    def bytes(self) -> int:
-        return sum(array.nbytes for array in (*self.each.values(), *self.shared.values()))
-
 
 class _Damaged(Exception):
     """A part that cannot be used; str() says what is wrong, with the file's name."""

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.plan.standing import INTERRUPTED, Standing
-from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.locks import held
 from amad_bench.runtime.results import ResultsFolder
-from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.live import Live
 from amad_bench.view.estimate import seconds_left
 
@@ -101,7 +98,7 @@ def facts(
             failures.update([] if well else [own.status.status])
             if own.status.usable and own.status.wall_seconds is not None:
                 done.append((run, own.status.wall_seconds))
-        elif (at_work := run.id in begun and _is_held(folder)) or run.id in started:
+        elif (at_work := run.id in begun and folder.worked_on) or run.id in started:
             here.running += 1
             running.append((run, Live.read(folder.live) if at_work else None))
         else:
@@ -117,13 +114,6 @@ def facts(
         seconds_left(left, running, done, now, at_once),
         at_once,
     )
-
-
-def _is_held(folder: RunFolder) -> bool:
-    try:
-        return held(folder.path)
-    except (UserError, OSError):  # no locks on this file system, or the folder has just gone
-        return False
 
 
 def place(run: Run) -> tuple[str, str]:

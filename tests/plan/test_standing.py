@@ -76,11 +76,11 @@ def test_a_run_that_ends_while_it_is_looked_at_was_not_interrupted(results, left
     begin_run(runs["pretrain"], results)
 
     def asked(_: Path) -> bool:
-        monkeypatch.setattr("amad_bench.plan.standing.held", held)
+        monkeypatch.setattr("amad_bench.runtime.run_folder.folder.held", held)
         end_run(runs["pretrain"], results)
         return False
 
-    monkeypatch.setattr("amad_bench.plan.standing.held", asked)
+    monkeypatch.setattr("amad_bench.runtime.run_folder.folder.held", asked)
     assert left() == ["teacher", "ce", "logit_kd"]
 
 

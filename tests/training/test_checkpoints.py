@@ -120,7 +120,7 @@ def test_a_full_disk_leaves_those_before(checkpoints, monkeypatch):
 
 def test_a_disk_that_gives_back_something_else_is_named(checkpoints, monkeypatch):
     checkpoints.write(checkpoint(5))
-    monkeypatch.setattr(module, "_sha256", lambda _: "0")
+    monkeypatch.setattr(module, "read_sha256", lambda _: "0")
     with pytest.raises(UserError, match=r"000000006\.safetensors: what is read back is not what was written"):
         checkpoints.write(checkpoint(6))
     monkeypatch.undo()

@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.locks import held
+
 
 class RunFolder:
     """The files of one run; the records in them have a module each, beside this one."""
@@ -28,6 +31,14 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the run has ended, well or with a failure."""
         return self.status.is_file()
+
+    @property
+    def worked_on(self) -> bool:
+        """Whether a process works on the run; False, too, without locks or a way into the folder."""
+        try:
+            return self.path.is_dir() and held(self.path)
+        except (UserError, OSError):
+            return False
 
     def clear(self) -> None:
         """Remove what an older run left: one that fails now must not keep its results.
