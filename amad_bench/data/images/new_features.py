@@ -53,6 +53,14 @@ class _Written(FileIO):
     def flush(self) -> None:
         """Nothing is held back. h5py 3.12 does not always find the method of the class above."""
 
+    def truncate(self, size: int | None = None, /) -> int:
+        size = self.tell() if size is None else size
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._failure = self._failure or error
+        return size
+
     def write(self, content: "Buffer", /) -> int:
         view = memoryview(content).cast("B")
         start, size = self.tell(), len(view)
