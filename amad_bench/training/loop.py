@@ -22,6 +22,7 @@ from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.course import MODEL, Course
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
+from amad_bench.training.step import TrainStep
 from amad_bench.training.teacher_outputs import TeacherTrace
 
 
@@ -74,14 +75,12 @@ def train(
         done = course.resume()
         bar.update(done)
         loader = batches(data.train, data.images, islice(order, done, None), device, workers, answers)
+        one_step = TrainStep(model, objective, recorder, teacher_trace)
         with course.watched():
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
-                student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
-                student.sample_weight_B = batch.sample_weight_B
-                teacher = teacher_trace(rows, batch) if teacher_trace else None
                 epoch = 1 + (step - 1) * options.batch // len(data.train)
-                value: ObjectiveValue = objective(teacher, student, epoch)
+                value: ObjectiveValue = one_step(rows, batch, epoch)
                 norm = updates.step(value.total)
                 course.look(step, value.total, norm, value.parts)
                 if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:

@@ -103,6 +103,19 @@ class LayerTrace:
         return probs_BHQK.masked_fill(~self.mask_BHQK, 0.0)
 
 
+@dataclass(frozen=True)
+class Totals:
+    """Numbers of a whole batch, of which a trace may hold a part of the samples; they are known to the host.
+
+    tokens: labels that are not -100. samples: rows. by_site: of each site that is compared the samples with a
+    valid entry in their maps.
+    """
+
+    tokens: int
+    samples: int
+    by_site: Mapping[str, int]
+
+
 @dataclass
 class Trace:
     """A forward pass as a loss sees it: logits and labels aligned (-100 = ignored), attention by site.
@@ -110,6 +123,8 @@ class Trace:
     sites: "encoder.self" -> layers in order; hidden: "encoder" -> layer outputs (B, L, d), when asked for; of
     some layers only, where no others were asked for (`Recorded`).
     sample_weight_B: what each example's labels count in the cross-entropy; None: all tokens count alike.
+    totals: of the batch that this is a part of: a loss is then this part's summand of the whole batch's.
+    None: the trace is the whole.
     """
 
     logits_BLV: Tensor
@@ -117,3 +132,4 @@ class Trace:
     sites: Mapping[str, Sequence[LayerTrace]] = field(default_factory=dict)
     hidden: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     sample_weight_B: Tensor | None = None
+    totals: Totals | None = None
