@@ -41,6 +41,7 @@ def _run(options: argparse.Namespace) -> int:
             checkpoint_every_s=config.checkpoint.every_s,
             logging=config.logging,
             start_seconds=time.perf_counter() - begun,
+            micro_batch=config.micro_batch,
             ended=lambda: _ended(chosen, config),  # another may have begun since then
         )
         print(f"{chosen.id}: {outcome}")

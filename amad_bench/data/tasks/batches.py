@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from amad_bench.data.batch import IGNORED, Batch
+from amad_bench.data.batch import IGNORED, Batch, TextMasks
 from amad_bench.data.images.table import ImageTable
 from amad_bench.data.tasks.data import Split
 
@@ -44,6 +44,7 @@ def text_batch(
         {"input_ids": input_ids_BL, "attention_mask": (input_ids_BL != split.pad).long()},
         labels_BT.masked_fill(labels_BT == split.pad, IGNORED),
         sample_weight_B,
+        TextMasks(source_ids_BL != split.pad, target_ids_BT != split.pad),
     )
 
 
