@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
+from amad_bench.runtime.imports import many_imports
 from amad_bench.runtime.interruption import interruptible
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
@@ -28,8 +29,11 @@ def _run(options: argparse.Namespace) -> int:
     chosen, device, config = _run_and_machine(options)
     outcome = _waited_for(chosen, config)
     if outcome is None:
-        from amad_bench.training.run import train_run
+        with many_imports():
+            from amad_bench.models.family import load
+            from amad_bench.training.run import train_run
 
+            load(chosen.config.family)
         outcome = train_run(
             chosen,
             device,
