@@ -23,7 +23,7 @@ from amad_bench.runtime.run_folder.status import PHASES
 from amad_bench.runtime.run_folder.steps import Validation, read_validations
 
 FAILURE_COLUMNS = ["run_id", "kind", *TASK, "loss", "replicate", "status", "reason", "log_tail"]
-_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step", "continued")
+_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step", "continued", "ranks")
 MEASURED = {  # of status.json, with the type of the column
     **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib", "energy_joules"), "Float64"),
     **dict.fromkeys(_COUNTED, "Int64"),

@@ -24,7 +24,7 @@ class Trained:
     """End of a training; the model holds the weights of `best_step`.
 
     seconds: in all processes that worked at it, those of validations included; continued: how often another
-    one went on; extra_params: of the loss.
+    one went on; extra_params: of the loss; ranks: that trained it together.
     """
 
     best_step: int
@@ -33,6 +33,7 @@ class Trained:
     validation_seconds: float = 0.0
     continued: int = 0
     extra_params: int = 0
+    ranks: int = 1
 
 
 class Updates:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +29,7 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.progress import described, phase
 from amad_bench.runtime.provenance import provenance
+from amad_bench.runtime.ranks import FailedAlone, here, joined
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
@@ -67,17 +68,22 @@ def train_run(
     this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
     whatever happened, except for a bug, a UserError or Interrupted, which pass through.
+    As one of several ranks (`runtime.ranks`) it trains its share; the first does all the rest. Then LostRank
+    and FailedAlone pass through, too.
     """
     used = devices.ready(device)
     folder = RESULTS.run(run.id)
-    also = follower(logging, folder)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    # A killed Snakemake can leave a child behind that still trains this run.
-    with exclusive(folder.path):
-        if (before := ended()) is not None:
+    with joined(used) as ranks, ExitStack() as stack:
+        also = follower(logging, folder) if ranks.first else lambda: None
+        if ranks.first:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            # A killed Snakemake can leave a child behind that still trains this run.
+            stack.enter_context(exclusive(folder.path))
+        if (before := ranks.sent(ended() if ranks.first else None)) is not None:
             return before
-        with described(folder.live, also):
-            return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds)
+        if ranks.first:
+            stack.enter_context(described(folder.live, also))
+        return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds)
 
 
 def _train_run(
@@ -88,13 +94,14 @@ def _train_run(
     checkpoint_every_s: float,
     start_seconds: float | None,
 ) -> str:
-    if not _unfinished(run, folder):
-        folder.clear()
-    folder.forget_halves()
-    made_with = provenance(used.name)
-    RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
-    checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with)
-    print(f"{run.id}: on {used}", flush=True)
+    ranks, made_with = here(), provenance(used.name)
+    if ranks.first:
+        if not _unfinished(run, folder):
+            folder.clear()
+        folder.forget_halves()
+        RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
+    checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with, ranks.world)
+    print(f"{run.id}: on {f'{ranks.world} x ' if ranks.world > 1 else ''}{used}", flush=True)
     where = used.place
     started, status, energy = time.perf_counter(), Status(), used.energy_joules()
     if start_seconds is not None:
@@ -108,8 +115,16 @@ def _train_run(
     status.peak_memory_mib = used.peak_mib()
     if energy is not None and (taken := used.energy_joules()) is not None:
         status.energy_joules = taken - energy
-    status.write(folder.status)
-    folder.forget_checkpoints()
+    if ranks.world > 1 and status.status == "out_of_memory":  # the others may be anywhere
+        status.write(folder.status)
+        raise FailedAlone
+    spent = ranks.gathered((status.peak_memory_mib, status.energy_joules))
+    status.peak_memory_mib = max(peak for peak, _ in spent)
+    joules = [own for _, own in spent if own is not None]
+    status.energy_joules = sum(joules) if len(joules) == ranks.world else None
+    if ranks.first:
+        status.write(folder.status)
+        folder.forget_checkpoints()
     return status.status
 
 
@@ -157,20 +172,22 @@ def _train_and_score(
 ) -> None:
     with in_phase(status, "data"):
         data = load_task_data(run.config)
-    status.data = data.facts
-    data.tokenizer.save(folder.tokenizer)
+    status.data, ranks = data.facts, here()
+    if ranks.first:
+        data.tokenizer.save(folder.tokenizer)
     with in_phase(status, "model"):
         started = started_model(run, data)
         model = started.model.to(where)
         status.head_map, status.start_weights = started.head_map, started.start_weights
         status.parameters = sum(p.numel() for p in model.parameters())
         status.flops_per_example = _flops(model, data, run.config.training.batch, where)
-    trained = checkpoints.trained(folder.checkpoint)
+    trained = ranks.sent(checkpoints.trained(folder.checkpoint) if ranks.first else None)
     if trained is None:
         with _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint)):
             trained = _train(run, model, data, where, status, workers, checkpoints)
-        save_weights(model, folder.checkpoint)
-        checkpoints.write_trained(trained, folder.checkpoint)
+        if ranks.first:
+            save_weights(model, folder.checkpoint)
+            checkpoints.write_trained(trained, folder.checkpoint)
     else:  # it was interrupted while it predicted
         load_weights(model, checkpoint_weights(folder.checkpoint))
     _note(trained, status)
@@ -183,7 +200,7 @@ def _good_weights_kept(status: Status, keep: Callable[[], None]) -> Iterator[Non
     try:
         yield
     except Diverged as failure:
-        if failure.good_step:
+        if failure.good_step and here().first:
             keep()
             status.best_step = failure.good_step
         raise
@@ -195,6 +212,7 @@ def _note(trained: Trained, status: Status) -> None:
     status.add_seconds("validation", trained.validation_seconds)
     status.steps, status.best_step = trained.steps, trained.best_step
     status.extra_params, status.continued = trained.extra_params, trained.continued
+    status.ranks = trained.ranks
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
@@ -266,6 +284,6 @@ def _train(
     trained = train(
         model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints
     )
-    if trained.extra_params:
+    if trained.extra_params and here().first:
         save_parameters(objective, folder.loss_parameters)
     return trained
