@@ -62,6 +62,7 @@ def _train(run: "Run", device: str, config: "Config", begun: float) -> str:
         checkpoint_every_s=config.checkpoint.every_s,
         logging=config.logging,
         start_seconds=time.perf_counter() - begun,
+        micro_batch=config.micro_batch,
         ended=lambda: _ended(run, config),  # another may have begun since then
     )
     print(f"{run.id}: {outcome}")

@@ -247,7 +247,7 @@ def _meeting(ranks: Ranks) -> dict[str, Any]:
     """The place where ranks meet: the socket that their starter opened, or what torchrun's variables say."""
     if not launched():
         return {"init_method": "env://"}
-    from torch.distributed.distributed_c10d import TCPStore
+    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
     handle = int(os.environ[LISTENER]) if ranks.first else None
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

@@ -16,11 +16,13 @@ from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.interruption import Interrupted, deferred
 from amad_bench.runtime.ranks import ALONE, Ranks
 from amad_bench.runtime.run_folder.steps import StepLog
+from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoint, Checkpoints, below, prefixed
 from amad_bench.training.optim import BestWeights, Trained, Updates
 
 MODEL = "model"  # among the modules
 _LOSS, _NORM = "loss", "gradient_norm"
+_MICRO = "micro_batch"
 
 
 class Diverged(RunFailed):
@@ -39,8 +41,8 @@ class Course:
     modules: by name, those that `updates` changes and `best` keeps. generators: by name, those whose draws so
     far count, beside torch's. order: of the batches, where it is not made anew and passed over. alignment:
     what the step log compares with next, see `losses.diagnostics`. checkpoints: None keeps nothing.
-    continued: how often another process went on. ranks: all that train the run; the first has the log and
-    writes checkpoints.
+    continued: how often another process went on. micro: examples that are computed at once. ranks: all that
+    train the run; the first has the log and writes checkpoints.
     """
 
     modules: Mapping[str, nn.Module]
@@ -52,6 +54,7 @@ class Course:
     order: BatchOrder | None = None
     alignment: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     checkpoints: Checkpoints | None = None
+    micro: MicroBatch | None = None
     continued: int = 0
     validation_seconds: float = 0.0  # in all processes
     ranks: Ranks = ALONE
@@ -91,6 +94,8 @@ class Course:
         self._before, self._saved = found.facts["seconds"], found.step
         self.validation_seconds = found.facts["validation_seconds"]
         self.continued = found.facts["continued"] + 1
+        if self.micro is not None and self.checkpoints is not None:
+            self.micro.resume(found.facts.get(_MICRO), self.checkpoints.run_id)
         return found.step
 
     def _latest(self) -> Checkpoint | None:
@@ -137,6 +142,8 @@ class Course:
             self.validation_seconds,
             self.continued,
             extra_params,
+            self.micro.size if self.micro else 0,
+            self.micro is not None and self.micro.halved,
             self.ranks.world,
         )
 
@@ -202,6 +209,7 @@ class Course:
             "seconds": self.seconds,
             "validation_seconds": self.validation_seconds,
             "continued": self.continued,
+            _MICRO: self.micro and self.micro.facts,
         }
         return Checkpoint(step, tensors, facts)
 

@@ -32,7 +32,9 @@ class ParallelStep:
     def __init__(self, module: nn.Module, ranks: Ranks) -> None:
         self._ranks, self._module = ranks, _summing(module) if ranks.together else module
 
-    def __call__(self, rows: np.ndarray, batch: Batch, epoch: int, totals: Totals | None) -> ObjectiveValue:
+    def __call__(
+        self, rows: np.ndarray, batch: Batch, epoch: int, totals: Totals | None = None
+    ) -> ObjectiveValue:
         return self._module(rows, batch, epoch, totals)
 
     @contextmanager

@@ -29,7 +29,10 @@ def pretraining_batches(
     """
     for _ in range(steps):
         made = make(order.next(), generator, device)
-        yield PretrainingBatch({name: tensor.to(device) for name, tensor in made.items()})
+        yield PretrainingBatch(
+            {name: tensor.to(device) for name, tensor in made.items()},
+            {name: tensor for name, tensor in made.items() if tensor.device.type == "cpu"},
+        )
 
 
 class Words:

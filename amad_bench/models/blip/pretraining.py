@@ -55,6 +55,12 @@ class BlipMlm(nn.Module):
         loss = summed / labels.ne(-100).sum().clamp(min=1)
         return loss, {"mlm": loss}
 
+    def shares(self, arguments: dict[str, Tensor], part: slice) -> tuple[float, dict[str, float]]:
+        """Shares of a part of a batch in its loss and its scalar; arguments: on the host."""
+        masked_BL = arguments["labels"].ne(-100)
+        share = int(masked_BL[part].sum()) / max(1, int(masked_BL.sum()))
+        return share, {"mlm": share}
+
     def task_weights(self) -> dict[str, Tensor]:
         """By the names of BlipAnswerer: the same for text encoder and decoder, without cross-attention."""
         tensors = _stored(self.text, "text_decoder.")
@@ -68,6 +74,7 @@ class BlipMlm(nn.Module):
 class BlipVisionLanguage(nn.Module):
     """BLIP's joint pre-training: image-text contrast and matching with hard negatives, and captions.
 
+    It has no `shares`: each sample is compared with all others of its batch, which cannot be cut into parts.
     Text encoder and decoder share everything but their self-attention (its output projection included).
     """
 

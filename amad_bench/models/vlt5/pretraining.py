@@ -5,6 +5,7 @@ Source: j-min/VL-T5 (a07d779), src/pretrain_model.py, with every task's loss wei
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -47,6 +48,13 @@ class Vlt5Pretrainer(nn.Module):
             if (tasks_B == index).any()
         }
         return loss_B.mean(), by_task
+
+    def shares(self, arguments: dict[str, Tensor], part: slice) -> tuple[float, dict[str, float]]:
+        """Shares of a part of a batch in its loss and in each of its scalars; arguments: on the host."""
+        tasks_B = arguments["tasks_B"]
+        counts, whole = (torch.bincount(x, minlength=len(PRETRAIN_TASKS)) for x in (tasks_B[part], tasks_B))
+        by_task = (counts / whole.clamp_min(1)).tolist()
+        return len(tasks_B[part]) / len(tasks_B), dict(zip(PRETRAIN_TASKS, by_task, strict=True))
 
     def task_weights(self) -> dict[str, Tensor]:
         """The VLT5's weights under the names of its own state dict, tied ones once."""
