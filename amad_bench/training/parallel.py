@@ -68,7 +68,10 @@ def _summing(module: nn.Module) -> nn.Module:
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
 
-    def summed(_state: Any, bucket: Any) -> Any:
+    def summed(
+        _state: object,
+        bucket: dist.GradBucket,  # pyright: ignore[reportPrivateImportUsage]
+    ) -> torch.futures.Future[Tensor]:
         work: Any = dist.all_reduce(bucket.buffer(), async_op=True)
         return work.get_future().then(lambda done: done.value()[0])
 
