@@ -33,6 +33,7 @@ class Device(ABC):
     name: torch's, and a config's. title: as messages say it. dtypes: number types to measure there.
     no_memory: texts of RuntimeErrors that mean that no memory is left, beside torch.OutOfMemoryError.
     exact: a context in which float32 takes no shortcuts, and equal numbers give equal results.
+    collectives: torch.distributed's backend for tensors there.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Device(ABC):
     dtypes: tuple[str, ...] = ("float32",)
     no_memory: tuple[str, ...] = ()
     exact: Callable[[], AbstractContextManager[Any]] = nullcontext
+    collectives: str = "gloo"
 
     @property
     def place(self) -> "torch.device":
@@ -199,6 +201,7 @@ CUDA = Accelerator(
     "CUDA",
     dtypes=("float32", "bfloat16", "float16"),
     exact=_exact_cuda,
+    collectives="nccl",
     no_memory=("CUDA error: out of memory", "CUDA driver error: out of memory", "_STATUS_ALLOC_FAILED"),
     drivers=("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"),  # NVIDIA, AMD, WSL
 )

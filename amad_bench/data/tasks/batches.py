@@ -24,8 +24,10 @@ def text_batch(
     rows: np.ndarray,
     device: str | torch.device,
     answer_generator: np.random.Generator | None = None,
+    own: slice = slice(None),
 ) -> Batch:
-    """The examples `rows` (B,) of a split without their images.
+    """The examples `rows` (B,) of a split without their images; `own`: those of them that are wanted, with
+    answers that are drawn, lengths and masks as all of them have.
 
     Lengths are the split's; of a split that is mostly padding, those of the batch's longest example. With an
     `answer_generator` the labels are those of `draw_targets`, and there are sample weights, too.
@@ -35,16 +37,18 @@ def text_batch(
         target_ids_BT = split.target_ids_NL[rows]
     else:
         target_ids_BT, weight_B = draw_targets(split, rows, answer_generator)
-        sample_weight_B = torch.from_numpy(weight_B).to(device)
+        sample_weight_B = torch.from_numpy(weight_B[own].copy()).to(device)
     if split.mostly_padding:
         source_ids_BL, target_ids_BT = (_trimmed(ids, split.pad) for ids in (source_ids_BL, target_ids_BT))
-    input_ids_BL = torch.from_numpy(source_ids_BL.astype(np.int64)).to(device)
-    labels_BT = torch.from_numpy(target_ids_BT.astype(np.int64)).to(device)
+    masks = TextMasks(source_ids_BL != split.pad, target_ids_BT != split.pad)
+    source_ids_BL, target_ids_BT = (ids[own].astype(np.int64) for ids in (source_ids_BL, target_ids_BT))
+    input_ids_BL = torch.from_numpy(source_ids_BL).to(device)
+    labels_BT = torch.from_numpy(target_ids_BT).to(device)
     return Batch(
         {"input_ids": input_ids_BL, "attention_mask": (input_ids_BL != split.pad).long()},
         labels_BT.masked_fill(labels_BT == split.pad, IGNORED),
         sample_weight_B,
-        TextMasks(source_ids_BL != split.pad, target_ids_BT != split.pad),
+        masks,
     )
 
 

@@ -20,17 +20,20 @@ def batches(
     device: str | torch.device,
     workers: int = 0,
     answer_generator: np.random.Generator | None = None,
+    own: slice = slice(None),
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """Pairs (rows, batch), one for each array of rows in `order`; the same whatever `workers` is.
 
-    Each worker reads the images of a batch ahead; answers are drawn in this process (see `text_batch`). No
-    global random state is used or changed. UserError: whatever reading an image finds, or a dead worker.
+    `own`: of each array the rows that are given; their answers are drawn, and their lengths and masks made,
+    with the rest's. Each worker reads the images of a batch ahead; answers are drawn in this process (see
+    `text_batch`). No global random state is used or changed. UserError: whatever reading an image finds, or a
+    dead worker.
     """
-    items = ((rows, np.asarray(split.image_rows_N[rows])) for rows in order)
+    items = ((rows, np.asarray(split.image_rows_N[rows[own]])) for rows in order)
     read = partial(_read, images)
     for rows, arrays in in_workers(read, items, workers) if workers else map(read, items):
-        text = text_batch(split, rows, device, answer_generator)
-        yield rows, text.with_images(images.to_tensors(arrays, device))
+        text = text_batch(split, rows, device, answer_generator, own)
+        yield rows[own], text.with_images(images.to_tensors(arrays, device))
 
 
 def _read(images: ImageTable, item: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, Arrays]:

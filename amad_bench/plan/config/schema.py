@@ -97,6 +97,12 @@ class Config(Closed):
     name: Name = Field(description="of the config, in reports; no part of any run's identity")
     seed: Seed = Field(default=0, description="what all seeds are made from")
     device: DeviceName = Field(default=devices.AUTO, description="auto: a GPU where there is one")
+    gpus_per_run: Few = Field(
+        default=1,
+        description="GPUs that a teacher or student is trained on together, each with its share of every "
+        "batch; on the CPU so many processes, to try it; no number depends on it but by rounding and by "
+        "which dropout masks are drawn",
+    )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
     )
