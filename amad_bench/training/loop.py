@@ -1,5 +1,6 @@
 """One training on a task: batches in a fixed order, each loss part logged, the best weights by validation."""
 
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def train(
         bar.update(done)
         loader = batches(data.train, data.images, islice(order, done, None), device, workers, answers)
         one_step = TrainStep(model, objective, recorder, teacher_trace)
-        with course.watched():
+        with course.watched(), closing(loader):
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
                 epoch = 1 + (step - 1) * options.batch // len(data.train)
