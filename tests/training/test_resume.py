@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from amad_bench.data import prefetch
+from amad_bench.data.tasks import batches as task_batches
 from amad_bench.plan.run import Run
 from amad_bench.runtime.files import read_json
 from amad_bench.runtime.interruption import Interrupted, interruptible
@@ -115,6 +117,14 @@ def test_so_does_one_whose_batches_are_made_ahead(tiny_plan, tmp_path, monkeypat
     """What a thread drew for the next step is not yet drawn for the checkpoint: answers, masked words."""
     plan = tiny_plan(condition="none" if kind == "teacher" else "vl")
     run, ahead = chain(plan, "vlt5", "vqa", "teacher")[0], []
+    draw = task_batches.draw_targets
+
+    def visibly(split, rows, generator):
+        """Questions of scenes have one answer each: what is drawn would not be seen."""
+        target_ids_BT, weight_B = draw(split, rows, generator)
+        return target_ids_BT, weight_B * np.float32(generator.random())
+
+    monkeypatch.setattr(task_batches, "draw_targets", visibly)
     results = []
     for name in ("undisturbed", "interrupted"):
         (tmp_path / name).mkdir()
