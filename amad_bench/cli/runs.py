@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from amad_bench.cli.common import planned
+from amad_bench.cli.common import on_device, part_of_gpu, planned
 from amad_bench.cli.ranks import as_rank, by_ranks
 from amad_bench.runtime.imports import many_imports
 from amad_bench.runtime.interruption import interruptible
@@ -37,9 +37,11 @@ def _run(options: argparse.Namespace) -> int:
     elif (outcome := _waited_for(chosen, config)) is not None:
         print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
     elif devices > 1:
-        outcome = by_ranks(options, RESULTS.run(chosen.id), devices)
+        with on_device(device, devices=devices):
+            outcome = by_ranks(options, RESULTS.run(chosen.id), devices)
     else:
-        outcome = _train(chosen, device, config, begun)
+        with on_device(device, part_of_gpu(config, chosen.id)):
+            outcome = _train(chosen, device, config, begun)
     if isinstance(outcome, int):
         return outcome
     if (folder := RESULTS.run(chosen.id)).finished:
@@ -104,9 +106,10 @@ def score(options: argparse.Namespace) -> None:
         _score_extra(planned(options))
         return
     chosen, device, config = _run_and_machine(options)
-    from amad_bench.training.run import score_run
+    with on_device(device, part_of_gpu(config, chosen.id)):
+        from amad_bench.training.run import score_run
 
-    print(f"{chosen.id}: {score_run(chosen, device, config.workers)}")
+        print(f"{chosen.id}: {score_run(chosen, device, config.workers)}")
 
 
 def _score_extra(plan: "Plan") -> None:
