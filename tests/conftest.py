@@ -42,7 +42,7 @@ def shared_weights() -> Path:
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stand-ins for what configs/paper.yaml reads. Read-only by agreement: a test that changes it copies it."""
+    """Stand-ins for what configs/paper.yaml reads. Read-only by agreement: who changes it copies it."""
     from tests.standins import write_paper_data
 
     return write_paper_data(tmp_path_factory.mktemp("published"))

@@ -1,4 +1,4 @@
-"""configs/paper.yaml (and its core) made tiny, and stand-ins for all that it reads in the formats in which it is published.
+"""configs/paper.yaml and its core made tiny, and stand-ins for all that they read, in the published formats.
 
 The models have random weights: a T5 of each size, VL-T5's checkpoint, BERT, ViT and BLIP base. Like the real
 ones they differ in the rows of their vocabularies, in their image sizes, and T5's sizes in their shape.

@@ -1,4 +1,4 @@
-"""configs/paper-core.yaml: the part of paper.yaml that eight GPUs do in half a week, complete, on stand-ins too."""
+"""configs/paper-core.yaml: complete, and its whole training path on tiny stand-ins."""
 
 import json
 import shutil

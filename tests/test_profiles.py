@@ -1,4 +1,4 @@
-"""profiles/: what one of Snakemake's profiles says, the other must not lack, and the rules that it names exist."""
+"""profiles/: what one says the other must not lack, and the rules that they name exist."""
 
 import re
 from pathlib import Path
@@ -29,9 +29,7 @@ def test_slurm_has_all_that_is_always_so(repository: Path) -> None:
     assert {key: slurm[key] for key in always} == always
 
 
-def test_every_run_is_a_job_with_a_gpu_that_is_told_of_its_end(
-    repository: Path, rules: dict[str, str]
-) -> None:
+def test_every_run_is_a_job_that_is_told_of_its_end(repository: Path, rules: dict[str, str]) -> None:
     given = profile(repository, "slurm")["set-resources"]
     runs = [name for name, text in rules.items() if "amad-bench run" in text]
     runs += [name for name, text in rules.items() if text.startswith(f"use rule {runs[0]} as")]

@@ -1,9 +1,9 @@
 """Sweeps on a one-node SLURM, undisturbed and disturbed, beside plain ones: python -m tests.slurm FOLDER
 
-Needs SLURM's and munge's programs (Debian: slurm-wlm, munge) and the extra `slurm`. The cluster lives in FOLDER
-and ends with this process. While a sweep works its node is drained, its slurmd killed, the node lost with all
-its processes, and Snakemake interrupted; then the same command alone has to end it. All tables and weights must
-be those of a plain sweep.
+Needs SLURM's and munge's programs (Debian: slurm-wlm, munge) and the extra `slurm`. The cluster lives in
+FOLDER and ends with this process. While a sweep works its node is drained, its slurmd killed, the node lost
+with all its processes, Snakemake interrupted and then killed; the same command alone has to end it. All
+tables and weights must be those of a plain sweep.
 """
 
 import argparse
@@ -134,7 +134,11 @@ def disturb(sweep: Sweep, cluster: Cluster) -> None:
     cluster.start_node()
     wait_for_work(sweep, process)
     process.send_signal(signal.SIGINT)
-    say(f"Snakemake interrupted: exit code {process.wait()}")
+    say(f"Snakemake interrupted: exit code {process.wait()}, {len(cluster.jobs('running'))} jobs running")
+    process = sweep.start()
+    wait_for_work(sweep, process)
+    process.kill()
+    say(f"Snakemake killed: exit code {process.wait()}, {len(cluster.jobs('running'))} jobs running")
 
 
 def compare(plain: Sweep, slurm: Sweep) -> None:

@@ -1,6 +1,7 @@
-"""A SLURM cluster of one node in a folder: controller, node and munge, with configuration, state and logs there.
+"""A SLURM cluster of one node in a folder: controller, node, munge, their configuration, state and logs.
 
-Its GPUs are links to other devices, handed out as generic resources. Nothing is shared with a SLURM that the machine may have.
+Its GPUs are links to other devices, handed out as generic resources. A SLURM that the machine may have is not
+touched. Anybody may start it.
 """
 
 import os
@@ -20,8 +21,8 @@ NODE = "node0"
 DEVICES = ("/dev/null", "/dev/zero")  # SLURM wants to see device files behind its GPUs
 PATIENCE = 120  # seconds, for what SLURM is asked to do
 
-# Where nobody accounts, squeue alone tells what has ended: MinJobAge keeps it. SlurmdTimeout: seconds of silence
-# until a node is given up; cred_expire: until its jobs start again. linuxproc: a task's processes are its children.
+# Where nobody accounts, squeue alone tells what has ended: MinJobAge keeps it. SlurmdTimeout: seconds of
+# silence until a node is given up; cred_expire: until its jobs start again.
 SLURM_CONF = """\
 ClusterName=amad
 SlurmctldHost={host}(127.0.0.1)
@@ -51,7 +52,8 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 SlurmdSpoolDir={folder}/spool
 SlurmdParameters=config_overrides
-NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port} CPUs=8 RealMemory=1000000 Gres=gpu:{gpus}
+NodeName=DEFAULT CPUs=8 RealMemory=1000000 Gres=gpu:{gpus}
+NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port}
 PartitionName=all Nodes={node} Default=YES MaxTime=INFINITE State=UP
 """
 

@@ -217,9 +217,8 @@ class Config(Closed):
         students = 0
         for entry in self.tasks:
             model = self.models[entry.family]
-            sizes = [
-                len(self.heads_of(entry.family, "student", size)) for size in model.student_sizes.values()
-            ]
-            pairs = len(self.heads_of(entry.family, "teacher", model.teacher)) * sum(sizes)
+            sizes = model.student_sizes.values()
+            heads = sum(len(self.heads_of(entry.family, "student", size)) for size in sizes)
+            pairs = len(self.heads_of(entry.family, "teacher", model.teacher)) * heads
             students += pairs * len(self.student_pretraining_of(entry)) * self.replicates_of(entry)
         return students * losses
