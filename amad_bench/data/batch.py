@@ -43,15 +43,23 @@ class Batch:
         return self.labels_BL != IGNORED
 
     @property
+    def host_masks(self) -> TextMasks:
+        """`masks`, or what the tensors say, for which a device has to be waited for."""
+        if self.masks is not None:
+            return self.masks
+        return TextMasks(self.inputs["attention_mask"].bool().cpu().numpy(), self.target_BL.cpu().numpy())
+
+    @property
     def target_tokens(self) -> int:
-        return int(self.target_BL.sum())
+        """Of the whole batch."""
+        return int(np.count_nonzero(self.host_masks.target_BT))
 
     @property
     def padding_share(self) -> float:
-        """Share of the ids, input and target, that are padding."""
-        mask_BL = self.inputs["attention_mask"]
-        kept = int(mask_BL.sum()) + self.target_tokens
-        return 1 - kept / (mask_BL.numel() + self.labels_BL.numel())
+        """Share of the ids, input and target, that are padding; of the whole batch."""
+        masks = self.host_masks
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks)
+        return 1 - kept / sum(mask.size for mask in masks)
 
     def first(self, examples: int) -> "Batch":
         """The first examples, padded as here."""
