@@ -88,7 +88,10 @@ class LayerTrace:
         return scores_BHQK
 
     def probs_BHQK(self) -> Tensor:
-        """Pre-dropout probabilities in the scores' precision: rows sum to 1; masked entries and rows without a key are 0."""
+        """Pre-dropout probabilities, as precise as the scores: rows sum to 1.
+
+        Masked entries and rows without a key are 0.
+        """
         if self.given_probs_BHQK is not None:
             return self.given_probs_BHQK
         scores_BHQK = self.scores_BHQK()
