@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from amad_bench.runtime import gpus
-from amad_bench.runtime.devices import AUTO, CPU, CUDA
+from amad_bench.runtime import devices, gpus
 from amad_bench.runtime.slots import WHOLE, Part, taken
 
 if TYPE_CHECKING:
@@ -23,16 +22,17 @@ def planned(options: argparse.Namespace) -> "Plan":
 
 
 @contextmanager
-def on_device(asked: str, part: Part = WHOLE, devices: int = 1) -> Iterator[None]:
+def on_device(asked: str, part: Part = WHOLE, number: int = 1) -> Iterator[None]:
     """Inside, the process has its place on a GPU, where `asked`, a config's `device`, means one; see `taken`.
 
-    On the CPU it sees no GPU at all. To be entered before torch is imported.
+    number: of GPUs; of several each is taken whole. On the CPU it sees no GPU at all. To be entered before
+    torch is imported.
     """
-    if asked == CPU.name:
+    if asked == devices.CPU.name:
         with gpus.unseen():
             yield
-    elif asked in (AUTO, CUDA.name):
-        with taken(devices, part):
+    elif asked in (devices.AUTO, devices.CUDA.name):
+        with taken(number, part):
             yield
     else:
         yield

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import on_device, part_of_gpu, planned
-from amad_bench.cli.ranks import as_rank, by_ranks
+from amad_bench.cli.ranks import as_rank, by_ranks, require_ranks
 from amad_bench.runtime.imports import many_imports
 from amad_bench.runtime.interruption import interruptible
 from amad_bench.runtime.locks import exclusive
@@ -33,21 +33,25 @@ def _run(options: argparse.Namespace) -> int:
 
     devices, ranks = devices_of(chosen, config.gpus_per_run), started()
     if ranks is not None:
-        outcome = as_rank(ranks, devices, device, lambda: _train(chosen, device, config, begun))
+        require_ranks(ranks, devices)
     elif (outcome := _waited_for(chosen, config)) is not None:
         print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
-    elif devices > 1:
-        with on_device(device, devices=devices):
+        return _end(outcome, chosen, config, options.strict)
+    with on_device(device, part_of_gpu(config, chosen.id), devices):
+        if ranks is not None:
+            outcome = as_rank(ranks, lambda: _train(chosen, device, config, begun))
+        elif devices > 1:
             outcome = by_ranks(options, RESULTS.run(chosen.id), devices)
-    else:
-        with on_device(device, part_of_gpu(config, chosen.id)):
+        else:
             outcome = _train(chosen, device, config, begun)
-    if isinstance(outcome, int):
-        return outcome
-    if (folder := RESULTS.run(chosen.id)).finished:
+    return outcome if isinstance(outcome, int) else _end(outcome, chosen, config, options.strict)
+
+
+def _end(outcome: str, run: "Run", config: "Config", strict: bool) -> int:
+    if (folder := RESULTS.run(run.id)).finished:
         folder.ended.touch()
     _drop_weights(config)
-    return int(options.strict and outcome != "done")
+    return int(strict and outcome != "done")
 
 
 def _train(run: "Run", device: str, config: "Config", begun: float) -> str:

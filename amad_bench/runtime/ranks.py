@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from amad_bench.runtime import gpus
 from amad_bench.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from amad_bench.runtime.devices import Device
 
 LISTENER = "AMAD_BENCH_LISTENER"  # rank 0's handle of the socket where ranks meet; others have it empty
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Nobody waits for the dead: a connection breaks, or who started the ranks ends them. The first may have hours
 # of work to do, as with a teacher's outputs, or wait for another run's lock.
 PATIENCE = timedelta(days=7)
@@ -178,22 +178,22 @@ def launched() -> bool:
 
 
 def see_one_device(ranks: Ranks) -> None:
-    """From now on this rank's device is the only one that it sees; call it before torch is imported.
+    """From now on this rank's GPU is the only one that it sees; call it before torch is imported.
 
-    UserError where CUDA_VISIBLE_DEVICES names fewer devices than there are ranks.
+    UserError where CUDA_VISIBLE_DEVICES names fewer GPUs than there are ranks.
     """
-    visible = os.environ.get(VISIBLE)
+    if gpus.hidden():
+        return
+    visible = os.environ.get(gpus.VISIBLE)
     if visible is None:
-        os.environ[VISIBLE] = str(ranks.rank)
+        os.environ[gpus.VISIBLE] = str(ranks.rank)
         return
-    names = [name for name in map(str.strip, visible.split(",")) if name]
-    if not names:
-        return
+    names = [name.strip() for name in visible.split(",")]
     if len(names) < ranks.world:
         raise UserError(
-            f"gpus_per_run: {ranks.world}, but {VISIBLE}={visible} names {len(names)}; lower gpus_per_run"
+            f"gpus_per_run: {ranks.world}, but {gpus.VISIBLE}={visible} names {len(names)}; lower it"
         )
-    os.environ[VISIBLE] = names[ranks.rank]
+    os.environ[gpus.VISIBLE] = names[ranks.rank]
 
 
 def end_with_starter() -> None:
