@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
+from amad_bench.runtime.imports import many_imports
 from amad_bench.runtime.interruption import interruptible
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
@@ -28,8 +29,11 @@ def _run(options: argparse.Namespace) -> int:
     chosen, device, config = _run_and_machine(options)
     outcome = _waited_for(chosen, config)
     if outcome is None:
-        from amad_bench.training.run import train_run
+        with many_imports():
+            from amad_bench.models.family import load
+            from amad_bench.training.run import train_run
 
+            load(chosen.config.family)
         outcome = train_run(
             chosen,
             device,
@@ -37,6 +41,7 @@ def _run(options: argparse.Namespace) -> int:
             checkpoint_every_s=config.checkpoint.every_s,
             logging=config.logging,
             start_seconds=time.perf_counter() - begun,
+            micro_batch=config.micro_batch,
             ended=lambda: _ended(chosen, config),  # another may have begun since then
         )
         print(f"{chosen.id}: {outcome}")

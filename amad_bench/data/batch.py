@@ -3,7 +3,7 @@
 Axes: B batch, L tokens (inputs and labels each have their own number).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -92,9 +92,11 @@ class PretrainingBatch:
 
     arguments: all that the pre-trainer's forward pass takes. It makes the loss itself, so that nothing else
     reads labels, which not every objective has (BLIP's of images and texts): they are arguments as others.
+    host: those of them that were made in the CPU's memory, there.
     """
 
     arguments: dict[str, Tensor]
+    host: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def __len__(self) -> int:
         return len(self.arguments["input_ids"])
@@ -111,4 +113,7 @@ class PretrainingBatch:
             return self
         other = int(image_ids_B.ne(image_ids_B[0]).int().argmax())
         order = [0, other, *(row for row in range(1, len(self)) if row != other)]
-        return PretrainingBatch({name: tensor[order] for name, tensor in self.arguments.items()})
+        return PretrainingBatch(
+            {name: tensor[order] for name, tensor in self.arguments.items()},
+            {name: tensor[order] for name, tensor in self.host.items()},
+        )

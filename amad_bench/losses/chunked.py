@@ -122,7 +122,9 @@ class _Chunks:
         """Inner products (V, H, G) of vectors, in float64."""
         if self.whole or self.by_row:
             return (left_VHN @ right_VGN.mT).double()
-        left_VRHK, right_VRGK = (x.unflatten(2, (-1, self.keys)).transpose(1, 2) for x in (left_VHN, right_VGN))
+        left_VRHK, right_VRGK = (
+            x.unflatten(2, (-1, self.keys)).transpose(1, 2) for x in (left_VHN, right_VGN)
+        )
         return (left_VRHK @ right_VRGK.mT).sum(1, dtype=torch.float64)
 
     def sums(self, vectors_VHN: Tensor, order: int) -> Tensor:

@@ -7,8 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
+from amad_bench.data.batch import TextMasks
 from amad_bench.data.pretraining.batches import BatchMaker
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
@@ -104,6 +106,16 @@ class FamilyModels(ABC):
         """The maker of pre-training batches; ValueError where the split cannot be used."""
         raise NotImplementedError(f"{type(self).__name__} makes no batches of {condition}: {split}, {data}")
 
+    def valid_samples(self, task: str, site: str, masks: TextMasks) -> np.ndarray:
+        """(B,) bool: samples whose maps have a valid entry at a site of a task's model, by the batch's masks.
+
+        A batch can be trained on in parts only where this is known: see `losses.whole_batch`.
+        """
+        raise UserError(
+            f"micro_batch: {type(self).__name__} does not say which of {len(masks.target_BT)} samples have "
+            f"attention at {site} in {task}; define its `valid_samples`, or set micro_batch: null"
+        )
+
     def save(
         self,
         model: nn.Module,  # noqa: ARG002 (families read them)
@@ -123,6 +135,11 @@ class FamilyModels(ABC):
     def kept(self, weights: Weights, model: nn.Module) -> Weights:  # noqa: ARG002 (others read it)
         """The weights, complete as they are, without what stays fresh in this model."""
         return weights
+
+
+def load(family: str) -> None:
+    """Imports the family's folder, which takes seconds; no other's."""
+    implementation_of(FAMILIES[family])
 
 
 def implementation_of(record: Family) -> FamilyModels:

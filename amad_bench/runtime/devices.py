@@ -77,6 +77,10 @@ class Device(ABC):
         """Waits for all work that it was given."""
 
     @abstractmethod
+    def release(self) -> None:
+        """Gives back memory that torch got back and keeps for later."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Settings of this process before a run on it."""
 
@@ -125,6 +129,9 @@ class Accelerator(Device):
     def synchronize(self) -> None:
         self.functions.synchronize()
 
+    def release(self) -> None:
+        self.functions.empty_cache()
+
     def prepare(self) -> None:
         pass
 
@@ -168,6 +175,9 @@ class Processor(Device):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
     def synchronize(self) -> None:
+        pass
+
+    def release(self) -> None:
         pass
 
     def prepare(self) -> None:

@@ -15,11 +15,13 @@ from amad_bench.models.weights import own_tensors
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.interruption import Interrupted, deferred
 from amad_bench.runtime.run_folder.steps import StepLog
+from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoint, Checkpoints, below, prefixed
 from amad_bench.training.optim import BestWeights, Trained, Updates
 
 MODEL = "model"  # among the modules
 _LOSS, _NORM = "loss", "gradient_norm"
+_MICRO = "micro_batch"
 
 
 class Diverged(RunFailed):
@@ -38,7 +40,7 @@ class Course:
     modules: by name, those that `updates` changes and `best` keeps. generators: by name, those whose draws so
     far count, beside torch's. order: of the batches, where it is not made anew and passed over. alignment:
     what the step log compares with next, see `losses.diagnostics`. checkpoints: None keeps nothing.
-    continued: how often another process went on.
+    continued: how often another process went on. micro: examples that are computed at once.
     """
 
     modules: Mapping[str, nn.Module]
@@ -50,6 +52,7 @@ class Course:
     order: BatchOrder | None = None
     alignment: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     checkpoints: Checkpoints | None = None
+    micro: MicroBatch | None = None
     continued: int = 0
     validation_seconds: float = 0.0  # in all processes
     _before: float = 0.0  # seconds that the training took in other processes
@@ -87,6 +90,8 @@ class Course:
         self._before, self._saved = found.facts["seconds"], found.step
         self.validation_seconds = found.facts["validation_seconds"]
         self.continued = found.facts["continued"] + 1
+        if self.micro is not None and self.checkpoints is not None:
+            self.micro.resume(found.facts.get(_MICRO), self.checkpoints.run_id)
         return found.step
 
     @contextmanager
@@ -119,7 +124,14 @@ class Course:
             p.numel() for name, one in self.modules.items() if name != MODEL for p in one.parameters()
         )
         return Trained(
-            self.best.step, steps, self.seconds, self.validation_seconds, self.continued, extra_params
+            self.best.step,
+            steps,
+            self.seconds,
+            self.validation_seconds,
+            self.continued,
+            extra_params,
+            self.micro.size if self.micro else 0,
+            self.micro is not None and self.micro.halved,
         )
 
     def look(self, step: int, total: Tensor, norm: Tensor, parts: Mapping[str, Tensor]) -> None:
@@ -172,5 +184,6 @@ class Course:
             "seconds": self.seconds,
             "validation_seconds": self.validation_seconds,
             "continued": self.continued,
+            _MICRO: self.micro and self.micro.facts,
         }
         return Checkpoint(step, tensors, facts)

@@ -1,6 +1,7 @@
 """One training on a task: batches in a fixed order, each loss part logged, the best weights by validation."""
 
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
+from amad_bench.training.accumulation import MicroBatch, accumulated_step
 from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.course import MODEL, Course
-from amad_bench.training.distill import Objective, ObjectiveValue
+from amad_bench.training.distill import Objective
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
-from amad_bench.training.step import TrainStep
+from amad_bench.training.step import TrainStep, part_value, totals_of
 from amad_bench.training.teacher_outputs import TeacherTrace
 
 
@@ -38,6 +40,7 @@ def train(
     teacher_trace: TeacherTrace | None = None,
     workers: int = 0,
     checkpoints: Checkpoints | None = None,
+    micro: MicroBatch | None = None,
 ) -> Trained:
     """Trains `model` in place, with the parameters that `objective` has, and leaves the best weights in both.
 
@@ -45,10 +48,12 @@ def train(
     `workers`: processes that read images; the result does not depend on it. The step log (JSON lines) holds
     every loss part unweighted, the share of padding, how heads are aligned, and every validation. Weights are
     chosen by the share of validation target tokens predicted right (teacher forcing), the earlier step on a
-    tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more.
+    tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more. `micro`: how
+    many examples are computed at once, all of a batch without it; it gets smaller where memory runs out.
     Raises Diverged, with the best weights so far in both, when a part of the loss is not finite; Interrupted.
     """
     options, steps = config.training, config.training.steps
+    micro = micro or MicroBatch(None, options.batch)
     _materialise(objective, model, data, device, teacher_trace)
     updates = Updates([model, objective], options)
     evaluate_at = evaluation_steps(options)
@@ -72,6 +77,7 @@ def train(
             device,
             {} if answers is None else {"answers": answers},
             checkpoints=checkpoints,
+            micro=micro,
         )
         done = course.resume()
         bar.update(done)
@@ -81,8 +87,9 @@ def train(
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
                 epoch = 1 + (step - 1) * options.batch // len(data.train)
-                value: ObjectiveValue = one_step(rows, batch, epoch)
-                norm = updates.step(value.total)
+                totals = partial(totals_of, config, objective.sites, batch)
+                value_of = part_value(one_step, rows, batch, epoch, totals)
+                value, norm = accumulated_step(value_of, len(batch), micro, updates, device)
                 course.look(step, value.total, norm, value.parts)
                 if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
                     course.require_finite()
@@ -93,7 +100,7 @@ def train(
                 if step in evaluate_at:
                     with course.validation():
                         accuracy, loss = token_accuracy_and_loss(
-                            model, data.validation, data.images, device, options.batch, workers=workers
+                            model, data.validation, data.images, device, micro.size, workers=workers
                         )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)

@@ -24,7 +24,7 @@ def predict_and_score(
 ) -> dict[str, str]:
     """Writes predictions.jsonl and scores.parquet; returns the signatures of the metrics that have one.
 
-    status: gets the seconds of both.
+    status: gets the seconds of both; as many examples are decoded at once as were trained on.
 
     Splits: `test` and the further test splits; where the config asks for controls also `test_blind`, with the
     images of `test` shuffled, and `test_majority`, the most frequent target of the training split. Where
@@ -43,7 +43,7 @@ def predict_and_score(
             data.tokenizer,
             config.answers,
             device,
-            batch=config.training.batch,
+            batch=status.micro_batch or config.training.batch,  # which is known to fit
             image_rows=image_rows,
             workers=workers,
             candidates=most_frequent if ranked else (),

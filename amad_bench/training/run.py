@@ -33,6 +33,7 @@ from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
+from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.course import Diverged
 from amad_bench.training.distill import Objective
@@ -56,13 +57,16 @@ def train_run(
     checkpoint_every_s: float = 60.0,
     logging: str = "none",
     start_seconds: float | None = None,
+    micro_batch: int | None = None,
     ended: Callable[[], str | None] = lambda: None,
 ) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's;
-    `start_seconds`: what the command took before it came here. None of them changes a number.
+    `start_seconds`: what the command took before it came here. None of them changes a number. `micro_batch`:
+    examples that are computed at once, None: all of a batch; numbers differ by rounding, and in which dropout
+    masks are drawn.
     `ended`: gives the status of this run where another process has brought it to its end; it is asked when
     this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
@@ -77,7 +81,8 @@ def train_run(
         if (before := ended()) is not None:
             return before
         with described(folder.live, also):
-            return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds)
+            micro = MicroBatch(micro_batch, run.config.training.batch)
+            return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds, micro)
 
 
 def _train_run(
@@ -87,6 +92,7 @@ def _train_run(
     workers: int,
     checkpoint_every_s: float,
     start_seconds: float | None,
+    micro: MicroBatch,
 ) -> str:
     if not _unfinished(run, folder):
         folder.clear()
@@ -101,9 +107,9 @@ def _train_run(
         status.add_seconds("start", start_seconds)
     with failures_noted(status):
         if run.kind == "pretrain":
-            _pretrain(run, folder, where, status, checkpoints)
+            _pretrain(run, folder, where, status, checkpoints, micro)
         else:
-            _train_and_score(run, folder, where, status, workers, checkpoints)
+            _train_and_score(run, folder, where, status, workers, checkpoints, micro)
     status.wall_seconds = time.perf_counter() - started + checkpoints.seconds_before
     status.peak_memory_mib = used.peak_mib()
     if energy is not None and (taken := used.energy_joules()) is not None:
@@ -124,7 +130,12 @@ def _unfinished(run: Run, folder: RunFolder) -> bool:
 
 
 def _pretrain(
-    run: Run, folder: RunFolder, where: torch.device, status: Status, checkpoints: Checkpoints
+    run: Run,
+    folder: RunFolder,
+    where: torch.device,
+    status: Status,
+    checkpoints: Checkpoints,
+    micro: MicroBatch,
 ) -> None:
     with in_phase(status, "data"):
         data = load_pretraining(run.config)
@@ -141,8 +152,8 @@ def _pretrain(
         save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
 
     phase("training")
-    with _good_weights_kept(status, keep):
-        trained = pretrain(model, data, run.config, where, folder.steps, run.id, checkpoints)
+    with _good_weights_kept(status, keep), _noted(micro, status):
+        trained = pretrain(model, data, run.config, where, folder.steps, run.id, checkpoints, micro)
     keep()
     _note(trained, status)
 
@@ -154,6 +165,7 @@ def _train_and_score(
     status: Status,
     workers: int,
     checkpoints: Checkpoints,
+    micro: MicroBatch,
 ) -> None:
     with in_phase(status, "data"):
         data = load_task_data(run.config)
@@ -167,8 +179,9 @@ def _train_and_score(
         status.flops_per_example = _flops(model, data, run.config.training.batch, where)
     trained = checkpoints.trained(folder.checkpoint)
     if trained is None:
-        with _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint)):
-            trained = _train(run, model, data, where, status, workers, checkpoints)
+        kept = _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint))
+        with kept, _noted(micro, status):
+            trained = _train(run, model, data, where, status, workers, checkpoints, micro)
         save_weights(model, folder.checkpoint)
         checkpoints.write_trained(trained, folder.checkpoint)
     else:  # it was interrupted while it predicted
@@ -189,12 +202,22 @@ def _good_weights_kept(status: Status, keep: Callable[[], None]) -> Iterator[Non
         raise
 
 
+@contextmanager
+def _noted(micro: MicroBatch, status: Status) -> Iterator[None]:
+    """Notes how many examples were computed at once in a training inside, however it ends."""
+    try:
+        yield
+    finally:
+        status.micro_batch, status.micro_batch_halved = micro.size, micro.halved
+
+
 def _note(trained: Trained, status: Status) -> None:
     status.train_seconds = trained.seconds
     status.add_seconds("training", trained.seconds - trained.validation_seconds)
     status.add_seconds("validation", trained.validation_seconds)
     status.steps, status.best_step = trained.steps, trained.best_step
     status.extra_params, status.continued = trained.extra_params, trained.continued
+    status.micro_batch, status.micro_batch_halved = trained.micro_batch or None, trained.halved
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
@@ -238,6 +261,7 @@ def _train(
     status: Status,
     workers: int,
     checkpoints: Checkpoints,
+    micro: MicroBatch,
 ) -> Trained:
     config, folder = run.config, RESULTS.run(run.id)
     loss = config.loss
@@ -261,10 +285,10 @@ def _train(
     taught = None
     if objective.needs_teacher:
         with in_phase(status, "teacher_outputs"):
-            taught = teacher_trace(run, data, objective, device)
+            taught = teacher_trace(run, data, objective, device, micro.size)
     phase("training")
     trained = train(
-        model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints
+        model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints, micro
     )
     if trained.extra_params:
         save_parameters(objective, folder.loss_parameters)

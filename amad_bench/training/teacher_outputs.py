@@ -35,12 +35,14 @@ TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the
 _QUERIES = {"scores", "queries", "keys"}
 
 
-def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.device) -> TeacherTrace:
+def teacher_trace(
+    run: Run, data: TaskData, objective: Objective, device: torch.device, chunk: int | None = None
+) -> TeacherTrace:
     """A function that gives the teacher's trace of training examples, as far as `objective` reads it.
 
-    data: those of the training. Outputs that are stored nowhere yet are computed first; another process that
-    wants them waits. RunFailed("teacher_failed") when the teacher did not end well, UserError when it was not
-    trained.
+    data: those of the training; chunk: examples that fit at once, None: a batch. Outputs that are stored
+    nowhere yet are computed first; another process that wants them waits. RunFailed("teacher_failed") when
+    the teacher did not end well, UserError when it was not trained.
     """
     folder, config = teacher_folder(run), run.config
     of_teacher = recorded_config(folder)
@@ -58,7 +60,9 @@ def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.
     weights = file_sha256(folder.checkpoint)
     of = {"teacher": folder.id, "weights": weights, "data": run.data_key, "examples": len(data.train)}
     wanted = Wanted.of(objective, shapes[1].layers)
-    parts = stored_parts(RESULTS.outputs(key), of, wanted, model, data, device, config.training.batch)
+    parts = stored_parts(
+        RESULTS.outputs(key), of, wanted, model, data, device, chunk or config.training.batch
+    )
     return StoredOutputs(parts, wanted, device).trace
 
 
@@ -79,7 +83,12 @@ class OnlineOutputs:
 
     @torch.no_grad()
     def trace(self, _rows: np.ndarray, batch: Batch) -> Trace:
-        return self._recorder.trace(self.model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
+        try:
+            output = self.model(**batch.inputs, labels=batch.labels_BL)
+        except BaseException:  # see TrainStep
+            self._recorder.forget()
+            raise
+        return self._recorder.trace(output, batch.labels_BL)
 
 
 class Wanted(NamedTuple):
@@ -176,7 +185,7 @@ def stored_parts(
 ) -> dict[str, StoredPart]:
     """The wanted parts in a folder; those that are lacking are computed, by one process at a time.
 
-    chunk: examples that are computed together, at most: a batch, which is known to fit.
+    chunk: examples that are computed together, at most: as in training, which is known to fit.
     """
 
     def present() -> dict[str, StoredPart]:

@@ -82,7 +82,7 @@ class BySteps:
         assert {where for step in quiet for where in self.found[step]} - set(but) == set()
 
 
-def student(
+def objective_and_teacher(
     plan: Plan, run: Run, data: TaskData, device: torch.device
 ) -> tuple[Objective, TeacherTrace | None]:
     """A run's loss, and the outputs of an untrained teacher."""

@@ -39,7 +39,10 @@ def pretraining_batches(
     def made_batches() -> Made[tuple[tuple[PretrainingBatch, OrderState, Any], list[Tensor]]]:
         for _ in range(steps):
             made = make(own_order.next(), own_generator, device)
-            batch = PretrainingBatch({name: placed(tensor, device) for name, tensor in made.items()})
+            batch = PretrainingBatch(
+                {name: placed(tensor, device) for name, tensor in made.items()},
+                {name: tensor for name, tensor in made.items() if tensor.device.type == "cpu"},
+            )
             yield (batch, own_order.state, own_generator.bit_generator.state), batch.tensors
 
     with closing(prefetched(made_batches(), device)) as ahead:

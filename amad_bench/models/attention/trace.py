@@ -74,20 +74,24 @@ class LayerTrace:
         return (*self.query_BHQD.shape[:3], self.key_BHKD.shape[2])
 
     def scores_BHQK(self) -> Tensor:
-        """Pre-softmax scores in float32, under autocast too; masked entries -inf."""
+        """Pre-softmax scores in float32, under autocast too, or in a model's float64; masked entries -inf."""
+        precision = torch.promote_types(self.query_BHQD.dtype, torch.float32)
         with torch.autocast(self.query_BHQD.device.type, enabled=False):
-            scores_BHQK = self.query_BHQD.float() @ self.key_BHKD.float().transpose(-1, -2)
+            scores_BHQK = self.query_BHQD.to(precision) @ self.key_BHKD.to(precision).transpose(-1, -2)
         # In place, as autograd allows here: each copy would cost as much as the product itself.
         if self.scale != 1.0:
             scores_BHQK.mul_(self.scale)
         if self.bias_BHQK is not None:
-            scores_BHQK.add_(self.bias_BHQK.float())
+            scores_BHQK.add_(self.bias_BHQK.to(precision))
         if self.mask_BHQK is not None:
             scores_BHQK.masked_fill_(~self.mask_BHQK, float("-inf"))
         return scores_BHQK
 
     def probs_BHQK(self) -> Tensor:
-        """Pre-dropout probabilities, float32: rows sum to 1; masked entries and rows without a key are 0."""
+        """Pre-dropout probabilities, as precise as the scores: rows sum to 1.
+
+        Masked entries and rows without a key are 0.
+        """
         if self.given_probs_BHQK is not None:
             return self.given_probs_BHQK
         scores_BHQK = self.scores_BHQK()

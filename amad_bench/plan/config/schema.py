@@ -18,6 +18,7 @@ from amad_bench.plan.config.numbers import (
     Positive,
     Processes,
     Seed,
+    Size,
     Vocabulary,
 )
 from amad_bench.plan.config.training import Checkpointing, Decoding, FamilyName, Pretraining, Training
@@ -98,6 +99,13 @@ class Config(Closed):
     device: DeviceName = Field(default=devices.AUTO, description="auto: a GPU where there is one")
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
+    )
+    micro_batch: Size | None = Field(
+        default=None,
+        description="examples of a training batch that are computed at once, at most; null: all of it. "
+        "Gradients are added up to those of the whole batch: no number depends on it but in rounding and in "
+        "which dropout masks are drawn. Where memory runs out it is halved at the same batch, and the run's "
+        "row says so",
     )
     checkpoint: Checkpointing = Field(
         default=Checkpointing(), description="of trainings; no number depends on it"

@@ -30,10 +30,11 @@ class Status:
     status: one of STATUSES. parameters: of the model; extra_params: of the loss. steps: of the training;
     best_step: the one whose weights were kept. continued: how often another process went on after the run was
     interrupted or killed. head_map: site -> for each head those it was cut from; start_weights: what the
-    model started from; both are {} for random weights. signatures: metric -> how it was computed. log_tail:
-    the last lines of a failure's traceback. data: facts about the examples, None when the run ended before it
-    had read them. seconds: by phase, one of PHASES, those that were entered. energy_joules: of the device in
-    the time of the last process, whoever used it.
+    model started from; both are {} for random weights. micro_batch: examples that were computed at once, in
+    the end; micro_batch_halved: whether memory ran out, and that is fewer than was asked for. signatures:
+    metric -> how it was computed. log_tail: the last lines of a failure's traceback. data: facts about the
+    examples, None when the run ended before it had read them. seconds: by phase, one of PHASES, those that
+    were entered. energy_joules: of the device in the time of the last process, whoever used it.
     """
 
     status: str = "done"
@@ -47,6 +48,8 @@ class Status:
     flops_per_example: int | None = 0
     head_map: Mapping[str, Any] | None = field(default_factory=dict)
     start_weights: Mapping[str, Any] | None = field(default_factory=dict)
+    micro_batch: int | None = 0
+    micro_batch_halved: bool | None = False
     steps: int | None = 0
     best_step: int | None = 0
     continued: int | None = 0
