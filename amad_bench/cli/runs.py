@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from amad_bench.cli.common import planned
+from amad_bench.cli.common import on_device, part_of_gpu, planned
 from amad_bench.runtime.interruption import interruptible
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.results import RESULTS
@@ -28,9 +28,21 @@ def _run(options: argparse.Namespace) -> int:
     chosen, device, config = _run_and_machine(options)
     outcome = _waited_for(chosen, config)
     if outcome is None:
+        outcome = _trained(chosen, device, config, begun)
+        print(f"{chosen.id}: {outcome}")
+    else:
+        print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
+    if (folder := RESULTS.run(chosen.id)).finished:
+        folder.ended.touch()
+    _drop_weights(config)
+    return int(options.strict and outcome != "done")
+
+
+def _trained(chosen: "Run", device: str, config: "Config", begun: float) -> str:
+    with on_device(device, part_of_gpu(config, chosen.id)):
         from amad_bench.training.run import train_run
 
-        outcome = train_run(
+        return train_run(
             chosen,
             device,
             config.workers,
@@ -39,13 +51,6 @@ def _run(options: argparse.Namespace) -> int:
             start_seconds=time.perf_counter() - begun,
             ended=lambda: _ended(chosen, config),  # another may have begun since then
         )
-        print(f"{chosen.id}: {outcome}")
-    else:
-        print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
-    if (folder := RESULTS.run(chosen.id)).finished:
-        folder.ended.touch()
-    _drop_weights(config)
-    return int(options.strict and outcome != "done")
 
 
 def _waited_for(run: "Run", config: "Config") -> str | None:
@@ -83,9 +88,10 @@ def score(options: argparse.Namespace) -> None:
         _score_extra(planned(options))
         return
     chosen, device, config = _run_and_machine(options)
-    from amad_bench.training.run import score_run
+    with on_device(device, part_of_gpu(config, chosen.id)):
+        from amad_bench.training.run import score_run
 
-    print(f"{chosen.id}: {score_run(chosen, device, config.workers)}")
+        print(f"{chosen.id}: {score_run(chosen, device, config.workers)}")
 
 
 def _score_extra(plan: "Plan") -> None:

@@ -15,6 +15,7 @@ from amad_bench.plan.config.numbers import (
     LayerIndex,
     Length,
     NotNegative,
+    PerGpu,
     Positive,
     Processes,
     Seed,
@@ -107,6 +108,11 @@ class Config(Closed):
     name: Name = Field(description="of the config, in reports; no part of any run's identity")
     seed: Seed = Field(default=0, description="what all seeds are made from")
     device: DeviceName = Field(default=devices.AUTO, description="auto: a GPU where there is one")
+    runs_per_gpu: PerGpu = Field(
+        default="auto",
+        description="runs that share a GPU at the same time; auto: 8, 4, 2 or 1 by their sizes; no number "
+        "depends on it",
+    )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
     )
