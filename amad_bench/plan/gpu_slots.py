@@ -27,13 +27,15 @@ def gpu_slots(plan: Plan, config: Config, *, local: bool) -> GpuSlots:
     """The slots of a plan's runs: GPUs of this machine times the most runs that one has room for.
 
     A larger run takes several slots. Where jobs go to other machines (not `local`) a slot is a whole GPU, and
-    their number is not known here. UserError: CUDA_VISIBLE_DEVICES names no GPU of this machine.
+    neither their number nor whether there are any is known here: only `device: cpu` says that there are none.
+    UserError: CUDA_VISIBLE_DEVICES names no GPU of this machine.
     """
+    if not local:
+        each = int(config.device != devices.CPU.name)
+        return GpuSlots(0, each, {run.id: each for run in plan.runs})
     number = devices.count(config.device)
     if number == 0:
         return GpuSlots()
-    if not local:
-        return GpuSlots(0, 1, {run.id: 1 for run in plan.runs})
     parts = parts_of_gpus(plan, config)
     most = max(part.runs for part in parts.values())
     return GpuSlots(number * most, most, {run_id: most // part.runs for run_id, part in parts.items()})

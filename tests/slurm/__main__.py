@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from tests.kill_storm import REPOSITORY, continued, differences, storm_config
-from tests.slurm.cluster import PATIENCE, Cluster, missing
+from tests.slurm.cluster import DEVICES, PATIENCE, Cluster, missing
 
 SMOKE = REPOSITORY / "configs/smoke.yaml"
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -109,6 +109,31 @@ def wait_for_work(sweep: Sweep, process: subprocess.Popen[bytes]) -> None:
     say(f"at work: {', '.join(found)}; {sweep.statuses() or 'none has ended'}")
 
 
+def check_devices(cluster: Cluster) -> None:
+    """Jobs use the GPUs that SLURM gives them and lock none; in a job with several, a run takes one of them."""
+    folder = cluster.folder / "with-driver"
+    folder.mkdir()
+    program = folder / "nvidia-smi"
+    lines = [f"GPU {number}: Fake (UUID: GPU-{number:08x})" for number in range(len(DEVICES))]
+    program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    program.chmod(0o755)
+    path = os.pathsep.join([str(folder), cluster.environment["PATH"]])
+    variables = {"PATH": path, "TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)}
+    probe = [sys.executable, "-m", "tests.slurm.probe"]
+    alone = ["srun", "--gpus=1", "--ntasks=1", "--mem=1000", *probe]
+    two = [json.loads(said) for said in cluster.ask_together(alone, alone, **variables)]
+    say("two jobs with one GPU each, at once: " + "; ".join(map(json.dumps, two)))
+    if sorted(job["given"] for job in two) != ["0", "1"] or any(job["locks"] for job in two):
+        sys.exit("each was to have a GPU of its own, and no lock")
+    if any(job["used"] != job["given"] for job in two):
+        sys.exit("each was to use what it was given")
+    both = ["srun", "--gpus=2", "--ntasks=1", "--mem=1000", *probe]
+    (one,) = (json.loads(said) for said in cluster.ask_together(both, **variables))
+    say("a job with two GPUs: " + json.dumps(one))
+    if one["given"] != "0,1" or len(one["gpus"]) != 1 or not one["locks"]:
+        sys.exit("one of them was to be taken, and locked")
+
+
 def disturb(sweep: Sweep, cluster: Cluster) -> None:
     """All that may happen to a node, and to Snakemake, while runs are at work."""
     process = sweep.start()
@@ -169,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         cluster.start()
         say(f"{cluster.ask('sinfo', '--version')}: node {cluster.node_state()}, {cluster.gpus()}")
+        check_devices(cluster)
         plain = Sweep(options.folder / "plain", SMOKE.read_text())
         plain.run("smoke.yaml, plain")
         through = Sweep(options.folder / "slurm", SMOKE.read_text(), cluster)

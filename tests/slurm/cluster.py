@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -120,6 +120,19 @@ class Cluster:
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         return done.stdout.strip()
+
+    def ask_together(self, *commands: Sequence[str], **variables: str) -> list[str]:
+        """What several clients say that are started at once; RuntimeError where one fails."""
+        environment = self.environment | variables
+        clients = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for command in commands
+        ]
+        said = [client.communicate() for client in clients]
+        for client, (_, errors) in zip(clients, said, strict=True):
+            if client.returncode:
+                raise RuntimeError(f"{client.args}: {errors.strip()}")
+        return [output for output, _ in said]
 
     def node_state(self) -> str:
         """As sinfo says it; "" while the controller does not answer."""
