@@ -125,7 +125,9 @@ class Cluster:
         """What several clients say that are started at once; RuntimeError where one fails."""
         environment = self.environment | variables
         clients = [
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
             for command in commands
         ]
         said = [client.communicate() for client in clients]
