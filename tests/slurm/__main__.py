@@ -110,7 +110,7 @@ def wait_for_work(sweep: Sweep, process: subprocess.Popen[bytes]) -> None:
 
 
 def check_devices(cluster: Cluster) -> None:
-    """Jobs use the GPUs that SLURM gives them and lock none; in a job with several, a run takes one of them."""
+    """Jobs use the GPUs that SLURM gives them and lock none; of several that a job has, a run takes one."""
     folder = cluster.folder / "with-driver"
     folder.mkdir()
     program = folder / "nvidia-smi"
