@@ -80,7 +80,7 @@ class Sweep:
             json.loads(path.read_text())["status"]
             for path in (self.folder / "results/runs").glob("*/status.json")
         )
-        return ", ".join(f"{count} runs {status}" for status, count in found.items())
+        return ", ".join(f"{count} runs {status}" for status, count in found.items()) or "none has ended"
 
     def at_work(self, since: float) -> list[str]:
         """Runs that have written a checkpoint since a moment (of time.time) and have not ended."""
@@ -99,14 +99,14 @@ def _written(path: Path) -> float:
         return 0.0
 
 
-def wait_for_work(sweep: Sweep, process: subprocess.Popen[bytes]) -> None:
+def wait_for_work(sweep: Sweep, process: subprocess.Popen[bytes], cluster: Cluster) -> None:
     """Until a run has made a checkpoint from now on; SystemExit where the sweep has ended before."""
     since, end = time.time(), time.monotonic() + PATIENCE
     while not (found := sweep.at_work(since)):
         if process.poll() is not None or time.monotonic() > end:
             sys.exit(f"no run was at work to be disturbed; see {sweep.folder}/log.txt, or give more --steps")
         time.sleep(0.2)
-    say(f"at work: {', '.join(found)}; {sweep.statuses() or 'none has ended'}")
+    say(f"on GPUs {', '.join(cluster.gpus_in_use())} at work: {', '.join(found)}; {sweep.statuses()}")
 
 
 def check_devices(cluster: Cluster) -> None:
@@ -137,7 +137,7 @@ def check_devices(cluster: Cluster) -> None:
 def disturb(sweep: Sweep, cluster: Cluster) -> None:
     """All that may happen to a node, and to Snakemake, while runs are at work."""
     process = sweep.start()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     cluster.drain()
     cluster.requeue()
     while cluster.jobs("running,completing"):
@@ -145,23 +145,23 @@ def disturb(sweep: Sweep, cluster: Cluster) -> None:
     time.sleep(5)
     say(f"node drained, its jobs requeued: {len(cluster.jobs('running'))} running, {cluster.node_state()}")
     cluster.resume()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     cluster.kill_daemon()
     say("slurmd killed, its jobs live on")
     cluster.wait_until_lost()
     say(f"the controller calls the node {cluster.node_state()}")
     cluster.start_node()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     cluster.lose_node()
     say("slurmd and all processes of its jobs killed")
     cluster.wait_until_lost()
     say(f"the controller calls the node {cluster.node_state()}")
     cluster.start_node()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     process.send_signal(signal.SIGINT)
     say(f"Snakemake interrupted: exit code {process.wait()}, {len(cluster.jobs('running'))} jobs running")
     process = sweep.start()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     process.kill()
     say(f"Snakemake killed: exit code {process.wait()}, {len(cluster.jobs('running'))} jobs running")
 
