@@ -55,7 +55,7 @@ class Sweep:
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(config)
         environment = os.environ if cluster is None else cluster.environment
-        self._environment = {**environment, "PYTHONPATH": os.pathsep.join(sys.path[:1] + _python_path())}
+        self._environment = {**environment, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *_python_path()])}
 
     def start(self) -> subprocess.Popen[bytes]:
         snakemake = str(Path(sys.executable).parent / "snakemake")
