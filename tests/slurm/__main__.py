@@ -189,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if lines := lacking():
         print("\n".join(lines), file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the cluster has to end
     longer = yaml.safe_dump(storm_config(SMOKE, options.steps))
     cluster = Cluster(options.folder / "cluster")
     try:
