@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 AUTO = "auto"  # an accelerator where there is one
+# By CUDA's major version, which torch was built for: NVIDIA's minor version compatibility.
+OLDEST_DRIVER = {"12": 525, "13": 580}
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,7 @@ def find(asked: str) -> Device:
 
 
 def _unusable(device: Accelerator) -> str:
-    """Why torch may not see what is there, and what to do."""
+    """Reason why torch does not see what is there, and what to do."""
     import torch
 
     here = f"this machine has a GPU, but torch {torch.__version__} sees none"
@@ -240,10 +242,13 @@ def _unusable(device: Accelerator) -> str:
     driver = device.driver()
     if driver is None:
         return f"{here}, since no driver is loaded: `nvidia-smi` must list it first, see docs/gpu.md"
-    return (
-        f"{here} with driver {driver}: make `nvidia-smi` list it, or take a newer driver or a torch for an "
-        f"older CUDA than {torch.version.cuda}, see docs/gpu.md"
-    )
+    cuda = torch.version.cuda
+    if int(driver.split(".")[0]) < (oldest := OLDEST_DRIVER.get(cuda.split(".")[0], 0)):
+        return (
+            f"{here}: its CUDA {cuda} takes driver {oldest} or later, and this one is {driver}; update it or "
+            "install a torch for an older CUDA, see docs/gpu.md"
+        )
+    return f"{here} with driver {driver} and CUDA {cuda}: `nvidia-smi` must list it first, see docs/gpu.md"
 
 
 def ready(asked: str) -> Device:

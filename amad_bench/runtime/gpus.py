@@ -36,7 +36,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Gpu:
-    """What one process can compute on: a GPU, or a MIG instance of one.
+    """A device that one process can compute on: a GPU, or a MIG instance of one.
 
     name: as CUDA_VISIBLE_DEVICES takes it. identity: its UUID, or its number where that is not known; the
     same for all processes of this machine. instance: whether it is a MIG instance.
@@ -131,7 +131,7 @@ def _kind(word: str) -> str:
 
 
 def _named(word: str, found: tuple[Card, ...]) -> list[Gpu]:
-    """What a number or a name, which may be cut short, stands for: none, or several where a GPU is cut up."""
+    """GPUs that a number or a name, which may be cut short, stands for; several where a GPU is cut up."""
     if _kind(word) == "number":
         number = int(word)
         if not found:  # a container may lack all that says how many there are
@@ -178,7 +178,7 @@ def _listed() -> tuple[Card, ...]:
 
 @cache
 def _as_listed(program: str) -> tuple[Card, ...]:
-    """What `nvidia-smi -L` says: a line for each GPU, then one, indented, for each MIG instance of it."""
+    """GPUs that `nvidia-smi -L` lists: a line for each, then one, indented, for each MIG instance of it."""
     try:
         done = subprocess.run(
             [program, "-L"], capture_output=True, text=True, errors="replace", timeout=_PATIENCE
@@ -198,7 +198,7 @@ def _as_listed(program: str) -> tuple[Card, ...]:
 
 
 def _of_the_driver() -> tuple[Card, ...]:
-    """What the driver shows in /proc: a folder for each GPU, named by its PCI address."""
+    """GPUs that the driver shows in /proc: a folder for each, named by its PCI address."""
     found: list[Card] = []
     for folder in sorted((ROOT / "proc/driver/nvidia/gpus").glob("*")):
         try:

@@ -1,4 +1,4 @@
-"""What the operating system says of this process and its processor."""
+"""Facts of the operating system about this process and its processor."""
 
 import platform
 from functools import cache

@@ -28,7 +28,7 @@ _RANK = "LOCAL_RANK"  # of torchrun, whose starter has taken the GPUs for all ra
 
 @dataclass(frozen=True)
 class Part:
-    """Of a GPU: `taken` of its `parts` equal parts."""
+    """A part of a GPU: `taken` of its `parts` equal parts."""
 
     taken: int = 1
     parts: int = 1
@@ -48,7 +48,7 @@ WHOLE = Part()
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process computes. gpus: their identities. runs: that may share each of them."""
+    """GPUs that this process computes on, by their identities. runs: that may share each of them."""
 
     gpus: tuple[str, ...]
     runs: int
@@ -197,7 +197,7 @@ def _file(folder: Path, name: str, part: int | None = None) -> Path:
 
 
 def _folder() -> Path:
-    """Where the locks are: one folder for each user, and for each job of SLURM, which may number GPUs anew.
+    """The folder of the locks: one for each user, and for each job of SLURM, which may number GPUs anew.
 
     A folder that somebody else has made there is refused.
     """

@@ -82,7 +82,21 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Broken:
     [
         ("2.13.0+cpu", None, "580.65.06", "it was built without CUDA: install the one for your driver"),
         ("2.13.0", "13.0", None, "no driver is loaded: `nvidia-smi` must list it first"),
-        ("2.13.0", "13.0", "525.60.13", "with driver 525.60.13: make `nvidia-smi` list it, or take a newer"),
+        # docs.nvidia.com, CUDA compatibility: 13.x takes 580, 12.x takes 525
+        ("2.13.0", "13.0", "570.86.15", "its CUDA 13.0 takes driver 580 or later, and this one is 570.86.15"),
+        ("2.13.0", "12.6", "470.82.01", "its CUDA 12.6 takes driver 525 or later, and this one is 470.82.01"),
+        (
+            "2.13.0",
+            "12.6",
+            "570.86.15",
+            "with driver 570.86.15 and CUDA 12.6: `nvidia-smi` must list it first",
+        ),
+        (
+            "2.13.0",
+            "13.0",
+            "580.65.06",
+            "with driver 580.65.06 and CUDA 13.0: `nvidia-smi` must list it first",
+        ),
     ],
 )
 def test_a_gpu_that_torch_cannot_use_is_no_silent_run_on_the_cpu(
