@@ -19,7 +19,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontr
 PLACES = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
 NODE = "node0"
 DEVICES = ("/dev/null", "/dev/zero")  # SLURM wants to see device files behind its GPUs
-PATIENCE = 120  # seconds, for what SLURM is asked to do
+PATIENCE = 300  # seconds, for what SLURM is asked to do
 
 # Where nobody accounts, squeue alone tells what has ended: MinJobAge keeps it. SlurmdTimeout: seconds of
 # silence until a node is given up; cred_expire: until its jobs start again.
