@@ -190,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(lines), file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the cluster has to end
+    # A shell's background jobs ignore it, and so would what is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     longer = yaml.safe_dump(storm_config(SMOKE, options.steps))
     cluster = Cluster(options.folder / "cluster")
     try:
