@@ -98,7 +98,9 @@ def of_pretrained(config, run_id):
     return run
 if os.environ["EXTRACTS"]:
     grid.find_run = of_pretrained
-sys.modules["amad_bench.cli.data"]._prepare = lambda by_key: print("prepared with", repr(os.environ["CUDA_VISIBLE_DEVICES"]))
+def prepared(by_key):
+    print("prepared with", repr(os.environ["CUDA_VISIBLE_DEVICES"]))
+sys.modules["amad_bench.cli.data"]._prepare = prepared
 """
 
 

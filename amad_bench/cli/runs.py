@@ -40,7 +40,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _trained(chosen: "Run", device: str, config: "Config", begun: float) -> str:
+    asked = time.perf_counter()
     with on_device(device, part_of_gpu(config, chosen.id)):
+        begun += time.perf_counter() - asked  # to wait for a place is no part of the run
         with many_imports():
             from amad_bench.models.family import load
             from amad_bench.training.run import train_run
