@@ -125,6 +125,11 @@ class FamilyModels(ABC):
         return weights
 
 
+def load(family: str) -> None:
+    """Imports the family's folder, which takes seconds; no other's."""
+    implementation_of(FAMILIES[family])
+
+
 def implementation_of(record: Family) -> FamilyModels:
     """The class behind a record of the catalogue; no other family's folder is imported."""
     return getattr(import_module(f"amad_bench.models.{record.name}"), record.implementation)()
