@@ -12,8 +12,8 @@ from tests.runtime.gpu_machine import gpu_machine, uuid_of
 from tests.test_snakefile import CONFIG, Project
 
 STUDENTS = 6
-# What a stand-in for `amad-bench run` does while it would train: it notes where it is, waits until as many have
-# come in as should be there at once, and then for one more that should not.
+# What a stand-in for `amad-bench run` does while it would train: it notes where it is, waits until as many
+# have come in as should be there at once, and then for one more that should not.
 TRAINS = """
     import argparse, time
     from amad_bench.cli.common import on_device, part_of_gpu

@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from tests.kill_storm import REPOSITORY, continued, differences, storm_config
-from tests.slurm.cluster import PATIENCE, Cluster, missing
+from tests.slurm.cluster import DEVICES, PATIENCE, Cluster, missing
 
 SMOKE = REPOSITORY / "configs/smoke.yaml"
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -55,7 +55,7 @@ class Sweep:
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(config)
         environment = os.environ if cluster is None else cluster.environment
-        self._environment = {**environment, "PYTHONPATH": os.pathsep.join(sys.path[:1] + _python_path())}
+        self._environment = {**environment, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *_python_path()])}
 
     def start(self) -> subprocess.Popen[bytes]:
         snakemake = str(Path(sys.executable).parent / "snakemake")
@@ -80,7 +80,7 @@ class Sweep:
             json.loads(path.read_text())["status"]
             for path in (self.folder / "results/runs").glob("*/status.json")
         )
-        return ", ".join(f"{count} runs {status}" for status, count in found.items())
+        return ", ".join(f"{count} runs {status}" for status, count in found.items()) or "none has ended"
 
     def at_work(self, since: float) -> list[str]:
         """Runs that have written a checkpoint since a moment (of time.time) and have not ended."""
@@ -99,20 +99,45 @@ def _written(path: Path) -> float:
         return 0.0
 
 
-def wait_for_work(sweep: Sweep, process: subprocess.Popen[bytes]) -> None:
+def wait_for_work(sweep: Sweep, process: subprocess.Popen[bytes], cluster: Cluster) -> None:
     """Until a run has made a checkpoint from now on; SystemExit where the sweep has ended before."""
     since, end = time.time(), time.monotonic() + PATIENCE
     while not (found := sweep.at_work(since)):
         if process.poll() is not None or time.monotonic() > end:
             sys.exit(f"no run was at work to be disturbed; see {sweep.folder}/log.txt, or give more --steps")
         time.sleep(0.2)
-    say(f"at work: {', '.join(found)}; {sweep.statuses() or 'none has ended'}")
+    say(f"on GPUs {', '.join(cluster.gpus_in_use())} at work: {', '.join(found)}; {sweep.statuses()}")
+
+
+def check_devices(cluster: Cluster) -> None:
+    """Jobs use the GPUs that SLURM gives them and lock none; of several that a job has, a run takes one."""
+    folder = cluster.folder / "with-driver"
+    folder.mkdir()
+    program = folder / "nvidia-smi"
+    lines = [f"GPU {number}: Fake (UUID: GPU-{number:08x})" for number in range(len(DEVICES))]
+    program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    program.chmod(0o755)
+    path = os.pathsep.join([str(folder), cluster.environment["PATH"]])
+    variables = {"PATH": path, "TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)}
+    probe = [sys.executable, "-m", "tests.slurm.probe"]
+    alone = ["srun", "--gpus=1", "--ntasks=1", "--mem=1000", *probe]
+    two = [json.loads(said) for said in cluster.ask_together(alone, alone, **variables)]
+    say("two jobs with one GPU each, at once: " + "; ".join(map(json.dumps, two)))
+    if sorted(job["given"] for job in two) != ["0", "1"] or any(job["locks"] for job in two):
+        sys.exit("each was to have a GPU of its own, and no lock")
+    if any(job["used"] != job["given"] for job in two):
+        sys.exit("each was to use what it was given")
+    both = ["srun", "--gpus=2", "--ntasks=1", "--mem=1000", *probe]
+    (one,) = (json.loads(said) for said in cluster.ask_together(both, **variables))
+    say("a job with two GPUs: " + json.dumps(one))
+    if one["given"] != "0,1" or len(one["gpus"]) != 1 or not one["locks"]:
+        sys.exit("one of them was to be taken, and locked")
 
 
 def disturb(sweep: Sweep, cluster: Cluster) -> None:
     """All that may happen to a node, and to Snakemake, while runs are at work."""
     process = sweep.start()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     cluster.drain()
     cluster.requeue()
     while cluster.jobs("running,completing"):
@@ -120,23 +145,23 @@ def disturb(sweep: Sweep, cluster: Cluster) -> None:
     time.sleep(5)
     say(f"node drained, its jobs requeued: {len(cluster.jobs('running'))} running, {cluster.node_state()}")
     cluster.resume()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     cluster.kill_daemon()
     say("slurmd killed, its jobs live on")
     cluster.wait_until_lost()
     say(f"the controller calls the node {cluster.node_state()}")
     cluster.start_node()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     cluster.lose_node()
     say("slurmd and all processes of its jobs killed")
     cluster.wait_until_lost()
     say(f"the controller calls the node {cluster.node_state()}")
     cluster.start_node()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     process.send_signal(signal.SIGINT)
     say(f"Snakemake interrupted: exit code {process.wait()}, {len(cluster.jobs('running'))} jobs running")
     process = sweep.start()
-    wait_for_work(sweep, process)
+    wait_for_work(sweep, process, cluster)
     process.kill()
     say(f"Snakemake killed: exit code {process.wait()}, {len(cluster.jobs('running'))} jobs running")
 
@@ -164,11 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if lines := lacking():
         print("\n".join(lines), file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the cluster has to end
+    # A shell's background jobs ignore it, and so would what is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     longer = yaml.safe_dump(storm_config(SMOKE, options.steps))
     cluster = Cluster(options.folder / "cluster")
     try:
         cluster.start()
         say(f"{cluster.ask('sinfo', '--version')}: node {cluster.node_state()}, {cluster.gpus()}")
+        check_devices(cluster)
         plain = Sweep(options.folder / "plain", SMOKE.read_text())
         plain.run("smoke.yaml, plain")
         through = Sweep(options.folder / "slurm", SMOKE.read_text(), cluster)

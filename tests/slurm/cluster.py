@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontr
 PLACES = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
 NODE = "node0"
 DEVICES = ("/dev/null", "/dev/zero")  # SLURM wants to see device files behind its GPUs
-PATIENCE = 120  # seconds, for what SLURM is asked to do
+PATIENCE = 300  # seconds, for what SLURM is asked to do
 
 # Where nobody accounts, squeue alone tells what has ended: MinJobAge keeps it. SlurmdTimeout: seconds of
 # silence until a node is given up; cred_expire: until its jobs start again.
@@ -121,6 +121,21 @@ class Cluster:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         return done.stdout.strip()
 
+    def ask_together(self, *commands: Sequence[str], **variables: str) -> list[str]:
+        """What several clients say that are started at once; RuntimeError where one fails."""
+        environment = self.environment | variables
+        clients = [
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            for command in commands
+        ]
+        said = [client.communicate() for client in clients]
+        for client, (_, errors) in zip(clients, said, strict=True):
+            if client.returncode:
+                raise RuntimeError(f"{client.args}: {errors.strip()}")
+        return [output for output, _ in said]
+
     def node_state(self) -> str:
         """As sinfo says it; "" while the controller does not answer."""
         try:
@@ -159,9 +174,7 @@ class Cluster:
         """slurmd and all processes of its jobs are killed at once, as when a machine loses its power."""
         self.kill_daemon()
         for _ in range(3):  # what was started meanwhile
-            for process in self._of_jobs():
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+            self._kill_jobs()
 
     def wait_until_lost(self) -> None:
         """Until the controller has given the node up."""
@@ -177,9 +190,7 @@ class Cluster:
             if process := self._daemons.pop(name, None):
                 process.terminate()
                 process.wait()
-        for process in self._of_jobs():
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        self._kill_jobs()
 
     def _write_srun(self) -> None:
         """Within a job the executor calls srun without any SLURM_*, which here would not find its cluster."""
@@ -203,16 +214,29 @@ class Cluster:
                 raise RuntimeError(f"{what}: nothing within {PATIENCE} s; see {self.folder}/logs")
             time.sleep(0.5)
 
-    def _of_jobs(self) -> set[int]:
-        """Processes of this cluster's jobs, with the slurmstepd that they are children of (Linux)."""
-        own = f"SLURM_CONF={self.folder}/slurm.conf".encode()
-        found: set[int] = set()
+    def gpus_in_use(self) -> list[str]:
+        """What SLURM has told the processes of running jobs about their GPUs (CUDA_VISIBLE_DEVICES)."""
+        found = {environment.get("CUDA_VISIBLE_DEVICES", "") for _, environment in self._of_jobs()}
+        return sorted(found - {""})
+
+    def _of_jobs(self) -> Iterator[tuple[Path, dict[str, str]]]:
+        """Processes of this cluster's jobs, as folders, with what they were given (Linux)."""
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                values = (folder / "environ").read_bytes().split(b"\0")
-                if own in values and any(value.startswith(b"SLURM_JOB_ID=") for value in values):
-                    found |= {int(folder.name), *_step_daemons(folder)}
-        return found - {os.getpid()}
+                words = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                given = dict(word.split("=", 1) for word in words if "=" in word)
+                if given.get("SLURM_CONF") == self.environment["SLURM_CONF"] and "SLURM_JOB_ID" in given:
+                    yield folder, given
+
+    def _kill_jobs(self) -> None:
+        """SIGKILL for all processes of jobs, and for the slurmstepd that they are children of."""
+        found: set[int] = set()
+        for folder, _ in self._of_jobs():
+            with suppress(OSError):
+                found |= {int(folder.name), *_step_daemons(folder)}
+        for process in found - {os.getpid()}:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def _step_daemons(process: Path) -> Iterator[int]:
