@@ -66,7 +66,7 @@ def data(options: argparse.Namespace) -> None:
     else:
         asked = [run.config for run in expand(config).runs]
     for key, run_config in {run_config.data_key: run_config for run_config in asked}.items():
-        folder = prepare(run_config)
+        folder = prepare(run_config, config.image_cache_gb)
         marker = RESULTS.prepared(key)
         if not marker.exists():  # a newer one would make Snakemake redo what depends on it
             write_json_atomic(marker, {"prepared": str(folder)})

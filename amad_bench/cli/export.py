@@ -39,6 +39,7 @@ def predict(options: argparse.Namespace) -> None:
         options.device or config.device,
         config.workers,
         options.features,
+        config.image_cache_gb,
     )
     print(f"{options.out}: {answers} answers")
 

@@ -30,10 +30,12 @@ def _run(options: argparse.Namespace) -> int:
     outcome = _waited_for(chosen, config)
     if outcome is None:
         with many_imports():
+            from amad_bench.data.prepare import prepare
             from amad_bench.models.family import load
             from amad_bench.training.run import train_run
 
             load(chosen.config.family)
+        prepare(chosen.config, config.image_cache_gb)
         outcome = train_run(
             chosen,
             device,

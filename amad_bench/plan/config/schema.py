@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, LOSSES, TASKS, Dataset, record_of
 from amad_bench.plan.config.base import Closed, Name, PathBelow, Problems, distinct, known
 from amad_bench.plan.config.datasets import Datasets, options_of
-from amad_bench.plan.config.inputs import ImageInputs
+from amad_bench.plan.config.inputs import IMAGE_CACHE_GB, ImageInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
 from amad_bench.plan.config.numbers import (
@@ -99,6 +99,11 @@ class Config(Closed):
     device: DeviceName = Field(default=devices.AUTO, description="auto: a GPU where there is one")
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
+    )
+    image_cache_gb: NotNegative = Field(
+        default=IMAGE_CACHE_GB,
+        description="images and features are kept as arrays where those of a set take at most so many GB of "
+        "disk, else read from their files for each batch; no number depends on it",
     )
     micro_batch: Size | None = Field(
         default=None,
