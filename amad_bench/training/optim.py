@@ -25,7 +25,7 @@ class Trained:
 
     seconds: in all processes that worked at it, those of validations included; continued: how often another
     one went on; extra_params: of the loss. micro_batch: of the last step, see `training.accumulation`; 0: not
-    known. halved: whether memory ran out and it is smaller than was asked for.
+    known. halved: whether memory ran out and it is smaller than was asked for. ranks: that trained it.
     """
 
     best_step: int
@@ -36,6 +36,7 @@ class Trained:
     extra_params: int = 0
     micro_batch: int = 0
     halved: bool = False
+    ranks: int = 1
 
 
 class Updates:

@@ -35,16 +35,16 @@ def made(run: Run) -> dict[str, bytes]:
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> Callable[[], None]:
     """A signal comes in the middle of that step, counted from now; returns what takes this back."""
-    update, seen = Updates.step, []
+    update, seen = Updates.finish, []
 
-    def interrupted(self: Updates, loss: torch.Tensor) -> torch.Tensor:
-        seen.append(loss)
+    def interrupted(self: Updates) -> torch.Tensor:
+        seen.append(self)
         if len(seen) == step:
             os.kill(os.getpid(), number)
-        return update(self, loss)
+        return update(self)
 
-    monkeypatch.setattr(Updates, "step", interrupted)
-    return lambda: monkeypatch.setattr(Updates, "step", update)
+    monkeypatch.setattr(Updates, "finish", interrupted)
+    return lambda: monkeypatch.setattr(Updates, "finish", update)
 
 
 def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:

@@ -26,8 +26,10 @@ def text_batch(
     rows: np.ndarray,
     device: str | torch.device,
     answer_generator: np.random.Generator | None = None,
+    own: slice = slice(None),
 ) -> Batch:
-    """The examples `rows` (B,) of a split without their images.
+    """The examples `rows` (B,) of a split without their images; `own`: those of them that are wanted, with
+    answers that are drawn, lengths and masks as all of them have.
 
     Lengths are the split's; of a split that is mostly padding, those of the batch's longest example. With an
     `answer_generator` the labels are those of `draw_targets`, and there are sample weights, too.
@@ -37,15 +39,15 @@ def text_batch(
         target_ids_BT = split.target_ids_NL[rows]
     else:
         target_ids_BT, weight_B = draw_targets(split, rows, answer_generator)
-        sample_weight_B = placed(torch.from_numpy(weight_B), device)
+        sample_weight_B = placed(torch.from_numpy(weight_B[own].copy()), device)
     if split.mostly_padding:
         source_ids_BL, target_ids_BT = (_trimmed(ids, split.pad) for ids in (source_ids_BL, target_ids_BT))
     masks = TextMasks(source_ids_BL != split.pad, target_ids_BT != split.pad)
-    source_ids_BL, target_ids_BT = (ids.astype(np.int64) for ids in (source_ids_BL, target_ids_BT))
-    target_ids_BT[~masks.target_BT] = IGNORED
+    source_ids_BL, target_ids_BT = (ids[own].astype(np.int64) for ids in (source_ids_BL, target_ids_BT))
+    target_ids_BT[~masks.target_BT[own]] = IGNORED
     input_ids_BL, attention_mask_BL, labels_BT = (
         placed(torch.from_numpy(array), device)
-        for array in (source_ids_BL, masks.input_BL.astype(np.int64), target_ids_BT)
+        for array in (source_ids_BL, masks.input_BL[own].astype(np.int64), target_ids_BT)
     )
     return Batch(
         {"input_ids": input_ids_BL, "attention_mask": attention_mask_BL}, labels_BT, sample_weight_B, masks

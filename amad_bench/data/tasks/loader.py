@@ -26,16 +26,18 @@ def batches(
     device: str | torch.device,
     workers: int = 0,
     answer_generator: np.random.Generator | None = None,
+    own: slice = slice(None),
 ) -> Made[tuple[np.ndarray, Batch]]:
     """Pairs (rows, batch), one for each array of rows in `order`; the same whatever `workers` is.
 
-    Each worker reads the images of a batch ahead; the rest is made in this process (see `text_batch`), one
-    batch ahead where the device is no CPU (see `prefetched`). `answer_generator` stands, whenever a batch is
-    given, where drawing that batch's answers left it, whatever was drawn ahead. No global random state is
-    used or changed. UserError: whatever reading an image finds, or a dead worker.
+    `own`: of each array the rows that are given; their answers are drawn, and their lengths and masks made,
+    with the rest's. Each worker reads the images of a batch ahead; the rest is made in this process (see
+    `text_batch`), one batch ahead where the device is no CPU (see `prefetched`). `answer_generator` stands,
+    whenever a batch is given, where drawing that batch's answers left it, whatever was drawn ahead. No global
+    random state is used or changed. UserError: whatever reading an image finds, or a dead worker.
     """
     device = torch.device(device)
-    items = ((rows, np.asarray(split.image_rows_N[rows])) for rows in order)
+    items = ((rows, np.asarray(split.image_rows_N[rows[own]])) for rows in order)
     read = partial(_read, images)
     with ExitStack() as stack:
         if workers:  # started by this thread: a process that another one forks may inherit what it was amid
@@ -47,10 +49,10 @@ def batches(
 
         def made() -> Made[tuple[tuple[np.ndarray, Batch, Any], list[torch.Tensor]]]:
             for rows, arrays in found:
-                text = text_batch(split, rows, device, generator)
+                text = text_batch(split, rows, device, generator, own)
                 batch = text.with_images(images.to_tensors(arrays, device))
                 state = None if generator is None else generator.bit_generator.state
-                yield (rows, batch, state), batch.tensors
+                yield (rows[own], batch, state), batch.tensors
 
         ahead = stack.enter_context(closing(prefetched(made(), device, release)))
         for rows, batch, state in ahead:
