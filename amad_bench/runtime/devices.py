@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.precision import make_exact
 
 if TYPE_CHECKING:
     import torch
@@ -228,6 +229,7 @@ def find(asked: str) -> Device:
 
 def ready(asked: str) -> Device:
     """The device that `find` finds, with this process set up for a run on it."""
+    make_exact()
     device = find(asked)
     device.prepare()
     return device

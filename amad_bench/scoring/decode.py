@@ -14,6 +14,7 @@ from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.loader import batches
 from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.plan.config.training import Decoding
+from amad_bench.runtime.precision import FP32, Precision, forward_pass
 
 
 def decode(
@@ -27,6 +28,7 @@ def decode(
     image_rows: np.ndarray | None = None,
     workers: int = 0,
     candidates: Sequence[str] = (),
+    precision: Precision = FP32,
 ) -> list[str]:
     """The predicted text of every example, in the split's order. `workers`: processes that read images.
 
@@ -50,15 +52,17 @@ def decode(
     with evaluating(model), torch.no_grad():
         for rows, examples in batches(split, images, order, device, workers):
             if rank:
-                best_B = model.rank(**examples.inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
+                with forward_pass(precision, device):
+                    best_B = model.rank(**examples.inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
                 found = [candidates[best] for best in best_B.tolist()]
             else:
-                ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
-                    **examples.inputs,
-                    max_new_tokens=decoding.max_length,
-                    num_beams=decoding.beams,
-                    do_sample=False,
-                )
+                with forward_pass(precision, device):
+                    ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
+                        **examples.inputs,
+                        max_new_tokens=decoding.max_length,
+                        num_beams=decoding.beams,
+                        do_sample=False,
+                    )
                 found = [tokenizer.decode(ids) for ids in ids_BL.tolist()]
             for row, text in zip(rows.tolist(), found, strict=True):
                 texts[row] = text

@@ -9,6 +9,7 @@ from amad_bench.data.tasks.batches import evaluation_order
 from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.loader import batches
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.precision import FP32, Precision, forward_pass
 from amad_bench.scoring.decode import evaluating
 
 
@@ -19,6 +20,7 @@ def token_accuracy_and_loss(
     device: str | torch.device,
     batch: int,
     workers: int = 0,
+    precision: Precision = FP32,
 ) -> tuple[float, float]:
     """Share of right target tokens and mean cross-entropy (nats), over all tokens whose label is not -100.
 
@@ -28,7 +30,8 @@ def token_accuracy_and_loss(
     right, loss, tokens = 0, 0.0, 0
     with evaluating(model), torch.no_grad():
         for _, examples in batches(split, images, evaluation_order(split, batch), device, workers):
-            logits_BLV = model(**examples.inputs, labels=examples.labels_BL).logits
+            with forward_pass(precision, device):
+                logits_BLV = model(**examples.inputs, labels=examples.labels_BL).logits
             target_BL = examples.target_BL
             logits_NV, labels_N = logits_BLV[target_BL], examples.labels_BL[target_BL]
             right += int((logits_NV.argmax(-1) == labels_N).sum())

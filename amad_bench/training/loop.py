@@ -81,7 +81,7 @@ def train(
         done = course.resume()
         bar.update(done)
         loader = batches(data.train, data.images, islice(order, done, None), device, workers, answers)
-        one_step = TrainStep(model, objective, recorder, teacher_trace)
+        one_step = TrainStep(model, objective, recorder, teacher_trace, config.precision)
         with course.watched():
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
@@ -99,7 +99,13 @@ def train(
                 if step in evaluate_at:
                     with course.validation():
                         accuracy, loss = token_accuracy_and_loss(
-                            model, data.validation, data.images, device, micro.size, workers=workers
+                            model,
+                            data.validation,
+                            data.images,
+                            device,
+                            micro.size,
+                            workers=workers,
+                            precision=config.precision,
                         )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)

@@ -47,6 +47,7 @@ def predict_and_score(
             image_rows=image_rows,
             workers=workers,
             candidates=most_frequent if ranked else (),
+            precision=config.precision,
         )
 
     with in_phase(status, "predicting"):

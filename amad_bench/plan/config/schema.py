@@ -25,6 +25,7 @@ from amad_bench.plan.config.training import Checkpointing, Decoding, FamilyName,
 from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import did_you_mean
+from amad_bench.runtime.precision import FP32, Precision
 
 
 def _device(name: str) -> str:
@@ -97,6 +98,11 @@ class Config(Closed):
     name: Name = Field(description="of the config, in reports; no part of any run's identity")
     seed: Seed = Field(default=0, description="what all seeds are made from")
     device: DeviceName = Field(default=devices.AUTO, description="auto: a GPU where there is one")
+    precision: Precision = Field(
+        default=FP32,
+        description="of all models' forward passes: fp32, IEEE float32 without TF32; or bf16, autocast to "
+        "bfloat16, with float32 weights and losses",
+    )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
     )
