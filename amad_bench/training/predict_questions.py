@@ -74,6 +74,7 @@ def predict_questions(
             batch=config.training.batch,
             workers=workers,
             candidates=by_frequency(data.train) if config.answers.rank is not None else (),
+            precision=config.precision,
         )
     write_text_atomic(out, result_file("vqa", dict(zip(split.example_ids, texts, strict=True))))
     return len(texts)

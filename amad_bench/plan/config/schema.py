@@ -33,6 +33,7 @@ from amad_bench.plan.config.training import (
 from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import did_you_mean
+from amad_bench.runtime.precision import FP32, Precision
 
 
 def _device(name: str) -> str:
@@ -119,6 +120,11 @@ class Config(Closed):
         description="GPUs that a teacher or student is trained on together, each with its share of every "
         "batch; on the CPU so many processes, to try it; no number depends on it but by rounding and by "
         "which dropout masks are drawn",
+    )
+    precision: Precision = Field(
+        default=FP32,
+        description="of all models' forward passes: fp32, IEEE float32 without TF32; or bf16, autocast to "
+        "bfloat16, with float32 weights and losses",
     )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
