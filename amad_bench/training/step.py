@@ -66,13 +66,21 @@ class TrainStep(nn.Module):
 
 
 def part_value(
-    one_step: nn.Module, rows: np.ndarray, batch: Batch, epoch: int, totals: Callable[[], Totals]
+    one_step: Callable[..., ObjectiveValue],
+    rows: np.ndarray,
+    batch: Batch,
+    epoch: int,
+    totals: Callable[[], Totals],
 ) -> Callable[[slice], ObjectiveValue]:
-    """A function that gives the value of a part of a batch; totals: asked for once, where there are parts."""
+    """A function that gives the value of a part of a batch, which may be a rank's share of the whole one.
+
+    totals: of the whole one; asked for once, where there are parts.
+    """
     known = cache(totals)
+    examples = len(batch) if batch.masks is None else len(batch.masks.target_BT)
 
     def value_of(part: slice) -> ObjectiveValue:
-        if (part.start, part.stop) == (0, len(batch)):
+        if (part.start, part.stop) == (0, examples):
             return one_step(rows, batch, epoch)
         return one_step(rows[part], batch.part(part), epoch, known())
 
