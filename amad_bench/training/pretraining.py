@@ -127,7 +127,7 @@ def _part_value(
 def _losses(
     model: nn.Module, batch: PretrainingBatch, precision: Precision, part: slice = slice(None)
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """What the model gives of a part of a batch."""
+    """The loss and the scalars of a part of a batch."""
     on_host = {name: batch.host[name] for name in getattr(model, "on_host", ())}
     arguments = {name: tensor[part] for name, tensor in (batch.arguments | on_host).items()}
     with forward_pass(precision, batch.arguments["input_ids"].device):
