@@ -57,10 +57,12 @@ def _end(outcome: str, run: "Run", config: "Config", strict: bool) -> int:
 def _train(run: "Run", device: str, config: "Config", begun: float) -> str:
     """Status of the run, which ends here; begun: when the command began."""
     with many_imports():
+        from amad_bench.data.prepare import prepare
         from amad_bench.models.family import load
         from amad_bench.training.run import train_run
 
         load(run.config.family)
+    prepare(run.config, config.image_cache_gb)
     outcome = train_run(
         run,
         device,

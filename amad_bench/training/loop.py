@@ -87,7 +87,7 @@ def train(
         bar.update(done)
         left = islice(order, done, None)
         loader = batches(data.train, data.images, left, device, workers, answers, ranks.own)
-        one_step = ParallelStep(TrainStep(model, objective, recorder, teacher_trace), ranks)
+        one_step = ParallelStep(TrainStep(model, objective, recorder, teacher_trace, config.precision), ranks)
         with course.watched(), closing(loader):
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
@@ -107,7 +107,7 @@ def train(
                 if step in evaluate_at:
                     with course.validation():
                         accuracy, loss = token_accuracy_and_loss(
-                            model, data.validation, data.images, device, micro.size, workers, ranks
+                            model, data.validation, data.images, device, micro.size, workers, ranks, config.precision
                         )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)

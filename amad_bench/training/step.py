@@ -12,6 +12,7 @@ from amad_bench.models.attention.trace import Totals
 from amad_bench.models.family import implementation_of
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
+from amad_bench.runtime.precision import FP32, Precision, forward_pass
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.teacher_outputs import TeacherTrace
 
@@ -37,10 +38,12 @@ class TrainStep(nn.Module):
         objective: Objective,
         recorder: Recorder,
         teacher_trace: TeacherTrace | None = None,
+        precision: Precision = FP32,
     ) -> None:
         super().__init__()
         self.model, self.objective = model, objective
         self._recorder, self._teacher_trace = recorder, teacher_trace
+        self._precision: Precision = precision
 
     def forward(
         self, rows: np.ndarray, batch: Batch, epoch: int, totals: Totals | None = None
@@ -51,7 +54,8 @@ class TrainStep(nn.Module):
         the whole batch.
         """
         try:
-            output = self.model(**batch.inputs, labels=batch.labels_BL)
+            with forward_pass(self._precision, batch.labels_BL.device):
+                output = self.model(**batch.inputs, labels=batch.labels_BL)
         except BaseException:  # memory may have run out, of which the layers so far hold a part
             self._recorder.forget()
             raise
