@@ -64,11 +64,15 @@ class TrainStep(nn.Module):
 def part_value(
     one_step: nn.Module, rows: np.ndarray, batch: Batch, epoch: int, totals: Callable[[], Totals]
 ) -> Callable[[slice], ObjectiveValue]:
-    """A function that gives the value of a part of a batch; totals: asked for once, where there are parts."""
+    """A function that gives the value of a part of a batch, which may be a part of the whole one itself.
+
+    totals: of the whole batch; asked for once, where there are parts.
+    """
     known = cache(totals)
+    samples = len(batch) if batch.masks is None else len(batch.masks.target_BT)
 
     def value_of(part: slice) -> ObjectiveValue:
-        if (part.start, part.stop) == (0, len(batch)):
+        if part.stop - part.start == samples:
             return one_step(rows, batch, epoch)
         return one_step(rows[part], batch.part(part), epoch, known())
 
