@@ -14,8 +14,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from amad_bench.plan.workflow import left_runs, planned, run_markers
-from amad_bench.runtime import devices, paths
+from amad_bench.plan.workflow import left_runs, planned, run_markers, slots
+from amad_bench.runtime import paths
 from amad_bench.runtime.results import PAPER, RESULTS
 from amad_bench.runtime.results import TableName as Table
 from amad_bench.view.sweep import hand_over
@@ -36,7 +36,10 @@ if not config:  # an unconditional configfile would be merged under --configfile
     configfile: str(CONFIG)
 
 
-GPU = devices.reserved(SETTINGS.device)
+SLOTS = slots(PLAN, SETTINGS, main=workflow.is_main_process, nodes=workflow.nodes)
+if SLOTS.total and "gpu" not in workflow.global_resources:  # which --resources and profiles set
+    workflow.register_resource("gpu", SLOTS.total)
+RUN_THREADS = (1 + SETTINGS.workers) * SETTINGS.gpus_per_run
 TEMPLATE = os.path.relpath(Path(workflow.basedir, paths.TEMPLATE))
 RUN = RESULTS.run("{run_id}")
 PREPARED = RESULTS.prepared("{data_key}")
@@ -55,14 +58,24 @@ def prepared_data(wildcards):
 
 
 def extractor_gpu(wildcards):
-    """What a pretrained model sees of images is made on a GPU where there is one, whatever `device` says."""
-    made = DATA[wildcards.data_key].config.inputs.model_folder is not None
-    return devices.reserved(devices.AUTO) if made else 0
+    """What a pretrained model sees of images is made on a GPU where there is one."""
+    return SLOTS.whole if DATA[wildcards.data_key].config.inputs.model_folder is not None else 0
+
+
+def run_gpu(wildcards):
+    return SLOTS.of(wildcards.run_id)
 
 
 def needed_runs(wildcards):
     """The pre-training that a run starts from, the teacher that it learns from."""
     return [RESULTS.run(needed).ended for needed in PLAN.by_id[wildcards.run_id].prerequisites]
+
+
+localrules:  # seconds each: no jobs of a cluster
+    all,
+    strict,
+    figures,
+    paper,
 
 
 rule all:
@@ -108,10 +121,10 @@ rule pretrain:
         RUN.benchmark
     wildcard_constraints:
         run_id=ids("pretrain"),
-    threads: 1
+    threads: 1 + SETTINGS.workers
     priority: 15  # teachers and students wait for it
     resources:
-        gpu=GPU,
+        gpu=run_gpu,
     shell:  # exec: a signal ends no shell that would not wait for the run's checkpoint
         "exec amad-bench run --config {CONFIG:q} --run {wildcards.run_id} > {log:q} 2>&1"
 
@@ -122,6 +135,7 @@ use rule pretrain as teacher with:
         ancient(needed_runs),
     wildcard_constraints:
         run_id=ids("teacher"),
+    threads: RUN_THREADS
     priority: 10  # students wait for it
 
 
@@ -131,6 +145,7 @@ use rule pretrain as student with:
         ancient(needed_runs),
     wildcard_constraints:
         run_id=ids("student"),
+    threads: RUN_THREADS
     priority: 0
 
 

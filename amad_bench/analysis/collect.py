@@ -31,6 +31,7 @@ _COUNTED = (
     "best_step",
     "continued",
     "micro_batch",
+    "ranks",
 )
 MEASURED = {  # of status.json, with the type of the column
     **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib", "energy_joules"), "Float64"),

@@ -18,7 +18,8 @@ from amad_bench.plan.catalogue import DATASETS, FAMILIES
 from amad_bench.plan.config.inputs import RegionInputs
 from amad_bench.plan.datafiles import dataset_hash
 from amad_bench.plan.run_config import DataOption, DataSpec, UsedDataset, UsedTokenizer
-from amad_bench.runtime.devices import CPU, process_mib
+from amad_bench.runtime.devices import CPU
+from amad_bench.runtime.machine import process_mib
 
 BATCH = 80  # VL-T5's, for VQA
 _PER_IMAGE = 4  # questions that `scenes` asks of an image

@@ -2,8 +2,16 @@
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
+from amad_bench.cli.common import on_device
+from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from amad_bench.plan.run_config import RunConfig
 
 
 def plan(options: argparse.Namespace) -> None:
@@ -52,11 +60,8 @@ def doctor(options: argparse.Namespace) -> None:
 
 
 def data(options: argparse.Namespace) -> None:
-    from amad_bench.data.prepare import prepare
     from amad_bench.plan.config.load import load_config
     from amad_bench.plan.grid import expand, find_data, find_run
-    from amad_bench.runtime.files import write_json_atomic
-    from amad_bench.runtime.results import RESULTS
 
     config = load_config(options.config)
     if options.run is not None:
@@ -65,7 +70,18 @@ def data(options: argparse.Namespace) -> None:
         asked = [find_data(config, options.key)]
     else:
         asked = [run.config for run in expand(config).runs]
-    for key, run_config in {run_config.data_key: run_config for run_config in asked}.items():
+    by_key = {run_config.data_key: run_config for run_config in asked}
+    extracts = any(run_config.inputs.model_folder is not None for run_config in asked)
+    with on_device(config.device if extracts else devices.CPU.name):
+        _prepare(by_key)
+
+
+def _prepare(by_key: "Mapping[str, RunConfig]") -> None:
+    from amad_bench.data.prepare import prepare
+    from amad_bench.runtime.files import write_json_atomic
+    from amad_bench.runtime.results import RESULTS
+
+    for key, run_config in by_key.items():
         folder = prepare(run_config)
         marker = RESULTS.prepared(key)
         if not marker.exists():  # a newer one would make Snakemake redo what depends on it

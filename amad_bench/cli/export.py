@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from amad_bench.cli.common import on_device, part_of_gpu
+
 if TYPE_CHECKING:
     from amad_bench.plan.run import Run
 
@@ -28,18 +30,21 @@ def predictions(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     from amad_bench.plan.config.load import load_config
-    from amad_bench.training.predict_questions import predict_questions
 
-    config = load_config(options.config)
-    answers = predict_questions(
-        _run(options),
-        options.questions,
-        options.photos,
-        options.out,
-        options.device or config.device,
-        config.workers,
-        options.features,
-    )
+    config, chosen = load_config(options.config), _run(options)
+    device = options.device or config.device
+    with on_device(device, part_of_gpu(config, chosen.id)):
+        from amad_bench.training.predict_questions import predict_questions
+
+        answers = predict_questions(
+            chosen,
+            options.questions,
+            options.photos,
+            options.out,
+            device,
+            config.workers,
+            options.features,
+        )
     print(f"{options.out}: {answers} answers")
 
 

@@ -43,15 +43,29 @@ class Batch:
         return self.labels_BL != IGNORED
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """All that it has."""
+        weight_B = self.sample_weight_B
+        return [*self.inputs.values(), self.labels_BL, *([] if weight_B is None else [weight_B])]
+
+    @property
+    def host_masks(self) -> TextMasks:
+        """`masks`, or what the tensors say, for which a device has to be waited for."""
+        if self.masks is not None:
+            return self.masks
+        return TextMasks(self.inputs["attention_mask"].bool().cpu().numpy(), self.target_BL.cpu().numpy())
+
+    @property
     def target_tokens(self) -> int:
-        return int(self.target_BL.sum())
+        """Of the whole batch."""
+        return int(np.count_nonzero(self.host_masks.target_BT))
 
     @property
     def padding_share(self) -> float:
-        """Share of the ids, input and target, that are padding."""
-        mask_BL = self.inputs["attention_mask"]
-        kept = int(mask_BL.sum()) + self.target_tokens
-        return 1 - kept / (mask_BL.numel() + self.labels_BL.numel())
+        """Share of the ids, input and target, that are padding; of the whole batch."""
+        masks = self.host_masks
+        kept = sum(int(np.count_nonzero(mask)) for mask in masks)
+        return 1 - kept / sum(mask.size for mask in masks)
 
     def first(self, examples: int) -> "Batch":
         """The first examples, padded as here."""
@@ -86,6 +100,11 @@ class PretrainingBatch:
 
     def __len__(self) -> int:
         return len(self.arguments["input_ids"])
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it has."""
+        return [*self.arguments.values()]
 
     def two_images_first(self) -> "PretrainingBatch":
         """The same instances, the first two of different images where a contrast asks for `image_ids`."""

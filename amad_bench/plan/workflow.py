@@ -1,7 +1,8 @@
 """The plan as the Snakefile needs it, and what is left of it."""
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from amad_bench.plan.agreement import align_markers, forget_outdated_tables
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.config.yaml_file import read_yaml
+from amad_bench.plan.gpu_slots import GpuSlots, gpu_slots
 from amad_bench.plan.grid import expand
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.standing import standing
@@ -27,7 +29,7 @@ def planned(given: Sequence[Path], merged: Mapping[str, Any], root: Path) -> tup
     --config was given; then the file is the default one below `root`. It may not differ from the file: the
     commands read the file, and would do something else than was asked for.
     """
-    try:
+    with _mistakes_end_here():
         if len(given) > 1:
             names = ", ".join(map(str, given))
             raise UserError(f"--configfile: one file was expected, found {len(given)}: {names}; write one")
@@ -39,10 +41,27 @@ def planned(given: Sequence[Path], merged: Mapping[str, Any], root: Path) -> tup
                 "copy the file, change the copy and give it with --configfile"
             )
         return path, config, expand(config)
+
+
+@contextmanager
+def _mistakes_end_here() -> Generator[None]:
+    """A user's mistake inside ends the process with exit code 2."""
+    try:
+        yield
     except UserError as error:
         for message in error.messages:
             print(f"amad-bench: error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def slots(plan: Plan, config: Config, *, main: bool, nodes: int | None) -> GpuSlots:
+    """The slots on GPUs that Snakemake deals out; a user's mistake ends the process with exit code 2.
+
+    main: of the process that a person called. nodes: the number of jobs on other machines, None where all run
+    on this one. Only the first of them deals out anything here.
+    """
+    with _mistakes_end_here():
+        return gpu_slots(plan, config, local=main and nodes is None)
 
 
 def left_runs(plan: Plan, main: bool, dry: bool) -> set[str]:

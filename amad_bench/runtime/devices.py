@@ -5,7 +5,6 @@ An accelerator is one record in DEVICES. torch is imported within functions: pla
 
 import errno
 import os
-import platform
 import re
 import resource
 import sys
@@ -13,17 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amad_bench.runtime import gpus
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.machine import cpu_name, process_mib
 
 if TYPE_CHECKING:
     import torch
 
 AUTO = "auto"  # an accelerator where there is one
+# By CUDA's major version, which torch was built for: NVIDIA's minor version compatibility.
+OLDEST_DRIVER = {"12": 525, "13": 580}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Device(ABC):
     name: torch's, and a config's. title: as messages say it. dtypes: number types to measure there.
     no_memory: texts of RuntimeErrors that mean that no memory is left, beside torch.OutOfMemoryError.
     exact: a context in which float32 takes no shortcuts, and equal numbers give equal results.
+    collectives: torch.distributed's backend for tensors there.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Device(ABC):
     dtypes: tuple[str, ...] = ("float32",)
     no_memory: tuple[str, ...] = ()
     exact: Callable[[], AbstractContextManager[Any]] = nullcontext
+    collectives: str = "gloo"
 
     @property
     def place(self) -> "torch.device":
@@ -93,10 +97,11 @@ class Accelerator(Device):
     """A device whose functions torch has in the module torch.<name>.
 
     drivers: files of which one is there, on Linux, wherever it can be used: to look for them is quicker
-    than to ask torch.
+    than to ask torch. counted: number of them that should work here, known without torch; None: not known.
     """
 
     drivers: tuple[str, ...] = ()
+    counted: Callable[[], int | None] = lambda: None
 
     @property
     def functions(self) -> Any:
@@ -105,6 +110,11 @@ class Accelerator(Device):
     def has_driver(self) -> bool:
         """False where it cannot be used; True says nothing."""
         return sys.platform != "linux" or any(Path(driver).exists() for driver in self.drivers)
+
+    def count(self) -> int:
+        """Number of them that runs may use at once; imports torch (seconds) only where nobody else knows."""
+        known = self.counted()
+        return int(self.has_driver() and self.available()) if known is None else known
 
     def available(self) -> bool:
         return self.functions.is_available()
@@ -161,7 +171,7 @@ class Processor(Device):
         return True
 
     def hardware(self) -> str:
-        return _cpu_name()
+        return cpu_name()
 
     def total_mib(self) -> float:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
@@ -199,8 +209,10 @@ CUDA = Accelerator(
     "CUDA",
     dtypes=("float32", "bfloat16", "float16"),
     exact=_exact_cuda,
+    collectives="nccl",
     no_memory=("CUDA error: out of memory", "CUDA driver error: out of memory", "_STATUS_ALLOC_FAILED"),
     drivers=("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"),  # NVIDIA, AMD, WSL
+    counted=gpus.counted,
 )
 DEVICES: dict[str, Device] = {device.name: device for device in (CPU, CUDA)}
 
@@ -215,15 +227,41 @@ def accelerators() -> list[Accelerator]:
 
 
 def find(asked: str) -> Device:
-    """The device of a run; asked: one of `choices`. UserError where it is not there."""
+    """The device of a run; asked: one of `choices`.
+
+    UserError where it is not there, and for `auto` where the machine has an accelerator that torch cannot
+    use: a run on the CPU would take weeks and nobody would know why.
+    """
+    wanted = accelerators() if asked == AUTO else [DEVICES[asked]]
+    if (found := next((device for device in wanted if device.available()), None)) is not None:
+        return found
+    for device in wanted:
+        if isinstance(device, Accelerator) and device.counted():
+            raise UserError(f"device: {asked}: {_unusable(device)}; or set device: cpu (or {gpus.VISIBLE}=)")
     if asked == AUTO:
-        return next((device for device in accelerators() if device.available()), CPU)
-    device = DEVICES[asked]
-    if not device.available():
-        raise UserError(
-            f"device: {asked} was asked for, but torch sees no {device.title} device; use device: auto or cpu"
+        return CPU
+    raise UserError(
+        f"device: {asked} was asked for, but torch sees no {wanted[0].title} device; use device: auto or cpu"
+    )
+
+
+def _unusable(device: Accelerator) -> str:
+    """Reason why torch does not see what is there, and what to do."""
+    import torch
+
+    here = f"this machine has a GPU, but torch {torch.__version__} sees none"
+    if torch.version.cuda is None:
+        return f"{here}, since it was built without CUDA: install the one for your driver, see docs/gpu.md"
+    driver = device.driver()
+    if driver is None:
+        return f"{here}, since no driver is loaded: `nvidia-smi` must list it first, see docs/gpu.md"
+    cuda = torch.version.cuda
+    if int(driver.split(".")[0]) < (oldest := OLDEST_DRIVER.get(cuda.split(".")[0], 0)):
+        return (
+            f"{here}: its CUDA {cuda} takes driver {oldest} or later, and this one is {driver}; update it or "
+            "install a torch for an older CUDA, see docs/gpu.md"
         )
-    return device
+    return f"{here} with driver {driver} and CUDA {cuda}: `nvidia-smi` must list it first, see docs/gpu.md"
 
 
 def ready(asked: str) -> Device:
@@ -233,14 +271,15 @@ def ready(asked: str) -> Device:
     return device
 
 
-def reserved(asked: str) -> int:
-    """Number of accelerators that a run takes, for the scheduler, before any run starts.
+def count(asked: str) -> int:
+    """Number of accelerators that runs may use at once, for the scheduler, before any run starts.
 
-    Imports torch (seconds) only where `auto` could find one at all.
+    Of one that is asked for by name at least one. UserError: CUDA_VISIBLE_DEVICES names none.
     """
-    if asked != AUTO:
-        return int(isinstance(DEVICES[asked], Accelerator))
-    return int(any(device.has_driver() and device.available() for device in accelerators()))
+    if asked == AUTO:
+        return next((found for device in accelerators() if (found := device.count())), 0)
+    device = DEVICES[asked]
+    return max(1, device.counted() or 0) if isinstance(device, Accelerator) else 0
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -253,22 +292,3 @@ def out_of_memory(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     texts = [text for device in DEVICES.values() for text in device.no_memory]
     return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
-
-
-def process_mib(field: str) -> float | None:
-    """A number of Linux's own account of this process, elsewhere None."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-    return int(lines[field].split()[0]) / 2**10
-
-
-@cache
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

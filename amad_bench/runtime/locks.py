@@ -59,15 +59,15 @@ def held(folder: Path) -> bool:
         os.close(handle)
 
 
-def hold(file: Path) -> int | None:
+def hold(file: Path, *, shared: bool = False) -> int | None:
     """The handle of a file that this process has locked until it ends; None where another has.
 
-    The file is made if need be. UserError where the file system has no locks, OSError where nothing can be
-    written.
+    shared: others may have it at the same time, if they share it, too. The file is made if need be. UserError
+    where the file system has no locks, OSError where nothing can be written.
     """
     handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        if _taken(handle, file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        if _taken(handle, file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB):
             _handles.add(handle)
             return handle
     except UserError:
@@ -78,9 +78,10 @@ def hold(file: Path) -> int | None:
 
 
 def let_go(handle: int) -> None:
-    """End what `hold` began."""
-    _handles.remove(handle)
-    os.close(handle)
+    """End what `hold` began; nothing in a process that was forked since then, which does not have it."""
+    if handle in _handles:
+        _handles.remove(handle)
+        os.close(handle)
 
 
 def _taken(handle: int, folder: Path, how: int = fcntl.LOCK_EX) -> bool:

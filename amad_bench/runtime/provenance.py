@@ -9,6 +9,7 @@ from pathlib import Path
 
 import amad_bench
 from amad_bench.runtime.devices import CPU, CUDA, DEVICES
+from amad_bench.runtime.slots import place
 from amad_bench.runtime.versions import installed_version
 
 _DIGITS = 16  # of a hash, as of data
@@ -23,7 +24,7 @@ def provenance(device: str) -> dict[str, object]:
     import torch
 
     commit, dirty = _commit()
-    used = DEVICES[device]
+    used, own = DEVICES[device], place()
     return {
         "version": amad_bench.__version__,
         "commit": commit,
@@ -33,6 +34,8 @@ def provenance(device: str) -> dict[str, object]:
         **{package: installed_version(package) for package in PACKAGES},
         "device": device,
         "device_name": None if used is CPU else used.hardware(),
+        "gpus": own and ",".join(own.gpus),  # UUIDs, or numbers where nobody says them
+        "runs_per_gpu": own and own.runs,  # that might share it
         "cuda": torch.version.cuda if used is CUDA else None,
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),

@@ -7,6 +7,7 @@ parts and alignments are those of the whole batch, but for rounding and which dr
 import gc
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
@@ -20,6 +21,12 @@ from amad_bench.training.optim import Updates
 
 # the value of the examples of a batch in a slice
 PartValue = Callable[[slice], ObjectiveValue]
+# a context, which is told whether the last part of a step is inside
+Around = Callable[[bool], AbstractContextManager[None]]
+
+
+def _nothing(_last: bool) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 @dataclass
@@ -77,10 +84,16 @@ class MicroBatch:
 
 
 def accumulated_step(
-    value_of: PartValue, examples: int, micro: MicroBatch, updates: Updates, device: torch.device
+    value_of: PartValue,
+    examples: int,
+    micro: MicroBatch,
+    updates: Updates,
+    device: torch.device,
+    around: Around = _nothing,
 ) -> tuple[ObjectiveValue, Tensor]:
     """One step on a batch of so many examples: its value, and the gradient's norm before clipping.
 
+    around: of both passes of each part.
     Where memory runs out the step is begun again with half as many examples at once, from the random state
     and without the gradients of the first try; `micro` keeps that size. With one example at once the error
     passes through. So does one of the optimizer itself, which may have changed some of the weights.
@@ -88,7 +101,7 @@ def accumulated_step(
     random = random_state(device)
     while True:
         try:
-            value = _gradients(value_of, micro.parts(examples), updates)
+            value = _gradients(value_of, micro.parts(examples), updates, around)
             break
         except (MemoryError, RuntimeError, OSError) as error:
             if micro.size <= 1 or not micro.may_halve or not out_of_memory(error):
@@ -109,13 +122,14 @@ def accumulated_step(
     return value, updates.finish()
 
 
-def _gradients(value_of: PartValue, parts: list[slice], updates: Updates) -> ObjectiveValue:
+def _gradients(value_of: PartValue, parts: list[slice], updates: Updates, around: Around) -> ObjectiveValue:
     """The sum of the values of the parts, without gradient; their gradients are added up."""
     updates.begin()
     total: ObjectiveValue | None = None
     for part in parts:
-        value = value_of(part)
-        value.total.backward()
+        with around(part is parts[-1]):
+            value = value_of(part)
+            value.total.backward()
         total = value.detached() if total is None else total.plus(value.detached())
     assert total is not None
     return total

@@ -1,5 +1,6 @@
 """One training on a task: batches in a fixed order, each loss part logged, the best weights by validation."""
 
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from amad_bench.models.attention.recorder import record
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
+from amad_bench.runtime.ranks import here
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
@@ -24,6 +26,7 @@ from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.course import MODEL, Course
 from amad_bench.training.distill import Objective
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
+from amad_bench.training.parallel import ParallelStep, dropout_seed
 from amad_bench.training.step import TrainStep, part_value, totals_of
 from amad_bench.training.teacher_outputs import TeacherTrace
 
@@ -54,9 +57,10 @@ def train(
     options, steps = config.training, config.training.steps
     micro = micro or MicroBatch(None, options.batch)
     _materialise(objective, model, data, device, teacher_trace)
+    ranks = here()
     updates = Updates([model, objective], options)
     evaluate_at = evaluation_steps(options)
-    torch.manual_seed(config.seeds.dropout)
+    torch.manual_seed(dropout_seed(config.seeds.dropout, ranks))
     generator = np.random.default_rng(config.seeds.data_order)
     # see `data.tasks.batches.draw_targets`; spawning leaves the order of the examples as it is
     drawn = FAMILIES[config.family].by_task[config.task].draws_answers
@@ -64,9 +68,9 @@ def train(
     order = training_order(data.train, options.batch, steps, generator)
     best = BestWeights([model, objective])
     with (
-        StepLog(log_path) as log,
+        StepLog(log_path if ranks.first else None) as log,
         record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder,
-        progress(steps, description) as bar,
+        progress(steps, description, shown=ranks.first) as bar,
     ):
         course = Course(
             {MODEL: model, "loss": objective},
@@ -77,20 +81,24 @@ def train(
             {} if answers is None else {"answers": answers},
             checkpoints=checkpoints,
             micro=micro,
+            ranks=ranks,
         )
         done = course.resume()
         bar.update(done)
-        loader = batches(data.train, data.images, islice(order, done, None), device, workers, answers)
-        one_step = TrainStep(model, objective, recorder, teacher_trace)
-        with course.watched():
+        left = islice(order, done, None)
+        loader = batches(data.train, data.images, left, device, workers, answers, ranks.own)
+        one_step = ParallelStep(TrainStep(model, objective, recorder, teacher_trace), ranks)
+        with course.watched(), closing(loader):
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
                 epoch = 1 + (step - 1) * options.batch // len(data.train)
                 totals = partial(totals_of, config, objective.sites, batch)
                 value_of = part_value(one_step, rows, batch, epoch, totals)
-                value, norm = accumulated_step(value_of, len(batch), micro, updates, device)
+                value, norm = accumulated_step(value_of, len(batch), micro, updates, device, one_step.part)
+                logged = step % LOG_EVERY == 0 or step == 1 or step in evaluate_at
+                value = one_step.whole(value, alignment=logged)
                 course.look(step, value.total, norm, value.parts)
-                if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
+                if logged:
                     course.require_finite()
                     described = describe_alignment(value.alignment, course.alignment) or None
                     course.alignment = value.alignment
@@ -99,7 +107,7 @@ def train(
                 if step in evaluate_at:
                     with course.validation():
                         accuracy, loss = token_accuracy_and_loss(
-                            model, data.validation, data.images, device, micro.size, workers=workers
+                            model, data.validation, data.images, device, micro.size, workers, ranks
                         )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)

@@ -25,7 +25,7 @@ class Trained:
 
     seconds: in all processes that worked at it, those of validations included; continued: how often another
     one went on; extra_params: of the loss. micro_batch: of the last step, see `training.accumulation`; 0: not
-    known. halved: whether memory ran out and it is smaller than was asked for.
+    known. halved: whether memory ran out and it is smaller than was asked for. ranks: that trained it.
     """
 
     best_step: int
@@ -36,6 +36,7 @@ class Trained:
     extra_params: int = 0
     micro_batch: int = 0
     halved: bool = False
+    ranks: int = 1
 
 
 class Updates:
@@ -136,10 +137,12 @@ class BestWeights:
     def offer(self, score: float, step: int) -> None:
         if score > self.score:
             self.score, self.step = score, step
-            self.states = [
-                {name: value.to("cpu", copy=True) for name, value in own_tensors(module).items()}
-                for module in self._modules
-            ]
+            for module, state in zip(self._modules, self.states, strict=True):
+                for name, value in own_tensors(module).items():
+                    if name in state:  # over the copy before: memory never holds two
+                        state[name].copy_(value)
+                    else:
+                        state[name] = value.to("cpu", copy=True)
 
     def put_back(self, states: list[dict[str, Tensor]], step: int, score: float | None) -> None:
         """Go on with the copies of another process; score: None for none."""

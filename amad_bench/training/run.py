@@ -1,9 +1,10 @@
 """One run from start to end: data, model, training, predictions, scores, status, all in its folder."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -29,17 +30,18 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.progress import described, phase
 from amad_bench.runtime.provenance import provenance
+from amad_bench.runtime.ranks import FailedAlone, here, joined
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoints
-from amad_bench.training.course import Diverged
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
 from amad_bench.training.finished import trained_folder, with_weights
 from amad_bench.training.loop import train
+from amad_bench.training.noted import good_weights_kept, note, noted
 from amad_bench.training.optim import Trained
 from amad_bench.training.phases import in_phase
 from amad_bench.training.predict import predict_and_score
@@ -71,18 +73,25 @@ def train_run(
     this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
     whatever happened, except for a bug, a UserError or Interrupted, which pass through.
+    As one of several ranks (`runtime.ranks`) it trains its share; the first does all the rest. Then LostRank
+    and FailedAlone pass through, too.
     """
     used = devices.ready(device)
     folder = RESULTS.run(run.id)
-    also = follower(logging, folder)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    # A killed Snakemake can leave a child behind that still trains this run.
-    with exclusive(folder.path):
-        if (before := ended()) is not None:
+    with joined(used) as ranks, ExitStack() as stack:
+        also = follower(logging, folder) if ranks.first else lambda: None
+        if ranks.first:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            # A killed Snakemake can leave a child behind that still trains this run.
+            stack.enter_context(exclusive(folder.path))
+        if (before := ranks.sent(ended() if ranks.first else None)) is not None:
             return before
-        with described(folder.live, also):
-            micro = MicroBatch(micro_batch, run.config.training.batch)
-            return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds, micro)
+        if ranks.first:
+            stack.enter_context(described(folder.live, also))
+        micro = MicroBatch(
+            micro_batch, ceil(run.config.training.batch / ranks.world), may_halve=ranks.world == 1
+        )
+        return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds, micro)
 
 
 def _train_run(
@@ -94,15 +103,16 @@ def _train_run(
     start_seconds: float | None,
     micro: MicroBatch,
 ) -> str:
-    if not _unfinished(run, folder):
-        folder.clear()
-    folder.forget_halves()
-    made_with = provenance(used.name)
-    RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
-    checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with)
-    print(f"{run.id}: on {used}", flush=True)
+    ranks, made_with = here(), provenance(used.name)
+    if ranks.first:
+        if not _unfinished(run, folder):
+            folder.clear()
+        folder.forget_halves()
+        RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
+    checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with, ranks.world)
+    print(f"{run.id}: on {f'{ranks.world} x ' if ranks.world > 1 else ''}{used}", flush=True)
     where = used.place
-    started, status, energy = time.perf_counter(), Status(), used.energy_joules()
+    started, status, energy = time.perf_counter(), Status(ranks=ranks.world), used.energy_joules()
     if start_seconds is not None:
         status.add_seconds("start", start_seconds)
     with failures_noted(status):
@@ -114,8 +124,17 @@ def _train_run(
     status.peak_memory_mib = used.peak_mib()
     if energy is not None and (taken := used.energy_joules()) is not None:
         status.energy_joules = taken - energy
-    status.write(folder.status)
-    folder.forget_checkpoints()
+    if ranks.world > 1 and status.status == "out_of_memory":  # the others may be anywhere
+        status.reason += f"; rank {ranks.rank} of {ranks.world}: set micro_batch below {micro.size}"
+        status.write(folder.status)
+        raise FailedAlone
+    spent = ranks.gathered((status.peak_memory_mib, status.energy_joules))
+    status.peak_memory_mib = max(peak for peak, _ in spent)
+    joules = [own for _, own in spent if own is not None]
+    status.energy_joules = sum(joules) if len(joules) == ranks.world else None
+    if ranks.first:
+        status.write(folder.status)
+        folder.forget_checkpoints()
     return status.status
 
 
@@ -152,10 +171,10 @@ def _pretrain(
         save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
 
     phase("training")
-    with _good_weights_kept(status, keep), _noted(micro, status):
+    with good_weights_kept(status, keep), noted(micro, status):
         trained = pretrain(model, data, run.config, where, folder.steps, run.id, checkpoints, micro)
     keep()
-    _note(trained, status)
+    note(trained, status)
 
 
 def _train_and_score(
@@ -169,55 +188,27 @@ def _train_and_score(
 ) -> None:
     with in_phase(status, "data"):
         data = load_task_data(run.config)
-    status.data = data.facts
-    data.tokenizer.save(folder.tokenizer)
+    status.data, ranks = data.facts, here()
+    if ranks.first:
+        data.tokenizer.save(folder.tokenizer)
     with in_phase(status, "model"):
         started = started_model(run, data)
         model = started.model.to(where)
         status.head_map, status.start_weights = started.head_map, started.start_weights
         status.parameters = sum(p.numel() for p in model.parameters())
         status.flops_per_example = _flops(model, data, run.config.training.batch, where)
-    trained = checkpoints.trained(folder.checkpoint)
+    trained = ranks.sent(checkpoints.trained(folder.checkpoint) if ranks.first else None)
     if trained is None:
-        kept = _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint))
-        with kept, _noted(micro, status):
+        kept = good_weights_kept(status, lambda: save_weights(model, folder.checkpoint))
+        with kept, noted(micro, status):
             trained = _train(run, model, data, where, status, workers, checkpoints, micro)
-        save_weights(model, folder.checkpoint)
-        checkpoints.write_trained(trained, folder.checkpoint)
+        if ranks.first:
+            save_weights(model, folder.checkpoint)
+            checkpoints.write_trained(trained, folder.checkpoint)
     else:  # it was interrupted while it predicted
         load_weights(model, checkpoint_weights(folder.checkpoint))
-    _note(trained, status)
+    note(trained, status)
     status.signatures = predict_and_score(run, model, data, where, status, workers)
-
-
-@contextmanager
-def _good_weights_kept(status: Status, keep: Callable[[], None]) -> Iterator[None]:
-    """Keeps the best weights of a training inside that diverges."""
-    try:
-        yield
-    except Diverged as failure:
-        if failure.good_step:
-            keep()
-            status.best_step = failure.good_step
-        raise
-
-
-@contextmanager
-def _noted(micro: MicroBatch, status: Status) -> Iterator[None]:
-    """Notes how many examples were computed at once in a training inside, however it ends."""
-    try:
-        yield
-    finally:
-        status.micro_batch, status.micro_batch_halved = micro.size, micro.halved
-
-
-def _note(trained: Trained, status: Status) -> None:
-    status.train_seconds = trained.seconds
-    status.add_seconds("training", trained.seconds - trained.validation_seconds)
-    status.add_seconds("validation", trained.validation_seconds)
-    status.steps, status.best_step = trained.steps, trained.best_step
-    status.extra_params, status.continued = trained.extra_params, trained.continued
-    status.micro_batch, status.micro_batch_halved = trained.micro_batch or None, trained.halved
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
@@ -290,6 +281,6 @@ def _train(
     trained = train(
         model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints, micro
     )
-    if trained.extra_params:
+    if trained.extra_params and here().first:
         save_parameters(objective, folder.loss_parameters)
     return trained

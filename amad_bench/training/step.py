@@ -1,4 +1,4 @@
-"""Computation of a training step, of a batch or a part of one: both traces, and the loss of them."""
+"""What a training step computes of a batch or a part of one: both traces, and the loss of them."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -62,17 +62,21 @@ class TrainStep(nn.Module):
 
 
 def part_value(
-    one_step: nn.Module, rows: np.ndarray, batch: Batch, epoch: int, totals: Callable[[], Totals]
+    one_step: Callable[..., ObjectiveValue],
+    rows: np.ndarray,
+    batch: Batch,
+    epoch: int,
+    totals: Callable[[], Totals],
 ) -> Callable[[slice], ObjectiveValue]:
-    """A function that gives the value of a part of a batch, which may be a part of the whole one itself.
+    """A function that gives the value of a part of a batch, which may be a rank's share of the whole one.
 
-    totals: of the whole batch; asked for once, where there are parts.
+    totals: of the whole one; asked for once, where there are parts.
     """
     known = cache(totals)
-    samples = len(batch) if batch.masks is None else len(batch.masks.target_BT)
+    examples = len(batch) if batch.masks is None else len(batch.masks.target_BT)
 
     def value_of(part: slice) -> ObjectiveValue:
-        if part.stop - part.start == samples:
+        if (part.start, part.stop) == (0, examples):
             return one_step(rows, batch, epoch)
         return one_step(rows[part], batch.part(part), epoch, known())
 

@@ -13,21 +13,23 @@ import torch
 from amad_bench.bench import measuring
 from amad_bench.cli import _parser
 from amad_bench.plan.config.schema import Config
-from amad_bench.runtime import devices
+from amad_bench.runtime import devices, gpus
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.machine import process_mib
 from amad_bench.runtime.provenance import provenance
 from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training.failures import failures_noted
+from tests.conftest import REPOSITORY
 from tests.planned import small_config
 
 
 def test_explicit_devices_need_no_look() -> None:
-    assert devices.reserved("cuda") == 1
-    assert devices.reserved("cpu") == 0
+    assert devices.count("cuda") == 1
+    assert devices.count("cpu") == 0
 
 
 def test_auto_agrees_with_torch() -> None:
-    assert devices.reserved("auto") == torch.cuda.is_available()
+    assert devices.count("auto") == torch.cuda.is_available()
     assert devices.find("auto").name == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -36,7 +38,7 @@ def test_auto_without_a_driver_does_not_import_torch() -> None:
     code = (
         "import sys; from amad_bench.runtime import devices; "
         "devices.DEVICES['cuda'] = devices.Accelerator('cuda', 'CUDA'); "
-        "print(devices.reserved('auto'), 'torch' in sys.modules)"
+        "print(devices.count('auto'), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "False"]
@@ -51,6 +53,80 @@ def test_a_device_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch)
     assert caught.value.messages == [message]
 
 
+class _Broken:
+    """A GPU machine on which torch sees none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        self.root, self._patch = root, monkeypatch
+        monkeypatch.setattr(gpus, "ROOT", root)
+        monkeypatch.setenv("PATH", str(root))  # no nvidia-smi
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        (root / "dev").mkdir()
+        (root / "dev/nvidiactl").touch()
+
+    def torch_is(self, version: str, cuda: str | None, driver: str | None) -> None:
+        self._patch.setattr("torch.__version__", version)
+        self._patch.setattr("torch.version.cuda", cuda)
+        self._patch.setattr(devices.Accelerator, "driver", lambda _: driver)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Broken:
+    return _Broken(monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize("asked", ["auto", "cuda"])
+@pytest.mark.parametrize(
+    ("torch_version", "cuda", "driver", "what"),
+    [
+        ("2.13.0+cpu", None, "580.65.06", "it was built without CUDA: install the one for your driver"),
+        ("2.13.0", "13.0", None, "no driver is loaded: `nvidia-smi` must list it first"),
+        # docs.nvidia.com, CUDA compatibility: 13.x takes 580, 12.x takes 525
+        ("2.13.0", "13.0", "570.86.15", "its CUDA 13.0 takes driver 580 or later, and this one is 570.86.15"),
+        ("2.13.0", "12.6", "470.82.01", "its CUDA 12.6 takes driver 525 or later, and this one is 470.82.01"),
+        (
+            "2.13.0",
+            "12.6",
+            "570.86.15",
+            "with driver 570.86.15 and CUDA 12.6: `nvidia-smi` must list it first",
+        ),
+        (
+            "2.13.0",
+            "13.0",
+            "580.65.06",
+            "with driver 580.65.06 and CUDA 13.0: `nvidia-smi` must list it first",
+        ),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_no_silent_run_on_the_cpu(
+    broken: _Broken, asked: str, torch_version: str, cuda: str | None, driver: str | None, what: str
+) -> None:
+    broken.torch_is(torch_version, cuda, driver)
+    with pytest.raises(UserError) as caught:
+        devices.find(asked)
+    (message,) = caught.value.messages
+    assert message.startswith(f"device: {asked}: this machine has a GPU, but torch {torch_version} sees none")
+    assert what in message
+    assert message.endswith("; or set device: cpu (or CUDA_VISIBLE_DEVICES=)")
+    assert "\n" not in message
+    assert devices.count(asked) == 1  # its runs take turns until they are told
+    assert (REPOSITORY / "docs/gpu.md").is_file()  # which they are sent to
+
+
+def test_a_gpu_that_torch_cannot_use_is_left_alone_on_purpose(
+    broken: _Broken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert devices.find("cpu") is devices.CPU
+    for hidden in ("", "-1", "NoDevFiles"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert devices.find("auto") is devices.CPU
+        assert devices.count("auto") == 0
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    (broken.root / "dev/nvidiactl").unlink()
+    assert devices.find("auto") is devices.CPU
+
+
 def test_the_processor() -> None:
     """Against what Linux says of this machine and this process."""
     if sys.platform != "linux":
@@ -59,7 +135,7 @@ def test_the_processor() -> None:
     assert devices.CPU.total_mib() == pytest.approx(int(meminfo["MemTotal"].split()[0]) / 2**10, rel=1e-3)
     before = devices.CPU.peak_mib()
     held = torch.ones(64 * 2**18)  # 64 MiB
-    assert devices.CPU.peak_mib() >= devices.process_mib("VmRSS") - 1 >= held.nbytes / 2**20
+    assert devices.CPU.peak_mib() >= process_mib("VmRSS") - 1 >= held.nbytes / 2**20
     peak = devices.CPU.peak_mib()
     assert peak >= before
     del held
@@ -155,14 +231,14 @@ def test_one_record_is_measured_by_the_benchmarks(toy: SimpleNamespace) -> None:
     assert toy.calls == ["synchronize", "reset_peak_memory_stats", "step", "synchronize"]
 
 
-def test_one_record_is_reserved_where_it_has_a_driver(toy: SimpleNamespace) -> None:
-    assert (devices.reserved("xpu"), devices.reserved("auto")) == (1, 1)
+def test_one_record_is_counted_where_it_has_a_driver(toy: SimpleNamespace) -> None:
+    assert (devices.count("xpu"), devices.count("auto")) == (1, 1)
     if sys.platform == "linux":
         toy.driver.unlink()
-        assert (devices.reserved("xpu"), devices.reserved("auto")) == (1, 0)
+        assert (devices.count("xpu"), devices.count("auto")) == (1, 0)
         toy.driver.touch()
     toy.available = False
-    assert devices.reserved("auto") == 0
+    assert devices.count("auto") == 0
 
 
 @pytest.mark.usefixtures("toy")

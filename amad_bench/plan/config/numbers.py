@@ -33,3 +33,12 @@ def _all_or_count(value: Any) -> Any:
 
 
 Examples = Annotated[int | Literal["all"], BeforeValidator(_all_or_count)]
+
+
+def _auto_or_few(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and 1 <= value <= MOST_PARTS):
+        return value
+    raise ValueError(f"`auto` or a whole number from 1 to {MOST_PARTS:,}")
+
+
+PerGpu = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_few)]
