@@ -39,6 +39,7 @@ if not config:  # an unconditional configfile would be merged under --configfile
 SLOTS = slots(PLAN, SETTINGS, main=workflow.is_main_process, nodes=workflow.nodes)
 if SLOTS.total and "gpu" not in workflow.global_resources:  # which --resources and profiles set
     workflow.register_resource("gpu", SLOTS.total)
+RUN_THREADS = (1 + SETTINGS.workers) * SETTINGS.gpus_per_run
 TEMPLATE = os.path.relpath(Path(workflow.basedir, paths.TEMPLATE))
 RUN = RESULTS.run("{run_id}")
 PREPARED = RESULTS.prepared("{data_key}")
@@ -134,6 +135,7 @@ use rule pretrain as teacher with:
         ancient(needed_runs),
     wildcard_constraints:
         run_id=ids("teacher"),
+    threads: RUN_THREADS
     priority: 10  # students wait for it
 
 
@@ -143,6 +145,7 @@ use rule pretrain as student with:
         ancient(needed_runs),
     wildcard_constraints:
         run_id=ids("student"),
+    threads: RUN_THREADS
     priority: 0
 
 

@@ -23,10 +23,20 @@ from amad_bench.runtime.run_folder.status import PHASES
 from amad_bench.runtime.run_folder.steps import Validation, read_validations
 
 FAILURE_COLUMNS = ["run_id", "kind", *TASK, "loss", "replicate", "status", "reason", "log_tail"]
-_COUNTED = ("parameters", "extra_params", "flops_per_example", "steps", "best_step", "continued")
+_COUNTED = (
+    "parameters",
+    "extra_params",
+    "flops_per_example",
+    "steps",
+    "best_step",
+    "continued",
+    "micro_batch",
+    "ranks",
+)
 MEASURED = {  # of status.json, with the type of the column
     **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib", "energy_joules"), "Float64"),
     **dict.fromkeys(_COUNTED, "Int64"),
+    "micro_batch_halved": "boolean",
 }
 SECONDS = {f"seconds_{phase}": "Float64" for phase in PHASES}  # shares of wall_seconds, by phase
 _NUMBERS = ("teacher_heads", "student_heads", "replicate", "vocabulary", "answers", *SIZES)

@@ -22,16 +22,17 @@ def planned(options: argparse.Namespace) -> "Plan":
 
 
 @contextmanager
-def on_device(asked: str, part: Part = WHOLE) -> Iterator[None]:
+def on_device(asked: str, part: Part = WHOLE, number: int = 1) -> Iterator[None]:
     """Inside, the process has its place on a GPU, where `asked`, a config's `device`, means one; see `taken`.
 
-    On the CPU it sees no GPU at all. To be entered before torch is imported.
+    number: of GPUs; of several each is taken whole. On the CPU it sees no GPU at all. To be entered before
+    torch is imported.
     """
     if asked == devices.CPU.name:
         with gpus.unseen():
             yield
     elif asked in (devices.AUTO, devices.CUDA.name):
-        with taken(part=part):
+        with taken(number, part):
             yield
     else:
         yield

@@ -7,9 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import on_device, part_of_gpu, planned
+from amad_bench.cli.ranks import as_rank, by_ranks, require_ranks
 from amad_bench.runtime.imports import many_imports
 from amad_bench.runtime.interruption import interruptible
 from amad_bench.runtime.locks import exclusive
+from amad_bench.runtime.ranks import started
 from amad_bench.runtime.results import RESULTS
 
 if TYPE_CHECKING:
@@ -27,36 +29,50 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
     chosen, device, config = _run_and_machine(options)
-    outcome = _waited_for(chosen, config)
-    if outcome is None:
-        outcome = _trained(chosen, device, config, begun)
-        print(f"{chosen.id}: {outcome}")
-    else:
+    from amad_bench.plan.devices import devices_of
+
+    devices, ranks = devices_of(chosen, config.gpus_per_run), started()
+    if ranks is not None:
+        require_ranks(ranks, devices)
+    elif (outcome := _waited_for(chosen, config)) is not None:
         print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
-    if (folder := RESULTS.run(chosen.id)).finished:
+        return _end(outcome, chosen, config, options.strict)
+    with on_device(device, part_of_gpu(config, chosen.id), devices):
+        if ranks is not None:
+            outcome = as_rank(ranks, lambda: _train(chosen, device, config, begun))
+        elif devices > 1:
+            outcome = by_ranks(options, RESULTS.run(chosen.id), devices)
+        else:
+            outcome = _train(chosen, device, config, begun)
+    return outcome if isinstance(outcome, int) else _end(outcome, chosen, config, options.strict)
+
+
+def _end(outcome: str, run: "Run", config: "Config", strict: bool) -> int:
+    if (folder := RESULTS.run(run.id)).finished:
         folder.ended.touch()
     _drop_weights(config)
-    return int(options.strict and outcome != "done")
+    return int(strict and outcome != "done")
 
 
-def _trained(chosen: "Run", device: str, config: "Config", begun: float) -> str:
-    asked = time.perf_counter()
-    with on_device(device, part_of_gpu(config, chosen.id)):
-        begun += time.perf_counter() - asked  # to wait for a place is no part of the run
-        with many_imports():
-            from amad_bench.models.family import load
-            from amad_bench.training.run import train_run
+def _train(run: "Run", device: str, config: "Config", begun: float) -> str:
+    """Status of the run, which ends here; begun: when the command began."""
+    with many_imports():
+        from amad_bench.models.family import load
+        from amad_bench.training.run import train_run
 
-            load(chosen.config.family)
-        return train_run(
-            chosen,
-            device,
-            config.workers,
-            checkpoint_every_s=config.checkpoint.every_s,
-            logging=config.logging,
-            start_seconds=time.perf_counter() - begun,
-            ended=lambda: _ended(chosen, config),  # another may have begun since then
-        )
+        load(run.config.family)
+    outcome = train_run(
+        run,
+        device,
+        config.workers,
+        checkpoint_every_s=config.checkpoint.every_s,
+        logging=config.logging,
+        start_seconds=time.perf_counter() - begun,
+        micro_batch=config.micro_batch,
+        ended=lambda: _ended(run, config),  # another may have begun since then
+    )
+    print(f"{run.id}: {outcome}")
+    return outcome
 
 
 def _waited_for(run: "Run", config: "Config") -> str | None:

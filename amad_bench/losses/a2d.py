@@ -39,6 +39,7 @@ from amad_bench.losses.maps import (
     valid_entries,
     without_autocast,
 )
+from amad_bench.losses.whole_batch import over_site
 from amad_bench.models.attention.trace import LayerTrace, Trace
 
 
@@ -137,15 +138,21 @@ class A2D(LayerLoss):
         terms: list[Tensor] = []
         for site in common_sites(self.sites, teacher, student):
             with naming(site):
-                terms.append(self._of_site(site, teacher.sites[site], student.sites[site]))
+                term, counted_B = self._of_site(site, teacher.sites[site], student.sites[site])
+                # a sum over samples is a summand already
+                summed = self.reduction == "sum"
+                terms.append(term if summed else over_site(term, counted_B, site, student))
         return terms, {}
 
-    def _of_site(self, site: str, teacher: Sequence[LayerTrace], student: Sequence[LayerTrace]) -> Tensor:
+    def _of_site(
+        self, site: str, teacher: Sequence[LayerTrace], student: Sequence[LayerTrace]
+    ) -> tuple[Tensor, Tensor]:
+        """The scalar, and which samples (B,) have a valid entry."""
         mask_B1QK = traced_entries(teacher[-1], student[-1])  # all layers have one mask
         teacher_BHQK, student_BGQK = (
             torch.cat([layer.probs_BHQK() for layer in layers], dim=1) for layers in (teacher, student)
         )
-        return a2d_loss(
+        loss = a2d_loss(
             teacher_BHQK,
             student_BGQK,
             self.convolutions[f"{site}/weight"],
@@ -154,6 +161,7 @@ class A2D(LayerLoss):
             double_softmax=self.double_softmax,
             reduction=self.reduction,
         )
+        return loss, mask_B1QK.flatten(1).any(1)
 
     def extra_repr(self) -> str:
         return f"double_softmax={self.double_softmax}, reduction={self.reduction!r}, decay={self.decay}"

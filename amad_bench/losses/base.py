@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from amad_bench.losses.aligned import Aligned, with_alignment
 from amad_bench.losses.maps import check_mask, check_shapes
+from amad_bench.losses.whole_batch import over_site
 from amad_bench.models.attention.trace import LayerTrace, Trace
 from amad_bench.runtime.errors import did_you_mean
 
@@ -144,7 +145,8 @@ class Outcome:
 class TraceLoss(nn.Module):
     """A loss of traces: module(teacher: Trace, student: Trace) -> {part: unweighted scalar}.
 
-    A subclass defines `outcome`.
+    A subclass defines `outcome`. Of a trace that knows its batch's totals it gives the summands of the whole
+    batch's parts and alignment: see `losses.whole_batch`.
     """
 
     def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
@@ -193,13 +195,21 @@ class LayerPair(NamedTuple):
         """Name of the pair, since one student layer may be mapped to several of the teacher's."""
         return f"{self.site}/{self.student_index}/{self.teacher_index}"
 
+    def summand(self, mean: Tensor, student: Trace) -> Tensor:
+        """Of a mean over the samples that have a valid entry here, see `losses.whole_batch`."""
+        if student.totals is None:
+            return mean
+        counted_B = traced_entries(self.teacher, self.student).flatten(1).any(1)
+        return over_site(mean, counted_B, self.site, student)
+
 
 class LayerLoss(TraceLoss):
     """A distance between a teacher's and a student's layer, averaged over all mapped layers of all sites.
 
-    A subclass defines `compare(pair) -> scalar`. One with parameters keeps them in a `LazyParameters` of its
-    own, named by `pair.key`, and defines `create_parameters(pair)`. `sites`: None = all that both traces
-    hold. When called, raises ValueError that names the site for layers that cannot be compared.
+    A subclass defines `compare(pair) -> scalar`, a mean over samples with a valid entry. One with parameters
+    keeps them in a `LazyParameters` of its own, named by `pair.key`, and defines `create_parameters(pair)`.
+    `sites`: None = all that both traces hold. When called, raises ValueError that names the site for layers
+    that cannot be compared.
     """
 
     def __init__(self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last") -> None:
@@ -214,7 +224,7 @@ class LayerLoss(TraceLoss):
 
     def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The scalars to be averaged, and alignments by student layer."""
-        return self.over_pairs(teacher, student, self.compare), {}
+        return self.over_pairs(teacher, student, lambda pair: pair.summand(self.compare(pair), student)), {}
 
     def create_parameters(self, pair: LayerPair) -> None:
         """Creates the parameters that are still lacking for this pair of layers; none by default."""
@@ -280,8 +290,10 @@ class AlignedMapLoss(MapLoss):
     def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
         function = with_alignment(self.function)
 
-        def compare(pair: LayerPair) -> tuple[str, Aligned]:
-            return pair.student_key, self.compare_by(function, pair)
+        def compare(pair: LayerPair) -> tuple[Tensor, str, Tensor]:
+            found: Aligned = self.compare_by(function, pair)
+            loss, mean_HG = (pair.summand(mean, student) for mean in (found.loss, found.mean_HG()))
+            return loss, pair.student_key, mean_HG
 
         found = self.over_pairs(teacher, student, compare)
-        return [aligned.loss for _, aligned in found], {key: aligned.mean_HG() for key, aligned in found}
+        return [loss for loss, _, _ in found], {key: mean_HG for _, key, mean_HG in found}

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from amad_bench.losses.base import Outcome, TraceLoss
 from amad_bench.losses.maps import full_precision
+from amad_bench.losses.whole_batch import over_samples, over_tokens
 from amad_bench.models.attention.trace import Trace
 
 IGNORED = -100
@@ -57,5 +58,8 @@ class CrossEntropy(TraceLoss):
     """`ce_loss` of the student's trace, weighted where that has sample weights; the teacher's is not read."""
 
     def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
-        weight_B = student.sample_weight_B
-        return Outcome({"ce": ce_loss(student.logits_BLV, student.labels_BL, sample_weight_B=weight_B)})
+        weight_B, labels_BL = student.sample_weight_B, student.labels_BL
+        mean = ce_loss(student.logits_BLV, labels_BL, sample_weight_B=weight_B)
+        if weight_B is None:
+            return Outcome({"ce": over_tokens(mean, labels_BL != IGNORED, student)})
+        return Outcome({"ce": over_samples(mean, student)})

@@ -24,6 +24,7 @@ from amad_bench.losses.base import (
     naming,
 )
 from amad_bench.losses.maps import check_mask, full_precision, without_autocast
+from amad_bench.losses.whole_batch import over_site
 from amad_bench.models.attention.trace import Trace
 
 
@@ -84,11 +85,10 @@ class HiddenMse(LayerLoss):
             with naming(stack):
                 for i, j in layer_pairs(self.layer_map, len(student_layers), len(teacher_layers)):
                     mask_BL = teacher.sites[site][j].query_mask_BQ & student.sites[site][i].query_mask_BQ
-                    terms.append(
-                        hidden_mse_loss(
-                            teacher_layers[j], student_layers[i], self.weights[stack], token_mask_BL=mask_BL
-                        )
+                    mean = hidden_mse_loss(
+                        teacher_layers[j], student_layers[i], self.weights[stack], token_mask_BL=mask_BL
                     )
+                    terms.append(over_site(mean, mask_BL.any(1), site, student))
         return terms, {}
 
     def _stacks(self, teacher: Trace, student: Trace) -> list[tuple[str, str]]:

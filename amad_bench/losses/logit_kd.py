@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from amad_bench.losses.base import Outcome, TraceLoss, given_teacher
-from amad_bench.losses.ce import target_tokens
+from amad_bench.losses.ce import IGNORED, target_tokens
 from amad_bench.losses.maps import full_precision
+from amad_bench.losses.whole_batch import over_tokens
 from amad_bench.models.attention.trace import Trace
 
 
@@ -58,4 +59,4 @@ class LogitKD(TraceLoss):
         loss = logit_kd_loss(
             teacher.logits_BLV, student.logits_BLV, student.labels_BL, temperature=self.temperature
         )
-        return Outcome({"logit_kd": loss})
+        return Outcome({"logit_kd": over_tokens(loss, student.labels_BL != IGNORED, student)})

@@ -7,8 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
+from amad_bench.data.batch import TextMasks
 from amad_bench.data.pretraining.batches import BatchMaker
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
@@ -103,6 +105,16 @@ class FamilyModels(ABC):
     def batch_maker(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> BatchMaker:
         """The maker of pre-training batches; ValueError where the split cannot be used."""
         raise NotImplementedError(f"{type(self).__name__} makes no batches of {condition}: {split}, {data}")
+
+    def valid_samples(self, task: str, site: str, masks: TextMasks) -> np.ndarray:
+        """(B,) bool: samples whose maps have a valid entry at a site of a task's model, by the batch's masks.
+
+        A batch can be trained on in parts only where this is known: see `losses.whole_batch`.
+        """
+        raise UserError(
+            f"micro_batch: {type(self).__name__} does not say which of {len(masks.target_BT)} samples have "
+            f"attention at {site} in {task}; define its `valid_samples`, or set micro_batch: null"
+        )
 
     def save(
         self,

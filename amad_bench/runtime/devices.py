@@ -35,6 +35,7 @@ class Device(ABC):
     name: torch's, and a config's. title: as messages say it. dtypes: number types to measure there.
     no_memory: texts of RuntimeErrors that mean that no memory is left, beside torch.OutOfMemoryError.
     exact: a context in which float32 takes no shortcuts, and equal numbers give equal results.
+    collectives: torch.distributed's backend for tensors there.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Device(ABC):
     dtypes: tuple[str, ...] = ("float32",)
     no_memory: tuple[str, ...] = ()
     exact: Callable[[], AbstractContextManager[Any]] = nullcontext
+    collectives: str = "gloo"
 
     @property
     def place(self) -> "torch.device":
@@ -77,6 +79,10 @@ class Device(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Waits for all work that it was given."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Gives back memory that torch got back and keeps for later."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -133,6 +139,9 @@ class Accelerator(Device):
     def synchronize(self) -> None:
         self.functions.synchronize()
 
+    def release(self) -> None:
+        self.functions.empty_cache()
+
     def prepare(self) -> None:
         pass
 
@@ -178,6 +187,9 @@ class Processor(Device):
     def synchronize(self) -> None:
         pass
 
+    def release(self) -> None:
+        pass
+
     def prepare(self) -> None:
         """The number of threads changes the last bits, and small tensors are slower with two."""
         import torch
@@ -197,6 +209,7 @@ CUDA = Accelerator(
     "CUDA",
     dtypes=("float32", "bfloat16", "float16"),
     exact=_exact_cuda,
+    collectives="nccl",
     no_memory=("CUDA error: out of memory", "CUDA driver error: out of memory", "_STATUS_ALLOC_FAILED"),
     drivers=("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"),  # NVIDIA, AMD, WSL
     counted=gpus.counted,

@@ -48,14 +48,16 @@ class Bar(tqdm):
             live.step(step, int(self.total), loss)
 
 
-def progress(total: int, description: str, unit: str = "step") -> "Bar":
+def progress(total: int, description: str, unit: str = "step", shown: bool = True) -> "Bar":
     """A bar, used as a context manager: `.update(n)` per step, `.set_postfix_str(text)` for a live value.
 
-    On a terminal it moves twice a second; in a log file it writes a line of its own every half minute.
+    On a terminal it moves twice a second; in a log file it writes a line of its own every half minute; not
+    shown, it does nothing.
     """
     terminal = sys.stderr.isatty()
     return Bar(
         total=total,
+        disable=not shown,
         desc=description,
         unit=unit,
         file=sys.stderr if terminal else _Lines(),

@@ -1,7 +1,8 @@
 """Predictions of a model for a split: greedy or beam search, or the best of given answers; deterministic."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.loader import batches
 from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.plan.config.training import Decoding
+from amad_bench.runtime.ranks import ALONE, Ranks
 
 
 def decode(
@@ -27,6 +29,7 @@ def decode(
     image_rows: np.ndarray | None = None,
     workers: int = 0,
     candidates: Sequence[str] = (),
+    ranks: Ranks = ALONE,
 ) -> list[str]:
     """The predicted text of every example, in the split's order. `workers`: processes that read images.
 
@@ -35,7 +38,8 @@ def decode(
     `batch`: texts written at once, the beams of an example together: with the batch of the training it takes
     less memory than that did.
     `image_rows` (N,) shows other images than the examples' own, for the blind control. The model, on
-    `device`, is used in evaluation mode; its mode is restored. ValueError: nothing to rank.
+    `device`, is used in evaluation mode; its mode is restored. `ranks`: take turns at whole batches, and all
+    get all texts. ValueError: nothing to rank.
     """
     if image_rows is not None:
         if len(image_rows) != len(split):
@@ -46,9 +50,11 @@ def decode(
         raise ValueError("decoding asks for the best of the candidate answers, and there are none")
     answer_ids_AL = _answers(tokenizer, candidates).to(device) if rank else None
     order = evaluation_order(split, max(1, batch // decoding.beams))
-    texts = [""] * len(split)
-    with evaluating(model), torch.no_grad():
-        for rows, examples in batches(split, images, order, device, workers):
+    order = islice(order, ranks.rank, None, ranks.world)
+    own: dict[int, str] = {}
+    loader = batches(split, images, order, device, workers)
+    with evaluating(model), torch.no_grad(), closing(loader):
+        for rows, examples in loader:
             if rank:
                 best_B = model.rank(**examples.inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
                 found = [candidates[best] for best in best_B.tolist()]
@@ -60,9 +66,9 @@ def decode(
                     do_sample=False,
                 )
                 found = [tokenizer.decode(ids) for ids in ids_BL.tolist()]
-            for row, text in zip(rows.tolist(), found, strict=True):
-                texts[row] = text
-    return texts
+            own |= dict(zip(rows.tolist(), found, strict=True))
+    texts = {row: text for part in ranks.gathered(own) for row, text in part.items()}
+    return [texts[row] for row in range(len(split))]
 
 
 def _answers(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:

@@ -38,14 +38,21 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
+class _OtherRanks(UserError):
+    """A checkpoint of another number of ranks."""
+
+
 class Checkpoints:
     """The checkpoints of a run, in a folder of their own. every_s: seconds from one to the next, at least.
 
-    made_with: provenance of this process. seconds_before: what the training took in others, once it is known.
+    made_with: provenance of this process. ranks: processes that train the run. seconds_before: what the
+    training took in others, once it is known.
     """
 
-    def __init__(self, folder: Path, run_id: str, every_s: float, made_with: Mapping[str, Any]) -> None:
-        self.folder, self.run_id, self.every_s = folder, run_id, every_s
+    def __init__(
+        self, folder: Path, run_id: str, every_s: float, made_with: Mapping[str, Any], ranks: int = 1
+    ) -> None:
+        self.folder, self.run_id, self.every_s, self.ranks = folder, run_id, every_s, ranks
         self.seconds_before = 0.0
         self._made_with = {name: made_with.get(name) for name in _NUMBERS_DEPEND_ON}
         self._trained = folder / "trained.json"
@@ -69,6 +76,7 @@ class Checkpoints:
             "format": FORMAT,
             "run": self.run_id,
             "step": checkpoint.step,
+            "ranks": self.ranks,
             "sha256": hashlib.sha256(content).hexdigest(),
             "made_with": self._made_with,
             "facts": checkpoint.facts,
@@ -89,16 +97,28 @@ class Checkpoints:
         self._took = self._last - started
 
     def latest(self) -> Checkpoint | None:
-        """The latest that can be read; others are named on stderr and set aside, as <name>.unreadable."""
+        """The latest that can be read; others are named on stderr and set aside, as <name>.unreadable.
+
+        Those of another number of ranks, which has other shares of a batch and other dropout masks, likewise,
+        as <name>.other-ranks: the training begins afresh.
+        """
         for step in reversed(self._steps()):
             try:
-                return self._read(step)
+                return self.at(step)
+            except _OtherRanks as error:
+                print(f"amad-bench: {error}; set aside, it begins afresh", file=sys.stderr, flush=True)
+                for other in self._steps():
+                    self._set_aside(other, "other-ranks")
+                return None
             except UserError as error:
                 print(f"amad-bench: {error}; set aside", file=sys.stderr, flush=True)
-                for path in (self._tensors(step), self._record(step)):
-                    if path.exists():
-                        os.replace(path, path.with_name(f"{path.name}.unreadable"))
+                self._set_aside(step, "unreadable")
         return None
+
+    def _set_aside(self, step: int, why: str) -> None:
+        for path in (self._tensors(step), self._record(step)):
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.name}.{why}"))
 
     def write_trained(self, trained: Trained, weights: Path) -> None:
         """Note that the training has ended with these weights: what is left is to predict."""
@@ -131,12 +151,15 @@ class Checkpoints:
         self.seconds_before = trained.seconds
         return replace(trained, continued=trained.continued + 1)
 
-    def _read(self, step: int) -> Checkpoint:
+    def at(self, step: int) -> Checkpoint:
+        """The one after so many steps; UserError where it cannot be read, or not by so many ranks."""
         tensors, path = self._tensors(step), self._record(step)
         record = read_json(path)
         expected = {"format": FORMAT, "run": self.run_id, "step": step}
         if not isinstance(record, dict) or {key: record.get(key) for key in expected} != expected:
             raise UserError(f"{path}: no checkpoint of {self.run_id} at step {step}")
+        if (ranks := record.get("ranks", 1)) != self.ranks:
+            raise _OtherRanks(f"{path}: of {ranks} rank(s), and now there are {self.ranks} (gpus_per_run)")
         if not tensors.is_file() or read_sha256(tensors) != record.get("sha256"):
             raise UserError(f"{tensors}: missing, cut short or changed: not what its checkpoint wrote")
         try:

@@ -14,12 +14,15 @@ from amad_bench.data.tasks.batches import BatchOrder
 from amad_bench.models.weights import own_tensors
 from amad_bench.runtime.errors import RunFailed
 from amad_bench.runtime.interruption import Interrupted, deferred
+from amad_bench.runtime.ranks import ALONE, Ranks
 from amad_bench.runtime.run_folder.steps import StepLog
+from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoint, Checkpoints, below, prefixed
 from amad_bench.training.optim import BestWeights, Trained, Updates
 
 MODEL = "model"  # among the modules
 _LOSS, _NORM = "loss", "gradient_norm"
+_MICRO = "micro_batch"
 
 
 class Diverged(RunFailed):
@@ -38,7 +41,8 @@ class Course:
     modules: by name, those that `updates` changes and `best` keeps. generators: by name, those whose draws so
     far count, beside torch's. order: of the batches, where it is not made anew and passed over. alignment:
     what the step log compares with next, see `losses.diagnostics`. checkpoints: None keeps nothing.
-    continued: how often another process went on.
+    continued: how often another process went on. micro: examples that are computed at once. ranks: all that
+    train the run; the first has the log and writes checkpoints.
     """
 
     modules: Mapping[str, nn.Module]
@@ -50,8 +54,10 @@ class Course:
     order: BatchOrder | None = None
     alignment: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     checkpoints: Checkpoints | None = None
+    micro: MicroBatch | None = None
     continued: int = 0
     validation_seconds: float = 0.0  # in all processes
+    ranks: Ranks = ALONE
     _before: float = 0.0  # seconds that the training took in other processes
     _started: float = field(default_factory=time.perf_counter)
     _saved: int = 0  # the step of the latest checkpoint
@@ -64,7 +70,7 @@ class Course:
 
     def resume(self) -> int:
         """Put back what the latest checkpoint holds; the number of steps that are done."""
-        found = self.checkpoints.latest() if self.checkpoints else None
+        found = self._latest()
         if found is None:
             self.log.start(0)
             return 0
@@ -80,14 +86,25 @@ class Course:
         self.alignment |= {
             name: tensor.to(self.device) for name, tensor in below("alignment", found.tensors).items()
         }
-        torch.set_rng_state(found.tensors["random/cpu"])
-        if self.device.type == "cuda" and "random/cuda" in found.tensors:
-            torch.cuda.set_rng_state(found.tensors["random/cuda"], self.device)
+        random = below(_random_of(self.ranks.rank), found.tensors)
+        torch.set_rng_state(random["cpu"])
+        if self.device.type == "cuda" and "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"], self.device)
         self.log.start(found.facts["log_bytes"])
         self._before, self._saved = found.facts["seconds"], found.step
         self.validation_seconds = found.facts["validation_seconds"]
         self.continued = found.facts["continued"] + 1
+        if self.micro is not None and self.checkpoints is not None:
+            self.micro.resume(found.facts.get(_MICRO), self.checkpoints.run_id)
         return found.step
+
+    def _latest(self) -> Checkpoint | None:
+        """The latest checkpoint, the same on all ranks: the first sets aside what cannot be read."""
+        if self.checkpoints is None:
+            return None
+        found = self.checkpoints.latest() if self.ranks.first else None
+        step = self.ranks.sent(found and found.step)
+        return found if self.ranks.first or step is None else self.checkpoints.at(step)
 
     @contextmanager
     def watched(self) -> Iterator["Course"]:
@@ -119,7 +136,15 @@ class Course:
             p.numel() for name, one in self.modules.items() if name != MODEL for p in one.parameters()
         )
         return Trained(
-            self.best.step, steps, self.seconds, self.validation_seconds, self.continued, extra_params
+            self.best.step,
+            steps,
+            self.seconds,
+            self.validation_seconds,
+            self.continued,
+            extra_params,
+            self.micro.size if self.micro else 0,
+            self.micro is not None and self.micro.halved,
+            self.ranks.world,
         )
 
     def look(self, step: int, total: Tensor, norm: Tensor, parts: Mapping[str, Tensor]) -> None:
@@ -145,23 +170,35 @@ class Course:
         raise RunFailed("diverged", f"{' and '.join(named)} not finite at step {min(found)}")
 
     def after(self, step: int) -> None:
-        """Write a checkpoint if it is time, or if a signal came; then Interrupted is raised."""
-        number = self._asked()
-        if self.checkpoints and step > self._saved and (number is not None or self.checkpoints.due()):
+        """Write a checkpoint if it is time, or if a signal came to any rank; then all raise Interrupted."""
+        asked = self._asked() or 0
+        due = self.checkpoints is not None and (asked > 0 or (self.ranks.first and self.checkpoints.due()))
+        number, writes = self.ranks.largest([asked, due])
+        if self.checkpoints and step > self._saved and writes:
             self.require_finite()
-            self.checkpoints.write(self._checkpoint(step))
+            random = self.ranks.gathered(self._random())
+            if self.ranks.first:
+                self.checkpoints.write(self._checkpoint(step, random))
             self._saved = step
-        if number is not None:
+        if number:
+            self.ranks.sent(None)  # none ends before the first has written
             raise Interrupted(number)
 
-    def _checkpoint(self, step: int) -> Checkpoint:
+    def _random(self) -> dict[str, Tensor]:
+        """State of this rank's random generators."""
+        random = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        return random
+
+    def _checkpoint(self, step: int, random: list[dict[str, Tensor]]) -> Checkpoint:
+        """random: by rank."""
         tensors = prefixed("optimizer", self.updates.state())
         for name, module, best in zip(self.modules, self.modules.values(), self.best.states, strict=True):
             tensors |= prefixed(name, own_tensors(module)) | prefixed(f"best/{name}", best)
         tensors |= prefixed("alignment", self.alignment)
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        for rank, state in enumerate(random):
+            tensors |= prefixed(_random_of(rank), state)
         if self.order is not None:
             tensors["order"] = torch.from_numpy(self.order.rest)
         facts: dict[str, Any] = {
@@ -172,5 +209,11 @@ class Course:
             "seconds": self.seconds,
             "validation_seconds": self.validation_seconds,
             "continued": self.continued,
+            _MICRO: self.micro and self.micro.facts,
         }
         return Checkpoint(step, tensors, facts)
+
+
+def _random_of(rank: int) -> str:
+    """Place of a rank's random state among a checkpoint's tensors."""
+    return f"random/{rank}" if rank else "random"

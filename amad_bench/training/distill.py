@@ -29,6 +29,26 @@ class ObjectiveValue(NamedTuple):
     parts: dict[str, Tensor]
     alignment: dict[str, Tensor]
 
+    def detached(self) -> "ObjectiveValue":
+        """The same numbers without gradient."""
+        return ObjectiveValue(
+            self.total.detach(),
+            {name: part.detach() for name, part in self.parts.items()},
+            {key: alignment_HG.detach() for key, alignment_HG in self.alignment.items()},
+        )
+
+    def plus(self, other: "ObjectiveValue") -> "ObjectiveValue":
+        """The sum of what two parts of a batch give, name by name."""
+        return ObjectiveValue(
+            self.total + other.total,
+            _added(self.parts, other.parts),
+            _added(self.alignment, other.alignment),
+        )
+
+
+def _added(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    return one | {name: one[name] + tensor if name in one else tensor for name, tensor in other.items()}
+
 
 class Objective(nn.Module):
     """A run's weighted loss; `needs_teacher` says whether a teacher's trace has to be given.

@@ -58,6 +58,8 @@ def forget_scores(folder: RunFolder) -> bool:
         validation_seconds=(status.seconds or {}).get("validation", 0.0),
         continued=status.continued or 0,
         extra_params=status.extra_params or 0,
+        micro_batch=status.micro_batch or 0,
+        halved=bool(status.micro_batch_halved),
     )
     Checkpoints(folder.checkpoints, folder.id, 0.0, {}).write_trained(trained, folder.checkpoint)
     for path in (folder.ended, folder.status, folder.predictions, folder.scores):

@@ -1,5 +1,7 @@
 """One training on a task: batches in a fixed order, each loss part logged, the best weights by validation."""
 
+from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,13 +17,17 @@ from amad_bench.models.attention.recorder import record
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
+from amad_bench.runtime.ranks import here
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
 from amad_bench.scoring.validation import token_accuracy_and_loss
+from amad_bench.training.accumulation import MicroBatch, accumulated_step
 from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.course import MODEL, Course
-from amad_bench.training.distill import Objective, ObjectiveValue
+from amad_bench.training.distill import Objective
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
+from amad_bench.training.parallel import ParallelStep, dropout_seed
+from amad_bench.training.step import TrainStep, part_value, totals_of
 from amad_bench.training.teacher_outputs import TeacherTrace
 
 
@@ -36,6 +42,7 @@ def train(
     teacher_trace: TeacherTrace | None = None,
     workers: int = 0,
     checkpoints: Checkpoints | None = None,
+    micro: MicroBatch | None = None,
 ) -> Trained:
     """Trains `model` in place, with the parameters that `objective` has, and leaves the best weights in both.
 
@@ -43,14 +50,17 @@ def train(
     `workers`: processes that read images; the result does not depend on it. The step log (JSON lines) holds
     every loss part unweighted, the share of padding, how heads are aligned, and every validation. Weights are
     chosen by the share of validation target tokens predicted right (teacher forcing), the earlier step on a
-    tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more.
+    tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more. `micro`: how
+    many examples are computed at once, all of a batch without it; it gets smaller where memory runs out.
     Raises Diverged, with the best weights so far in both, when a part of the loss is not finite; Interrupted.
     """
     options, steps = config.training, config.training.steps
+    micro = micro or MicroBatch(None, options.batch)
     _materialise(objective, model, data, device, teacher_trace)
+    ranks = here()
     updates = Updates([model, objective], options)
     evaluate_at = evaluation_steps(options)
-    torch.manual_seed(config.seeds.dropout)
+    torch.manual_seed(dropout_seed(config.seeds.dropout, ranks))
     generator = np.random.default_rng(config.seeds.data_order)
     # see `data.tasks.batches.draw_targets`; spawning leaves the order of the examples as it is
     drawn = FAMILIES[config.family].by_task[config.task].draws_answers
@@ -58,9 +68,9 @@ def train(
     order = training_order(data.train, options.batch, steps, generator)
     best = BestWeights([model, objective])
     with (
-        StepLog(log_path) as log,
+        StepLog(log_path if ranks.first else None) as log,
         record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder,
-        progress(steps, description) as bar,
+        progress(steps, description, shown=ranks.first) as bar,
     ):
         course = Course(
             {MODEL: model, "loss": objective},
@@ -70,21 +80,25 @@ def train(
             device,
             {} if answers is None else {"answers": answers},
             checkpoints=checkpoints,
+            micro=micro,
+            ranks=ranks,
         )
         done = course.resume()
         bar.update(done)
-        loader = batches(data.train, data.images, islice(order, done, None), device, workers, answers)
-        with course.watched():
+        left = islice(order, done, None)
+        loader = batches(data.train, data.images, left, device, workers, answers, ranks.own)
+        one_step = ParallelStep(TrainStep(model, objective, recorder, teacher_trace), ranks)
+        with course.watched(), closing(loader):
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
-                student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
-                student.sample_weight_B = batch.sample_weight_B
-                teacher = teacher_trace(rows, batch) if teacher_trace else None
                 epoch = 1 + (step - 1) * options.batch // len(data.train)
-                value: ObjectiveValue = objective(teacher, student, epoch)
-                norm = updates.step(value.total)
+                totals = partial(totals_of, config, objective.sites, batch)
+                value_of = part_value(one_step, rows, batch, epoch, totals)
+                value, norm = accumulated_step(value_of, len(batch), micro, updates, device, one_step.part)
+                logged = step % LOG_EVERY == 0 or step == 1 or step in evaluate_at
+                value = one_step.whole(value, alignment=logged)
                 course.look(step, value.total, norm, value.parts)
-                if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
+                if logged:
                     course.require_finite()
                     described = describe_alignment(value.alignment, course.alignment) or None
                     course.alignment = value.alignment
@@ -93,7 +107,7 @@ def train(
                 if step in evaluate_at:
                     with course.validation():
                         accuracy, loss = token_accuracy_and_loss(
-                            model, data.validation, data.images, device, options.batch, workers=workers
+                            model, data.validation, data.images, device, micro.size, workers, ranks
                         )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)

@@ -24,7 +24,8 @@ class Trained:
     """End of a training; the model holds the weights of `best_step`.
 
     seconds: in all processes that worked at it, those of validations included; continued: how often another
-    one went on; extra_params: of the loss.
+    one went on; extra_params: of the loss. micro_batch: of the last step, see `training.accumulation`; 0: not
+    known. halved: whether memory ran out and it is smaller than was asked for. ranks: that trained it.
     """
 
     best_step: int
@@ -33,6 +34,9 @@ class Trained:
     validation_seconds: float = 0.0
     continued: int = 0
     extra_params: int = 0
+    micro_batch: int = 0
+    halved: bool = False
+    ranks: int = 1
 
 
 class Updates:
@@ -54,8 +58,16 @@ class Updates:
 
     def step(self, loss: Tensor) -> Tensor:
         """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
-        self._optimizer.zero_grad(set_to_none=True)
+        self.begin()
         loss.backward()
+        return self.finish()
+
+    def begin(self) -> None:
+        """Forget the gradients: a step begins, to which summands of the loss add theirs."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def finish(self) -> Tensor:
+        """The step down the gradients there are; returns their norm before clipping."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.rate = float(self._schedule.get_last_lr()[0])
         self._optimizer.step()
@@ -125,10 +137,12 @@ class BestWeights:
     def offer(self, score: float, step: int) -> None:
         if score > self.score:
             self.score, self.step = score, step
-            self.states = [
-                {name: value.to("cpu", copy=True) for name, value in own_tensors(module).items()}
-                for module in self._modules
-            ]
+            for module, state in zip(self._modules, self.states, strict=True):
+                for name, value in own_tensors(module).items():
+                    if name in state:  # over the copy before: memory never holds two
+                        state[name].copy_(value)
+                    else:
+                        state[name] = value.to("cpu", copy=True)
 
     def put_back(self, states: list[dict[str, Tensor]], step: int, score: float | None) -> None:
         """Go on with the copies of another process; score: None for none."""

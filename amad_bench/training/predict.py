@@ -10,6 +10,7 @@ from amad_bench.data.tasks.data import Split, TaskData
 from amad_bench.plan.catalogue import metrics_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import RunFailed
+from amad_bench.runtime.ranks import here
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.predictions import Prediction, write_predictions
 from amad_bench.runtime.run_folder.scores import write_scores
@@ -24,7 +25,8 @@ def predict_and_score(
 ) -> dict[str, str]:
     """Writes predictions.jsonl and scores.parquet; returns the signatures of the metrics that have one.
 
-    status: gets the seconds of both.
+    status: gets the seconds of both; as many examples are decoded at once as were trained on. Of several
+    ranks all predict, and only the first does the rest.
 
     Splits: `test` and the further test splits; where the config asks for controls also `test_blind`, with the
     images of `test` shuffled, and `test_majority`, the most frequent target of the training split. Where
@@ -43,10 +45,11 @@ def predict_and_score(
             data.tokenizer,
             config.answers,
             device,
-            batch=config.training.batch,
+            batch=status.micro_batch or config.training.batch,  # which is known to fit
             image_rows=image_rows,
             workers=workers,
             candidates=most_frequent if ranked else (),
+            ranks=here(),
         )
 
     with in_phase(status, "predicting"):
@@ -57,6 +60,8 @@ def predict_and_score(
             rows["test_majority"] = _rows(data.test, "test_majority", most_frequent[:1] * len(data.test))
         for name, split in data.more_tests.items():
             rows[name] = _rows(split, name, predictions(split))
+        if not here().first:
+            return {}
         write_predictions(folder.predictions, [row for split_rows in rows.values() for row in split_rows])
 
     with in_phase(status, "scoring"):

@@ -1,6 +1,7 @@
 """One pre-training: a family's objectives for a condition in their mix, the best weights by validation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import closing
 from math import ceil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from amad_bench.data.batch import PretrainingBatch
+from amad_bench.data.prefetch import Made
 from amad_bench.data.pretraining.batches import pretraining_batches
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
@@ -20,8 +22,10 @@ from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
+from amad_bench.training.accumulation import MicroBatch, accumulated_step
 from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.course import MODEL, Course
+from amad_bench.training.distill import ObjectiveValue
 from amad_bench.training.optim import BestWeights, Trained, Updates, evaluation_steps
 
 
@@ -36,7 +40,8 @@ def first_batch(data: PretrainingData, config: RunConfig, device: torch.device) 
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
     generator = np.random.default_rng(0)
     order = _order(data.train, config, generator)
-    return next(_batches(order, 1, data.train, data, config, generator, device)).two_images_first()
+    with closing(_batches(order, 1, data.train, data, config, generator, device)) as loader:
+        return next(loader).two_images_first()
 
 
 def pretrain(
@@ -47,16 +52,21 @@ def pretrain(
     log_path: Path,
     description: str,
     checkpoints: Checkpoints | None = None,
+    micro: MicroBatch | None = None,
 ) -> Trained:
     """Trains `model`, whose forward pass gives (loss, {objective: scalar}); leaves its best weights in it.
 
     The step log (JSON lines) holds every objective of a step's batch and every validation. Weights are chosen
     by the loss on the validation examples, masked and mixed in one way at every validation, the earlier step
     on a tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more.
+    `micro`: see `train`; a model without `shares`, whose samples depend on each other, gets whole batches.
     Raises Diverged when a loss is not finite, with the best weights so far in the model, and Interrupted.
     """
     options, seeds = config.training, config.seeds
     steps = options.steps
+    micro = micro or MicroBatch(None, options.batch)
+    if not hasattr(model, "shares"):
+        micro.keep_whole(f"{description}: pre-training by contrast compares all examples of a batch")
     updates = Updates([model], options)
     evaluate_at = evaluation_steps(options)
     torch.manual_seed(seeds.dropout)
@@ -65,16 +75,24 @@ def pretrain(
     best = BestWeights([model])
     with StepLog(log_path) as log, progress(steps, description) as bar:
         course = Course(
-            {MODEL: model}, updates, best, log, device, {"all": generator}, order, checkpoints=checkpoints
+            {MODEL: model},
+            updates,
+            best,
+            log,
+            device,
+            {"all": generator},
+            order,
+            checkpoints=checkpoints,
+            micro=micro,
         )
         done = course.resume()
         bar.update(done)
         loader = _batches(order, steps - done, data.train, data, config, generator, device)
-        with course.watched():
+        with course.watched(), closing(loader):
             for step, batch in enumerate(loader, start=done + 1):
                 model.train()
-                loss, parts = model(**batch.arguments)
-                norm = updates.step(loss)
+                value_of = _part_value(model, batch)
+                (loss, parts, _), norm = accumulated_step(value_of, len(batch), micro, updates, device)
                 course.look(step, loss, norm, parts)
                 if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
                     course.require_finite()
@@ -88,6 +106,20 @@ def pretrain(
                 bar.step(step, loss)
                 course.after(step)
     return course.end(steps)
+
+
+def _part_value(model: nn.Module, batch: PretrainingBatch) -> Callable[[slice], ObjectiveValue]:
+    """A function that gives the summand of a part of a batch."""
+
+    def value_of(part: slice) -> ObjectiveValue:
+        if (part.start, part.stop) == (0, len(batch)):
+            loss, parts = model(**batch.arguments)
+            return ObjectiveValue(loss, parts, {})
+        loss, parts = model(**{name: tensor[part] for name, tensor in batch.arguments.items()})
+        share, shares = model.shares(batch.host, part)  # pyright: ignore[reportCallIssue]
+        return ObjectiveValue(loss * share, {name: parts[name] * shares[name] for name in parts}, {})
+
+    return value_of
 
 
 def _order(split: PretrainingSplit, config: RunConfig, generator: np.random.Generator) -> BatchOrder:
@@ -104,7 +136,7 @@ def _batches(
     config: RunConfig,
     generator: np.random.Generator,
     device: torch.device,
-) -> Iterator[PretrainingBatch]:
+) -> Made[PretrainingBatch]:
     make = implementation_of(FAMILIES[config.family]).batch_maker(split, data, config.pretraining)
     return pretraining_batches(make, order, steps, generator, device)
 
@@ -116,6 +148,6 @@ def validation_loss(
     split, generator = data.validation, np.random.default_rng([config.seeds.data_order, 1])
     steps = ceil(split.instances(config.family, config.pretraining) / config.training.batch)
     loader = _batches(_order(split, config, generator), steps, split, data, config, generator, device)
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), closing(loader):
         losses = [model(**instances.arguments)[0] for instances in loader]
     return torch.stack(losses).mean().item()

@@ -1,9 +1,10 @@
 """One run from start to end: data, model, training, predictions, scores, status, all in its folder."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -29,16 +30,18 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.progress import described, phase
 from amad_bench.runtime.provenance import provenance
+from amad_bench.runtime.ranks import FailedAlone, here, joined
 from amad_bench.runtime.results import RESULTS
 from amad_bench.runtime.run_folder.folder import RunFolder
 from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
+from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoints
-from amad_bench.training.course import Diverged
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
 from amad_bench.training.finished import trained_folder, with_weights
 from amad_bench.training.loop import train
+from amad_bench.training.noted import good_weights_kept, note, noted
 from amad_bench.training.optim import Trained
 from amad_bench.training.phases import in_phase
 from amad_bench.training.predict import predict_and_score
@@ -56,28 +59,39 @@ def train_run(
     checkpoint_every_s: float = 60.0,
     logging: str = "none",
     start_seconds: float | None = None,
+    micro_batch: int | None = None,
     ended: Callable[[], str | None] = lambda: None,
 ) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
 
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's;
-    `start_seconds`: what the command took before it came here. None of them changes a number.
+    `start_seconds`: what the command took before it came here. None of them changes a number. `micro_batch`:
+    examples that are computed at once, None: all of a batch; numbers differ by rounding, and in which dropout
+    masks are drawn.
     `ended`: gives the status of this run where another process has brought it to its end; it is asked when
     this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
     whatever happened, except for a bug, a UserError or Interrupted, which pass through.
+    As one of several ranks (`runtime.ranks`) it trains its share; the first does all the rest. Then LostRank
+    and FailedAlone pass through, too.
     """
     used = devices.ready(device)
     folder = RESULTS.run(run.id)
-    also = follower(logging, folder)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    # A killed Snakemake can leave a child behind that still trains this run.
-    with exclusive(folder.path):
-        if (before := ended()) is not None:
+    with joined(used) as ranks, ExitStack() as stack:
+        also = follower(logging, folder) if ranks.first else lambda: None
+        if ranks.first:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            # A killed Snakemake can leave a child behind that still trains this run.
+            stack.enter_context(exclusive(folder.path))
+        if (before := ranks.sent(ended() if ranks.first else None)) is not None:
             return before
-        with described(folder.live, also):
-            return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds)
+        if ranks.first:
+            stack.enter_context(described(folder.live, also))
+        micro = MicroBatch(
+            micro_batch, ceil(run.config.training.batch / ranks.world), may_halve=ranks.world == 1
+        )
+        return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds, micro)
 
 
 def _train_run(
@@ -87,29 +101,40 @@ def _train_run(
     workers: int,
     checkpoint_every_s: float,
     start_seconds: float | None,
+    micro: MicroBatch,
 ) -> str:
-    if not _unfinished(run, folder):
-        folder.clear()
-    folder.forget_halves()
-    made_with = provenance(used.name)
-    RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
-    checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with)
-    print(f"{run.id}: on {used}", flush=True)
+    ranks, made_with = here(), provenance(used.name)
+    if ranks.first:
+        if not _unfinished(run, folder):
+            folder.clear()
+        folder.forget_halves()
+        RunRecord(run.id, run.kind, run.config.canonical(), made_with).write(folder.record)
+    checkpoints = Checkpoints(folder.checkpoints, run.id, checkpoint_every_s, made_with, ranks.world)
+    print(f"{run.id}: on {f'{ranks.world} x ' if ranks.world > 1 else ''}{used}", flush=True)
     where = used.place
-    started, status, energy = time.perf_counter(), Status(), used.energy_joules()
+    started, status, energy = time.perf_counter(), Status(ranks=ranks.world), used.energy_joules()
     if start_seconds is not None:
         status.add_seconds("start", start_seconds)
     with failures_noted(status):
         if run.kind == "pretrain":
-            _pretrain(run, folder, where, status, checkpoints)
+            _pretrain(run, folder, where, status, checkpoints, micro)
         else:
-            _train_and_score(run, folder, where, status, workers, checkpoints)
+            _train_and_score(run, folder, where, status, workers, checkpoints, micro)
     status.wall_seconds = time.perf_counter() - started + checkpoints.seconds_before
     status.peak_memory_mib = used.peak_mib()
     if energy is not None and (taken := used.energy_joules()) is not None:
         status.energy_joules = taken - energy
-    status.write(folder.status)
-    folder.forget_checkpoints()
+    if ranks.world > 1 and status.status == "out_of_memory":  # the others may be anywhere
+        status.reason += f"; rank {ranks.rank} of {ranks.world}: set micro_batch below {micro.size}"
+        status.write(folder.status)
+        raise FailedAlone
+    spent = ranks.gathered((status.peak_memory_mib, status.energy_joules))
+    status.peak_memory_mib = max(peak for peak, _ in spent)
+    joules = [own for _, own in spent if own is not None]
+    status.energy_joules = sum(joules) if len(joules) == ranks.world else None
+    if ranks.first:
+        status.write(folder.status)
+        folder.forget_checkpoints()
     return status.status
 
 
@@ -124,7 +149,12 @@ def _unfinished(run: Run, folder: RunFolder) -> bool:
 
 
 def _pretrain(
-    run: Run, folder: RunFolder, where: torch.device, status: Status, checkpoints: Checkpoints
+    run: Run,
+    folder: RunFolder,
+    where: torch.device,
+    status: Status,
+    checkpoints: Checkpoints,
+    micro: MicroBatch,
 ) -> None:
     with in_phase(status, "data"):
         data = load_pretraining(run.config)
@@ -141,10 +171,10 @@ def _pretrain(
         save_tensors(weights, folder.checkpoint, head_partition(model), settings_of(model))
 
     phase("training")
-    with _good_weights_kept(status, keep):
-        trained = pretrain(model, data, run.config, where, folder.steps, run.id, checkpoints)
+    with good_weights_kept(status, keep), noted(micro, status):
+        trained = pretrain(model, data, run.config, where, folder.steps, run.id, checkpoints, micro)
     keep()
-    _note(trained, status)
+    note(trained, status)
 
 
 def _train_and_score(
@@ -154,47 +184,31 @@ def _train_and_score(
     status: Status,
     workers: int,
     checkpoints: Checkpoints,
+    micro: MicroBatch,
 ) -> None:
     with in_phase(status, "data"):
         data = load_task_data(run.config)
-    status.data = data.facts
-    data.tokenizer.save(folder.tokenizer)
+    status.data, ranks = data.facts, here()
+    if ranks.first:
+        data.tokenizer.save(folder.tokenizer)
     with in_phase(status, "model"):
         started = started_model(run, data)
         model = started.model.to(where)
         status.head_map, status.start_weights = started.head_map, started.start_weights
         status.parameters = sum(p.numel() for p in model.parameters())
         status.flops_per_example = _flops(model, data, run.config.training.batch, where)
-    trained = checkpoints.trained(folder.checkpoint)
+    trained = ranks.sent(checkpoints.trained(folder.checkpoint) if ranks.first else None)
     if trained is None:
-        with _good_weights_kept(status, lambda: save_weights(model, folder.checkpoint)):
-            trained = _train(run, model, data, where, status, workers, checkpoints)
-        save_weights(model, folder.checkpoint)
-        checkpoints.write_trained(trained, folder.checkpoint)
+        kept = good_weights_kept(status, lambda: save_weights(model, folder.checkpoint))
+        with kept, noted(micro, status):
+            trained = _train(run, model, data, where, status, workers, checkpoints, micro)
+        if ranks.first:
+            save_weights(model, folder.checkpoint)
+            checkpoints.write_trained(trained, folder.checkpoint)
     else:  # it was interrupted while it predicted
         load_weights(model, checkpoint_weights(folder.checkpoint))
-    _note(trained, status)
+    note(trained, status)
     status.signatures = predict_and_score(run, model, data, where, status, workers)
-
-
-@contextmanager
-def _good_weights_kept(status: Status, keep: Callable[[], None]) -> Iterator[None]:
-    """Keeps the best weights of a training inside that diverges."""
-    try:
-        yield
-    except Diverged as failure:
-        if failure.good_step:
-            keep()
-            status.best_step = failure.good_step
-        raise
-
-
-def _note(trained: Trained, status: Status) -> None:
-    status.train_seconds = trained.seconds
-    status.add_seconds("training", trained.seconds - trained.validation_seconds)
-    status.add_seconds("validation", trained.validation_seconds)
-    status.steps, status.best_step = trained.steps, trained.best_step
-    status.extra_params, status.continued = trained.extra_params, trained.continued
 
 
 def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
@@ -238,6 +252,7 @@ def _train(
     status: Status,
     workers: int,
     checkpoints: Checkpoints,
+    micro: MicroBatch,
 ) -> Trained:
     config, folder = run.config, RESULTS.run(run.id)
     loss = config.loss
@@ -261,11 +276,11 @@ def _train(
     taught = None
     if objective.needs_teacher:
         with in_phase(status, "teacher_outputs"):
-            taught = teacher_trace(run, data, objective, device)
+            taught = teacher_trace(run, data, objective, device, micro.size)
     phase("training")
     trained = train(
-        model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints
+        model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints, micro
     )
-    if trained.extra_params:
+    if trained.extra_params and here().first:
         save_parameters(objective, folder.loss_parameters)
     return trained

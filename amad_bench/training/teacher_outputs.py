@@ -5,7 +5,7 @@ computed for each batch.
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.data.batch import Batch
+from amad_bench.data.placing import placed
 from amad_bench.data.tasks.data import Split, TaskData
 from amad_bench.data.tasks.loader import batches
 from amad_bench.models.attention.recorder import Layers, Recorder, record
@@ -34,12 +35,14 @@ TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the
 _QUERIES = {"scores", "queries", "keys"}
 
 
-def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.device) -> TeacherTrace:
+def teacher_trace(
+    run: Run, data: TaskData, objective: Objective, device: torch.device, chunk: int | None = None
+) -> TeacherTrace:
     """A function that gives the teacher's trace of training examples, as far as `objective` reads it.
 
-    data: those of the training. Outputs that are stored nowhere yet are computed first; another process that
-    wants them waits. RunFailed("teacher_failed") when the teacher did not end well, UserError when it was not
-    trained.
+    data: those of the training; chunk: examples that fit at once, None: a batch. Outputs that are stored
+    nowhere yet are computed first; another process that wants them waits. RunFailed("teacher_failed") when
+    the teacher did not end well, UserError when it was not trained.
     """
     folder, config = teacher_folder(run), run.config
     of_teacher = recorded_config(folder)
@@ -57,7 +60,9 @@ def teacher_trace(run: Run, data: TaskData, objective: Objective, device: torch.
     weights = file_sha256(folder.checkpoint)
     of = {"teacher": folder.id, "weights": weights, "data": run.data_key, "examples": len(data.train)}
     wanted = Wanted.of(objective, shapes[1].layers)
-    parts = stored_parts(RESULTS.outputs(key), of, wanted, model, data, device, config.training.batch)
+    parts = stored_parts(
+        RESULTS.outputs(key), of, wanted, model, data, device, chunk or config.training.batch
+    )
     return StoredOutputs(parts, wanted, device).trace
 
 
@@ -78,7 +83,12 @@ class OnlineOutputs:
 
     @torch.no_grad()
     def trace(self, _rows: np.ndarray, batch: Batch) -> Trace:
-        return self._recorder.trace(self.model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
+        try:
+            output = self.model(**batch.inputs, labels=batch.labels_BL)
+        except BaseException:  # see TrainStep
+            self._recorder.forget()
+            raise
+        return self._recorder.trace(output, batch.labels_BL)
 
 
 class Wanted(NamedTuple):
@@ -161,7 +171,7 @@ class StoredOutputs:
         if name in self._shared[part]:
             return self._shared[part][name]
         array = self.parts[part].each.get(name)
-        return None if array is None else torch.from_numpy(array[rows]).to(self.device)
+        return None if array is None else placed(torch.from_numpy(array[rows]), self.device)
 
 
 def stored_parts(
@@ -175,7 +185,7 @@ def stored_parts(
 ) -> dict[str, StoredPart]:
     """The wanted parts in a folder; those that are lacking are computed, by one process at a time.
 
-    chunk: examples that are computed together, at most: a batch, which is known to fit.
+    chunk: examples that are computed together, at most: as in training, which is known to fit.
     """
 
     def present() -> dict[str, StoredPart]:
@@ -220,6 +230,7 @@ def _compute(
             part: OutputsWriter(stack.enter_context(written_part(folder / part, len(split))))
             for part in parts
         }
+        stack.enter_context(closing(loader))
         for _, batch in loader:
             trace = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
             for part, writer in writers.items():

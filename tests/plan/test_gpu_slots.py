@@ -9,6 +9,7 @@ from amad_bench.plan.gpu_slots import gpu_slots, parts_of_gpus
 from amad_bench.plan.grid import expand
 from amad_bench.plan.plan import Plan
 from amad_bench.runtime import devices
+from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.slots import Part
 from tests.conftest import REPOSITORY
 
@@ -77,3 +78,29 @@ def test_on_other_machines_a_job_takes_a_gpu_and_nobody_counts_them_here(
     plan, config = planned
     found = gpu_slots(plan, config, local=False)
     assert (found.total, found.whole, set(found.by_run.values())) == (0, 1, {1})
+
+
+def test_several_gpus_for_a_run_are_taken_whole(planned: tuple[Plan, Config]) -> None:
+    """A pre-training has one."""
+    plan, config = planned
+    config = config.model_copy(update={"gpus_per_run": 2})
+    found = gpu_slots(plan, config, local=True)
+    kinds = {run.kind for run in plan.runs}
+    slots = {kind: {found.of(run.id) for run in plan.runs if run.kind == kind} for kind in kinds}
+    assert {kind: own for kind, own in slots.items() if kind != "pretrain"} == {
+        "teacher": {2 * found.whole},
+        "student": {2 * found.whole},
+    }
+    assert found.total == 2 * found.whole
+    assert {parts_of_gpus(plan, config)[run.id] for run in plan.runs if run.kind != "pretrain"} == {
+        Part(1, 1)
+    }
+    elsewhere = gpu_slots(plan, config, local=False)
+    assert {elsewhere.of(run.id) for run in plan.runs if run.kind != "pretrain"} == {2}
+
+
+def test_more_gpus_than_there_are_is_a_mistake(planned: tuple[Plan, Config]) -> None:
+    plan, config = planned
+    config = config.model_copy(update={"gpus_per_run": 3})
+    with pytest.raises(UserError, match="gpus_per_run: 3, but 2 can be used here"):
+        gpu_slots(plan, config, local=True)

@@ -191,3 +191,28 @@ def test_what_kills_left_behind_goes_with_the_next(checkpoints):
         (checkpoints.folder / name).touch()
     checkpoints.write(checkpoint(6))
     assert {path.stem for path in checkpoints.folder.iterdir()} == {"000000005", "000000006"}
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 2), (2, 1), (2, 4)])
+def test_those_of_another_number_of_ranks_are_set_aside_with_one_line(checkpoints, before, now, capsys):
+    old, new = (Checkpoints(checkpoints.folder, "run-1", 60.0, {"torch": "2"}, n) for n in (before, now))
+    for step in (5, 6):
+        old.write(checkpoint(step))
+    assert new.latest() is None
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"of {before} rank(s), and now there are {now} (gpus_per_run); set aside, it begins afresh" in said
+    assert len([*checkpoints.folder.glob("*.other-ranks")]) == 4
+    assert new.latest() is None
+    assert capsys.readouterr().err == ""
+    new.write(checkpoint(1))
+    assert step_of(new.latest()) == 1
+
+
+def test_one_from_before_there_were_ranks_is_one_process_s(checkpoints):
+    checkpoints.write(checkpoint(5))
+    record = checkpoints.folder / "000000005.json"
+    content = json.loads(record.read_text())
+    assert content.pop("ranks") == 1
+    record.write_text(json.dumps(content))
+    assert step_of(checkpoints.latest()) == 5

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.runtime.errors import RunFailed, UserError
 from amad_bench.runtime.locks import held
+from amad_bench.runtime.ranks import FailedAlone, Ranks
 from amad_bench.training.run import score_run, train_run
 from tests.training.conftest import pick, retrained, run_dir
 
@@ -147,6 +149,32 @@ def test_out_of_memory_is_a_status(tiny_plan, monkeypatch):
     run = pick(tiny_plan(), "vlt5", "vqa", "ce")
     assert train_run(run, "cpu") == "out_of_memory"
     assert "allocate memory" in _status(run)["reason"]
+
+
+def test_a_rank_without_memory_ends_the_run_alone(tiny_plan, monkeypatch):
+    """The others may be anywhere: it asks nothing of them, says how the run ended, and what to do."""
+
+    class Second(Ranks):
+        def gathered(self, _value):
+            raise AssertionError("nobody answers")
+
+    @contextmanager
+    def joined(_device):
+        ranks = Second(1, 2)
+        for module in ("run", "noted", "predict", "loop"):
+            monkeypatch.setattr(f"amad_bench.training.{module}.here", lambda: ranks)
+        yield ranks
+
+    monkeypatch.setattr("amad_bench.training.run.joined", joined)
+    monkeypatch.setattr("amad_bench.training.run.train", lambda *_: torch.empty(2**60, dtype=torch.uint8))
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    run_dir(run.id).mkdir(parents=True)  # by the first
+    with pytest.raises(FailedAlone):
+        train_run(run, "cpu")
+    status = _status(run)
+    assert (status["status"], status["ranks"]) == ("out_of_memory", 2)
+    assert status["reason"].endswith("; rank 1 of 2: set micro_batch below 4")
+    assert {path.name for path in run_dir(run.id).iterdir()} == {"status.json"}
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -290,7 +318,7 @@ def test_cuda_where_there_is_none_is_one_line(tiny_plan, monkeypatch):
 def test_answers_are_drawn_for_vqa_of_vlt5_alone(tiny_plan, monkeypatch, family, task, drawn):
     seen = []
 
-    def batches(_split, _images, _order, _device, _workers, answer_generator):
+    def batches(_split, _images, _order, _device, _workers, answer_generator, _own):
         seen.append(answer_generator is not None)
         raise RunFailed("diverged", "enough")
 

@@ -103,8 +103,7 @@ class Recorder:
             if known:
                 by_layer = {layer: self._hidden[stack, layer] for layer in known}
                 hidden[stack] = Recorded(by_layer, self.depth[stack])
-        self._layers.clear()
-        self._hidden.clear()
+        self.forget()
         if labels is None:
             return Trace(torch.empty(0, 0, 0), torch.empty(0, 0, dtype=torch.long), sites, hidden)
         return Trace(output.logits, labels, sites, hidden)
@@ -132,13 +131,17 @@ class Recorder:
         trace.query_mask_BQ = query_mask_BQ
         return trace
 
+    def forget(self) -> None:
+        """Lets go of what was recorded, as of a pass that was broken off."""
+        self._layers.clear()
+        self._hidden.clear()
+
     def close(self) -> None:
         """Removes every hook and forgets what was recorded."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._layers.clear()
-        self._hidden.clear()
+        self.forget()
 
 
 @contextmanager

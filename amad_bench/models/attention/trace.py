@@ -74,20 +74,24 @@ class LayerTrace:
         return (*self.query_BHQD.shape[:3], self.key_BHKD.shape[2])
 
     def scores_BHQK(self) -> Tensor:
-        """Pre-softmax scores in float32, under autocast too; masked entries -inf."""
+        """Pre-softmax scores in float32, under autocast too, or in a model's float64; masked entries -inf."""
+        precision = torch.promote_types(self.query_BHQD.dtype, torch.float32)
         with torch.autocast(self.query_BHQD.device.type, enabled=False):
-            scores_BHQK = self.query_BHQD.float() @ self.key_BHKD.float().transpose(-1, -2)
+            scores_BHQK = self.query_BHQD.to(precision) @ self.key_BHKD.to(precision).transpose(-1, -2)
         # In place, as autograd allows here: each copy would cost as much as the product itself.
         if self.scale != 1.0:
             scores_BHQK.mul_(self.scale)
         if self.bias_BHQK is not None:
-            scores_BHQK.add_(self.bias_BHQK.float())
+            scores_BHQK.add_(self.bias_BHQK.to(precision))
         if self.mask_BHQK is not None:
             scores_BHQK.masked_fill_(~self.mask_BHQK, float("-inf"))
         return scores_BHQK
 
     def probs_BHQK(self) -> Tensor:
-        """Pre-dropout probabilities, float32: rows sum to 1; masked entries and rows without a key are 0."""
+        """Pre-dropout probabilities, as precise as the scores: rows sum to 1.
+
+        Masked entries and rows without a key are 0.
+        """
         if self.given_probs_BHQK is not None:
             return self.given_probs_BHQK
         scores_BHQK = self.scores_BHQK()
@@ -103,6 +107,19 @@ class LayerTrace:
         return probs_BHQK.masked_fill(~self.mask_BHQK, 0.0)
 
 
+@dataclass(frozen=True)
+class Totals:
+    """Numbers of a whole batch, of which a trace may hold a part of the samples; they are known to the host.
+
+    tokens: labels that are not -100. samples: rows. by_site: of each site that is compared the samples with a
+    valid entry in their maps.
+    """
+
+    tokens: int
+    samples: int
+    by_site: Mapping[str, int]
+
+
 @dataclass
 class Trace:
     """A forward pass as a loss sees it: logits and labels aligned (-100 = ignored), attention by site.
@@ -110,6 +127,8 @@ class Trace:
     sites: "encoder.self" -> layers in order; hidden: "encoder" -> layer outputs (B, L, d), when asked for; of
     some layers only, where no others were asked for (`Recorded`).
     sample_weight_B: what each example's labels count in the cross-entropy; None: all tokens count alike.
+    totals: of the batch that this is a part of: a loss is then this part's summand of the whole batch's.
+    None: the trace is the whole.
     """
 
     logits_BLV: Tensor
@@ -117,3 +136,4 @@ class Trace:
     sites: Mapping[str, Sequence[LayerTrace]] = field(default_factory=dict)
     hidden: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     sample_weight_B: Tensor | None = None
+    totals: Totals | None = None

@@ -51,9 +51,17 @@ class BlipMlm(nn.Module):
         It is 0 for a batch without a masked word.
         """
         logits_BTV = self.text(input_ids, attention_mask=attention_mask, is_decoder=False).logits
-        summed = cross_entropy(logits_BTV.transpose(1, 2).float(), labels, ignore_index=-100, reduction="sum")
+        # flat: cross-entropy of three axes has no deterministic kernel on CUDA
+        flat = logits_BTV.flatten(0, 1).float(), labels.flatten()
+        summed = cross_entropy(*flat, ignore_index=-100, reduction="sum")
         loss = summed / labels.ne(-100).sum().clamp(min=1)
         return loss, {"mlm": loss}
+
+    def shares(self, arguments: dict[str, Tensor], part: slice) -> tuple[float, dict[str, float]]:
+        """Shares of a part of a batch in its loss and its scalar; arguments: on the host."""
+        masked_BL = arguments["labels"].ne(-100)
+        share = int(masked_BL[part].sum()) / max(1, int(masked_BL.sum()))
+        return share, {"mlm": share}
 
     def task_weights(self) -> dict[str, Tensor]:
         """By the names of BlipAnswerer: the same for text encoder and decoder, without cross-attention."""
@@ -68,6 +76,7 @@ class BlipMlm(nn.Module):
 class BlipVisionLanguage(nn.Module):
     """BLIP's joint pre-training: image-text contrast and matching with hard negatives, and captions.
 
+    It has no `shares`: each sample is compared with all others of its batch, which cannot be cut into parts.
     Text encoder and decoder share everything but their self-attention (its output projection included).
     """
 
@@ -144,9 +153,8 @@ class BlipVisionLanguage(nn.Module):
         logits_BLV = teacher_forced(
             self.text_decoder, input_ids[:, :0], labels_BL, encoder_hidden_states=image_BPd
         )
-        return cross_entropy(
-            logits_BLV.transpose(1, 2).float(), labels_BL, ignore_index=-100, label_smoothing=LABEL_SMOOTHING
-        )
+        flat = logits_BLV.flatten(0, 1).float(), labels_BL.flatten()
+        return cross_entropy(*flat, ignore_index=-100, label_smoothing=LABEL_SMOOTHING)
 
     @torch.no_grad()
     def _momentum_features(

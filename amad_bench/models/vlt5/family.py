@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
+import numpy as np
 from torch import Tensor, nn
 
+from amad_bench.data.batch import TextMasks
 from amad_bench.data.pretraining.batches import BatchMaker
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
@@ -44,6 +46,14 @@ class Vlt5Models(FamilyModels):
 
     def batch_maker(self, split: PretrainingSplit, data: PretrainingData, condition: str) -> BatchMaker:
         return Vlt5Batches(split, data, condition)
+
+    def valid_samples(self, task: str, site: str, masks: TextMasks) -> np.ndarray:  # noqa: ARG002 (all alike)
+        """The encoder reads text and regions, each attends to itself; the decoder's first target token does.
+
+        Every text has its prompt, so that it does not matter here whether an image has regions.
+        """
+        text_B, target_B = (np.any(mask, axis=1) for mask in masks)
+        return {"encoder.self": text_B, "decoder.self": target_B, "decoder.cross": target_B & text_B}[site]
 
     def save(
         self,

@@ -5,6 +5,7 @@ Source: j-min/VL-T5 (a07d779), src/pretrain_model.py, with every task's loss wei
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -48,6 +49,13 @@ class Vlt5Pretrainer(nn.Module):
         }
         return loss_B.mean(), by_task
 
+    def shares(self, arguments: dict[str, Tensor], part: slice) -> tuple[float, dict[str, float]]:
+        """Shares of a part of a batch in its loss and in each of its scalars; arguments: on the host."""
+        tasks_B = arguments["tasks_B"]
+        counts, whole = (torch.bincount(x, minlength=len(PRETRAIN_TASKS)) for x in (tasks_B[part], tasks_B))
+        by_task = (counts / whole.clamp_min(1)).tolist()
+        return len(tasks_B[part]) / len(tasks_B), dict(zip(PRETRAIN_TASKS, by_task, strict=True))
+
     def task_weights(self) -> dict[str, Tensor]:
         """The VLT5's weights under the names of its own state dict, tied ones once."""
         tensors = own_tensors(self.vlt5)
@@ -58,5 +66,6 @@ class Vlt5Pretrainer(nn.Module):
 
 def sample_losses(logits_BLV: Tensor, labels_BL: Tensor) -> Tensor:
     """(B,): mean cross-entropy over a sample's labels that are not -100; 0 for a sample without one."""
-    loss_BL = cross_entropy(logits_BLV.float().transpose(1, 2), labels_BL, reduction="none")
-    return loss_BL.sum(dim=1) / labels_BL.ne(-100).sum(dim=1).clamp(min=1)
+    # flat: cross-entropy of three axes has no deterministic kernel on CUDA
+    loss_N = cross_entropy(logits_BLV.flatten(0, 1).float(), labels_BL.flatten(), reduction="none")
+    return loss_N.view_as(labels_BL).sum(dim=1) / labels_BL.ne(-100).sum(dim=1).clamp(min=1)

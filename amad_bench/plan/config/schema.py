@@ -19,6 +19,7 @@ from amad_bench.plan.config.numbers import (
     Positive,
     Processes,
     Seed,
+    Size,
     Vocabulary,
 )
 from amad_bench.plan.config.training import (
@@ -113,8 +114,21 @@ class Config(Closed):
         description="runs that share a GPU at the same time; auto: 8, 4, 2 or 1 by their sizes; no number "
         "depends on it",
     )
+    gpus_per_run: Few = Field(
+        default=1,
+        description="GPUs that a teacher or student is trained on together, each with its share of every "
+        "batch; on the CPU so many processes, to try it; no number depends on it but by rounding and by "
+        "which dropout masks are drawn",
+    )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
+    )
+    micro_batch: Size | None = Field(
+        default=None,
+        description="examples of a training batch that are computed at once, at most; null: all of it. "
+        "Gradients are added up to those of the whole batch: no number depends on it but in rounding and in "
+        "which dropout masks are drawn. Where memory runs out it is halved at the same batch, and the run's "
+        "row says so",
     )
     checkpoint: Checkpointing = Field(
         default=Checkpointing(), description="of trainings; no number depends on it"

@@ -27,13 +27,16 @@ _ALWAYS = ("status", "reason", "signatures", "log_tail")  # of the rest, what a 
 class Status:
     """The status of a run, at first that of one which has just begun; None: not known.
 
-    status: one of STATUSES. parameters: of the model; extra_params: of the loss. steps: of the training;
-    best_step: the one whose weights were kept. continued: how often another process went on after the run was
-    interrupted or killed. head_map: site -> for each head those it was cut from; start_weights: what the
-    model started from; both are {} for random weights. signatures: metric -> how it was computed. log_tail:
-    the last lines of a failure's traceback. data: facts about the examples, None when the run ended before it
-    had read them. seconds: by phase, one of PHASES, those that were entered. energy_joules: of the device in
-    the time of the last process, whoever used it.
+    status: one of STATUSES. peak_memory_mib: of the rank that took most. energy_joules: of all its devices in
+    the time of the last process, whoever used them. parameters: of the model; extra_params: of the loss.
+    steps: of the training; best_step: the one whose weights were kept. continued: how often another process
+    went on after the run was interrupted or killed. ranks: processes that trained it together, each on a
+    device. head_map: site -> for each head those it was cut from; start_weights: what the model started from;
+    both are {} for random weights. micro_batch: examples that were computed at once, of a rank, in the end;
+    micro_batch_halved: whether memory ran out, and that is fewer than was asked for. signatures: metric ->
+    how it was computed. log_tail: the last lines of a failure's traceback. data: facts about the examples,
+    None when the run ended before it had read them. seconds: by phase, one of PHASES, those that were
+    entered.
     """
 
     status: str = "done"
@@ -47,9 +50,12 @@ class Status:
     flops_per_example: int | None = 0
     head_map: Mapping[str, Any] | None = field(default_factory=dict)
     start_weights: Mapping[str, Any] | None = field(default_factory=dict)
+    micro_batch: int | None = 0
+    micro_batch_halved: bool | None = False
     steps: int | None = 0
     best_step: int | None = 0
     continued: int | None = 0
+    ranks: int | None = 1
     signatures: Mapping[str, str] = field(default_factory=dict)
     log_tail: list[str] = field(default_factory=list)
     data: Mapping[str, Any] | None = None

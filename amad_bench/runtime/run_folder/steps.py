@@ -61,26 +61,34 @@ class Scalar(Protocol):
 
 
 class StepLog:
-    """A log in the making; RunFailed("diverged") for a loss or a gradient that is not finite."""
+    """A log in the making; RunFailed("diverged") for a loss or a gradient that is not finite.
 
-    def __init__(self, path: Path) -> None:
+    path: None only looks at the numbers.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._file = path.open("ab")
+        self._file = path.open("ab") if path else None
 
     def __enter__(self) -> "StepLog":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
 
     def start(self, kept: int) -> None:
         """Go on behind the first `kept` bytes of an older log; UserError where it has fewer."""
+        if self._path is None or self._file is None:
+            return
         if self._path.stat().st_size < kept:
             raise UserError(f"{self._path}: shorter than its checkpoint says; {_WHAT_TO_DO}")
         self._file.truncate(kept)
 
     def synced(self) -> int:
         """The log's bytes so far, all of which are on the disk now."""
+        if self._path is None or self._file is None:
+            return 0
         os.fsync(self._file.fileno())
         return self._path.stat().st_size
 
@@ -115,6 +123,8 @@ class StepLog:
             raise RunFailed(
                 "diverged", f"loss or gradient is not finite at step {numbers['step']}: {numbers}"
             )
+        if self._file is None:
+            return
         self._file.write(f"{json.dumps(numbers | more)}\n".encode())
         self._file.flush()
 

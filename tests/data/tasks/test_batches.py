@@ -288,3 +288,26 @@ def test_drawn_answers_have_the_length_of_the_batch_where_a_split_is_mostly_padd
     batch = text_batch(long, np.array([2, 1]), "cpu", np.random.default_rng(0))
     assert batch.labels_BL.tolist() == [[3, 3, 1], [1, -100, -100]]
     torch.testing.assert_close(batch.sample_weight_B, torch.tensor([0.6, 0.0]))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_shares_of_a_batch_together_are_the_batch(world, ragged):
+    """Answers are drawn, and lengths made, for all of it."""
+    width = 30 if ragged else 0
+    split = replace(SCORED, source_ids_NL=np.pad(SPLIT.source_ids_NL, ((0, 0), (0, width))))
+    assert split.mostly_padding == ragged
+    rows = np.array([2, 1, 0, 2, 0, 0, 0])
+    generators = [np.random.default_rng(3) for _ in range(world + 1)]
+    whole = text_batch(split, rows, "cpu", generators[0])
+    assert {tuple(whole.labels_BL[b].tolist()) for b in (2, 4, 5, 6)} == {(2, 1), (3, 1)}  # drawn anew
+    for rank in range(world):
+        own = slice(rank, None, world)
+        share = text_batch(split, rows, "cpu", generators[1 + rank], own)
+        assert {name: tensor.tolist() for name, tensor in share.inputs.items()} == {
+            name: tensor[own].tolist() for name, tensor in whole.inputs.items()
+        }
+        assert share.labels_BL.tolist() == whole.labels_BL[own].tolist()
+        assert share.sample_weight_B.tolist() == whole.sample_weight_B[own].tolist()
+        assert (share.target_tokens, share.padding_share) == (whole.target_tokens, whole.padding_share)
+        assert generators[1 + rank].bit_generator.state == generators[0].bit_generator.state

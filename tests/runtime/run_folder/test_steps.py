@@ -83,3 +83,15 @@ def test_a_log_goes_on_behind_what_is_kept(tmp_path):
     with StepLog(path) as log:
         log.start(0)
     assert path.read_bytes() == b""
+
+
+def test_without_a_file_it_only_looks_at_the_numbers(tmp_path, monkeypatch):
+    """Of several ranks the first has the file; all stop where a number is not finite."""
+    monkeypatch.chdir(tmp_path)
+    with StepLog(None) as log:
+        log.start(100)
+        log.training(1, 0.5, torch.tensor(2.0), torch.tensor(3.0), {})
+        assert log.synced() == 0
+        with pytest.raises(RunFailed, match="not finite at step 1"):
+            log.validation(1, validation_loss=math.nan)
+    assert not [*tmp_path.iterdir()]
