@@ -14,6 +14,7 @@ from transformers.models.blip.configuration_blip import BlipVisionConfig
 from transformers.models.blip.modeling_blip import BlipVisionModel
 
 from amad_bench.bench.measuring import devices, extra_mib, interleaved_seconds, on_threads, percentiles_ms
+from amad_bench.losses import ce_loss
 from amad_bench.models.attention.kinds import find_stacks
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.blip.model import use_sdpa
@@ -200,7 +201,7 @@ def _forward(subject: Subject, method: Callable[[Subject], Seen]) -> float:
 
 def _training(subject: Subject, method: Callable[[Subject], Seen]) -> float:
     seen = method(subject)
-    loss = seen.output.loss
+    loss = ce_loss(seen.output.logits, subject.arguments["labels"])
     for map_BHQK in seen.maps_BHQK:
         loss = loss + map_BHQK.square().mean()
     loss.backward()

@@ -43,6 +43,12 @@ class Batch:
         return self.labels_BL != IGNORED
 
     @property
+    def tensors(self) -> list[Tensor]:
+        """All that it has."""
+        weight_B = self.sample_weight_B
+        return [*self.inputs.values(), self.labels_BL, *([] if weight_B is None else [weight_B])]
+
+    @property
     def host_masks(self) -> TextMasks:
         """`masks`, or what the tensors say, for which a device has to be waited for."""
         if self.masks is not None:
@@ -94,6 +100,11 @@ class PretrainingBatch:
 
     def __len__(self) -> int:
         return len(self.arguments["input_ids"])
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it has."""
+        return [*self.arguments.values()]
 
     def two_images_first(self) -> "PretrainingBatch":
         """The same instances, the first two of different images where a contrast asks for `image_ids`."""

@@ -14,8 +14,11 @@ t_h and s_g are the entries that share an alignment (Q*K or K of them), 0 where 
     dt_h = dD_h (log t_h - log m_h + 1)
 
 All else (norms, cosines, softmax, `mse`) is made of these few numbers by ordinary autograd. Both backwards
-read the maps again and write the gradient; beside it they hold one chunk. Inner products are taken and summed
-in float64, since what is made of them cancels near zero (`mse` in float32: 7e-5 where the truth is 0).
+read the maps again and write the gradient; beside it they hold one chunk. What is made of inner products
+cancels near zero: those of float32 maps are taken by query rows in float32 and summed over rows in float64,
+which errs by 4e-7 in `mse` of 577 x 577 maps where the truth is 0 (one float32 product of whole maps: 1e-4).
+Rows are also what a GPU can share out among its blocks; float64 products are slow on most. Small maps on a
+CPU are multiplied as a whole in float64: rows of theirs are so short that taking them apart takes longer.
 Mixtures and gradients are computed in the maps' precision; sums of theirs over chunks are float64. Inputs are
 never written to. Differentiating twice raises RuntimeError.
 """
@@ -31,6 +34,7 @@ from amad_bench.losses.maps import EPSILON, full_precision_type, norms, without_
 
 CPU_CHUNK = 2**20  # entries of teacher and student together: 8 MiB in float64, which caches hold
 GPU_CHUNK = 2**24  # 128 MiB, for few launches
+SMALL_MAP = 2**14  # entries, up to which one float64 product is quicker on a CPU than those of its rows
 
 
 class HeadProducts(NamedTuple):
@@ -91,20 +95,43 @@ class _Chunks:
         self, teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None, by_row: bool
     ) -> None:
         batch, heads, queries, keys = teacher_BHQK.shape
-        self.shape_BQ = batch, queries
+        self.shape_BQ, self.keys = (batch, queries), keys
         self.by_row = by_row
         self.precision = full_precision_type(teacher_BHQK, student_BGQK)
         self.mask_B1QK = None if mask_B1QK is None else mask_B1QK.expand(batch, 1, queries, keys)
+        on_cpu = teacher_BHQK.device.type == "cpu"
+        self.whole = on_cpu and queries * keys <= SMALL_MAP  # maps are multiplied as a whole, in float64
         entries = _chunk_entries(teacher_BHQK.device)
         self.rows = max(1, entries // max(1, (heads + student_BGQK.shape[1]) * keys))
+        # Rows of several samples have no common stride: they would be copied, which a CPU feels.
+        self.samples = 1 if on_cpu and not self.whole else max(1, self.rows // max(1, queries))
 
     def __iter__(self) -> Iterator[_Chunk]:
         batch, queries = self.shape_BQ
-        samples = max(1, self.rows // max(1, queries))
-        for b in range(0, batch, samples):
+        for b in range(0, batch, self.samples):
             for q in range(0, queries, self.rows):
                 rows = slice(q, q + self.rows)
-                yield _Chunk(slice(b, b + samples), rows, rows if self.by_row else slice(None))
+                yield _Chunk(slice(b, b + self.samples), rows, rows if self.by_row else slice(None))
+
+    @property
+    def product_type(self) -> torch.dtype:
+        """Number type that maps are read in for `products` and `sums`."""
+        return torch.float64 if self.whole else self.precision
+
+    def products(self, left_VHN: Tensor, right_VGN: Tensor) -> Tensor:
+        """Inner products (V, H, G) of vectors, in float64."""
+        if self.whole or self.by_row:
+            return (left_VHN @ right_VGN.mT).double()
+        left_VRHK, right_VRGK = (
+            x.unflatten(2, (-1, self.keys)).transpose(1, 2) for x in (left_VHN, right_VGN)
+        )
+        return (left_VRHK @ right_VRGK.mT).sum(1, dtype=torch.float64)
+
+    def sums(self, vectors_VHN: Tensor, order: int) -> Tensor:
+        """Sums (V, H) over the entries' absolute values to the power of order, 1 or 2, in float64."""
+        if self.whole or self.by_row:
+            return norms(vectors_VHN, order).double() ** order
+        return (norms(vectors_VHN.unflatten(2, (-1, self.keys)), order) ** order).sum(-1, dtype=torch.float64)
 
     def read(self, maps_BHQK: Tensor, chunk: _Chunk, dtype: torch.dtype) -> Tensor:
         """(V, heads, N), 0 in masked entries; perhaps a view of the maps, not to be written to."""
@@ -156,14 +183,15 @@ class _HeadProducts(Function):
         sizes = [(heads, students), (students, students), (heads,), *([(heads,), (students,)] if l1 else [])]
         shape_BR = batch, queries if by_row else 1
         totals = [teacher_BHQK.new_zeros((*shape_BR, *size), dtype=torch.float64) for size in sizes]
-        for chunk in chunks:
-            t = chunks.read(teacher_BHQK, chunk, torch.float64)
-            s = chunks.read(student_BGQK, chunk, torch.float64)
-            parts = [t @ s.mT, s @ s.mT, norms(t).square()]
-            if l1:
-                parts += [norms(x, order=1) for x in (t, s)]
-            for total, part in zip(totals, parts, strict=True):
-                _add(total, chunk, part)
+        with without_autocast(teacher_BHQK.device):
+            for chunk in chunks:
+                t = chunks.read(teacher_BHQK, chunk, chunks.product_type)
+                s = chunks.read(student_BGQK, chunk, chunks.product_type)
+                parts = [chunks.products(t, s), chunks.products(s, s), chunks.sums(t, 2)]
+                if l1:
+                    parts += [chunks.sums(x, 1) for x in (t, s)]
+                for total, part in zip(totals, parts, strict=True):
+                    _add(total, chunk, part)
         return *totals, *(() if l1 else (None, None))
 
     @staticmethod
@@ -240,7 +268,7 @@ class _MixtureKl(Function):
                     chunks.write(of_teacher, chunk, dt.mul_(_of(gradient_BRH1, chunk)))
                 # At the floor m has no gradient: infinity makes the ratio 0 there.
                 ratio = torch.div(t, torch.threshold_(m, EPSILON, torch.inf), out=m)
-                _add(products_BRHG, chunk, ratio @ s.mT)
+                _add(products_BRHG, chunk, chunks.products(ratio, s))
                 if of_student is not None:
                     chunks.write(of_student, chunk, _of(scaled_BRHG, chunk).mT @ ratio)
         of_weights = (products_BRHG * -gradient_BRH1).to(weights_BRHG.dtype)

@@ -1,7 +1,7 @@
 """Predictions of a model for a split: greedy or beam search, or the best of given answers; deterministic."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 
 import numpy as np
@@ -51,9 +51,10 @@ def decode(
     answer_ids_AL = _answers(tokenizer, candidates).to(device) if rank else None
     order = evaluation_order(split, max(1, batch // decoding.beams))
     order = islice(order, ranks.rank, None, ranks.world)
+    loader = batches(split, images, order, device, workers)
     own: dict[int, str] = {}
-    with evaluating(model), torch.no_grad():
-        for rows, examples in batches(split, images, order, device, workers):
+    with evaluating(model), torch.no_grad(), closing(loader):
+        for rows, examples in loader:
             if rank:
                 best_B = model.rank(**examples.inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
                 found = [candidates[best] for best in best_B.tolist()]

@@ -1,5 +1,6 @@
 """One training on a task: batches in a fixed order, each loss part logged, the best weights by validation."""
 
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -87,7 +88,7 @@ def train(
         left = islice(order, done, None)
         loader = batches(data.train, data.images, left, device, workers, answers, ranks.own)
         one_step = ParallelStep(TrainStep(model, objective, recorder, teacher_trace), ranks)
-        with course.watched():
+        with course.watched(), closing(loader):
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
                 epoch = 1 + (step - 1) * options.batch // len(data.train)

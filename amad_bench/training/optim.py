@@ -137,10 +137,12 @@ class BestWeights:
     def offer(self, score: float, step: int) -> None:
         if score > self.score:
             self.score, self.step = score, step
-            self.states = [
-                {name: value.to("cpu", copy=True) for name, value in own_tensors(module).items()}
-                for module in self._modules
-            ]
+            for module, state in zip(self._modules, self.states, strict=True):
+                for name, value in own_tensors(module).items():
+                    if name in state:  # over the copy before: memory never holds two
+                        state[name].copy_(value)
+                    else:
+                        state[name] = value.to("cpu", copy=True)
 
     def put_back(self, states: list[dict[str, Tensor]], step: int, score: float | None) -> None:
         """Go on with the copies of another process; score: None for none."""

@@ -1,6 +1,7 @@
 """One pre-training: a family's objectives for a condition in their mix, the best weights by validation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from math import ceil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from amad_bench.data.batch import PretrainingBatch
+from amad_bench.data.prefetch import Made
 from amad_bench.data.pretraining.batches import pretraining_batches
 from amad_bench.data.pretraining.data import PretrainingData
 from amad_bench.data.pretraining.split import PretrainingSplit
@@ -38,7 +40,8 @@ def first_batch(data: PretrainingData, config: RunConfig, device: torch.device) 
     """A batch as training has them, of fixed examples; contrast needs two images among the first two."""
     generator = np.random.default_rng(0)
     order = _order(data.train, config, generator)
-    return next(_batches(order, 1, data.train, data, config, generator, device)).two_images_first()
+    with closing(_batches(order, 1, data.train, data, config, generator, device)) as loader:
+        return next(loader).two_images_first()
 
 
 def pretrain(
@@ -85,7 +88,7 @@ def pretrain(
         done = course.resume()
         bar.update(done)
         loader = _batches(order, steps - done, data.train, data, config, generator, device)
-        with course.watched():
+        with course.watched(), closing(loader):
             for step, batch in enumerate(loader, start=done + 1):
                 model.train()
                 value_of = _part_value(model, batch)
@@ -133,7 +136,7 @@ def _batches(
     config: RunConfig,
     generator: np.random.Generator,
     device: torch.device,
-) -> Iterator[PretrainingBatch]:
+) -> Made[PretrainingBatch]:
     make = implementation_of(FAMILIES[config.family]).batch_maker(split, data, config.pretraining)
     return pretraining_batches(make, order, steps, generator, device)
 
@@ -145,6 +148,6 @@ def validation_loss(
     split, generator = data.validation, np.random.default_rng([config.seeds.data_order, 1])
     steps = ceil(split.instances(config.family, config.pretraining) / config.training.batch)
     loader = _batches(_order(split, config, generator), steps, split, data, config, generator, device)
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), closing(loader):
         losses = [model(**instances.arguments)[0] for instances in loader]
     return torch.stack(losses).mean().item()

@@ -5,7 +5,7 @@ computed for each batch.
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.data.batch import Batch
+from amad_bench.data.placing import placed
 from amad_bench.data.tasks.data import Split, TaskData
 from amad_bench.data.tasks.loader import batches
 from amad_bench.models.attention.recorder import Layers, Recorder, record
@@ -170,7 +171,7 @@ class StoredOutputs:
         if name in self._shared[part]:
             return self._shared[part][name]
         array = self.parts[part].each.get(name)
-        return None if array is None else torch.from_numpy(array[rows]).to(self.device)
+        return None if array is None else placed(torch.from_numpy(array[rows]), self.device)
 
 
 def stored_parts(
@@ -229,6 +230,7 @@ def _compute(
             part: OutputsWriter(stack.enter_context(written_part(folder / part, len(split))))
             for part in parts
         }
+        stack.enter_context(closing(loader))
         for _, batch in loader:
             trace = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
             for part, writer in writers.items():

@@ -6,6 +6,7 @@ Values and gradients against loops are in test_maps_against_naive.py, where ever
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from amad_bench.losses import amad_loss, chunked, random_alignment_loss, sinkhorn_loss, student_mean_loss
 from tests.losses import naive
@@ -188,3 +189,59 @@ def test_small_maps_that_are_masked_once_are_the_same(monkeypatch, loss):
         assert torch.all(leaf.grad.masked_select(~mask_B1QK) == 0)
         found.append((value.detach(), leaf.grad))
     torch.testing.assert_close(found[0], found[1], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_large_float32_maps_cancel_to_rounding_errors(masked):
+    """BLIP's maps at 384 px. All heads alike: the distance is 0, and 1e-4 where float32 is summed flat."""
+    everything = torch.ones(1, 577, 577, dtype=torch.bool)
+    one = random_maps(1, everything, torch.Generator().manual_seed(0), sharpness=4.0).float()
+    mask = everything[:, None].clone()
+    mask[..., 500:] = not masked
+    loss = amad_loss(
+        one.expand(1, 12, 577, 577), one.expand(1, 8, 577, 577), cell_mask_QK=mask, variant="mse"
+    )
+    assert loss.dtype == torch.float32
+    assert abs(loss.item()) < 1e-6
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "l1"])
+def test_large_float32_maps_against_a_loop_over_heads(similarity):
+    everything = torch.ones(2, 577, 577, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(0)
+    pair = [random_maps(heads, everything, generator).float() for heads in (3, 2)]
+    loss = amad_loss(pair[0], pair[1], variant="mse", similarity=similarity)
+    teacher, student = ([list(sample.double().flatten(1)) for sample in maps] for maps in pair)
+    expected, order = 0.0, 2 if similarity == "cosine" else 1
+    for t_H, s_G in zip(teacher, student, strict=True):
+        for t in t_H:
+            like = torch.stack([t @ s / (t.norm(p=order) * s.norm(p=order)) for s in s_G])
+            mixture = sum(a * s / s.norm() for a, s in zip(like.softmax(0), s_G, strict=True))
+            expected += float((t / t.norm() - mixture).square().sum()) / 2
+    assert loss.item() == pytest.approx(expected, rel=2e-7)
+
+
+class Products(TorchDispatchMode):
+    """Matrix products that are made inside: the type, and the number of terms that are summed."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.bmm):
+            self.found.add((args[0].dtype, args[0].shape[-1]))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_products_of_large_maps_are_those_of_rows(options, monkeypatch):
+    """A GPU shares out rows among its blocks, and is slow in float64."""
+    monkeypatch.setattr(chunked, "SMALL_MAP", 0)
+    pair = [torch.rand(2, heads, 30, 40).softmax(-1) for heads in (4, 3)]
+    weights = {4, 3}  # mixtures and gradients sum over heads
+    with Products() as products:
+        value_and_gradients(amad_loss, *pair, **options)
+    terms = {size for dtype, size in products.found if dtype == torch.float32} - weights
+    assert terms == {40}
+    assert {size for dtype, size in products.found if dtype == torch.float64} <= weights

@@ -190,3 +190,16 @@ def test_tied_weights_are_kept_once_in_the_memory_of_the_cpu():
     assert best.states[0]["a.weight"].device.type == "cpu"
     best.restore()
     assert tied["b"].weight.item() == 2.0
+
+
+def test_better_weights_take_the_place_of_the_best():
+    """Memory never holds two copies."""
+    layer = nn.Linear(1, 1, bias=False)
+    best = BestWeights([layer])
+    for score in (1.0, 2.0):
+        nn.init.constant_(layer.weight, score)
+        best.offer(score, int(score))
+        if score == 1.0:
+            place = best.states[0]["weight"].data_ptr()
+    assert best.states[0]["weight"].data_ptr() == place
+    assert best.states[0]["weight"].item() == 2.0

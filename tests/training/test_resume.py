@@ -2,12 +2,16 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from amad_bench.data import prefetch
+from amad_bench.data.tasks import batches as task_batches
 from amad_bench.plan.run import Run
 from amad_bench.runtime.files import read_json
 from amad_bench.runtime.interruption import Interrupted, interruptible
@@ -106,6 +110,34 @@ def test_so_does_a_pretraining(tiny_plan, tmp_path, monkeypatch, family, conditi
         results.append(made(source))
     assert results[0] == results[1]
     assert results[0].keys() == {"steps.jsonl", "model.safetensors"}
+
+
+@pytest.mark.parametrize("kind", ["teacher", "pretrain"])
+def test_so_does_one_whose_batches_are_made_ahead(tiny_plan, tmp_path, monkeypatch, kind):
+    """What a thread drew for the next step is not yet drawn for the checkpoint: answers, masked words."""
+    plan = tiny_plan(condition="none" if kind == "teacher" else "vl")
+    run, ahead = chain(plan, "vlt5", "vqa", "teacher")[0], []
+    draw = task_batches.draw_targets
+
+    def visibly(split, rows, generator):
+        """Questions of scenes have one answer each: what is drawn would not be seen."""
+        target_ids_BT, weight_B = draw(split, rows, generator)
+        return target_ids_BT, weight_B * np.float32(generator.random())
+
+    monkeypatch.setattr(task_batches, "draw_targets", visibly)
+    results = []
+    for name in ("undisturbed", "interrupted"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        if name == "interrupted":
+            monkeypatch.setattr(prefetch, "helps", lambda device: ahead.append(device) or True)
+            interrupted(run, monkeypatch, 1)
+            interrupted(run, monkeypatch, 2)
+            assert prefetch.THREAD not in [thread.name for thread in threading.enumerate()]
+        assert train_run(run, "cpu") == "done"
+        results.append(made(run))
+    assert ahead
+    assert results[0] == results[1]
 
 
 def test_interrupted_while_it_predicts_a_run_does_not_train_again(tiny_plan, tmp_path, monkeypatch):

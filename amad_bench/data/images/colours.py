@@ -1,8 +1,12 @@
 """Scales of colours: bytes become the numbers that a model sees."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor
+
+from amad_bench.data.placing import placed
 
 # Mean and spread of colours in 0..1, of all channels or of red, green and blue: `half` gives -1..1, `clip` is
 # what BLIP's checkpoints were trained with (CLIP's statistics), `imagenet` what many a ViT was (DeiT, DINO).
@@ -15,6 +19,12 @@ COLOURS = {
 
 def scaled(bytes_B: np.ndarray, there_B: Tensor, device: str | torch.device, colours: str = "half") -> Tensor:
     """Bytes travel to the device, floats are made there; zeros where nothing is there."""
+    scale, shift = _scale(colours, torch.device(device))
+    return placed(torch.from_numpy(bytes_B), device).float().div_(scale).sub_(shift).mul_(there_B)
+
+
+@cache
+def _scale(colours: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What bytes are divided by, and what is then taken off; it goes to a device once."""
     mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in COLOURS[colours])
-    scale, shift = (255 * std).float().to(device), (mean / std).float().to(device)
-    return torch.from_numpy(bytes_B).to(device).float().div_(scale).sub_(shift).mul_(there_B)
+    return (255 * std).float().to(device), (mean / std).float().to(device)

@@ -16,6 +16,7 @@ from amad_bench.data.images.job import Job, resolved
 from amad_bench.data.images.kind import ImageKind, image_names
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.table import Arrays, ImageTable
+from amad_bench.data.placing import placed
 from amad_bench.plan.config.inputs import FeatureInputs
 from amad_bench.runtime.progress import progress
 
@@ -92,5 +93,5 @@ class FeatureRegions(ImageTable):
         return {"vis_feats": features_BRF, "boxes": boxes_BR4, "vis_attention_mask": mask_BR}
 
     def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
-        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        tensors = {name: placed(torch.from_numpy(array), device) for name, array in arrays.items()}
         return {**tensors, "vis_attention_mask": tensors["vis_attention_mask"].long()}

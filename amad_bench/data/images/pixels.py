@@ -15,6 +15,7 @@ from amad_bench.data.images.job import Job, resolved
 from amad_bench.data.images.kind import ImageKind
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.table import Arrays, ImageTable, mapped, rows_of
+from amad_bench.data.placing import placed
 from amad_bench.plan.config.inputs import PixelInputs
 from amad_bench.runtime.progress import progress
 
@@ -63,7 +64,7 @@ class PixelTable(ImageTable):
     colours: str
 
     def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
-        there_B = torch.from_numpy(arrays["there"]).to(device)
+        there_B = placed(torch.from_numpy(arrays["there"]), device)
         there_B111 = there_B[:, None, None, None]
         return {"pixel_values": scaled(arrays["pixels"], there_B111, device, self.colours)}
 

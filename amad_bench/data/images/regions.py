@@ -15,6 +15,7 @@ from amad_bench.data.images.colours import scaled
 from amad_bench.data.images.job import Job
 from amad_bench.data.images.kind import ImageKind
 from amad_bench.data.images.table import Arrays, ImageTable, mapped, rows_of
+from amad_bench.data.placing import placed
 from amad_bench.plan.config.inputs import RegionInputs
 
 
@@ -63,10 +64,10 @@ class PatchRegions(ImageTable):
         }
 
     def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
-        there_BR = torch.from_numpy(arrays["vis_attention_mask"]).to(device)
+        there_BR = placed(torch.from_numpy(arrays["vis_attention_mask"]), device)
         return {
             "vis_feats": scaled(arrays["vis_feats"], there_BR[:, :, None], device),
-            "boxes": torch.from_numpy(arrays["boxes"]).to(device),
+            "boxes": placed(torch.from_numpy(arrays["boxes"]), device),
             "vis_attention_mask": there_BR.long(),
         }
 

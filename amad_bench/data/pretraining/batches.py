@@ -1,14 +1,19 @@
 """Batches of the pre-training tasks: what is masked, mismatched or asked is drawn anew each time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from copy import deepcopy
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from amad_bench.data.batch import PretrainingBatch
-from amad_bench.data.tasks.batches import BatchOrder
+from amad_bench.data.placing import placed
+from amad_bench.data.prefetch import Made, prefetched
+from amad_bench.data.tasks.batches import BatchOrder, OrderState
 from amad_bench.data.text.tokenizer import Tokenizer
 
 Ids = list[int]
@@ -22,17 +27,28 @@ def pretraining_batches(
     steps: int,
     generator: np.random.Generator,
     device: str | torch.device,
-) -> Iterator[PretrainingBatch]:
+) -> Made[PretrainingBatch]:
     """The next `steps` batches; order: of the instances of all tasks. Equal generators give equal batches.
 
-    Lengths are those of the batch's longest text.
+    Lengths are those of the batch's longest text. One batch is made ahead where the device is no CPU (see
+    `prefetched`): `order` and `generator` stand, whenever a batch is given, where making that one left them.
     """
-    for _ in range(steps):
-        made = make(order.next(), generator, device)
-        yield PretrainingBatch(
-            {name: tensor.to(device) for name, tensor in made.items()},
-            {name: tensor for name, tensor in made.items() if tensor.device.type == "cpu"},
-        )
+    device = torch.device(device)
+    own_order, own_generator = deepcopy((order, generator))  # together: they may be one generator
+
+    def made_batches() -> Made[tuple[tuple[PretrainingBatch, OrderState, Any], list[Tensor]]]:
+        for _ in range(steps):
+            made = make(own_order.next(), own_generator, device)
+            batch = PretrainingBatch(
+                {name: placed(tensor, device) for name, tensor in made.items()},
+                {name: tensor for name, tensor in made.items() if tensor.device.type == "cpu"},
+            )
+            yield (batch, own_order.state, own_generator.bit_generator.state), batch.tensors
+
+    with closing(prefetched(made_batches(), device)) as ahead:
+        for batch, order_state, generator_state in ahead:
+            order.state, generator.bit_generator.state = order_state, generator_state
+            yield batch
 
 
 class Words:

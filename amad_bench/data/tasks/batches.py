@@ -1,13 +1,15 @@
 """Examples become tensors; the order of the batches is fixed by a generator."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from amad_bench.data.batch import IGNORED, Batch, TextMasks
 from amad_bench.data.images.table import ImageTable
+from amad_bench.data.placing import placed
 from amad_bench.data.tasks.data import Split
 
 WINDOW = 50  # batches; within a window, examples are sorted by length
@@ -37,18 +39,18 @@ def text_batch(
         target_ids_BT = split.target_ids_NL[rows]
     else:
         target_ids_BT, weight_B = draw_targets(split, rows, answer_generator)
-        sample_weight_B = torch.from_numpy(weight_B[own].copy()).to(device)
+        sample_weight_B = placed(torch.from_numpy(weight_B[own].copy()), device)
     if split.mostly_padding:
         source_ids_BL, target_ids_BT = (_trimmed(ids, split.pad) for ids in (source_ids_BL, target_ids_BT))
     masks = TextMasks(source_ids_BL != split.pad, target_ids_BT != split.pad)
     source_ids_BL, target_ids_BT = (ids[own].astype(np.int64) for ids in (source_ids_BL, target_ids_BT))
-    input_ids_BL = torch.from_numpy(source_ids_BL).to(device)
-    labels_BT = torch.from_numpy(target_ids_BT).to(device)
+    target_ids_BT[~masks.target_BT[own]] = IGNORED
+    input_ids_BL, attention_mask_BL, labels_BT = (
+        placed(torch.from_numpy(array), device)
+        for array in (source_ids_BL, masks.input_BL[own].astype(np.int64), target_ids_BT)
+    )
     return Batch(
-        {"input_ids": input_ids_BL, "attention_mask": (input_ids_BL != split.pad).long()},
-        labels_BT.masked_fill(labels_BT == split.pad, IGNORED),
-        sample_weight_B,
-        masks,
+        {"input_ids": input_ids_BL, "attention_mask": attention_mask_BL}, labels_BT, sample_weight_B, masks
     )
 
 
@@ -101,11 +103,17 @@ def evaluation_order(split: Split, batch: int) -> Iterator[np.ndarray]:
         yield rows_N[start : start + batch]
 
 
+class OrderState(NamedTuple):
+    """All that what is to come of a BatchOrder depends on."""
+
+    rest: np.ndarray
+    generator: Mapping[str, Any]
+
+
 class BatchOrder:
     """Permutations of 0..n-1, one after the other, cut into arrays of `batch` row numbers.
 
-    rest: what is left of the permutations that were drawn; with the generator's state all that is to come
-    depends on.
+    rest: what is left of the permutations that were drawn.
     """
 
     def __init__(self, n: int, batch: int, generator: np.random.Generator) -> None:
@@ -120,6 +128,15 @@ class BatchOrder:
             self.rest = np.concatenate([self.rest, self._generator.permutation(self._n)])
         rows, self.rest = self.rest[: self._batch], self.rest[self._batch :]
         return rows
+
+    @property
+    def state(self) -> OrderState:
+        """As it stands now, the generator included; it can be set."""
+        return OrderState(self.rest, self._generator.bit_generator.state)
+
+    @state.setter
+    def state(self, state: OrderState) -> None:
+        self.rest, self._generator.bit_generator.state = state
 
 
 def batch_order(n: int, batch: int, steps: int, generator: np.random.Generator) -> Iterator[np.ndarray]:

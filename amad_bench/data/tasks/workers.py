@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import wait
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from weakref import WeakSet
 
 from amad_bench.runtime.errors import UserError
@@ -48,17 +48,43 @@ def in_workers(function: Callable[[Item], Result], items: Iterable[Item], worker
     What the function raises is raised here, with the worker's traceback as a note. UserError when a process
     cannot be started or dies. The processes end with this iterator, and when this process dies.
     """
-    idle: deque[_Worker] = deque()
-    busy: deque[_Worker] = deque()
-    with ExitStack() as stack:
-        try:
-            for _ in range(workers):
-                idle.append(stack.enter_context(_Worker(function)))
-        except OSError as error:
-            raise UserError(
-                f"workers: {workers} processes that load batches cannot be started ({error.strerror}); "
-                "set workers: 0 or raise the machine's limits (ulimit -u, ulimit -n, memory)"
-            ) from None
+    with Workers(function, workers) as processes:
+        yield from processes.results(items)
+
+
+class Workers(Generic[Item, Result]):
+    """The processes of `in_workers`, as a context manager that starts them in the thread that enters it."""
+
+    def __init__(self, function: Callable[[Item], Result], workers: int) -> None:
+        self._function, self._workers = function, workers
+        self._started: list[_Worker] = []
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            try:
+                for _ in range(self._workers):
+                    self._started.append(stack.enter_context(_Worker(self._function)))
+            except OSError as error:
+                raise UserError(
+                    f"workers: {self._workers} processes that load batches cannot be started "
+                    f"({error.strerror}); set workers: 0 or raise the machine's limits (ulimit -u, "
+                    "ulimit -n, memory)"
+                ) from None
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def kill(self) -> None:
+        """End the processes, so that a thread that waits for one finds it dead."""
+        for worker in self._started:
+            worker.kill()
+
+    def results(self, items: Iterable[Item]) -> Iterator[Result]:
+        """See `in_workers`; once only."""
+        idle, busy = deque(self._started), deque[_Worker]()
         for item in items:
             if idle:
                 busy.append(idle.popleft())
@@ -88,10 +114,13 @@ class _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        self.kill()
         self._process.join(_SECONDS_TO_DIE)
         with suppress(OSError):  # what was not sent yet has no reader any more
             self._file.close()
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def ask(self, item: Any) -> None:
         try:

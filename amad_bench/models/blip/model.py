@@ -13,6 +13,7 @@ A candidate answers, d width, F projection size.
 # pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false, reportIncompatibleMethodOverride=false
 # (transformers' modules are typed as Tensor | Module, and our forward passes take other arguments on purpose)
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -47,7 +48,11 @@ class SdpaVisionAttention(BlipAttention):
 
 
 class SdpaTextAttention(BlipTextSelfAttention):
-    """BlipTextSelfAttention with the same parameters, computed by SDPA, its mask always respected."""
+    """BlipTextSelfAttention with the same parameters, computed by SDPA, its mask always respected.
+
+    Where `hidden_states` has several times the rows of `encoder_hidden_states`, so many in a row cross-attend
+    to one row of these; their mask then has four axes.
+    """
 
     def forward(
         self,
@@ -75,7 +80,12 @@ class SdpaTextAttention(BlipTextSelfAttention):
                 if crosses:
                     cache.is_updated[self.layer_idx] = True
         dropout = self.dropout.p if self.training else 0.0
+        texts = len(query) // len(key)
+        if texts > 1:  # several texts for each source, whose keys they share: as one long text
+            query = query.unflatten(0, (-1, texts)).transpose(1, 2).flatten(2, 3)
         context = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        if texts > 1:
+            context = context.unflatten(2, (texts, -1)).transpose(1, 2).flatten(0, 1)
         return context.transpose(1, 2).flatten(2), None
 
     def _heads(self, projected: Tensor) -> Tensor:
@@ -101,10 +111,10 @@ class BlipCaptioner(BlipForConditionalGeneration):
     def forward(
         self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
     ) -> Seq2SeqLMOutput:
-        """Loss and logits (B, L, V); `pixel_values` (B, 3, S, S), `input_ids` (B, T): the prompt."""
+        """Logits (B, L, V), no loss; `pixel_values` (B, 3, S, S), `input_ids` (B, T): the prompt."""
         image_BPd = self.vision_model(pixel_values).last_hidden_state
         logits = teacher_forced(self.text_decoder, input_ids, labels, encoder_hidden_states=image_BPd)
-        return _output(logits, labels, image_BPd)
+        return Seq2SeqLMOutput(logits=logits, encoder_last_hidden_state=image_BPd)
 
     @torch.no_grad()
     def generate(
@@ -134,7 +144,7 @@ class BlipAnswerer(BlipForQuestionAnswering):
     def forward(
         self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
     ) -> Seq2SeqLMOutput:
-        """Loss and logits (B, L, V); `pixel_values` (B, 3, S, S), question `input_ids` and mask (B, T)."""
+        """Logits (B, L, V), no loss; `pixel_values` (B, 3, S, S), question `input_ids` and mask (B, T)."""
         question_BTd = self._question(pixel_values, input_ids, attention_mask)
         logits = teacher_forced(
             self.text_decoder,
@@ -143,7 +153,7 @@ class BlipAnswerer(BlipForQuestionAnswering):
             encoder_hidden_states=question_BTd,
             encoder_attention_mask=attention_mask,
         )
-        return _output(logits, labels, question_BTd)
+        return Seq2SeqLMOutput(logits=logits, encoder_last_hidden_state=question_BTd)
 
     def _question(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         image_BPd = self.vision_model(pixel_values).last_hidden_state
@@ -172,32 +182,34 @@ class BlipAnswerer(BlipForQuestionAnswering):
 
         The k answers with the most probable first token (of equal ones, the first rows), and of these the one
         whose tokens have the greatest summed log-probability: `rank_answer` of salesforce/BLIP blip_vqa.py,
-        which however smooths the labels with .1 there as in training. Answers go through the decoder in
-        groups whose logits are at most RANKED_LOGITS numbers.
+        which however smooths the labels with .1 there as in training. Answers go through the decoder the
+        shortest first, in groups whose logits are at most RANKED_LOGITS numbers, each as long as its longest.
         """
         labels_AL = answer_ids_AL.masked_fill(answer_ids_AL == self.config.text_config.pad_token_id, -100)
         question_BTd = self._question(pixel_values, input_ids, attention_mask)
+        mask_B11T = attention_mask.bool()[:, None, None, :]
 
-        def logits(question_N: Tensor, labels_NL: Tensor) -> Tensor:
+        def logits(questions: slice, labels_NL: Tensor) -> Tensor:
+            """N: so many answers to the first question, so many to the next ..."""
             return teacher_forced(
                 self.text_decoder,
-                input_ids[question_N, :0],
+                labels_NL[:, :0],
                 labels_NL,
-                encoder_hidden_states=question_BTd[question_N],
-                encoder_attention_mask=attention_mask[question_N],
+                encoder_hidden_states=question_BTd[questions],
+                encoder_attention_mask=mask_B11T[questions],
             ).float()
 
-        question_B = torch.arange(len(input_ids), device=input_ids.device)
-        first_BV = logits(question_B, labels_AL[:1, :1].expand(len(input_ids), 1))[:, 0]
+        first_BV = logits(slice(None), labels_AL[:1, :1].expand(len(input_ids), 1))[:, 0]
         best_Bk = first_BV[:, labels_AL[:, 0]].sort(dim=1, descending=True, stable=True).indices[:, :k]
-        group = max(1, RANKED_LOGITS // (labels_AL.shape[1] * first_BV.shape[1]))
-        pairs = zip(
-            question_B.repeat_interleave(best_Bk.shape[1]).split(group),
-            best_Bk.flatten().split(group),
-            strict=True,
-        )
-        loss_N = torch.cat([_summed_loss(logits(q, labels_AL[a]), labels_AL[a]) for q, a in pairs])
-        winner_B1 = loss_N.view_as(best_Bk).argmin(dim=1, keepdim=True)
+        lengths_Bk, places_Bk = labels_AL.ne(-100).sum(dim=1)[best_Bk].sort(dim=1)
+        answers_Bk = best_Bk.gather(1, places_Bk)
+        loss_Bk = question_BTd.new_empty(best_Bk.shape, dtype=torch.float32)
+        for questions, answers, longest in _groups(lengths_Bk, RANKED_LOGITS // first_BV.shape[1]):
+            labels_NL = labels_AL[answers_Bk[questions, answers].flatten(), :longest]
+            loss_N = _summed_loss(logits(questions, labels_NL), labels_NL)
+            loss_Bk[questions, answers] = loss_N.view_as(loss_Bk[questions, answers])
+        # of equally good ones the one with the more probable first token
+        winner_B1 = torch.empty_like(loss_Bk).scatter_(1, places_Bk, loss_Bk).argmin(dim=1, keepdim=True)
         return best_Bk.gather(1, winner_B1)[:, 0]
 
 
@@ -265,10 +277,27 @@ def _generate(decoder: nn.Module, prompt_BT: Tensor, **options: Any) -> Tensor:
     return ids[:, start.shape[1] :]
 
 
-def _output(logits_BLV: Tensor, labels_BL: Tensor, encoded_BTd: Tensor) -> Seq2SeqLMOutput:
-    loss = cross_entropy(logits_BLV.transpose(1, 2), labels_BL, ignore_index=-100)
-    return Seq2SeqLMOutput(loss=loss, logits=logits_BLV, encoder_last_hidden_state=encoded_BTd)
-
-
 def _summed_loss(logits_BLV: Tensor, labels_BL: Tensor) -> Tensor:
-    return cross_entropy(logits_BLV.transpose(1, 2), labels_BL, ignore_index=-100, reduction="none").sum(1)
+    """(B,): flat, since cross-entropy of three axes has no deterministic kernel on CUDA."""
+    loss_N = cross_entropy(logits_BLV.flatten(0, 1), labels_BL.flatten(), ignore_index=-100, reduction="none")
+    return loss_N.view_as(labels_BL).sum(1)
+
+
+def _groups(lengths_Bk: Tensor, tokens: int) -> Iterator[tuple[slice, slice, int]]:
+    """Groups of at most so many tokens, or of one answer: questions, places among their answers, the longest.
+
+    lengths_Bk: of each question's answers, ascending.
+    """
+    number, places = lengths_Bk.shape
+    longest = int(lengths_Bk.max())
+    at_once = max(1, min(number, tokens // longest))
+    for first in range(0, number, at_once):
+        questions = slice(first, min(first + at_once, number))
+        longest_k = lengths_Bk[questions].amax(dim=0).tolist()
+        start = 0
+        while start < places:
+            end = start + 1
+            while end < places and (questions.stop - first) * (end + 1 - start) * longest_k[end] <= tokens:
+                end += 1
+            yield questions, slice(start, end), longest_k[end - 1]
+            start = end

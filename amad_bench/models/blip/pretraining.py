@@ -51,7 +51,9 @@ class BlipMlm(nn.Module):
         It is 0 for a batch without a masked word.
         """
         logits_BTV = self.text(input_ids, attention_mask=attention_mask, is_decoder=False).logits
-        summed = cross_entropy(logits_BTV.transpose(1, 2).float(), labels, ignore_index=-100, reduction="sum")
+        # flat: cross-entropy of three axes has no deterministic kernel on CUDA
+        flat = logits_BTV.flatten(0, 1).float(), labels.flatten()
+        summed = cross_entropy(*flat, ignore_index=-100, reduction="sum")
         loss = summed / labels.ne(-100).sum().clamp(min=1)
         return loss, {"mlm": loss}
 
@@ -151,9 +153,8 @@ class BlipVisionLanguage(nn.Module):
         logits_BLV = teacher_forced(
             self.text_decoder, input_ids[:, :0], labels_BL, encoder_hidden_states=image_BPd
         )
-        return cross_entropy(
-            logits_BLV.transpose(1, 2).float(), labels_BL, ignore_index=-100, label_smoothing=LABEL_SMOOTHING
-        )
+        flat = logits_BLV.flatten(0, 1).float(), labels_BL.flatten()
+        return cross_entropy(*flat, ignore_index=-100, label_smoothing=LABEL_SMOOTHING)
 
     @torch.no_grad()
     def _momentum_features(

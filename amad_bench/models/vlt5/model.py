@@ -92,6 +92,14 @@ def box_area(boxes_BR4: Tensor, convention: str) -> Tensor:
     return (x2 - x1) * (y2 - y1)
 
 
+def _for_attention(mask_BHQK: Tensor, config: VLT5Config) -> Tensor:
+    """A bool mask as the attention takes it: eager attention would add it as 0 and 1."""
+    if config._attn_implementation != "eager":
+        return mask_BHQK
+    smallest = torch.finfo(torch.float32).min
+    return torch.zeros(mask_BHQK.shape, device=mask_BHQK.device).masked_fill(~mask_BHQK, smallest)
+
+
 class JointEncoder(T5Stack):
     """A T5 encoder over text tokens, then regions; the relative bias exists for text-text pairs only."""
 
@@ -118,9 +126,7 @@ class JointEncoder(T5Stack):
         attention = self.block[0].layer[0].SelfAttention
         bias_BHQK = hidden_BKd.new_zeros(1, attention.n_heads, joint, joint)
         bias_BHQK[:, :, :text, :text] = attention.compute_bias(text, text, device=hidden_BKd.device)
-        if self.config._attn_implementation == "eager":  # it would add a bool mask as 0 and 1
-            smallest = torch.finfo(hidden_BKd.dtype).min
-            mask_BHQK = hidden_BKd.new_zeros(mask_BHQK.shape).masked_fill(~mask_BHQK, smallest)
+        mask_BHQK = _for_attention(mask_BHQK, self.config)
         for block in self.block:
             hidden_BKd = block(hidden_BKd, attention_mask=mask_BHQK, position_bias=bias_BHQK)[0]
         return BaseModelOutput(last_hidden_state=self.dropout(self.final_layer_norm(hidden_BKd)))
@@ -181,17 +187,32 @@ class VLT5(T5ForConditionalGeneration):
         encoder_outputs: BaseModelOutput | None = None,
         **decoder_options: Any,
     ) -> Seq2SeqLMOutput:
-        """Loss (mean over labels that are not -100), logits (B, L, V), last encoder states (B, K, d).
+        """Logits (B, L, V) of the labels, last encoder states (B, K, d), no loss.
 
         `input_ids` (B, T), `vis_feats` (B, R, F), `boxes` (B, R, 4) in [0, 1]; the text mask defaults to
-        `input_ids != pad`. With `encoder_outputs` (generation), `attention_mask` is the joint one (B, K).
+        `input_ids != pad`; labels (B, L): -100 is none, they become what the decoder reads. With
+        `encoder_outputs` (generation), `attention_mask` is the joint one (B, K).
         """
         if encoder_outputs is None:
             encoder_outputs, attention_mask = self.encode(
                 input_ids, vis_feats, boxes, attention_mask, vis_attention_mask, img_order_ids, obj_order_ids
             )
+        if labels is not None:
+            decoder_options = {
+                "decoder_input_ids": self._shift_right(labels),
+                "use_cache": False,
+                **decoder_options,
+            }
+            # transformers takes a mask of four axes as it is; it would look whether a smaller one masks at
+            # all, for which a GPU must have come to its end.
+            attention_mask = _for_attention(attention_mask.bool()[:, None, None, :], self.config)
+            length = labels.shape[1]
+            causal_QK = torch.ones(length, length, dtype=torch.bool, device=labels.device).tril()
+            decoder_options.setdefault(
+                "decoder_attention_mask", _for_attention(causal_QK[None, None], self.config)
+            )
         return super().forward(
-            attention_mask=attention_mask, encoder_outputs=encoder_outputs, labels=labels, **decoder_options
+            attention_mask=attention_mask, encoder_outputs=encoder_outputs, **decoder_options
         )
 
     def encode(

@@ -66,5 +66,6 @@ class Vlt5Pretrainer(nn.Module):
 
 def sample_losses(logits_BLV: Tensor, labels_BL: Tensor) -> Tensor:
     """(B,): mean cross-entropy over a sample's labels that are not -100; 0 for a sample without one."""
-    loss_BL = cross_entropy(logits_BLV.float().transpose(1, 2), labels_BL, reduction="none")
-    return loss_BL.sum(dim=1) / labels_BL.ne(-100).sum(dim=1).clamp(min=1)
+    # flat: cross-entropy of three axes has no deterministic kernel on CUDA
+    loss_N = cross_entropy(logits_BLV.flatten(0, 1).float(), labels_BL.flatten(), reduction="none")
+    return loss_N.view_as(labels_BL).sum(dim=1) / labels_BL.ne(-100).sum(dim=1).clamp(min=1)

@@ -3,6 +3,8 @@
 import multiprocessing
 import random
 import tarfile
+import threading
+import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from amad_bench.data import prefetch
 from amad_bench.data.batch import Batch
 from amad_bench.data.images.feature_files import FeatureFiles
 from amad_bench.data.images.features import FeatureRegions
@@ -19,7 +22,7 @@ from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.pixels import DecodedPixels
 from amad_bench.data.images.regions import PatchRegions
 from amad_bench.data.images.table import ImageTable, mapped
-from amad_bench.data.tasks.batches import make_batch
+from amad_bench.data.tasks.batches import draw_targets, make_batch
 from amad_bench.data.tasks.data import Answers, Split
 from amad_bench.data.tasks.loader import batches
 from amad_bench.runtime.errors import UserError
@@ -45,6 +48,14 @@ def split_of(n: int = 30) -> Split:
         [{}] * n,
         pad=0,
     )
+
+
+def answered() -> Split:
+    """Each question has three answers of equal score."""
+    answers = Answers(
+        np.arange(1, 10).reshape(3, 3), np.arange(0, 91, 3), np.tile(np.arange(3), 30), np.full(90, 0.6)
+    )
+    return replace(split_of(), answers=answers)
 
 
 def png(seed: int) -> bytes:
@@ -116,18 +127,50 @@ def test_two_workers_give_the_same_batches_as_none_and_leave_the_random_state(ta
         assert same(a, make_batch(split, table, rows, "cpu"))
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_thread_makes_the_same_batches(tmp_path, monkeypatch, workers):
+    split, table = split_of(), table_of("tar", tmp_path)
+    expected = [batch for _, batch in batches(split, table, ORDER, "cpu")]
+    monkeypatch.setattr(prefetch, "helps", lambda _: True)
+    found = [batch for _, batch in batches(split, table, ORDER, "cpu", workers=workers)]
+    assert all(same(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_left_early_a_thread_that_waits_for_a_worker_ends(tmp_path, monkeypatch):
+    """The worker hangs in a read; it is killed before the thread is waited for."""
+    monkeypatch.setattr(prefetch, "helps", lambda _: True)
+    table = table_of("tar", tmp_path)
+    read = DecodedPixels.read
+    monkeypatch.setattr(
+        DecodedPixels, "read", lambda self, rows: time.sleep(60 * (rows[0] == 8)) or read(self, rows)
+    )
+    split = split_of().with_image_rows(np.r_[np.zeros(29, int), 8])
+    order = [np.arange(7), np.arange(7, 14), np.array([29] * 7)]
+    loader = batches(split, table, order, "cpu", workers=1)
+    next(loader)
+    next(loader)
+    started = time.perf_counter()
+    loader.close()
+    assert time.perf_counter() - started < 4
+    assert prefetch.THREAD not in [thread.name for thread in threading.enumerate()]
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_generator_of_answers_stands_where_the_batch_left_it(tmp_path, monkeypatch, ahead):
+    """Which checkpoints keep: whatever was drawn for the batches that come."""
+    monkeypatch.setattr(prefetch, "helps", lambda _: ahead)
+    split, table = answered(), table_of("memory map", tmp_path)
+    generator, alone = (np.random.default_rng(5) for _ in range(2))
+    for rows, _ in batches(split, table, ORDER, "cpu", answer_generator=generator):
+        time.sleep(0.01)  # the thread draws the next ones
+        draw_targets(split, rows, alone)
+        assert generator.bit_generator.state == alone.bit_generator.state
+
+
 def test_answers_are_drawn_alike_with_two_workers_and_none(tmp_path):
     """Each question has three answers of equal score: 42 draws agree by chance once in 3 ** 42."""
-    scored = replace(
-        split_of(),
-        answers=Answers(
-            np.arange(1, 10).reshape(3, 3),
-            np.arange(0, 91, 3),
-            np.tile(np.arange(3), 30),
-            np.full(90, 0.6),
-        ),
-    )
-    table = table_of("memory map", tmp_path)
+    scored, table = answered(), table_of("memory map", tmp_path)
     batches_of = [
         list(batches(scored, table, ORDER, "cpu", workers, np.random.default_rng(seed)))
         for workers, seed in ((0, 5), (2, 5), (0, 6))

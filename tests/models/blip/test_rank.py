@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from amad_bench.losses import ce_loss
 from amad_bench.models.blip import model as blip
 from amad_bench.models.blip.model import BlipAnswerer
 from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model, without_labels
@@ -121,6 +122,31 @@ def test_groups_of_any_size_rank_the_same(model, monkeypatch):
     assert rows == [QUESTIONS] + [1] * (QUESTIONS * 6)
 
 
+@torch.no_grad()
+def test_keys_of_a_question_are_made_once_and_answers_are_no_longer_than_their_group(model, monkeypatch):
+    batch, ids = questions(), answers()
+    sources, shapes = [], []
+    key = model.text_decoder.bert.encoder.layer[0].crossattention.self.key
+    key.register_forward_pre_hook(lambda _module, arguments: sources.append(len(arguments[0])))
+    model.text_decoder.register_forward_pre_hook(
+        lambda _module, _arguments, named: shapes.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    monkeypatch.setattr(blip, "RANKED_LOGITS", 2 * QUESTIONS * VOCABULARY * 5)  # two answers of five tokens
+    expected = naive_scores(model, batch, ids)[1].argmax(1).tolist()
+    sources.clear()
+    shapes.clear()
+    assert model.rank(**batch, answer_ids_AL=ids, k=len(ids)).tolist() == expected
+    assert set(sources) == {QUESTIONS}
+    lengths = sorted((ids != PAD).sum(1).tolist())
+    groups = shapes[1:]  # after the one with every question's first token
+    assert [rows // QUESTIONS for rows, _ in groups] == [len(part) for part in GROUPS]
+    assert [longest for _, longest in groups] == [part[-1] for part in GROUPS]
+    assert [length for part in GROUPS for length in part] == lengths
+
+
+GROUPS = [[2, 2, 3], [3, 3, 3], [4, 4], [4, 5], [5, 5]]  # lengths of the answers, at most ten tokens a group
+
+
 def test_padding_of_question_and_answers_changes_nothing(model):
     batch, ids = questions(), answers()
     expected = model.rank(**batch, answer_ids_AL=ids, k=5)
@@ -139,7 +165,7 @@ def test_two_learnt_answers_are_ranked_first():
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(100):
         optimizer.zero_grad()
-        model(**batch).loss.backward()
+        ce_loss(model(**batch).logits, batch["labels"]).backward()
         optimizer.step()
     model.eval()
     ids = torch.tensor([[5, 8, EOS], [6, 9, EOS], [6, 8, EOS], [9, EOS, PAD], [5, 9, EOS], [5, EOS, PAD]])
