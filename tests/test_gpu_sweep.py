@@ -12,29 +12,40 @@ from tests.runtime.gpu_machine import gpu_machine, uuid_of
 from tests.test_snakefile import CONFIG, Project
 
 STUDENTS = 6
-# What a stand-in for `amad-bench run` does while it would train: it notes where it is, for a while.
+# What a stand-in for `amad-bench run` does while it would train: it notes where it is, waits until as many
+# have come in as should be there at once, and then for one more that should not.
 TRAINS = """
     import argparse, time
     from amad_bench.cli.common import on_device, part_of_gpu
     config = load_config(options["--config"])
     with on_device(config.device, part_of_gpu(config, options["--run"])):
-        for moment in ("in", "out"):
-            with open("places.txt", "a") as file:
-                file.write(f"{moment} {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}{chr(10)}")
-            time.sleep(1.5)
+        name = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+        places = Path("places.txt")
+        with places.open("a") as file:
+            file.write(f"in {name}{chr(10)}")
+        ends = time.monotonic() + 60
+        while places.read_text().count("in ") < int(os.environ["AT_ONCE"]) and time.monotonic() < ends:
+            time.sleep(0.05)
+        time.sleep(0.7)
+        with places.open("a") as file:
+            file.write(f"out {name}{chr(10)}")
 """
 
 
-def sweep(project: Project, *arguments: str, **keys: Any) -> tuple[int, int, set[str]]:
-    """The most runs at once, on all GPUs and on one of them; the names of all that were used."""
+def sweep(
+    project: Project, at_once: int, *arguments: str, **keys: Any
+) -> tuple[int, int, set[str], int | None]:
+    """The most runs at once, on all GPUs and on one of them; the names of all that were used.
+
+    At last the slots that Snakemake says it deals out: places would limit the runs without it, too.
+    """
     command = project.folder / "command.py"
     command.write_text(command.read_text().replace("    end_run(plan", TRAINS + "    end_run(plan"))
     config = copy.deepcopy(CONFIG) | {"device": "auto", "losses": [{"name": "ce"}], "replicates": STUDENTS}
     project.write("configs/default.yaml", config | keys)
     (project.folder / "done.txt").write_text("")
-    done = project.snakemake(
-        "--cores", "16", "--until", "student", *arguments, **gpu_machine(project.folder / "bin", 2)
-    )
+    variables = gpu_machine(project.folder / "bin", 2) | {"AT_ONCE": str(at_once)}
+    done = project.snakemake("--cores", "16", "--until", "student", *arguments, **variables)
     assert done.returncode == 0, done.stderr
     assert sum(line.startswith("run ") for line in project.done()) == STUDENTS
     inside: list[str] = []
@@ -45,7 +56,9 @@ def sweep(project: Project, *arguments: str, **keys: Any) -> tuple[int, int, set
         names.add(name)
         inside.append(name) if moment == "in" else inside.remove(name)
         most, on_one = max(most, len(inside)), max(on_one, *map(inside.count, names))
-    return most, on_one, names
+    (log,) = (project.folder / ".snakemake/log").glob("*.log")
+    dealt = re.search(r"Provided resources: .*\bgpu\D+(\d+)", log.read_text())
+    return most, on_one, names, int(dealt[1]) if dealt else None
 
 
 @pytest.fixture
@@ -59,17 +72,24 @@ def project(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("arguments", "keys", "expected"),
     [
-        ([], {"runs_per_gpu": 2}, (4, 2, {"0", "1"})),
-        ([], {}, (6, 3, {"0", "1"})),  # auto: all of these small ones, half of them on each GPU
-        (["--resources", "gpu=1"], {}, (1, 1, {"0"})),
-        (["--resources", "gpu=3", "--workflow-profile", "none"], {"runs_per_gpu": 2}, (3, 2, {"0", "1"})),
-        ([], {"device": "cpu"}, (6, 6, {""})),  # as many as there are cores
+        ([], {"runs_per_gpu": 2}, (4, 2, {"0", "1"}, 4)),
+        ([], {}, (6, 3, {"0", "1"}, 16)),  # auto: all of these small ones, half of them on each GPU
+        (["--resources", "gpu=1"], {}, (1, 1, {"0"}, 1)),
+        (
+            ["--resources", "gpu=3", "--workflow-profile", "none"],
+            {"runs_per_gpu": 2},
+            (3, 2, {"0", "1"}, 3),
+        ),
+        ([], {"device": "cpu"}, (6, 6, {""}, None)),  # as many as there are cores
     ],
 )
 def test_runs_at_once(
-    project: Project, arguments: list[str], keys: dict[str, Any], expected: tuple[int, int, set[str]]
+    project: Project,
+    arguments: list[str],
+    keys: dict[str, Any],
+    expected: tuple[int, int, set[str], int | None],
 ) -> None:
-    assert sweep(project, *arguments, **keys) == expected
+    assert sweep(project, expected[0], *arguments, **keys) == expected
 
 
 def resources(text: str) -> list[tuple[str, str]]:

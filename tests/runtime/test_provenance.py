@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from amad_bench.runtime import slots
 from amad_bench.runtime.provenance import _commit, provenance
+from amad_bench.runtime.slots import Place
 
 
 def test_it_is_flat_json_and_names_versions() -> None:
@@ -48,6 +50,13 @@ def test_the_lock_is_that_of_the_source_tree(
     assert provenance("cpu")["lock"] == known.stdout[:16]
     monkeypatch.setattr("amad_bench.__file__", str(tmp_path / "site-packages/amad_bench/__init__.py"))
     assert provenance("cpu")["lock"] is None
+
+
+def test_the_place_on_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (provenance("cpu")["gpus"], provenance("cpu")["runs_per_gpu"]) == (None, None)
+    own = Place(("GPU-a", "GPU-b"), 1)
+    monkeypatch.setattr(slots, "_place", own)
+    assert (provenance("cpu")["gpus"], provenance("cpu")["runs_per_gpu"]) == ("GPU-a,GPU-b", 1)
 
 
 def test_what_a_cpu_has_not() -> None:
