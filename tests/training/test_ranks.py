@@ -89,6 +89,4 @@ def test_there_is_something_to_compare(came):
     """Trainings of other losses, and of other data, come to other weights."""
     (alone, _), *_ = came[0]
     digests = {case: found.digest for case, found in alone.items()}
-    assert (
-        len(set(digests.values())) >= len(digests) - 4
-    )  # some losses are others' special cases at these sizes
+    assert len(set(digests.values())) >= len(digests) - 4  # some are special cases of others
