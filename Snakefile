@@ -71,6 +71,13 @@ def needed_runs(wildcards):
     return [RESULTS.run(needed).ended for needed in PLAN.by_id[wildcards.run_id].prerequisites]
 
 
+localrules:  # seconds each: no jobs of a cluster
+    all,
+    strict,
+    figures,
+    paper,
+
+
 rule all:
     input:
         MARKERS,

@@ -1,6 +1,8 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,35 @@ def shared_weights() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real weights at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stand-ins for what configs/paper.yaml reads. Read-only by agreement: who changes it copies it."""
+    from tests.standins import write_paper_data
+
+    return write_paper_data(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """command(data, config, *arguments): code, output and errors; in an empty folder with the manifests."""
+    from amad_bench.cli import main
+
+    shutil.copytree(REPOSITORY / "configs/data", tmp_path / "work/configs/data")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr("amad_bench.runtime.paths._SOURCE_TREE", tmp_path)
+
+    def run(data: Path, config: Path, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("AMAD_DATA", str(data))
+        capsys.readouterr()
+        code = main([*arguments, "--config", str(config)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,16 +1,17 @@
-"""configs/paper.yaml made tiny, and stand-ins for all that it reads in the formats in which it is published.
+"""configs/paper.yaml and its core made tiny, and stand-ins for all that they read, in the published formats.
 
 The models have random weights: a T5 of each size, VL-T5's checkpoint, BERT, ViT and BLIP base. Like the real
 ones they differ in the rows of their vocabularies, in their image sizes, and T5's sizes in their shape.
 """
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from pydantic import BaseModel
 from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import BertForPreTraining
 from transformers.models.blip.configuration_blip import BlipConfig
@@ -23,12 +24,14 @@ from transformers.models.vit.modeling_vit import ViTForImageClassification
 from amad_bench.data.text.tokenizer import load_folder_tokenizer
 from amad_bench.models.vlt5.model import VLT5, VLT5Config
 from amad_bench.plan.catalogue import FAMILIES, LOSSES
+from amad_bench.plan.config.models import ModelSize
 from tests.conftest import REPOSITORY
 from tests.data.folders import bert_folder, t5_folder
 from tests.data.images.test_feature_files import record, write_h5
 from tests.data.official_tree import IMAGES, file_name, write_json, write_official
 
 PAPER = REPOSITORY / "configs/paper.yaml"
+CORE = REPOSITORY / "configs/paper-core.yaml"
 # of models (a base and a small T5), images and features; the heads are the published ones
 BASE = {"layers": 2, "width": 24, "feed_forward": 32, "heads": 12}
 SMALL = {"layers": 1, "width": 16, "feed_forward": 24, "heads": 8}
@@ -63,27 +66,27 @@ INSTEAD = {
     "extra_metrics": [],  # they need Java; tests/scoring has them
 }
 LABELS = ("ce", "minilm_v2", "amad_kl")
-HEADS = (12, 8)  # of 12, 8, 6, 4
+HEADS = (12, 8)
 
 
-def paper() -> dict[str, Any]:
+def paper(path: Path = PAPER) -> dict[str, Any]:
     """The config as it is written, without any default."""
-    return yaml.safe_load(PAPER.read_text(encoding="utf-8"))
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def tiny(value: Any, key: str = "") -> Any:
-    """A part of the config that stands under `key`, smaller; every key stays."""
+def tiny(value: Any, key: str = "", heads: Container[int] = HEADS) -> Any:
+    """A part of the config that stands under `key`, smaller; every key stays. heads: of 12, 8, 6, 4."""
     if key in SMALLER:
         return SMALLER[key][value]
     if key in INSTEAD:
         return INSTEAD[key]
     if isinstance(value, dict):
-        return {name: tiny(part, name) for name, part in value.items()}
+        return {name: tiny(part, name, heads) for name, part in value.items()}
     if key == "losses":
         return [entry for entry in value if LOSSES[entry["name"]].label(entry) in LABELS]
     if key in ("heads", "student") and isinstance(value, list) and 12 in value:
-        return [heads for heads in value if heads in HEADS]
-    return [tiny(part) for part in value] if isinstance(value, list) else value
+        return [count for count in value if count in heads]
+    return [tiny(part, heads=heads) for part in value] if isinstance(value, list) else value
 
 
 def write_paper_data(root: Path) -> Path:
@@ -213,3 +216,28 @@ def _random(model: Any) -> Any:
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
     return model
+
+
+def unwritten(value: Any, where: str) -> Iterator[str]:
+    """Keys of a checked config that its file does not write, though their default is a value.
+
+    `inherit_heads` is refused beside another cut than the one that it belongs to.
+    """
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            if name in value.model_fields_set:
+                yield from unwritten(getattr(value, name), f"{where}.{name}")
+            elif isinstance(value, ModelSize) and name == "inherit_heads" and value.cut != "inherit":
+                continue
+            elif field.default is not None and field.default != {}:
+                yield f"{where}.{name}"
+    elif isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from unwritten(part, f"{where}.{key}")
+
+
+def keys(value: Any) -> Any:
+    """The keys at every place; of a list those of its first entry, since the tiny one may be shorter."""
+    if isinstance(value, dict):
+        return {key: keys(part) for key, part in value.items()}
+    return [keys(value[0])] if isinstance(value, list) and value and isinstance(value[0], dict) else None

@@ -6,53 +6,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from pydantic import BaseModel
 from safetensors.torch import load_file
 
-from amad_bench.cli import main
 from amad_bench.data.images import pixels
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
 from amad_bench.plan.config.load import load_config
-from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config
 from tests.conftest import REPOSITORY
 from tests.paper_runs import check_columns, check_ranked_answers, check_start
-from tests.standins import LABELS, PAPER, paper, tiny, write_paper_data
+from tests.standins import LABELS, PAPER, keys, paper, tiny, unwritten
 
 MODELS = 8  # folders and files below models/
 FILES = 37  # all that the config needs
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read-only by agreement: a test that takes something away copies it."""
-    return write_paper_data(tmp_path_factory.mktemp("published"))
-
-
-@pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """command(data, config, *arguments): code, output and errors; in an empty folder with the manifests."""
-    shutil.copytree(REPOSITORY / "configs/data", tmp_path / "work/configs/data")
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr("amad_bench.runtime.paths._SOURCE_TREE", tmp_path)
-
-    def run(data: Path, config: Path, *arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setenv("AMAD_DATA", str(data))
-        capsys.readouterr()
-        code = main([*arguments, "--config", str(config)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 # ---- the file
@@ -66,7 +36,7 @@ def test_nothing_is_left_to_a_default():
     another key of the file (heads, checkpoints, image_size), are written too.
     """
     config = load_config(PAPER)
-    assert list(_unwritten(config, "")) == []
+    assert list(unwritten(config, "")) == []
     for name, dataset in config.datasets.items():
         assert set(dataset.given) == set(DATASETS[name].options)
     for loss in config.losses:
@@ -81,24 +51,10 @@ def test_nothing_is_left_to_a_default():
     assert [entry.decoding.rank for entry in config.tasks] == [None, None, None, 128, None]
 
 
-def _unwritten(value: Any, where: str) -> Any:
-    if isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            if name in value.model_fields_set:
-                yield from _unwritten(getattr(value, name), f"{where}.{name}")
-            elif isinstance(value, ModelSize) and name == "inherit_heads" and value.cut != "inherit":
-                continue
-            elif field.default is not None and field.default != {}:
-                yield f"{where}.{name}"
-    elif isinstance(value, dict | list):
-        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _unwritten(part, f"{where}.{key}")
-
-
 def test_the_search_for_defaults_finds_them():
     raw = paper()
     del raw["seed"], raw["models"]["blip"]["inputs"]["colours"], raw["tasks"][0]["teacher"]["schedule"]
-    found = set(_unwritten(Config.model_validate(raw), ""))
+    found = set(unwritten(Config.model_validate(raw), ""))
     schedules = {".tasks.0.teacher.schedule", ".tasks.0.student.schedule"}  # an alias
     assert found == {".seed", ".models.blip.inputs.colours", *schedules}
 
@@ -279,7 +235,7 @@ def test_the_whole_path_on_stand_ins(command, published, tmp_path, monkeypatch):
     for before, now in changed.items():
         path.write_text(path.read_text().replace(before, now))
         assert now in path.read_text()
-    assert _keys(tiny(paper())) == _keys(paper())
+    assert keys(tiny(paper())) == keys(paper())
     with_worker = tmp_path / "with_worker.yaml"
     with_worker.write_text(path.read_text().replace("workers: 0", "workers: 1"))
     shutil.rmtree("configs")
@@ -318,10 +274,3 @@ def test_the_whole_path_on_stand_ins(command, published, tmp_path, monkeypatch):
     for run in plan["runs"]:
         weights = load_file(f"results/runs/{run['id']}/model.safetensors")
         check_start(run["config"], weights, published / "models")
-
-
-def _keys(value: Any) -> Any:
-    """The keys at every place; of a list those of its first entry, since the tiny one may be shorter."""
-    if isinstance(value, dict):
-        return {key: _keys(part) for key, part in value.items()}
-    return [_keys(value[0])] if isinstance(value, list) and value and isinstance(value[0], dict) else None

@@ -30,7 +30,8 @@ def requirements(pyproject: dict[str, Any]) -> dict[str, SpecifierSet]:
     """The promised range of each package by its name."""
     project = pyproject["project"]
     extras, groups = project["optional-dependencies"], pyproject["dependency-groups"]
-    assert set(extras) == {"pipeline", "tensorboard"}  # the second is heavy, and no part of what is installed
+    # The others are no part of what is installed: one is heavy, one for clusters.
+    assert set(extras) == {"pipeline", "slurm", "tensorboard"}
     assert set(groups) == {"dev"}
     lines = [
         *pyproject["build-system"]["requires"],
@@ -78,13 +79,14 @@ def test_the_locked_versions_are_within_the_ranges(
 
 
 def test_the_extra_that_is_installed_and_named_is_there(repository: Path, pyproject: dict[str, Any]) -> None:
-    extra, more = pyproject["project"]["optional-dependencies"]
+    extra, cluster, more = pyproject["project"]["optional-dependencies"]
     for file, words in (
         ("Makefile", f'-e ".[{extra}]"'),  # pip only warns of an extra that is not there
         ("amad_bench/runtime/versions.py", f'{{"extra": "{extra}"}}'),
         ("amad_bench/cli/__init__.py", f"amad-bench[{extra}]"),
         ("amad_bench/losses/hungarian.py", f"amad-bench[{extra}]"),
         ("amad_bench/training/tensorboard.py", f"amad-bench[{more}]"),
+        ("docs/many-machines.md", f'".[{extra},{cluster}]"'),
     ):
         assert words in (repository / file).read_text(encoding="utf-8"), file
 

@@ -84,7 +84,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),
         "pretrainings": len(runs[runs["kind"] == "pretrain"]),
-        "replicates": len(set(students["replicate"])),
+        "replicates": _replicates(students),
         "planned": len(runs),
         "failed": len(runs[runs["status"] != "done"]),
         "skipped": len(failures[failures["status"] == SKIPPED]),
@@ -94,6 +94,12 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
         "machines": _distinct(runs, "cpu"),
         "torch": _distinct(runs, "torch"),
     }
+
+
+def _replicates(students: pd.DataFrame) -> list[int]:
+    """The numbers of replicates, each once, in order: tasks may have their own."""
+    by_task = students.groupby(["family", "task", "dataset"])["replicate"].nunique()
+    return sorted({int(number) for number in by_task})
 
 
 def _signatures(runs: pd.DataFrame) -> list[str]:

@@ -78,7 +78,7 @@ def bench_losses(
 
 
 def _measure(shape: Shape, dtype: torch.dtype, device: str, rounds: int) -> list[dict[str, Any]]:
-    teacher_BHQK, student_BGQK = _maps(shape, dtype, device)
+    teacher_BHQK, student_BGQK = random_maps(shape, dtype, device)
     if teacher_BHQK.numel() < LARGE:
         rounds *= 5
     steps = [partial(_step, function, teacher_BHQK, student_BGQK) for _, _, function in PROVIDERS]
@@ -105,7 +105,8 @@ def _measure(shape: Shape, dtype: torch.dtype, device: str, rounds: int) -> list
     ]
 
 
-def _maps(shape: Shape, dtype: torch.dtype, device: str) -> tuple[Tensor, Tensor]:
+def random_maps(shape: Shape, dtype: torch.dtype, device: str) -> tuple[Tensor, Tensor]:
+    """teacher_BHQK and student_BGQK, the same ones each time; the student's needs its gradient."""
     generator = torch.Generator().manual_seed(0)
     batch, teacher_heads, student_heads, queries, keys = shape
     teacher_BHQK, student_BGQK = (

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from amad_bench.bench.processes import environment
 from amad_bench.plan.catalogue import METRICS, metrics_of
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
@@ -98,20 +99,13 @@ def _seconds(name: str, command: Sequence[str], folder: Path) -> dict[str, float
     shutil.copy(shipped(TEMPLATE), template)
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, preexec_fn=on_one_core, env=_environment()
+        command, cwd=folder, capture_output=True, text=True, preexec_fn=on_one_core, env=environment()
     )
     taken, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {name: taken, f"{name}_cpu": cpu}
-
-
-def _environment() -> dict[str, str]:
-    """This process's, with the package that it was imported from, wherever the command runs."""
-    package = str(Path(__file__).resolve().parents[2])
-    found = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
 
 
 def finish_runs(runs: Sequence[Run], results: ResultsFolder) -> None:

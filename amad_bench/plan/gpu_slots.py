@@ -29,15 +29,16 @@ def gpu_slots(plan: Plan, config: Config, *, local: bool) -> GpuSlots:
     """The slots of a plan's runs: GPUs of this machine times the most runs that one has room for.
 
     A larger run takes several slots. Where jobs go to other machines (not `local`) a slot is a whole GPU, and
-    their number is not known here. UserError: CUDA_VISIBLE_DEVICES names no GPU of this machine, or fewer
-    than a run takes.
+    neither their number nor whether there are any is known here: only `device: cpu` says that there are none.
+    UserError: CUDA_VISIBLE_DEVICES names no GPU of this machine, or fewer than a run takes.
     """
+    asked = {run.id: devices_asked(run, config.gpus_per_run) for run in plan.runs}
+    if not local:
+        each = int(config.device != devices.CPU.name)
+        return GpuSlots(0, each, {run_id: each * count for run_id, count in asked.items()})
     number = devices.count(config.device)
     if number == 0:
         return GpuSlots()
-    asked = {run.id: devices_asked(run, config.gpus_per_run) for run in plan.runs}
-    if not local:
-        return GpuSlots(0, 1, asked)
     if max(asked.values()) > number:
         raise UserError(
             f"gpus_per_run: {config.gpus_per_run}, but {number} can be used here (CUDA_VISIBLE_DEVICES, "

@@ -159,7 +159,7 @@ def _expand_students(
     config, entry = runs.config, runs.entry
     teacher_heads, name, heads = block.teacher_heads, block.student, block.student_heads
     size = runs.models.student_sizes[name]
-    for condition in config.pretraining.student:
+    for condition in config.student_pretraining_of(entry):
         which = f"-h{teacher_heads}to{heads}-{f'{name}-' if name else ''}"
         if reason := runs.uncuttable(size, heads, condition, teacher_heads):
             found.skipped.append(_skip(entry, f"{which}{condition}", reason))
@@ -178,7 +178,7 @@ def _expand_students(
                 found.skipped.append(_skip(entry, f"{which}{loss.shown_label}", reason))
                 continue
             found.teachers.update({teacher.id: teacher for teacher in teachers})
-            for replicate, teacher in zip(range(config.replicates), cycle(teachers), strict=False):
+            for replicate, teacher in zip(range(config.replicates_of(entry)), cycle(teachers), strict=False):
                 _add_student(runs, teacher, loss, (block, condition, replicate), found, only)
 
 

@@ -137,7 +137,8 @@ class TaskRuns:
 
     def _teachers(self, block: Block, condition: str) -> list[Run]:
         """The teachers of a block with this condition: one for all replicates, or one each."""
-        replicates = self.config.replicates if self.config.teacher_per == "replicate" else 1
+        each = self.config.teacher_per == "replicate"
+        replicates = self.config.replicates_of(self.entry) if each else 1
         return [self._teacher(block, condition, replicate) for replicate in range(replicates)]
 
     def _teacher(self, block: Block, condition: str, replicate: int) -> Run:

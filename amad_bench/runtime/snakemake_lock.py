@@ -7,6 +7,7 @@ import socket
 import sys
 from base64 import urlsafe_b64decode
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from amad_bench.runtime.locks import hold, let_go
 
 _HOLDER = "amad_bench.lock"  # locked by the Snakemake that works here; the kernel frees it, after kill -9 too
 _DRY = re.compile("-[a-z]*n[a-z]*|--dry-?run")  # it takes no locks
+_REMOTE = ("--mode", "remote")  # a cluster's job, mostly on another machine: it takes none, either
 _STARTED = "incomplete"  # Snakemake's notes on files that were being made
 
 
@@ -72,7 +74,7 @@ def _snakemakes(folder: Path) -> list[int]:
             continue
         program, *first = (Path(word).name for word in words[:3])
         runs = program == "snakemake" or (program.startswith("python") and "snakemake" in first)
-        if any(_DRY.fullmatch(word) for word in words):
+        if any(_DRY.fullmatch(word) for word in words) or _REMOTE in pairwise(words):
             continue
         if runs and int(process.name) != os.getpid() and there == folder.resolve():
             found.append(int(process.name))

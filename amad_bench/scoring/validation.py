@@ -33,10 +33,7 @@ def token_accuracy_and_loss(
     the training, which needs more memory. `ranks`: take turns at whole batches, so that the numbers are those
     of one process. UserError when there is no token.
     """
-    # Of each batch; what is on the device stays there, which nothing here waits for before the end.
-    right: list[Tensor] = []
-    loss: list[Tensor] = []
-    tokens: list[int] = []
+    found: list[tuple[Tensor, Tensor, int]] = []  # of each batch; on the device, which nothing waits for yet
     order = islice(evaluation_order(split, batch), ranks.rank, None, ranks.world)
     loader = batches(split, images, order, device, workers)
     with evaluating(model), torch.no_grad(), closing(loader):
@@ -45,13 +42,13 @@ def token_accuracy_and_loss(
             targets = torch.from_numpy(np.flatnonzero(examples.host_masks.target_BT))
             targets_N = placed(targets, device)  # a mask would have to be looked at
             logits_NV, labels_N = logits_BLV.flatten(0, 1)[targets_N], examples.labels_BL.flatten()[targets_N]
-            right.append((logits_NV.argmax(-1) == labels_N).sum())
-            loss.append(cross_entropy(logits_NV.float(), labels_N, reduction="sum"))
-            tokens.append(examples.target_tokens)
-    numbers = [torch.stack(each).tolist() for each in (right, loss) if each]
-    own = [*zip(*numbers, tokens, strict=True)]
-    found = [(0, 0.0, 0), *in_turns(ranks.gathered(own))]
-    all_right, all_loss, all_tokens = (sum(each) for each in zip(*found, strict=True))
-    if all_tokens == 0:
+            right = (logits_NV.argmax(-1) == labels_N).sum()
+            loss = cross_entropy(logits_NV.float(), labels_N, reduction="sum")
+            found.append((right, loss, examples.target_tokens))
+    own = [(int(right), float(loss), tokens) for right, loss, tokens in found]
+    right, loss, tokens = (
+        sum(numbers) for numbers in zip(*[(0, 0.0, 0), *in_turns(ranks.gathered(own))], strict=True)
+    )
+    if tokens == 0:
         raise UserError("the validation split has no target token; give it examples with answers or captions")
-    return all_right / all_tokens, all_loss / all_tokens
+    return right / tokens, loss / tokens

@@ -248,6 +248,18 @@ def test_a_figure_of_something_else_is_refused(fake_results, tmp_path, source):
         paper(tmp_path, source, tmp_path / "main.pdf")
 
 
+def test_tasks_may_have_replicates_of_their_own(fake, tmp_path, source, asked):
+    plan = fake.join(
+        fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=3),
+        fake.plan(tasks=(("blip", "vqa"),), losses=("ce", "amad_kl"), seeds=2),
+    )
+    for run in plan.runs:
+        fake.write(tmp_path, run)
+    publish(plan, tmp_path, tmp_path)
+    paper(tmp_path, source, tmp_path / "main.pdf")
+    assert json.loads(asked["sys_inputs"]["facts"])["replicates"] == [2, 3]
+
+
 def test_students_of_several_sizes_are_named(fake, tmp_path, source, asked):
     sizes = {"x": SIZE, "y": SIZE | {"dropout": 0.1}}
     changes = {"models.vlt5.student": None, "models.vlt5.students": sizes}

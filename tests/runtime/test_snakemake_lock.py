@@ -142,13 +142,14 @@ def test_a_snakemake_that_does_not_say_so_may_run_here(folder, capfd, text, tmp_
     assert locked(folder) != known
 
 
-@pytest.mark.parametrize("dry", ["", "-n", "-np", "--dry-run", "--dryrun"])
+@pytest.mark.parametrize("dry", ["", "-n", "-np", "--dry-run", "--dryrun", "--jobs 1 --mode remote"])
 def test_who_only_names_snakemake_or_looks_what_it_would_do_does_not_run_it(folder, tmp_path, dry) -> None:
     recorded(folder)
     code = "import time; print('in', flush=True); time.sleep(60)"
     program = tmp_path / "snakemake"
     program.write_text(code)
-    command = [sys.executable, str(program), dry] if dry else [sys.executable, "-c", code, "snakemake"]
+    started = [str(program), *dry.split()] if dry else ["-c", code, "snakemake"]
+    command = [sys.executable, *started]
     with subprocess.Popen(["timeout", "60", *command], stdout=-1) as other:
         assert other.stdout
         other.stdout.readline()

@@ -31,7 +31,7 @@ def batches(
     """Pairs (rows, batch), one for each array of rows in `order`; the same whatever `workers` is.
 
     `own`: of each array the rows that are given; their answers are drawn, and their lengths and masks made,
-    with the rest's. Each worker reads the images of a batch ahead; all else is made in this process (see
+    with the rest's. Each worker reads the images of a batch ahead; the rest is made in this process (see
     `text_batch`), one batch ahead where the device is no CPU (see `prefetched`). `answer_generator` stands,
     whenever a batch is given, where drawing that batch's answers left it, whatever was drawn ahead. No global
     random state is used or changed. UserError: whatever reading an image finds, or a dead worker.

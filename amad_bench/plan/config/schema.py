@@ -22,7 +22,14 @@ from amad_bench.plan.config.numbers import (
     Size,
     Vocabulary,
 )
-from amad_bench.plan.config.training import Checkpointing, Decoding, FamilyName, Pretraining, Training
+from amad_bench.plan.config.training import (
+    Checkpointing,
+    Conditions,
+    Decoding,
+    FamilyName,
+    Pretraining,
+    Training,
+)
 from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import did_you_mean
@@ -55,6 +62,10 @@ class TaskEntry(Closed):
     )
     image_size: Length | None = Field(
         default=None, description="in pixels, instead of `inputs.size` of `kind: pixels`"
+    )
+    replicates: Few | None = Field(default=None, description="instead of the config's")
+    student_pretraining: Conditions | None = Field(
+        default=None, description="of `pretraining.student` those that are trained here; by default all"
     )
     decoding: Decoding = Field(description="how answers are read off the models")
     teacher: Training = Field(description="how teachers are trained")
@@ -210,14 +221,24 @@ class Config(Closed):
         own = [size.sides[name].heads for name in self.swept_sides(family, size)]
         return next((heads for heads in own if heads), self.heads.of(role))
 
+    def replicates_of(self, entry: TaskEntry) -> int:
+        """Students per combination of a task entry."""
+        return entry.replicates or self.replicates
+
+    def student_pretraining_of(self, entry: TaskEntry) -> list[str]:
+        """Pre-training conditions of the students of a task entry."""
+        return entry.student_pretraining or self.pretraining.student
+
     @property
     def students(self) -> int:
         """Number that is asked for, those included that cannot be trained."""
         after_each = len(self.pretraining.teacher)  # a loss without a teacher is trained once
         losses = sum(after_each if LOSSES[loss.name].reads else 1 for loss in self.losses)
-        heads = 0
-        for family in (entry.family for entry in self.tasks):
-            model = self.models[family]
-            students = [len(self.heads_of(family, "student", size)) for size in model.student_sizes.values()]
-            heads += len(self.heads_of(family, "teacher", model.teacher)) * sum(students)
-        return heads * losses * len(self.pretraining.student) * self.replicates
+        students = 0
+        for entry in self.tasks:
+            model = self.models[entry.family]
+            sizes = model.student_sizes.values()
+            heads = sum(len(self.heads_of(entry.family, "student", size)) for size in sizes)
+            pairs = len(self.heads_of(entry.family, "teacher", model.teacher)) * heads
+            students += pairs * len(self.student_pretraining_of(entry)) * self.replicates_of(entry)
+        return students * losses

@@ -53,6 +53,16 @@ class Gpu:
 FP32_SHARE, BF16_SHARE = 0.55, 0.20
 _LAUNCH = 58e-3 / (3 * 24)
 GPUS = (Gpu("H100, H200", 67, 989), Gpu("A100", 19.5, 312))
+
+
+def peak_rate(hardware: str, precision: str) -> float | None:
+    """Operations a second that its maker states of a GPU; hardware: as it names itself. None: an unknown one."""
+    for gpu in GPUS:
+        if any(name in hardware for name in gpu.name.split(", ")):
+            return 1e12 * (gpu.fp32 if precision == "fp32" else gpu.bf16)
+    return None
+
+
 # Measured: configs/default.yaml, its 55 runs in 16 minutes on two cores of an AMD EPYC, torch 2.13.
 CPU_CORE = Speed("a shipped rate of one CPU core", 50e9, 0.2e-3)
 

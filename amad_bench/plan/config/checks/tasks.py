@@ -26,6 +26,12 @@ def check_tasks(config: Config) -> Iterator[str]:
         if family in config.models:
             yield from _images(config, where, entry)
         yield from _rank(where, entry)
+        for condition in config.student_pretraining_of(entry):
+            if condition not in config.pretraining.student:
+                yield (
+                    f"{where}.student_pretraining: {condition} is none of pretraining.student, which is "
+                    f"{', '.join(config.pretraining.student)}; add it there, or remove it here"
+                )
         if (first := seen.setdefault(entry.axes, where)) != where:
             yield f"{where}: {family}, {task}, {dataset} stand in {first} already; keep one"
         for role, training in (("teacher", entry.teacher), ("student", entry.student)):
