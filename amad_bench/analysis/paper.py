@@ -68,7 +68,7 @@ def _pages(figure: Path) -> int:
 
 def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     """Numbers and names that the text says."""
-    students = runs[runs["kind"] == "student"]
+    students = pd.DataFrame(runs[runs["kind"] == "student"])
     records = (("family", catalogue.FAMILIES), ("dataset", catalogue.DATASETS), ("metric", catalogue.METRICS))
     labels = {axis: {name: record.label for name, record in known.items()} for axis, known in records}
     return {

@@ -1,4 +1,4 @@
-"""What a training step computes of a batch or a part of one: both traces, and the loss of them."""
+"""The computation of a training step on a batch or a part of one: both traces, and the loss of them."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
