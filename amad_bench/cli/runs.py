@@ -73,6 +73,7 @@ def _trained(run: "Run", device: str, config: "Config", begun: float) -> str:
         logging=config.logging,
         start_seconds=time.perf_counter() - begun,
         micro_batch=config.micro_batch,
+        compiled=config.compile,
         ended=lambda: _ended(run, config),  # another may have begun since then
     )
     print(f"{run.id}: {outcome}")
