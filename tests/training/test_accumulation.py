@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 STEPS, BATCH, EXAMPLES = 4, 8, 22  # the batches do not fit into an epoch
 TASKS = [("vlt5", "vqa"), ("vlt5", "translation"), ("blip", "vqa")]
 SOME = ("ce", "amad_kl", "a2d")
-ALL = ("ce", "logit_kd", "amad_kl", *LINES)
+ALL = ("ce", "logit_kd", "amad_kl", "minilm", *LINES)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,11 @@ def trained(tiny_plan, tmp_path):
     plan = tiny_plan(more_losses="".join(LINES.values()))
 
     def run(family, task, label, micro_batch=None, *, dropout=0.0, fails_at=None):
-        config = _config(pick(plan, family, task, label).config, dropout)
+        minilm = label == "minilm"  # which needs a teacher of as many heads: of the student's shape here
+        config = _config(pick(plan, family, task, "amad_kl" if minilm else label).config, dropout)
+        if minilm:
+            loss = config.loss.model_copy(update={"name": label, "label": label, "options": {}})
+            config = config.model_copy(update={"loss": loss})
         data = load_task_data(config)
         of_one_size = label == "amad_projected"  # it refuses batches that are cut to their own lengths
         data = replace(data, train=_ragged(data.train, (family, task) == ("vlt5", "vqa"), of_one_size))
@@ -52,6 +56,8 @@ def trained(tiny_plan, tmp_path):
             sites = [*FAMILIES[family].by_task[task].sites]
             config = config.model_copy(update={"loss": config.loss.model_copy(update={"sites": sites})})
         teacher = _config(pick(plan, family, task, "teacher").config, 0.0)
+        if minilm:
+            teacher = config.model_copy(update={"seeds": config.seeds.model_copy(update={"init": 1})})
         model, objective = _model(config, data), Objective(config.loss)
         taught = OnlineOutputs(_model(teacher, data), objective).trace if objective.needs_teacher else None
         if fails_at is not None:
@@ -160,16 +166,15 @@ def test_parts_train_the_same_weights(trained, family, task):
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "task"), TASKS)
 def test_parts_train_the_same_weights_with_every_loss(trained, family, task):
-    assert {LOSSES[name].name for name in LOSSES} - {"minilm"} <= {*ALL, "amad"}
+    assert LOSSES.keys() <= {*ALL, "amad"}
     for label, (one, *others) in table(trained, family, task, ALL).items():
         assert one == 0.0, label
         assert max(others) <= 1e-10, label
 
 
-@pytest.mark.parametrize(("family", "task"), TASKS)
+@pytest.mark.parametrize(("family", "task"), TASKS[1:])  # the first one's mean is over samples
 def test_the_mean_of_the_parts_means_would_be_another_training(trained, family, task, monkeypatch):
     """The test above can fail: unequal parts matter in these data."""
-    from amad_bench.training import step
 
     def part_value(one_step, rows, batch, epoch, _totals):
         def value_of(part):
@@ -180,8 +185,7 @@ def test_the_mean_of_the_parts_means_would_be_another_training(trained, family, 
 
     whole, *_ = trained(family, task, "ce")
     monkeypatch.setattr("amad_bench.training.loop.part_value", part_value)
-    assert step.part_value is not part_value
-    assert apart(trained(family, task, "ce", 2)[0], whole) > 1e-4 or (family, task) == ("vlt5", "vqa")
+    assert apart(trained(family, task, "ce", 2)[0], whole) > 1e-4
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
