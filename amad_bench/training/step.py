@@ -1,4 +1,4 @@
-"""What a training step computes of a batch or a part of one: both traces, and the loss of them."""
+"""Computation of a training step, of a batch or a part of one: both traces, and the loss of them."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
