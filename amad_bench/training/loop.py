@@ -107,7 +107,14 @@ def train(
                 if step in evaluate_at:
                     with course.validation():
                         accuracy, loss = token_accuracy_and_loss(
-                            model, data.validation, data.images, device, micro.size, workers, ranks, config.precision
+                            model,
+                            data.validation,
+                            data.images,
+                            device,
+                            micro.size,
+                            workers,
+                            ranks,
+                            config.precision,
                         )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)
