@@ -17,7 +17,7 @@ from amad_bench.cli.tables import collect, compare, figures, paper
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.interruption import Interrupted
-from amad_bench.runtime.paths import DEFAULT_CONFIG, TEMPLATE, shipped
+from amad_bench.runtime.paths import DEFAULT_CONFIG, PAPER_CORE, TEMPLATE, shipped
 from amad_bench.runtime.refusals import FULL, WHAT_TO_DO, refusal
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS
 from amad_bench.runtime.versions import check_python, check_versions
@@ -95,12 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], int | None], summary: str
+        name: str,
+        command: Callable[[argparse.Namespace], int | None],
+        summary: str,
+        config: Path | None = shipped(DEFAULT_CONFIG),  # noqa: B008 (the same at each call)
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=summary)
-        sub.add_argument(
-            "--config", type=Path, default=shipped(DEFAULT_CONFIG), help="config file (default: %(default)s)"
-        )
+        default = config or f"{DEFAULT_CONFIG}, of engine {PAPER_CORE}"
+        sub.add_argument("--config", type=Path, default=config, help=f"config file (default: {default})")
         sub.set_defaults(command=command)
         return sub
 
@@ -141,14 +143,18 @@ def _parser() -> argparse.ArgumentParser:
         "--template", type=Path, default=shipped(TEMPLATE), help="its text (default: %(default)s)"
     )
     _add_exports(add)
-    measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}")
+    measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}", config=None)
     measured.add_argument(
         "what",
-        choices=("data", "scaling", "losses", "capture", "steps"),
+        choices=("data", "scaling", "losses", "capture", "steps", "engine"),
         help="data: an epoch of generated questions; scaling: plans of 10 to 2,000 runs; "
         "losses: those of attention maps, beside naive ones; "
         "capture: recording attention, beside plain and eager passes; steps: training steps of the config's "
-        "losses, beside those of ce",
+        "losses, beside those of ce; engine: on --device, steps of the config's models on random examples, "
+        "products of large maps, small runs at once",
+    )
+    measured.add_argument(
+        "--device", choices=devices.choices(), default=devices.AUTO, help="engine: (default: %(default)s)"
     )
     measured.add_argument(
         "--records", type=int, default=100_000, help="data: questions (default: %(default)s)"

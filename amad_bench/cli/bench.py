@@ -3,9 +3,10 @@
 import argparse
 from typing import Any
 
-from amad_bench.cli.common import planned
+from amad_bench.cli.common import on_device, planned
 from amad_bench.plan.limits import MOST_IMAGES, MOST_PARTS
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.paths import DEFAULT_CONFIG, PAPER_CORE, shipped
 from amad_bench.runtime.results import RESULTS
 
 MOST_ROUNDS = 100_000
@@ -13,13 +14,11 @@ MOST_ROUNDS = 100_000
 
 def bench(options: argparse.Namespace) -> None:
     """Prints the measurements and writes them to results/bench/<what>.{parquet,csv}."""
-    import pandas as pd
-
-    from amad_bench.runtime.files import write_table
-    from amad_bench.runtime.provenance import provenance
-
-    facts = provenance("cpu")
-    machine = {key: facts[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads")}
+    if options.what == "engine":
+        _engine(options)
+        return
+    options.config = options.config or shipped(DEFAULT_CONFIG)
+    threads = None
     if options.what == "scaling":
         from amad_bench.bench.scaling import bench_scaling
 
@@ -36,10 +35,54 @@ def bench(options: argparse.Namespace) -> None:
         _require("--threads", threads, 1, MOST_PARTS)
         _require("--repeat", rounds, 1, MOST_ROUNDS)
         rows = _on_threads(options, threads, rounds)
-        machine["threads"] = threads
-    table = pd.DataFrame(rows)
-    write_table(table.assign(**machine), RESULTS.bench / options.what)
-    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+    _show(rows)
+    _write(rows, options.what, "cpu", threads)
+
+
+def _engine(options: argparse.Namespace) -> None:
+    """Its three parts, each printed when it is measured; in its file they follow each other."""
+    from amad_bench.bench.engine.small_runs import bench_small_runs
+    from amad_bench.plan.config.load import load_config
+    from amad_bench.plan.grid import possible_plan
+
+    plan = possible_plan(load_config(options.config or shipped(PAPER_CORE)))
+    # Before this process takes the device, which these runs share.
+    parts = {"small runs": bench_small_runs(options.device, (RESULTS.bench / "engine-files").resolve())}
+    _show(parts["small runs"])
+    with on_device(options.device):
+        from amad_bench.bench.engine.products import bench_products
+        from amad_bench.bench.engine.steps import bench_engine_steps
+        from amad_bench.runtime.devices import ready
+
+        device = ready(options.device).name
+        for part, rows in (
+            ("products", bench_products(device)),
+            ("steps", bench_engine_steps(plan, device)),
+        ):
+            parts[part] = list(rows)
+            _show(parts[part])
+        _write(
+            [{"part": part, **row} for part, rows in parts.items() for row in rows], "engine", device, None
+        )
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    import pandas as pd
+
+    print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.3g}"), flush=True)
+
+
+def _write(rows: list[dict[str, Any]], what: str, device: str, threads: int | None) -> None:
+    """threads: on which the rows were measured, where it was not what this process has now."""
+    import pandas as pd
+
+    from amad_bench.runtime.files import write_table
+    from amad_bench.runtime.provenance import provenance
+
+    facts = provenance(device)
+    machine = {key: facts[key] for key in ("commit", "torch", "cpu", "cpu_count", "threads", "device_name")}
+    machine |= {} if threads is None else {"threads": threads}
+    write_table(pd.DataFrame(rows).assign(**machine), RESULTS.bench / what)
 
 
 def _require(name: str, value: int, least: int, most: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from amad_bench.runtime.errors import UserError
 
 DEFAULT_CONFIG = Path("configs/default.yaml")
+PAPER_CORE = Path("configs/paper-core.yaml")
 TEMPLATE = Path("paper/main.typ")
 MANIFESTS = Path("configs/data")
 

@@ -14,6 +14,8 @@ from amad_bench.bench.losses import Shape, random_maps
 from amad_bench.bench.measuring import interleaved_seconds, percentiles_ms
 from amad_bench.losses.chunked import head_products
 
+Way = Callable[[], tuple[Tensor, Tensor]]  # <t_h, s_g> and <s_g, s_m>
+
 SHAPE = Shape(16, 12, 8, 577, 577)  # BLIP's vision tower at 384 px
 ROUNDS = 9
 
@@ -26,7 +28,7 @@ def bench_products(device: str, shape: Shape = SHAPE, rounds: int = ROUNDS) -> l
     """
     teacher_BHQK, student_BGQK = random_maps(shape, torch.float32, device)
     student_BGQK = student_BGQK.detach()
-    ways: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
+    ways: dict[str, Way] = {
         "one product, float64": partial(_flat, teacher_BHQK, student_BGQK, torch.float64),
         "one product, float32": partial(_flat, teacher_BHQK, student_BGQK, torch.float32),
         "as the losses take them": partial(_ours, teacher_BHQK, student_BGQK),

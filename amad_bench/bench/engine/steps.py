@@ -1,6 +1,6 @@
 """A training step of the large models of a config, on random examples of its shapes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -50,13 +50,13 @@ def bench_engine_steps(
     mfu: its share of what the GPU's maker states, None for an unknown one; idle: share of a step's time in
     which the GPU computed nothing, None on a CPU; peak_mib.
     """
-    for runs in _chosen(plan, losses):
+    for runs in chosen(plan, losses):
         for precision in PRECISIONS:
             for run in runs:
                 yield _measured(plan, run, device, precision, rounds)
 
 
-def _chosen(plan: Plan, losses: Sequence[str]) -> Iterator[list[Run]]:
+def chosen(plan: Plan, losses: Sequence[str]) -> Iterator[list[Run]]:
     """Of each family the students of its first task, of one setting, one for each loss."""
     for family in dict.fromkeys(run.config.family for run in plan.runs):
         students = [run for run in plan.runs if run.kind == "student" and run.config.family == family]
@@ -187,13 +187,18 @@ def _idle(step: Callable[[], None]) -> float:
         step()
         ended.record()
         torch.cuda.synchronize()
-    spans = sorted(
+    spans = [
         (event.time_range.start, event.time_range.end)
         for event in profiler.events() or []
         if event.device_type == DeviceType.CUDA
-    )
-    busy, until = 0.0, -np.inf
-    for start, end in spans:  # streams overlap
-        busy += max(0.0, end - max(start, until))
+    ]
+    return 1 - covered(spans) / (1e3 * begun.elapsed_time(ended))
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of what spans of time, which may overlap, cover together."""
+    total, until = 0.0, -np.inf
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
         until = max(until, end)
-    return 1 - busy / (1e3 * begun.elapsed_time(ended))
+    return total

@@ -56,7 +56,7 @@ GPUS = (Gpu("H100, H200", 67, 989), Gpu("A100", 19.5, 312))
 
 
 def peak_rate(hardware: str, precision: str) -> float | None:
-    """Operations a second that its maker states of a GPU; hardware: as it names itself. None: an unknown one."""
+    """Operations a second that its maker states of a GPU, which names itself so; None: an unknown one."""
     for gpu in GPUS:
         if any(name in hardware for name in gpu.name.split(", ")):
             return 1e12 * (gpu.fp32 if precision == "fp32" else gpu.bf16)
