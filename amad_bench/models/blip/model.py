@@ -249,7 +249,7 @@ class BlipMatcher(BlipForImageTextRetrieval):
 
 
 def open_keys(mask_BT: Tensor) -> Tensor:
-    """Bool (B, 1, 1, T). Of a mask (B, T) transformers asks whether it masks anything, and waits for a GPU."""
+    """Bool (B, 1, 1, T). Of a mask (B, T) transformers asks if it masks anything, and waits for a GPU."""
     return mask_BT.bool()[:, None, None, :]
 
 
