@@ -13,7 +13,7 @@ import torch
 
 from amad_bench.data.tasks.data import Answers
 from amad_bench.data.tasks.prepare import load_task_data
-from amad_bench.plan.catalogue import LOSSES
+from amad_bench.plan.catalogue import FAMILIES, LOSSES
 from amad_bench.training.accumulation import MicroBatch, accumulated_step, random_state, set_random_state
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.loop import train
@@ -45,7 +45,12 @@ def trained(tiny_plan, tmp_path):
     def run(family, task, label, micro_batch=None, *, dropout=0.0, fails_at=None):
         config = _config(pick(plan, family, task, label).config, dropout)
         data = load_task_data(config)
-        data = replace(data, train=_ragged(data.train, weighted=(family, task) == ("vlt5", "vqa")))
+        of_one_size = label == "amad_projected"  # it refuses batches that are cut to their own lengths
+        data = replace(data, train=_ragged(data.train, (family, task) == ("vlt5", "vqa"), of_one_size))
+        assert data.train.mostly_padding != of_one_size
+        if config.loss.sites:
+            sites = [*FAMILIES[family].by_task[task].sites]
+            config = config.model_copy(update={"loss": config.loss.model_copy(update={"sites": sites})})
         teacher = _config(pick(plan, family, task, "teacher").config, 0.0)
         model, objective = _model(config, data), Objective(config.loss)
         taught = OnlineOutputs(_model(teacher, data), objective).trace if objective.needs_teacher else None
@@ -63,7 +68,7 @@ def trained(tiny_plan, tmp_path):
 
 def _config(config, dropout):
     training = config.training.model_copy(
-        update={"steps": STEPS, "batch": BATCH, "learning_rate": 1e-2, "evaluations": 1}
+        update={"steps": STEPS, "batch": BATCH, "learning_rate": 2e-3, "evaluations": 1}
     )
     shape = config.model.model_copy(update={"dropout": dropout})
     return config.model_copy(update={"training": training, "model": shape})
@@ -79,13 +84,14 @@ def _model(config, data):
     return model
 
 
-def _ragged(train, weighted):
-    """The first examples; every fifth has no target, every third a target of one token."""
+def _ragged(train, weighted, of_one_size):
+    """The first examples; every fifth has no target, every third one token, every other a short text."""
     train = train.first(EXAMPLES)
     ids_NL, sources_NL = np.array(train.target_ids_NL), np.array(train.source_ids_NL)
-    ids_NL[::3, 1:] = train.pad
     ids_NL[::5] = train.pad
-    sources_NL[::2, 2:] = train.pad
+    if not of_one_size:
+        ids_NL[::3, 1:] = train.pad
+        sources_NL[::2, 2:] = train.pad
     train = replace(train, target_ids_NL=ids_NL, source_ids_NL=sources_NL)
     if not weighted:
         return replace(train, answers=None)
@@ -118,6 +124,8 @@ def assert_same_lines(lines, expected):
     assert [line.keys() for line in lines] == [line.keys() for line in expected]
     for line, right in zip(lines, expected, strict=True):
         alignment, of_right = line.pop("alignment", {}), right.pop("alignment", {})
+        norm, of_right_norm = line.pop("gradient_norm", 0.0), right.pop("gradient_norm", 0.0)
+        assert norm == pytest.approx(of_right_norm, rel=1e-6)  # it moves a lot with the weights
         in_float32 = "validation_loss" in right
         assert line == pytest.approx(right, rel=1e-6 if in_float32 else 1e-9, abs=1e-9)
         assert alignment.keys() == of_right.keys()
