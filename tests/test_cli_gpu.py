@@ -79,7 +79,8 @@ def test_a_run_that_torch_cannot_place_ends_in_one_line(machine: Machine) -> Non
 
 @pytest.mark.slow
 def test_on_the_cpu_it_goes_on(machine: Machine) -> None:
-    done = machine.call(ALL, "run", "--run", machine.run_id, "--device", "cpu")
+    """Whatever CUDA_VISIBLE_DEVICES says."""
+    done = machine.call(ALL, "run", "--run", machine.run_id, "--device", "cpu", CUDA_VISIBLE_DEVICES="9")
     assert done.returncode == 0, done.stderr
     record = json.loads((machine.folder / RESULTS.run(machine.run_id).record).read_text())
     assert record["provenance"]["device"] == "cpu"

@@ -113,8 +113,8 @@ def _measure(records: int, folder: Path) -> dict[str, Any]:
 
 
 def _seconds_of_a_round(data: TaskData) -> tuple[float, float]:
-    """Of ROUND batches by the loader, and by torch's DataLoader in this process, whose default is to make
-    each example a tensor and then to stack them; both in turn, the medians."""
+    """Seconds of ROUND batches by the loader, and by torch's DataLoader in this process, whose default is to
+    make each example a tensor and then to stack them; both in turn, the medians."""
     order = list(training_order(data.train, BATCH, ROUND, np.random.default_rng(0)))
 
     def ours() -> None:

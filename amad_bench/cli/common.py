@@ -40,7 +40,7 @@ def on_device(asked: str, part: Part = WHOLE, number: int = 1) -> Iterator[None]
 
 def part_of_gpu(config: "Config", run_id: str) -> Part:
     """The part of a GPU that a run of the config takes."""
-    if gpus.counted() is None:  # nobody asks: the plan of a large config takes a while
+    if not gpus.present():  # nobody asks: the plan of a large config takes a while
         return WHOLE
     from amad_bench.plan.gpu_slots import parts_of_gpus
     from amad_bench.plan.grid import expand

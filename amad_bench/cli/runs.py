@@ -37,13 +37,15 @@ def _run(options: argparse.Namespace) -> int:
     elif (outcome := _waited_for(chosen, config)) is not None:
         print(f"{chosen.id}: {outcome}, ended before; `amad-bench retry {chosen.id}` plans it again")
         return _end(outcome, chosen, config, options.strict)
+    asked = time.perf_counter()
     with on_device(device, part_of_gpu(config, chosen.id), devices):
+        begun += time.perf_counter() - asked  # to wait for a place is no part of the run
         if ranks is not None:
-            outcome = as_rank(ranks, lambda: _train(chosen, device, config, begun))
+            outcome = as_rank(ranks, lambda: _trained(chosen, device, config, begun))
         elif devices > 1:
             outcome = by_ranks(options, RESULTS.run(chosen.id), devices)
         else:
-            outcome = _train(chosen, device, config, begun)
+            outcome = _trained(chosen, device, config, begun)
     return outcome if isinstance(outcome, int) else _end(outcome, chosen, config, options.strict)
 
 
@@ -54,7 +56,7 @@ def _end(outcome: str, run: "Run", config: "Config", strict: bool) -> int:
     return int(strict and outcome != "done")
 
 
-def _train(run: "Run", device: str, config: "Config", begun: float) -> str:
+def _trained(run: "Run", device: str, config: "Config", begun: float) -> str:
     """Status of the run, which ends here; begun: when the command began."""
     with many_imports():
         from amad_bench.data.prepare import prepare
@@ -71,6 +73,7 @@ def _train(run: "Run", device: str, config: "Config", begun: float) -> str:
         logging=config.logging,
         start_seconds=time.perf_counter() - begun,
         micro_batch=config.micro_batch,
+        compiled=config.compile,
         ended=lambda: _ended(run, config),  # another may have begun since then
     )
     print(f"{run.id}: {outcome}")

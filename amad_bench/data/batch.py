@@ -13,7 +13,7 @@ IGNORED = -100  # the label of what is no target token
 
 
 class TextMasks(NamedTuple):
-    """Which tokens of a batch are real, known to the host: bool arrays with one row per example."""
+    """Real tokens of a batch, known to the host: bool arrays with one row per example, True = real."""
 
     input_BL: np.ndarray
     target_BT: np.ndarray
@@ -57,7 +57,7 @@ class Batch:
 
     @property
     def target_tokens(self) -> int:
-        """Of the whole batch."""
+        """Their number in the whole batch."""
         return int(np.count_nonzero(self.host_masks.target_BT))
 
     @property

@@ -179,7 +179,7 @@ class LayerPair(NamedTuple):
         return f"{self.site}/{self.student_index}/{self.teacher_index}"
 
     def summand(self, mean: Tensor, student: Trace) -> Tensor:
-        """Of a mean over the samples that have a valid entry here, see `losses.whole_batch`."""
+        """Summand of a mean over the samples that have a valid entry here, see `losses.whole_batch`."""
         if student.totals is None:
             return mean
         counted_B = traced_samples(self.teacher, self.student)

@@ -6,12 +6,12 @@ from amad_bench.runtime.errors import UserError
 
 
 def devices_asked(run: Run, gpus_per_run: int) -> int:
-    """How many the config means; a pre-training has one, whatever its `gpus_per_run` is."""
+    """Number that the config means; a pre-training has one, whatever its `gpus_per_run` is."""
     return 1 if run.kind == "pretrain" else gpus_per_run
 
 
 def devices_of(run: Run, gpus_per_run: int) -> int:
-    """How many it can be trained on: `devices_asked`.
+    """Number that it can be trained on: `devices_asked`.
 
     UserError where more are asked for than a batch has examples, and for a pre-training that tells the images
     of a batch apart, in which all of them must be on one device.

@@ -59,7 +59,7 @@ class Ranks:
 
     @property
     def own(self) -> slice:
-        """Of the rows of a batch, or of a list of batches, those that are this one's."""
+        """This one's of the rows of a batch, or of a list of batches."""
         return slice(self.rank, None, self.world)
 
     def sent(self, value: Value) -> Value:
@@ -71,7 +71,7 @@ class Ranks:
         return [value]
 
     def largest(self, numbers: Sequence[int]) -> list[int]:
-        """Of each number the largest that one of them has."""
+        """The largest that one of them has, of each number."""
         return list(numbers)
 
     def summed(self, tensor: "torch.Tensor") -> "torch.Tensor":
@@ -133,7 +133,7 @@ class Connected(Ranks):
 
 
 def in_turns(by_rank: Sequence[Sequence[Value]]) -> list[Value]:
-    """What ranks made in turns of a list, in the list's order."""
+    """The results that ranks made in turns of a list, in the list's order."""
     count = max(map(len, by_rank))
     return [own[turn] for turn in range(count) for own in by_rank if turn < len(own)]
 

@@ -53,8 +53,8 @@ def decode(
     answer_ids_AL = _answers(tokenizer, candidates).to(device) if rank else None
     order = evaluation_order(split, max(1, batch // decoding.beams))
     order = islice(order, ranks.rank, None, ranks.world)
-    own: dict[int, str] = {}
     loader = batches(split, images, order, device, workers)
+    own: dict[int, str] = {}
     with evaluating(model), torch.no_grad(), closing(loader):
         for rows, examples in loader:
             if rank:

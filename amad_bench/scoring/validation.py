@@ -54,4 +54,4 @@ def token_accuracy_and_loss(
     )
     if tokens == 0:
         raise UserError("the validation split has no target token; give it examples with answers or captions")
-    return int(right) / tokens, float(loss) / tokens
+    return right / tokens, loss / tokens

@@ -47,7 +47,7 @@ class MicroBatch:
 
     @property
     def most(self) -> int:
-        """What is asked for."""
+        """Examples at once that are asked for."""
         return min(self.asked or self.batch, self.batch)
 
     def keep_whole(self, why: str) -> None:
@@ -62,7 +62,7 @@ class MicroBatch:
 
     @property
     def facts(self) -> dict[str, int]:
-        """For a checkpoint: what is asked for, and what is used."""
+        """Facts for a checkpoint: what is asked for, and what is used."""
         return {"asked": self.most, "size": self.size}
 
     def resume(self, facts: Mapping[str, int] | None, run_id: str) -> None:
@@ -77,7 +77,7 @@ class MicroBatch:
             print(f"{run_id}: goes on with micro_batch {self.size}, begun with {before['size']}", flush=True)
 
     def parts(self, examples: int) -> list[slice]:
-        """As few slices of so many examples as may be, all of nearly the same size."""
+        """Slices of so many examples, as few as may be and all of nearly the same size."""
         count = ceil(examples / self.size)
         ends = [examples * part // count for part in range(count + 1)]
         return [slice(start, end) for start, end in pairwise(ends)]

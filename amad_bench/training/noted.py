@@ -1,4 +1,4 @@
-"""What a run's status and folder keep of its training, however that ends."""
+"""Notes on a training, in its run's status and folder, however it ends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -13,6 +13,7 @@ from amad_bench.plan.run import Run
 from amad_bench.runtime.devices import ready
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import refuse_existing, write_text_atomic
+from amad_bench.runtime.run_folder.status import Status
 from amad_bench.scoring.decode import decode
 from amad_bench.scoring.result_files import result_file
 from amad_bench.training.finished import finished_folder, with_weights
@@ -39,7 +40,7 @@ def predict_questions(
     config = run.config
     where = ready(device).place
     refuse_existing(out)
-    checkpoint = with_weights(finished_folder(run)).checkpoint
+    trained = with_weights(finished_folder(run))
     if config.task != "vqa":
         raise UserError(f"{run.id}: a run for {config.task} answers no questions; name one for vqa")
     if (config.inputs.reads == "features") != bool(features):
@@ -48,7 +49,7 @@ def predict_questions(
             "nowhere else"
         )
     data = load_task_data(config)
-    model = trained_model(config, data, checkpoint).to(where)
+    model = trained_model(config, data, trained.checkpoint).to(where)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Not below the data set's folder: other photos may have the names of its own. Nor in /tmp, which is often
     # memory: what is made of photos takes up to `image_cache_gb`.
@@ -71,7 +72,7 @@ def predict_questions(
             data.tokenizer,
             config.answers,
             where,
-            batch=config.training.batch,
+            batch=Status.read(trained.status).micro_batch or config.training.batch,
             workers=workers,
             candidates=by_frequency(data.train) if config.answers.rank is not None else (),
             precision=config.precision,

@@ -100,7 +100,7 @@ def pretrain(
                     log.training(step, updates.rate, loss, norm, parts)
                 if step in evaluate_at:
                     with course.validation():
-                        mean = validation_loss(model, data, config, device)
+                        mean = validation_loss(model, data, config, device, micro)
                     log.validation(step, validation_loss=mean)
                     best.offer(-mean, step)
                     bar.set_postfix_str(f"validation {mean:.3f}", refresh=False)
@@ -154,12 +154,25 @@ def _batches(
 
 
 def validation_loss(
-    model: nn.Module, data: PretrainingData, config: RunConfig, device: torch.device
+    model: nn.Module,
+    data: PretrainingData,
+    config: RunConfig,
+    device: torch.device,
+    micro: MicroBatch | None = None,
 ) -> float:
-    """The mean loss over validation batches that are the same at every call; no random state is changed."""
+    """The mean loss over validation batches that are the same at every call; no random state is changed.
+
+    micro: instances that are computed at once.
+    """
+    micro = micro or MicroBatch(None, config.training.batch)
     split, generator = data.validation, np.random.default_rng([config.seeds.data_order, 1])
     steps = ceil(split.instances(config.family, config.pretraining) / config.training.batch)
     loader = _batches(_order(split, config, generator), steps, split, data, config, generator, device)
     with evaluating(model), torch.no_grad(), closing(loader):
-        losses = [_losses(model, instances, config.precision)[0] for instances in loader]
+        losses = [_loss(model, instances, micro, config.precision) for instances in loader]
     return torch.stack(losses).mean().item()
+
+
+def _loss(model: nn.Module, batch: PretrainingBatch, micro: MicroBatch, precision: Precision) -> Tensor:
+    value_of = _part_value(model, batch, precision)
+    return torch.stack([value_of(part).total for part in micro.parts(len(batch))]).sum()

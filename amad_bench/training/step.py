@@ -1,9 +1,11 @@
-"""What a training step computes of a batch or a part of one: both traces, and the loss of them."""
+"""Computation of a training step, of a batch or a part of one: both traces, and the loss of them."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from amad_bench.data.batch import Batch
@@ -29,7 +31,9 @@ def totals_of(config: RunConfig, sites: Sequence[str], batch: Batch) -> Totals:
 class TrainStep(nn.Module):
     """A model and its objective as one module: all that is trained, and nothing else, is a parameter of it.
 
-    recorder: of the model. teacher_trace: gets a batch's rows and the batch; None: no teacher.
+    recorder: of the model. teacher_trace: gets a batch's rows and the batch; None: no teacher. compiled: the
+    model's forward and backward passes, by torch.compile; where nothing is recorded, whose hooks would break
+    them into pieces.
     """
 
     def __init__(
@@ -39,11 +43,14 @@ class TrainStep(nn.Module):
         recorder: Recorder,
         teacher_trace: TeacherTrace | None = None,
         precision: Precision = FP32,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.objective = model, objective
         self._recorder, self._teacher_trace = recorder, teacher_trace
         self._precision: Precision = precision
+        # not of `self.model` itself: validation and decoding have other shapes, and a module would own it twice
+        self._run: Callable[..., Any] = torch.compile(model.forward) if compiled else model.__call__
 
     def forward(
         self, rows: np.ndarray, batch: Batch, epoch: int, totals: Totals | None = None
@@ -55,7 +62,7 @@ class TrainStep(nn.Module):
         """
         try:
             with forward_pass(self._precision, batch.labels_BL.device):
-                output = self.model(**batch.inputs, labels=batch.labels_BL)
+                output = self._run(**batch.inputs, labels=batch.labels_BL)
         except BaseException:  # memory may have run out, of which the layers so far hold a part
             self._recorder.forget()
             raise

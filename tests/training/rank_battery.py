@@ -6,7 +6,7 @@ Started as a rank by test_ranks.py, with a folder: it writes what came out, or w
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -39,6 +39,7 @@ BATCH, STEPS = 7, 3  # so that ranks, and their parts, have unequally many examp
 LABELS = ["ce", "logit_kd", "amad_kl", *LINES, "minilm"]
 ENTRIES = [("vlt5", "translation"), ("blip", "vqa")]
 PIECES = (1, 2, 4)
+FEW = ("ce", "amad_kl", "amad_projected", "a2d")  # two of them with parameters of their own
 DEVICE = torch.device("cpu")
 
 
@@ -51,11 +52,13 @@ class Came:
     log: str
 
 
-def battery(folder: Path, pieces: tuple[int, ...] = PIECES) -> dict[tuple[str, str, str, int], Came]:
+def battery(
+    folder: Path, pieces: tuple[int, ...] = PIECES, labels: Sequence[str] = LABELS
+) -> dict[tuple[str, str, str, int], Came]:
     """By family, task, label and the number of parts that a process cuts its share of a batch into."""
     found: dict[tuple[str, str, str, int], Came] = {}
     for family, task, label, data, teacher, student in cases(folder):
-        for count in pieces:
+        for count in pieces if label in labels else ():
             found[family, task, label, count] = trained(folder, student, teacher, data, count)
     return found
 
@@ -170,5 +173,5 @@ def main() -> None:
     folder, world = Path(sys.argv[1]), os.environ["WORLD_SIZE"]
     torch.set_num_threads(1)
     with joined(CPU) as ranks:
-        found = battery(folder, PIECES if ranks.world > 1 else (1,))
+        found = battery(folder) if ranks.world > 1 else battery(folder, (1,), FEW)
         torch.save((found, evaluated(folder)), folder / f"{ranks.rank}of{world}.pt")

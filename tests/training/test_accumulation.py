@@ -13,7 +13,7 @@ import torch
 
 from amad_bench.data.tasks.data import Answers
 from amad_bench.data.tasks.prepare import load_task_data
-from amad_bench.plan.catalogue import LOSSES
+from amad_bench.plan.catalogue import FAMILIES, LOSSES
 from amad_bench.training.accumulation import MicroBatch, accumulated_step, random_state, set_random_state
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.loop import train
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 STEPS, BATCH, EXAMPLES = 4, 8, 22  # the batches do not fit into an epoch
 TASKS = [("vlt5", "vqa"), ("vlt5", "translation"), ("blip", "vqa")]
 SOME = ("ce", "amad_kl", "a2d")
-ALL = ("ce", "logit_kd", "amad_kl", *LINES)
+ALL = ("ce", "logit_kd", "amad_kl", "minilm", *LINES)
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +43,21 @@ def trained(tiny_plan, tmp_path):
     plan = tiny_plan(more_losses="".join(LINES.values()))
 
     def run(family, task, label, micro_batch=None, *, dropout=0.0, fails_at=None):
-        config = _config(pick(plan, family, task, label).config, dropout)
+        minilm = label == "minilm"  # which needs a teacher of as many heads: of the student's shape here
+        config = _config(pick(plan, family, task, "amad_kl" if minilm else label).config, dropout)
+        if minilm:
+            loss = config.loss.model_copy(update={"name": label, "label": label, "options": {}})
+            config = config.model_copy(update={"loss": loss})
         data = load_task_data(config)
-        data = replace(data, train=_ragged(data.train, weighted=(family, task) == ("vlt5", "vqa")))
+        of_one_size = label == "amad_projected"  # it refuses batches that are cut to their own lengths
+        data = replace(data, train=_ragged(data.train, (family, task) == ("vlt5", "vqa"), of_one_size))
+        assert data.train.mostly_padding != of_one_size
+        if config.loss.sites:
+            sites = [*FAMILIES[family].by_task[task].sites]
+            config = config.model_copy(update={"loss": config.loss.model_copy(update={"sites": sites})})
         teacher = _config(pick(plan, family, task, "teacher").config, 0.0)
+        if minilm:
+            teacher = config.model_copy(update={"seeds": config.seeds.model_copy(update={"init": 1})})
         model, objective = _model(config, data), Objective(config.loss)
         taught = OnlineOutputs(_model(teacher, data), objective).trace if objective.needs_teacher else None
         if fails_at is not None:
@@ -63,7 +74,7 @@ def trained(tiny_plan, tmp_path):
 
 def _config(config, dropout):
     training = config.training.model_copy(
-        update={"steps": STEPS, "batch": BATCH, "learning_rate": 1e-2, "evaluations": 1}
+        update={"steps": STEPS, "batch": BATCH, "learning_rate": 2e-3, "evaluations": 1}
     )
     shape = config.model.model_copy(update={"dropout": dropout})
     return config.model_copy(update={"training": training, "model": shape})
@@ -79,13 +90,14 @@ def _model(config, data):
     return model
 
 
-def _ragged(train, weighted):
-    """The first examples; every fifth has no target, every third a target of one token."""
+def _ragged(train, weighted, of_one_size):
+    """The first examples; every fifth has no target, every third one token, every other a short text."""
     train = train.first(EXAMPLES)
     ids_NL, sources_NL = np.array(train.target_ids_NL), np.array(train.source_ids_NL)
-    ids_NL[::3, 1:] = train.pad
     ids_NL[::5] = train.pad
-    sources_NL[::2, 2:] = train.pad
+    if not of_one_size:
+        ids_NL[::3, 1:] = train.pad
+        sources_NL[::2, 2:] = train.pad
     train = replace(train, target_ids_NL=ids_NL, source_ids_NL=sources_NL)
     if not weighted:
         return replace(train, answers=None)
@@ -118,6 +130,8 @@ def assert_same_lines(lines, expected):
     assert [line.keys() for line in lines] == [line.keys() for line in expected]
     for line, right in zip(lines, expected, strict=True):
         alignment, of_right = line.pop("alignment", {}), right.pop("alignment", {})
+        norm, of_right_norm = line.pop("gradient_norm", 0.0), right.pop("gradient_norm", 0.0)
+        assert norm == pytest.approx(of_right_norm, rel=1e-6)  # it moves a lot with the weights
         in_float32 = "validation_loss" in right
         assert line == pytest.approx(right, rel=1e-6 if in_float32 else 1e-9, abs=1e-9)
         assert alignment.keys() == of_right.keys()
@@ -152,16 +166,15 @@ def test_parts_train_the_same_weights(trained, family, task):
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "task"), TASKS)
 def test_parts_train_the_same_weights_with_every_loss(trained, family, task):
-    assert {LOSSES[name].name for name in LOSSES} - {"minilm"} <= {*ALL, "amad"}
+    assert LOSSES.keys() <= {*ALL, "amad"}
     for label, (one, *others) in table(trained, family, task, ALL).items():
         assert one == 0.0, label
         assert max(others) <= 1e-10, label
 
 
-@pytest.mark.parametrize(("family", "task"), TASKS)
+@pytest.mark.parametrize(("family", "task"), TASKS[1:])  # the first one's mean is over samples
 def test_the_mean_of_the_parts_means_would_be_another_training(trained, family, task, monkeypatch):
     """The test above can fail: unequal parts matter in these data."""
-    from amad_bench.training import step
 
     def part_value(one_step, rows, batch, epoch, _totals):
         def value_of(part):
@@ -172,8 +185,7 @@ def test_the_mean_of_the_parts_means_would_be_another_training(trained, family, 
 
     whole, *_ = trained(family, task, "ce")
     monkeypatch.setattr("amad_bench.training.loop.part_value", part_value)
-    assert step.part_value is not part_value
-    assert apart(trained(family, task, "ce", 2)[0], whole) > 1e-4 or (family, task) == ("vlt5", "vqa")
+    assert apart(trained(family, task, "ce", 2)[0], whole) > 1e-4
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])

@@ -83,7 +83,7 @@ class FeatureFiles:
             return features_RF[: self.max_regions].astype(np.float32), boxes_R4[: self.max_regions]
 
     def check(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """What `read` gives; UserError unless it can be used: finite numbers, boxes inside the image."""
+        """The numbers that `read` gives; UserError unless all are finite, and boxes inside the image."""
         features_RF, boxes_R4 = self.read(key)
         if not np.isfinite(features_RF).all():
             raise UserError(

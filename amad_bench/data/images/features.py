@@ -125,7 +125,7 @@ def keep_features(folder: Path, ids: Sequence[str], files: FeatureFiles) -> None
 
 
 def kept_features(folder: Path, ids: Sequence[str]) -> "MappedFeatures":
-    """What `keep_features` made."""
+    """The arrays that `keep_features` made."""
     return MappedFeatures(ids, *(mapped(folder / name) for name in (_FEATURES, _BOXES, _MASK)))
 
 

@@ -37,5 +37,5 @@ def read_meta(folder: Path) -> tuple[dict[str, Any], ImageTable, Tokenizer]:
 
 
 def images_folder(folder: Path) -> Path:
-    """Where the images of a prepared folder are."""
+    """The folder of the images of a prepared folder."""
     return folder.parent / read_json(folder / "meta.json")["images"]

@@ -152,14 +152,14 @@ class BlipAnswerer(BlipForQuestionAnswering):
             input_ids[:, :0],
             labels,
             encoder_hidden_states=question_BTd,
-            encoder_attention_mask=attention_mask,
+            encoder_attention_mask=open_keys(attention_mask),
         )
         return Seq2SeqLMOutput(logits=logits, encoder_last_hidden_state=question_BTd)
 
     def _question(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         image_BPd = self.vision_model(pixel_values).last_hidden_state
         return self.text_encoder(
-            input_ids=input_ids, attention_mask=attention_mask, encoder_hidden_states=image_BPd
+            input_ids=input_ids, attention_mask=open_keys(attention_mask), encoder_hidden_states=image_BPd
         ).last_hidden_state
 
     @torch.no_grad()
@@ -188,7 +188,7 @@ class BlipAnswerer(BlipForQuestionAnswering):
         """
         labels_AL = answer_ids_AL.masked_fill(answer_ids_AL == self.config.text_config.pad_token_id, -100)
         question_BTd = self._question(pixel_values, input_ids, attention_mask)
-        mask_B11T = attention_mask.bool()[:, None, None, :]
+        mask_B11T = open_keys(attention_mask)
 
         def logits(questions: slice, labels_NL: Tensor) -> Tensor:
             """N: so many answers to the first question, so many to the next ..."""
@@ -233,7 +233,7 @@ class BlipMatcher(BlipForImageTextRetrieval):
     def match(self, image_BPd: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Output of `forward` for images that went through the vision model."""
         text_BTd = self.text_encoder(
-            input_ids=input_ids, attention_mask=attention_mask, encoder_hidden_states=image_BPd
+            input_ids=input_ids, attention_mask=open_keys(attention_mask), encoder_hidden_states=image_BPd
         ).last_hidden_state
         return self.itm_head(text_BTd[:, 0])
 
@@ -243,8 +243,15 @@ class BlipMatcher(BlipForImageTextRetrieval):
 
     def text_feature(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The projected first token (B, F), of length 1, of texts that see no image."""
-        text_BTd = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        text_BTd = self.text_encoder(
+            input_ids=input_ids, attention_mask=open_keys(attention_mask)
+        ).last_hidden_state
         return normalize(self.text_proj(text_BTd[:, 0]), dim=-1)
+
+
+def open_keys(mask_BT: Tensor) -> Tensor:
+    """Bool (B, 1, 1, T). Of a mask (B, T) transformers asks if it masks anything, and waits for a GPU."""
+    return mask_BT.bool()[:, None, None, :]
 
 
 def _after_bos(decoder: nn.Module, prompt_BT: Tensor) -> Tensor:

@@ -41,4 +41,4 @@ def _auto_or_few(value: Any) -> Any:
     raise ValueError(f"`auto` or a whole number from 1 to {MOST_PARTS:,}")
 
 
-PerGpu = Annotated[int | Literal["auto"], BeforeValidator(_auto_or_few)]
+PerGpu = Annotated[Few | Literal["auto"], BeforeValidator(_auto_or_few)]

@@ -126,6 +126,11 @@ class Config(Closed):
         description="of all models' forward passes: fp32, IEEE float32 without TF32; or bf16, autocast to "
         "bfloat16, with float32 weights and losses",
     )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile of trainings that record no attention (`ce`, `logit_kd`), others say that "
+        "they are not compiled; no number depends on it but by rounding and by which dropout masks are drawn",
+    )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
     )

@@ -29,12 +29,20 @@ def test_students_of_the_paper(repository, monkeypatch):
     monkeypatch.delenv("AMAD_DATA", raising=False)
     plan = possible_plan(load_config(repository / "configs/paper-core.yaml"))
     found = [
-        (run.config.family, run.config.task, run.config.model.layers, run.config.model.heads, run.config.loss.label)
+        (
+            run.config.family,
+            run.config.task,
+            run.config.model.layers,
+            run.config.model.heads,
+            run.config.loss.label,
+        )
         for runs in chosen(plan, ("ce", "logit_kd", "amad_kl"))
         for run in runs
     ]
     assert found == [
-        (family, "vqa", 12, 4, label) for family in ("vlt5", "blip") for label in ("ce", "logit_kd", "amad_kl")
+        (family, "vqa", 12, 4, label)
+        for family in ("vlt5", "blip")
+        for label in ("ce", "logit_kd", "amad_kl")
     ]
 
 

@@ -181,6 +181,22 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
         (lambda c: c.update(name="a b"), "name: expected letters, digits", "found 'a b'"),
         (lambda c: c["losses"][3].update(label="a-b"), "losses[3].label: expected letters, digits", "'a-b'"),
         (lambda c: c.update(device="gpu"), "device: expected auto or cpu or cuda", "found 'gpu'"),
+        (lambda c: c.update(runs_per_gpu=0), "runs_per_gpu: expected `auto` or a whole number", "found 0"),
+        (
+            lambda c: c.update(runs_per_gpu="many"),
+            "runs_per_gpu: expected `auto` or a whole number",
+            "found 'many'",
+        ),
+        (
+            lambda c: c.update(runs_per_gpu=True),
+            "runs_per_gpu: expected `auto` or a whole number",
+            "found true",
+        ),
+        (
+            lambda c: c.update(runs_per_gpu=1.5),
+            "runs_per_gpu: expected `auto` or a whole number",
+            "found 1.5",
+        ),
         (lambda c: c.update(seed=1.5), "seed: expected a whole number", "1.5"),
         (lambda c: c.update(seed=True), "seed: expected a whole number", "found true"),
         (lambda c: c.update(tasks=[]), "tasks: expected a list with at least one entry", "found []"),

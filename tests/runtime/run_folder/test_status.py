@@ -36,6 +36,7 @@ def test_a_run_that_has_just_begun_in_the_order_of_the_file(tmp_path):
         "steps": 0,
         "best_step": 0,
         "continued": 0,
+        "ranks": 1,
         "signatures": {},
         "log_tail": [],
         "seconds": {},
