@@ -13,7 +13,6 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from amad_bench.data.images import pixels
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, LOSSES
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.config.schema import Config
@@ -224,13 +223,13 @@ def test_snakemake_plans_every_job(published, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_path_on_stand_ins(command, published, tmp_path, monkeypatch):
+def test_the_whole_path_on_stand_ins(command, published, tmp_path):
     """As with the real data, photos are decoded, and a teacher runs, for each batch anew."""
-    monkeypatch.setattr(pixels, "STORED_PIXELS", 0)
     path = _tiny_config(tmp_path)
     changed = {
         "teacher_outputs: auto": "teacher_outputs: online",
         "keep_weights: teachers": "keep_weights: all",
+        "image_cache_gb: 40": "image_cache_gb: 0",
     }
     for before, now in changed.items():
         path.write_text(path.read_text().replace(before, now))

@@ -37,6 +37,7 @@ MEASURED = {  # of status.json, with the type of the column
     **dict.fromkeys(("wall_seconds", "train_seconds", "peak_memory_mib", "energy_joules"), "Float64"),
     **dict.fromkeys(_COUNTED, "Int64"),
     "micro_batch_halved": "boolean",
+    "compiled": "boolean",
 }
 SECONDS = {f"seconds_{phase}": "Float64" for phase in PHASES}  # shares of wall_seconds, by phase
 _NUMBERS = ("teacher_heads", "student_heads", "replicate", "vocabulary", "answers", *SIZES)

@@ -68,7 +68,7 @@ def _pages(figure: Path) -> int:
 
 def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     """Numbers and names that the text says."""
-    students = runs[runs["kind"] == "student"]
+    students = pd.DataFrame(runs[runs["kind"] == "student"])
     records = (("family", catalogue.FAMILIES), ("dataset", catalogue.DATASETS), ("metric", catalogue.METRICS))
     labels = {axis: {name: record.label for name, record in known.items()} for axis, known in records}
     return {
@@ -84,7 +84,7 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),
         "pretrainings": len(runs[runs["kind"] == "pretrain"]),
-        "replicates": _replicates(students),
+        "replicates": _replicates(runs),
         "planned": len(runs),
         "failed": len(runs[runs["status"] != "done"]),
         "skipped": len(failures[failures["status"] == SKIPPED]),
@@ -96,8 +96,9 @@ def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _replicates(students: pd.DataFrame) -> list[int]:
+def _replicates(runs: pd.DataFrame) -> list[int]:
     """The numbers of replicates, each once, in order: tasks may have their own."""
+    students = runs[runs["kind"] == "student"]
     by_task = students.groupby(["family", "task", "dataset"])["replicate"].nunique()
     return sorted({int(number) for number in by_task})
 

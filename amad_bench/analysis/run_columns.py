@@ -59,6 +59,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "block": config.block and config.block.pair,  # None: the run is shared
         "assistant": _assistant(taught),
         "teacher_outputs": taught and taught.outputs,
+        "precision": config.precision,
         "heads_keep": config.heads_keep,
         **{size: getattr(model, size) for size in SIZES},
         "shape": shape,

@@ -15,7 +15,7 @@ from amad_bench.plan.run_config import head_pair
 from amad_bench.runtime.errors import UserError
 
 TASK = ["family", "task", "dataset", "limit"]
-TRAINED_ON = [*TASK, "examples", "inputs"]
+TRAINED_ON = [*TASK, "examples", "inputs", "precision"]
 # With the columns that say more about its data, its heads and its student.
 BLOCK = [*TRAINED_ON, "teacher_heads", "student_heads", "student", "student_shape", "heads_keep"]
 SETTING = [*BLOCK, "teacher_pretraining", "pretraining", "cut"]

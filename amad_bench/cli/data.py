@@ -73,16 +73,16 @@ def data(options: argparse.Namespace) -> None:
     by_key = {run_config.data_key: run_config for run_config in asked}
     extracts = any(run_config.inputs.model_folder is not None for run_config in asked)
     with on_device(config.device if extracts else devices.CPU.name):
-        _prepare(by_key)
+        _prepare(by_key, config.image_cache_gb)
 
 
-def _prepare(by_key: "Mapping[str, RunConfig]") -> None:
+def _prepare(by_key: "Mapping[str, RunConfig]", image_cache_gb: float) -> None:
     from amad_bench.data.prepare import prepare
     from amad_bench.runtime.files import write_json_atomic
     from amad_bench.runtime.results import RESULTS
 
     for key, run_config in by_key.items():
-        folder = prepare(run_config)
+        folder = prepare(run_config, image_cache_gb)
         marker = RESULTS.prepared(key)
         if not marker.exists():  # a newer one would make Snakemake redo what depends on it
             write_json_atomic(marker, {"prepared": str(folder)})

@@ -44,6 +44,7 @@ def predict(options: argparse.Namespace) -> None:
             device,
             config.workers,
             options.features,
+            config.image_cache_gb,
         )
     print(f"{options.out}: {answers} answers")
 

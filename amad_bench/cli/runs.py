@@ -59,10 +59,12 @@ def _end(outcome: str, run: "Run", config: "Config", strict: bool) -> int:
 def _trained(run: "Run", device: str, config: "Config", begun: float) -> str:
     """Status of the run, which ends here; begun: when the command began."""
     with many_imports():
+        from amad_bench.data.prepare import prepare
         from amad_bench.models.family import load
         from amad_bench.training.run import train_run
 
         load(run.config.family)
+    prepare(run.config, config.image_cache_gb)
     outcome = train_run(
         run,
         device,
@@ -71,6 +73,7 @@ def _trained(run: "Run", device: str, config: "Config", begun: float) -> str:
         logging=config.logging,
         start_seconds=time.perf_counter() - begun,
         micro_batch=config.micro_batch,
+        compiled=config.compile,
         ended=lambda: _ended(run, config),  # another may have begun since then
     )
     print(f"{run.id}: {outcome}")

@@ -57,7 +57,7 @@ class Batch:
 
     @property
     def target_tokens(self) -> int:
-        """Of the whole batch."""
+        """Their number in the whole batch."""
         return int(np.count_nonzero(self.host_masks.target_BT))
 
     @property

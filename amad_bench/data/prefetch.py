@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
 from queue import SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -86,9 +86,7 @@ class _Lane:
         self._device = device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def filled(
-        self, made: Made[tuple[Item, Iterable[Tensor]]]
-    ) -> "Made[tuple[Item, Iterable[Tensor], torch.cuda.Event | None]]":
+    def filled(self, made: Made[tuple[Item, Iterable[Tensor]]]) -> Made[tuple[Item, Iterable[Tensor], Any]]:
         """Each item, with the event after which its tensors are there."""
         with closing(made):
             while True:
@@ -101,7 +99,7 @@ class _Lane:
                 item, tensors = found
                 yield item, tensors, done
 
-    def take(self, tensors: Iterable[Tensor], done: "torch.cuda.Event | None") -> None:
+    def take(self, tensors: Iterable[Tensor], done: Any) -> None:
         """From now on the calling thread's stream may use the tensors; the host does not wait for them."""
         if done is None:
             return

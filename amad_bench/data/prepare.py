@@ -7,6 +7,7 @@ from amad_bench.data.tasks.prepare import prepare_task
 from amad_bench.plan.run_config import RunConfig
 
 
-def prepare(config: RunConfig) -> Path:
+def prepare(config: RunConfig, image_cache_gb: float | None = None) -> Path:
     """The prepared folder of a run's data; made when absent. Safe and strict as `prepare_task`."""
-    return prepare_pretraining(config) if config.kind == "pretrain" else prepare_task(config)
+    make = prepare_pretraining if config.kind == "pretrain" else prepare_task
+    return make(config, image_cache_gb)

@@ -30,6 +30,7 @@ from amad_bench.losses.base import (
     linear_start,
     naming,
     traced_entries,
+    traced_samples,
 )
 from amad_bench.losses.maps import (
     Maps,
@@ -161,7 +162,7 @@ class A2D(LayerLoss):
             double_softmax=self.double_softmax,
             reduction=self.reduction,
         )
-        return loss, mask_B1QK.flatten(1).any(1)
+        return loss, traced_samples(teacher[-1], student[-1])
 
     def extra_repr(self) -> str:
         return f"double_softmax={self.double_softmax}, reduction={self.reduction!r}, decay={self.decay}"

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -68,8 +69,8 @@ def common_sites(sites: Sequence[str] | None, teacher: Trace, student: Trace) ->
     return list(sites)
 
 
-def traced_entries(teacher: LayerTrace, student: LayerTrace) -> Tensor:
-    """Entries valid in both layers' maps: bool, broadcasts to (B, 1, Q, K).
+def traced_entries(teacher: LayerTrace, student: LayerTrace) -> Tensor | None:
+    """Entries valid in both layers' maps: bool, broadcasts to (B, 1, Q, K); None where all are known to be.
 
     Raises ValueError for maps of different sizes, for masks that do not fit and for one per head: all heads
     must have the same entries.
@@ -77,12 +78,22 @@ def traced_entries(teacher: LayerTrace, student: LayerTrace) -> Tensor:
     teacher_shape, student_shape = teacher.shape_BHQK, student.shape_BHQK
     check_shapes(teacher_shape, student_shape)
     batch, _, queries, keys = student_shape
-    mask = (teacher.query_mask_BQ & student.query_mask_BQ)[:, None, :, None]
+    masks: list[Tensor] = []
     for layer in (teacher, student):
+        if not layer.every_query:
+            masks.append(layer.query_mask_BQ[:, None, :, None])
         if layer.mask_BHQK is not None:
             check_mask("the attention mask", layer.mask_BHQK, (batch, 1, queries, keys), broadcast=True)
-            mask = mask & layer.mask_BHQK
-    return mask
+            masks.append(layer.mask_BHQK)
+    return reduce(torch.logical_and, masks) if masks else None
+
+
+def traced_samples(teacher: LayerTrace, student: LayerTrace) -> Tensor:
+    """Samples (B,) with a valid entry in both layers' maps, bool. Raises ValueError as `traced_entries`."""
+    mask_B1QK = traced_entries(teacher, student)
+    if mask_B1QK is None:
+        return student.query_mask_BQ.new_ones(student.shape_BHQK[0])
+    return mask_B1QK.flatten(1).any(1)
 
 
 @contextmanager
@@ -199,7 +210,7 @@ class LayerPair(NamedTuple):
         """Summand of a mean over the samples that have a valid entry here, see `losses.whole_batch`."""
         if student.totals is None:
             return mean
-        counted_B = traced_entries(self.teacher, self.student).flatten(1).any(1)
+        counted_B = traced_samples(self.teacher, self.student)
         return over_site(mean, counted_B, self.site, student)
 
 

@@ -122,16 +122,18 @@ class _Chunks:
         """Inner products (V, H, G) of vectors, in float64."""
         if self.whole or self.by_row:
             return (left_VHN @ right_VGN.mT).double()
-        left_VRHK, right_VRGK = (
-            x.unflatten(2, (-1, self.keys)).transpose(1, 2) for x in (left_VHN, right_VGN)
-        )
+        left_VRHK, right_VRGK = self._rows(left_VHN).transpose(1, 2), self._rows(right_VGN).transpose(1, 2)
         return (left_VRHK @ right_VRGK.mT).sum(1, dtype=torch.float64)
 
     def sums(self, vectors_VHN: Tensor, order: int) -> Tensor:
         """Sums (V, H) over the entries' absolute values to the power of order, 1 or 2, in float64."""
         if self.whole or self.by_row:
             return norms(vectors_VHN, order).double() ** order
-        return (norms(vectors_VHN.unflatten(2, (-1, self.keys)), order) ** order).sum(-1, dtype=torch.float64)
+        return (norms(self._rows(vectors_VHN), order) ** order).sum(-1, dtype=torch.float64)
+
+    def _rows(self, vectors_VHN: Tensor) -> Tensor:
+        """(V, H, rows, K)."""
+        return vectors_VHN.view(*vectors_VHN.shape[:2], -1, self.keys)
 
     def read(self, maps_BHQK: Tensor, chunk: _Chunk, dtype: torch.dtype) -> Tensor:
         """(V, heads, N), 0 in masked entries; perhaps a view of the maps, not to be written to."""

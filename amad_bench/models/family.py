@@ -86,7 +86,8 @@ class FamilyModels(ABC):
 
         Its forward pass takes what a batch has as `inputs`, and `labels`, and gives logits (B, L, V) that are
         aligned with the labels; `generate` writes, `rank` chooses (where the task's record says `ranks`). The
-        model of a run of kind "pretrain" gives (loss, {objective: scalar}), and `task_weights` by name.
+        model of a run of kind "pretrain" gives (loss, {objective: scalar}), and `task_weights` by name; its
+        `on_host` names arguments that it looks at: it gets these on the host.
         """
 
     def read_files(self, paths: Sequence[Path], config: RunConfig) -> Weights:

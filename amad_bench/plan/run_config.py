@@ -12,6 +12,7 @@ from amad_bench.plan.config.inputs import Inputs
 from amad_bench.plan.config.losses import Assistant
 from amad_bench.plan.config.schema import LayerMap
 from amad_bench.plan.config.training import Decoding, Training
+from amad_bench.runtime.precision import Precision
 
 Option = bool | int | float | str | list[str]
 DataOption = Option | dict[str, dict[str, str]]  # the files of one's own data: split -> role -> path
@@ -225,6 +226,7 @@ class RunConfig(DataSpec):
     """
 
     kind: Literal["pretrain", "teacher", "student"]
+    precision: Precision
     heads_keep: Literal["inner_width", "head_size"]
     decoding: Decoding | None
     model: Model
@@ -258,6 +260,7 @@ class RunConfig(DataSpec):
             return None
         parts = {"version": OUTPUTS_VERSION, "data": self.prepared, "type": self.teacher.outputs}
         parts |= {"examples": self.training.examples, "batch": self.training.batch}
+        parts |= {"precision": self.precision}
         return f"{self.teacher.run_id}-{short_hash(parts)}"
 
     @property

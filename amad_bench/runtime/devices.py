@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from amad_bench.runtime import gpus
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.machine import cpu_name, process_mib
+from amad_bench.runtime.precision import make_exact
 
 if TYPE_CHECKING:
     import torch
@@ -266,6 +267,7 @@ def _unusable(device: Accelerator) -> str:
 
 def ready(asked: str) -> Device:
     """The device that `find` finds, with this process set up for a run on it."""
+    make_exact()
     device = find(asked)
     device.prepare()
     return device

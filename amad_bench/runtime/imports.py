@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def many_imports() -> Iterator[None]:
-    """What is imported inside, and all that is there, no later search of the process looks at.
+    """A context for imports: neither they nor what is there already is looked at by a later search.
 
     torch and transformers are 400,000 objects: to look at them again and again as they come, and once more
     when the process ends, takes a third of the time in which a small run is no training.

@@ -43,7 +43,6 @@ def provenance(device: str) -> dict[str, object]:
         "cpu_count": os.cpu_count(),
         "platform": platform.platform(),
         "driver": used.driver(),
-        "precision": "fp32",
         "lock": _lock(),
     }
 

@@ -15,6 +15,7 @@ from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.loader import batches
 from amad_bench.data.text.tokenizer import Tokenizer
 from amad_bench.plan.config.training import Decoding
+from amad_bench.runtime.precision import FP32, Precision, forward_pass
 from amad_bench.runtime.ranks import ALONE, Ranks
 
 
@@ -30,6 +31,7 @@ def decode(
     workers: int = 0,
     candidates: Sequence[str] = (),
     ranks: Ranks = ALONE,
+    precision: Precision = FP32,
 ) -> list[str]:
     """The predicted text of every example, in the split's order. `workers`: processes that read images.
 
@@ -56,15 +58,17 @@ def decode(
     with evaluating(model), torch.no_grad(), closing(loader):
         for rows, examples in loader:
             if rank:
-                best_B = model.rank(**examples.inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
+                with forward_pass(precision, device):
+                    best_B = model.rank(**examples.inputs, answer_ids_AL=answer_ids_AL, k=rank)  # pyright: ignore[reportCallIssue]
                 found = [candidates[best] for best in best_B.tolist()]
             else:
-                ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
-                    **examples.inputs,
-                    max_new_tokens=decoding.max_length,
-                    num_beams=decoding.beams,
-                    do_sample=False,
-                )
+                with forward_pass(precision, device):
+                    ids_BL = model.generate(  # pyright: ignore[reportCallIssue]
+                        **examples.inputs,
+                        max_new_tokens=decoding.max_length,
+                        num_beams=decoding.beams,
+                        do_sample=False,
+                    )
                 found = [tokenizer.decode(ids) for ids in ids_BL.tolist()]
             own |= dict(zip(rows.tolist(), found, strict=True))
     texts = {row: text for part in ranks.gathered(own) for row, text in part.items()}

@@ -14,6 +14,7 @@ from amad_bench.data.tasks.batches import evaluation_order
 from amad_bench.data.tasks.data import Split
 from amad_bench.data.tasks.loader import batches
 from amad_bench.runtime.errors import UserError
+from amad_bench.runtime.precision import FP32, Precision, forward_pass
 from amad_bench.runtime.ranks import ALONE, Ranks, in_turns
 from amad_bench.scoring.decode import evaluating
 
@@ -26,6 +27,7 @@ def token_accuracy_and_loss(
     batch: int,
     workers: int = 0,
     ranks: Ranks = ALONE,
+    precision: Precision = FP32,
 ) -> tuple[float, float]:
     """Share of right target tokens and mean cross-entropy (nats), over all tokens whose label is not -100.
 
@@ -38,7 +40,8 @@ def token_accuracy_and_loss(
     loader = batches(split, images, order, device, workers)
     with evaluating(model), torch.no_grad(), closing(loader):
         for _, examples in loader:
-            logits_BLV = model(**examples.inputs, labels=examples.labels_BL).logits
+            with forward_pass(precision, device):
+                logits_BLV = model(**examples.inputs, labels=examples.labels_BL).logits
             targets = torch.from_numpy(np.flatnonzero(examples.host_masks.target_BT))
             targets_N = placed(targets, device)  # a mask would have to be looked at
             logits_NV, labels_N = logits_BLV.flatten(0, 1)[targets_N], examples.labels_BL.flatten()[targets_N]

@@ -83,6 +83,11 @@ class Objective(nn.Module):
             parts["attention"] = build_loss(loss.name, sites=self.sites, layer_map=self.layer_map, **options)
         self.parts = nn.ModuleDict(parts)
 
+    @property
+    def records(self) -> bool:
+        """Whether more of a model than its logits is read."""
+        return bool(self.sites) or self.needs_hidden
+
     def choose_layers(self, student: ModelShape, teacher: ModelShape) -> None:
         """From now on only the layers are recorded that the layer map pairs, or all where the loss reads all.
 

@@ -43,6 +43,7 @@ def train(
     workers: int = 0,
     checkpoints: Checkpoints | None = None,
     micro: MicroBatch | None = None,
+    compiled: bool = False,
 ) -> Trained:
     """Trains `model` in place, with the parameters that `objective` has, and leaves the best weights in both.
 
@@ -52,6 +53,7 @@ def train(
     chosen by the share of validation target tokens predicted right (teacher forcing), the earlier step on a
     tie. `checkpoints`: it goes on from the latest, as if it had never stopped, and writes more. `micro`: how
     many examples are computed at once, all of a batch without it; it gets smaller where memory runs out.
+    `compiled`: see `TrainStep`.
     Raises Diverged, with the best weights so far in both, when a part of the loss is not finite; Interrupted.
     """
     options, steps = config.training, config.training.steps
@@ -87,7 +89,8 @@ def train(
         bar.update(done)
         left = islice(order, done, None)
         loader = batches(data.train, data.images, left, device, workers, answers, ranks.own)
-        one_step = ParallelStep(TrainStep(model, objective, recorder, teacher_trace), ranks)
+        module = TrainStep(model, objective, recorder, teacher_trace, config.precision, compiled)
+        one_step = ParallelStep(module, ranks)
         with course.watched(), closing(loader):
             for step, (rows, batch) in enumerate(loader, start=done + 1):
                 model.train()
@@ -107,7 +110,14 @@ def train(
                 if step in evaluate_at:
                     with course.validation():
                         accuracy, loss = token_accuracy_and_loss(
-                            model, data.validation, data.images, device, micro.size, workers, ranks
+                            model,
+                            data.validation,
+                            data.images,
+                            device,
+                            micro.size,
+                            workers,
+                            ranks,
+                            config.precision,
                         )
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)

@@ -12,6 +12,8 @@ from amad_bench.training.stored_outputs import PartWriter
 
 MAPS_AT_MOST = 4  # times the room of queries and keys: then maps are stored, which are quicker to read
 
+EVERY_QUERY = "every_query"  # name of a number: whether the query mask is all True
+
 Tensors = dict[str, Tensor | None]
 
 
@@ -24,7 +26,7 @@ def tensors_of(trace: Trace, part: str) -> tuple[Tensors, dict[str, float]]:
         return {"hidden": trace.hidden[site][int(number)]}, {}
     layer = trace.sites[site][int(number)]
     if kind == "tokens":
-        return {"query_mask": layer.query_mask_BQ}, {}
+        return {"query_mask": layer.query_mask_BQ}, {EVERY_QUERY: float(layer.every_query)}
     if kind == "values":
         return {"value": layer.value_BHKD, "output_weight": layer.output_weight_HDd}, {}
     if kind == "maps" and _few_keys(layer):

@@ -50,6 +50,7 @@ def predict_and_score(
             workers=workers,
             candidates=most_frequent if ranked else (),
             ranks=here(),
+            precision=config.precision,
         )
 
     with in_phase(status, "predicting"):

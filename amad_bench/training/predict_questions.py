@@ -29,12 +29,13 @@ def predict_questions(
     device: str = "auto",
     workers: int = 0,
     features: Sequence[Path] = (),
+    image_cache_gb: float | None = None,
 ) -> int:
     """Writes the answers in VQA's result format and returns how many there are.
 
-    Tokenizer, inputs and decoding are the run's. photos, features: see `load_unanswered`. UserError: a run of
-    another task or that was not trained, a file that is there already, a question that is longer than the
-    model can read, and whatever is wrong with questions, photos or features.
+    Tokenizer, inputs and decoding are the run's. photos, features: see `load_unanswered`; image_cache_gb: the
+    config's. UserError: a run of another task or that was not trained, a file that is there already, a
+    question that is longer than the model can read, and whatever is wrong with questions, photos or features.
     """
     config = run.config
     where = ready(device).place
@@ -51,7 +52,7 @@ def predict_questions(
     model = trained_model(config, data, trained.checkpoint).to(where)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Not below the data set's folder: other photos may have the names of its own. Nor in /tmp, which is often
-    # memory: what is made of photos takes up to 4 GiB.
+    # memory: what is made of photos takes up to `image_cache_gb`.
     with tempfile.TemporaryDirectory(prefix=".amad-questions-", dir=out.parent) as folder:
         split, images = load_unanswered(
             config,
@@ -61,6 +62,7 @@ def predict_questions(
             Path(folder),
             features,
             shortest=data.train.source_ids_NL.shape[1],
+            image_cache_gb=image_cache_gb,
         )
         _refuse_longer(split, model, questions)
         texts = decode(
@@ -73,6 +75,7 @@ def predict_questions(
             batch=Status.read(trained.status).micro_batch or config.training.batch,
             workers=workers,
             candidates=by_frequency(data.train) if config.answers.rank is not None else (),
+            precision=config.precision,
         )
     write_text_atomic(out, result_file("vqa", dict(zip(split.example_ids, texts, strict=True))))
     return len(texts)

@@ -19,6 +19,7 @@ from amad_bench.models.build import build_model
 from amad_bench.models.family import implementation_of
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
+from amad_bench.runtime.precision import Precision, forward_pass
 from amad_bench.runtime.progress import progress
 from amad_bench.runtime.run_folder.steps import LOG_EVERY, StepLog
 from amad_bench.scoring.decode import evaluating
@@ -91,7 +92,7 @@ def pretrain(
         with course.watched(), closing(loader):
             for step, batch in enumerate(loader, start=done + 1):
                 model.train()
-                value_of = _part_value(model, batch)
+                value_of = _part_value(model, batch, config.precision)
                 (loss, parts, _), norm = accumulated_step(value_of, len(batch), micro, updates, device)
                 course.look(step, loss, norm, parts)
                 if step % LOG_EVERY == 0 or step == 1 or step in evaluate_at:
@@ -108,18 +109,29 @@ def pretrain(
     return course.end(steps)
 
 
-def _part_value(model: nn.Module, batch: PretrainingBatch) -> Callable[[slice], ObjectiveValue]:
+def _part_value(
+    model: nn.Module, batch: PretrainingBatch, precision: Precision
+) -> Callable[[slice], ObjectiveValue]:
     """A function that gives the summand of a part of a batch."""
 
     def value_of(part: slice) -> ObjectiveValue:
+        loss, parts = _losses(model, batch, precision, part)
         if (part.start, part.stop) == (0, len(batch)):
-            loss, parts = model(**batch.arguments)
             return ObjectiveValue(loss, parts, {})
-        loss, parts = model(**{name: tensor[part] for name, tensor in batch.arguments.items()})
         share, shares = model.shares(batch.host, part)  # pyright: ignore[reportCallIssue]
         return ObjectiveValue(loss * share, {name: parts[name] * shares[name] for name in parts}, {})
 
     return value_of
+
+
+def _losses(
+    model: nn.Module, batch: PretrainingBatch, precision: Precision, part: slice = slice(None)
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss and the scalars of a part of a batch."""
+    on_host = {name: batch.host[name] for name in getattr(model, "on_host", ())}
+    arguments = {name: tensor[part] for name, tensor in (batch.arguments | on_host).items()}
+    with forward_pass(precision, batch.arguments["input_ids"].device):
+        return model(**arguments)
 
 
 def _order(split: PretrainingSplit, config: RunConfig, generator: np.random.Generator) -> BatchOrder:
@@ -157,10 +169,10 @@ def validation_loss(
     steps = ceil(split.instances(config.family, config.pretraining) / config.training.batch)
     loader = _batches(_order(split, config, generator), steps, split, data, config, generator, device)
     with evaluating(model), torch.no_grad(), closing(loader):
-        losses = [_loss(model, instances, micro) for instances in loader]
+        losses = [_loss(model, instances, micro, config.precision) for instances in loader]
     return torch.stack(losses).mean().item()
 
 
-def _loss(model: nn.Module, batch: PretrainingBatch, micro: MicroBatch) -> Tensor:
-    value_of = _part_value(model, batch)
+def _loss(model: nn.Module, batch: PretrainingBatch, micro: MicroBatch, precision: Precision) -> Tensor:
+    value_of = _part_value(model, batch, precision)
     return torch.stack([value_of(part).total for part in micro.parts(len(batch))]).sum()

@@ -60,6 +60,7 @@ def train_run(
     logging: str = "none",
     start_seconds: float | None = None,
     micro_batch: int | None = None,
+    compiled: bool = False,
     ended: Callable[[], str | None] = lambda: None,
 ) -> str:
     """Trains, decodes the test split, scores; returns the status (one of runtime.errors.STATUSES).
@@ -67,8 +68,8 @@ def train_run(
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's;
     `start_seconds`: what the command took before it came here. None of them changes a number. `micro_batch`:
-    examples that are computed at once, None: all of a batch; numbers differ by rounding, and in which dropout
-    masks are drawn.
+    examples that are computed at once, None: all of a batch; `compiled`: by torch.compile, where no attention
+    is recorded; with either numbers differ by rounding, and in which dropout masks are drawn.
     `ended`: gives the status of this run where another process has brought it to its end; it is asked when
     this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
@@ -91,7 +92,7 @@ def train_run(
         micro = MicroBatch(
             micro_batch, ceil(run.config.training.batch / ranks.world), may_halve=ranks.world == 1
         )
-        return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds, micro)
+        return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds, micro, compiled)
 
 
 def _train_run(
@@ -102,6 +103,7 @@ def _train_run(
     checkpoint_every_s: float,
     start_seconds: float | None,
     micro: MicroBatch,
+    compiled: bool,
 ) -> str:
     ranks, made_with = here(), provenance(used.name)
     if ranks.first:
@@ -119,7 +121,7 @@ def _train_run(
         if run.kind == "pretrain":
             _pretrain(run, folder, where, status, checkpoints, micro)
         else:
-            _train_and_score(run, folder, where, status, workers, checkpoints, micro)
+            _train_and_score(run, folder, where, status, workers, checkpoints, micro, compiled)
     status.wall_seconds = time.perf_counter() - started + checkpoints.seconds_before
     status.peak_memory_mib = used.peak_mib()
     if energy is not None and (taken := used.energy_joules()) is not None:
@@ -185,6 +187,7 @@ def _train_and_score(
     workers: int,
     checkpoints: Checkpoints,
     micro: MicroBatch,
+    compiled: bool,
 ) -> None:
     with in_phase(status, "data"):
         data = load_task_data(run.config)
@@ -201,7 +204,7 @@ def _train_and_score(
     if trained is None:
         kept = good_weights_kept(status, lambda: save_weights(model, folder.checkpoint))
         with kept, noted(micro, status):
-            trained = _train(run, model, data, where, status, workers, checkpoints, micro)
+            trained = _train(run, model, data, where, status, workers, checkpoints, micro, compiled)
         if ranks.first:
             save_weights(model, folder.checkpoint)
             checkpoints.write_trained(trained, folder.checkpoint)
@@ -253,6 +256,7 @@ def _train(
     workers: int,
     checkpoints: Checkpoints,
     micro: MicroBatch,
+    compiled: bool,
 ) -> Trained:
     config, folder = run.config, RESULTS.run(run.id)
     loss = config.loss
@@ -273,13 +277,27 @@ def _train(
                 f"loss {loss.label} needs maps of one size, but at {varying[0]} the batches of "
                 f"{config.dataset.name} have lengths of their own; use kl, mse or token"
             )
+    status.compiled = compiled and not objective.records
+    if compiled and not status.compiled:
+        print(f"{run.id}: compile: attention or states are recorded, so this training is not compiled", flush=True)
     taught = None
     if objective.needs_teacher:
         with in_phase(status, "teacher_outputs"):
             taught = teacher_trace(run, data, objective, device, micro.size)
     phase("training")
     trained = train(
-        model, objective, data, config, device, folder.steps, run.id, taught, workers, checkpoints, micro
+        model,
+        objective,
+        data,
+        config,
+        device,
+        folder.steps,
+        run.id,
+        taught,
+        workers,
+        checkpoints,
+        micro,
+        status.compiled,
     )
     if trained.extra_params and here().first:
         save_parameters(objective, folder.loss_parameters)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from amad_bench.data.batch import Batch
@@ -12,6 +14,7 @@ from amad_bench.models.attention.trace import Totals
 from amad_bench.models.family import implementation_of
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
+from amad_bench.runtime.precision import FP32, Precision, forward_pass
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.teacher_outputs import TeacherTrace
 
@@ -28,7 +31,9 @@ def totals_of(config: RunConfig, sites: Sequence[str], batch: Batch) -> Totals:
 class TrainStep(nn.Module):
     """A model and its objective as one module: all that is trained, and nothing else, is a parameter of it.
 
-    recorder: of the model. teacher_trace: gets a batch's rows and the batch; None: no teacher.
+    recorder: of the model. teacher_trace: gets a batch's rows and the batch; None: no teacher. compiled: the
+    model's forward and backward passes, by torch.compile; where nothing is recorded, whose hooks would break
+    them into pieces.
     """
 
     def __init__(
@@ -37,10 +42,15 @@ class TrainStep(nn.Module):
         objective: Objective,
         recorder: Recorder,
         teacher_trace: TeacherTrace | None = None,
+        precision: Precision = FP32,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.objective = model, objective
         self._recorder, self._teacher_trace = recorder, teacher_trace
+        self._precision: Precision = precision
+        # not of `self.model` itself: validation and decoding have other shapes, and a module would own it twice
+        self._run: Callable[..., Any] = torch.compile(model.forward) if compiled else model.__call__
 
     def forward(
         self, rows: np.ndarray, batch: Batch, epoch: int, totals: Totals | None = None
@@ -51,7 +61,8 @@ class TrainStep(nn.Module):
         the whole batch.
         """
         try:
-            output = self.model(**batch.inputs, labels=batch.labels_BL)
+            with forward_pass(self._precision, batch.labels_BL.device):
+                output = self._run(**batch.inputs, labels=batch.labels_BL)
         except BaseException:  # memory may have run out, of which the layers so far hold a part
             self._recorder.forget()
             raise

@@ -24,9 +24,10 @@ from amad_bench.plan.run import Run
 from amad_bench.runtime.filehash import file_sha256
 from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.locks import exclusive
+from amad_bench.runtime.precision import FP32, Precision, forward_pass
 from amad_bench.runtime.results import RESULTS
 from amad_bench.training.distill import Objective
-from amad_bench.training.outputs_writer import OutputsWriter, tensors_of
+from amad_bench.training.outputs_writer import EVERY_QUERY, OutputsWriter, tensors_of
 from amad_bench.training.run_model import recorded_config, teacher_folder, trained_model
 from amad_bench.training.stored_outputs import StoredPart, read_part, set_damaged_aside, written_part
 
@@ -54,14 +55,21 @@ def teacher_trace(
         return loaded.eval().requires_grad_(False)
 
     if (key := config.outputs_key) is None or not storable(data.train):
-        return OnlineOutputs(model(), objective).trace
+        return OnlineOutputs(model(), objective, config.precision).trace
     if not folder.checkpoint.is_file():
         model()  # which says what to do
     weights = file_sha256(folder.checkpoint)
     of = {"teacher": folder.id, "weights": weights, "data": run.data_key, "examples": len(data.train)}
     wanted = Wanted.of(objective, shapes[1].layers)
     parts = stored_parts(
-        RESULTS.outputs(key), of, wanted, model, data, device, chunk or config.training.batch
+        RESULTS.outputs(key),
+        of,
+        wanted,
+        model,
+        data,
+        device,
+        chunk or config.training.batch,
+        config.precision,
     )
     return StoredOutputs(parts, wanted, device).trace
 
@@ -76,15 +84,17 @@ def storable(split: Split) -> bool:
 class OnlineOutputs:
     """Outputs that a teacher computes for each batch."""
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, precision: Precision = FP32) -> None:
         self.model = model.eval()
+        self.precision: Precision = precision
         # Open as long as this object is there: finding all modules anew for each batch takes 10 to 20 ms.
         self._recorder = Recorder(model, objective.sites, objective.needs_hidden, objective.teacher_layers)
 
     @torch.no_grad()
     def trace(self, _rows: np.ndarray, batch: Batch) -> Trace:
         try:
-            output = self.model(**batch.inputs, labels=batch.labels_BL)
+            with forward_pass(self.precision, batch.labels_BL.device):
+                output = self.model(**batch.inputs, labels=batch.labels_BL)
         except BaseException:  # see TrainStep
             self._recorder.forget()
             raise
@@ -162,6 +172,7 @@ class StoredOutputs:
             query_mask_BQ,
             self._tensor(values, "output_weight", rows),
             named["probs"],
+            every_query=bool(self.parts[tokens].numbers.get(EVERY_QUERY, False)),
         )
 
     def _tensor(self, part: str, name: str, rows: np.ndarray) -> Tensor | None:
@@ -182,6 +193,7 @@ def stored_parts(
     data: TaskData,
     device: torch.device,
     chunk: int,
+    precision: Precision = FP32,
 ) -> dict[str, StoredPart]:
     """The wanted parts in a folder; those that are lacking are computed, by one process at a time.
 
@@ -202,7 +214,7 @@ def stored_parts(
             set_damaged_aside(folder / name, of)
         lacking = [name for name in wanted.parts if name not in (parts := present())]
         if lacking:
-            _compute(folder, of, lacking, wanted, model().eval(), data, device, chunk)
+            _compute(folder, of, lacking, wanted, model().eval(), data, device, chunk, precision)
             parts = present()
     return parts
 
@@ -217,6 +229,7 @@ def _compute(
     data: TaskData,
     device: torch.device,
     chunk: int,
+    precision: Precision,
 ) -> None:
     split = data.train
     # Chunks of nearly equal size: none has one example only, whose tensors look like those all share.
@@ -232,7 +245,9 @@ def _compute(
         }
         stack.enter_context(closing(loader))
         for _, batch in loader:
-            trace = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
+            with forward_pass(precision, device):
+                output = model(**batch.inputs, labels=batch.labels_BL)
+            trace = recorder.trace(output, batch.labels_BL)
             for part, writer in writers.items():
                 writer.add(*tensors_of(trace, part))
         for writer in writers.values():

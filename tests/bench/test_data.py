@@ -1,7 +1,13 @@
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
 from amad_bench.bench import data
 from amad_bench.bench.data import bench_data
+from amad_bench.data.tasks.batches import make_batch
+from amad_bench.data.tasks.prepare import load_task_data
 
 
 def test_what_is_measured(tmp_path, monkeypatch):
@@ -14,9 +20,23 @@ def test_what_is_measured(tmp_path, monkeypatch):
         assert 0 < row["first_batch_seconds"] <= row["epoch_seconds"] < 30
         assert 0 < row["imports_mib"] <= row["start_mib"] <= row["peak_mib"]
         assert row["private_mib"] <= row["peak_mib"]
+        assert min(row["examples_per_s"], row["naive_per_s"]) > 0
     before = {path: path.stat().st_mtime_ns for path in Path("bench").rglob("*")}
     bench_data(100, Path("bench").resolve())
     assert {path: path.stat().st_mtime_ns for path in Path("bench").rglob("*")} == before  # kept
+
+
+def test_the_naive_way_makes_the_same_examples(tmp_path, monkeypatch):
+    """Else its time would say nothing."""
+    monkeypatch.chdir(tmp_path)
+    task = load_task_data(data._data(10))
+    rows = np.array([3, 0, 11])
+    (naive,) = DataLoader(data._Examples(task), batch_sampler=[rows.tolist()])
+    batch = make_batch(task.train, task.images, rows, "cpu")
+    expected = {**batch.inputs, "labels": batch.labels_BL}
+    assert naive.keys() == expected.keys()
+    for name, tensor in expected.items():  # the loader leaves out what is padding in the whole batch
+        assert torch.equal(naive[name][:, : tensor.shape[1]], tensor)
 
 
 def test_a_process_of_its_own(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from amad_bench.losses import build_loss
-from amad_bench.losses.base import LayerLoss, Outcome, TraceLoss, traced_entries
+from amad_bench.losses.base import LayerLoss, Outcome, TraceLoss, traced_samples
 from amad_bench.losses.ce import ce_loss
 from amad_bench.losses.hidden_mse import HiddenMse
 from amad_bench.models.attention.recorder import record
@@ -67,7 +67,7 @@ class Setting:
         """Counted in the whole batch's traces."""
         teacher, student = self.traces()
         by_site = {
-            site: sum(bool(sample.any()) for sample in traced_entries(teacher.sites[site][0], layers[0]))
+            site: int(traced_samples(teacher.sites[site][0], layers[0]).sum())
             for site, layers in student.sites.items()
         }
         labels_BL = self.batch["labels"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amad_bench.data.batch import Batch, TextMasks
-from amad_bench.losses.base import traced_entries
+from amad_bench.losses.base import traced_samples
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.family import FamilyModels
 from amad_bench.plan.catalogue import FAMILIES
@@ -49,7 +49,7 @@ def test_the_samples_with_a_valid_entry_at_each_site(family, task):
         totals = totals_of(config, sites, of)
         assert (totals.tokens, totals.samples) == (13, 6)
         for site, (first, *_) in traced.items():
-            seen = [bool(sample.any()) for sample in traced_entries(first, first)]
+            seen = [bool(sample) for sample in traced_samples(first, first)]
             assert totals.by_site[site] == sum(seen), site
             if site.startswith("decoder.") and (family, task) != ("blip", "captioning"):
                 assert 0 < sum(seen) < 6
@@ -63,7 +63,7 @@ def test_the_tokens_that_a_hidden_state_is_compared_at_are_of_the_same_samples()
             traced = recorder.trace(model(**batch), batch["labels"]).sites
         for layers in traced.values():
             counted_B = layers[0].query_mask_BQ.any(1)
-            assert counted_B.tolist() == traced_entries(layers[0], layers[0]).flatten(1).any(1).tolist()
+            assert counted_B.tolist() == traced_samples(layers[0], layers[0]).tolist()
 
 
 def test_a_family_that_does_not_say_cannot_be_cut():

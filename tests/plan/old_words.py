@@ -48,6 +48,7 @@ def _with(mapping: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
     """The canonical config as it was; old_ids: of the runs that it names, by their new ids."""
     new = config.canonical()
+    assert new["precision"] == "fp32"  # then there was no other
     dataset, tokenizer, model, loss = (dict(new[key]) for key in ("dataset", "tokenizer", "model", "loss"))
     if dataset["hash"] is None:  # of a plan without data
         del dataset["hash"]
@@ -67,7 +68,7 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
         **{
             key: value
             for key, value in new.items()
-            if key not in ("heads_keep", "inputs_hash", "pretraining_options", "block")
+            if key not in ("precision", "heads_keep", "inputs_hash", "pretraining_options", "block")
         },
         "dataset": dataset,
         "inputs": inputs,

@@ -61,4 +61,4 @@ def test_the_place_on_a_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_cpu_has_not() -> None:
     facts = provenance("cpu")
-    assert (facts["driver"], facts["precision"]) == (None, "fp32")
+    assert facts["driver"] is None

@@ -13,6 +13,7 @@ from amad_bench.plan.run import Run
 
 CONFIG = """
 name: tiny
+precision: {precision}
 replicates: 2
 datasets:
   scenes: {{train_images: 12, validation_images: 4, test_images: 6, seed: {data_seed}}}
@@ -89,6 +90,7 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         pretraining_rate: str = "1.0e-3",
         momentum: bool = False,
         cut: str = "none",
+        precision: str = "fp32",
     ) -> Plan:
         path = tmp_path / "tiny.yaml"
         text = CONFIG.format(
@@ -99,6 +101,7 @@ def tiny_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             order_embedding=str(condition == "vl").lower(),
             pretraining=pretraining_of(condition, pretraining_rate, momentum),
             cut=cut,
+            precision=precision,
         )
         path.write_text(text, encoding="utf-8")
         return expand(load_config(path))

@@ -31,13 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta parame
 # Where -> why. All else must not wait.
 REASONS = {
     "amad_bench/losses/hungarian.py:assign": "an assignment is found by scipy, on the host",
-    "transformers/masking_utils.py:_ignore_bidirectional_mask_sdpa": "looks whether a mask is needed",
 }
-OF_PRETRAINING = {
-    "amad_bench/models/vlt5/pretraining.py:<dictcomp>": "which tasks occur in a batch",
-    "amad_bench/models/vlt5/pretraining.py:forward": "which tasks occur in a batch",
-    "amad_bench/models/blip/pretraining.py:_pairs": "whether there is a negative, and all chances are finite",
-}
+OF_PRETRAINING = {}
 LABELS = ["ce", "logit_kd", "amad_kl", *LINES]
 FAMILIES = [("vlt5", "vqa"), ("vlt5", "translation"), ("blip", "vqa")]
 META = torch.device("meta")

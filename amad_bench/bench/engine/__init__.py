@@ -1,1 +1,1 @@
-"""What a training costs on a device: its step, the products of maps, small runs beside each other."""
+"""Costs of trainings on a device: a step, the products of maps, small runs beside each other."""

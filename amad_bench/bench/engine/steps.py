@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from amad_bench.bench.engine.synthetic import synthetic_data
@@ -57,7 +57,7 @@ def bench_engine_steps(
 
 
 def chosen(plan: Plan, losses: Sequence[str]) -> Iterator[list[Run]]:
-    """Of each family the students of its first task, of one setting, one for each loss."""
+    """Students of each family's first task, of one setting, one for each loss."""
     for family in dict.fromkeys(run.config.family for run in plan.runs):
         students = [run for run in plan.runs if run.kind == "student" and run.config.family == family]
         taught = [run for run in students if run.config.teacher is not None]

@@ -3,17 +3,13 @@
 Axes: N examples, L tokens, M images, R regions, F features, S pixels of a side.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
-from torch import Tensor
 
+from amad_bench.data.images.features import MappedFeatures
 from amad_bench.data.images.pixels import StoredPixels
-from amad_bench.data.images.table import Arrays, ImageTable
+from amad_bench.data.images.table import ImageTable
 from amad_bench.data.tasks.data import Split, TaskData
 from amad_bench.data.text.tokenizer import SpecialIds, Tokenizer
 from amad_bench.plan.cost.data_facts import DataFacts
@@ -61,31 +57,9 @@ def _images(config: RunConfig, random: np.random.Generator) -> ImageTable:
         size = inputs.patches[0]
         return StoredPixels(ids, random.integers(0, 256, (IMAGES, 3, size, size), np.uint8))
     regions, features = inputs.regions or 0, inputs.feature_size or 0
-    return _RandomRegions(
+    return MappedFeatures(
         ids,
         random.standard_normal((IMAGES, regions, features), np.float32),
         random.random((IMAGES, regions, 4), np.float32),
+        np.ones((IMAGES, regions), bool),
     )
-
-
-@dataclass(frozen=True)
-class _RandomRegions(ImageTable):
-    ids: list[str]
-    features_MRF: np.ndarray
-    boxes_MR4: np.ndarray
-
-    @property
-    def feature_size(self) -> int:
-        return self.features_MRF.shape[2]
-
-    def read(self, rows_B: np.ndarray) -> Arrays:
-        mask_BR = np.ones((len(rows_B), self.features_MRF.shape[1]), bool)
-        return {
-            "vis_feats": self.features_MRF[rows_B],
-            "boxes": self.boxes_MR4[rows_B],
-            "vis_attention_mask": mask_BR,
-        }
-
-    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
-        tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -25,6 +25,6 @@ def scaled(bytes_B: np.ndarray, there_B: Tensor, device: str | torch.device, col
 
 @cache
 def _scale(colours: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What bytes are divided by, and what is then taken off; it goes to a device once."""
+    """The numbers that bytes are divided by, and those that are then taken off; on each device once."""
     mean, std = (torch.tensor(values, dtype=torch.float64)[:, None, None] for values in COLOURS[colours])
     return (255 * std).float().to(device), (mean / std).float().to(device)

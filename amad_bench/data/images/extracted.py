@@ -12,7 +12,15 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from amad_bench.data.images.boxes import grid_boxes
 from amad_bench.data.images.feature_files import FeatureFiles, feature_key
-from amad_bench.data.images.features import FeatureRegions, check_features
+from amad_bench.data.images.features import (
+    FeatureRegions,
+    FeatureTable,
+    check_features,
+    is_kept,
+    keep_features,
+    kept_features,
+    unkept_bytes,
+)
 from amad_bench.data.images.job import Job
 from amad_bench.data.images.kind import ImageKind
 from amad_bench.data.images.new_features import new_features
@@ -41,12 +49,27 @@ class Extracted(ImageKind[ExtractedInputs]):
         path, regions = job.folder / _FEATURES, self.inputs.regions
         model, place = amad_data() / self.inputs.model, devices.find(devices.AUTO).place
         size = extract_features(path, model, self.inputs, job.photos, job.names, place)
-        check_features(FeatureFiles([path], size, regions), job.names)
         return {"size": size, "max_regions": regions}
 
+    def check(self, job: Job, facts: dict[str, Any]) -> None:
+        check_features(_files(job.folder, facts), job.names)
+
     @staticmethod
-    def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> FeatureRegions:
-        return FeatureRegions(ids, FeatureFiles([folder / _FEATURES], facts["size"], facts["max_regions"]))
+    def unkept_bytes(folder: Path, images: int, facts: dict[str, Any]) -> int:
+        return unkept_bytes(folder, images, facts)
+
+    @staticmethod
+    def keep(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> None:
+        keep_features(folder, ids, _files(folder, facts))
+        (folder / _FEATURES).unlink()  # nothing reads it any more
+
+    @staticmethod
+    def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> FeatureTable:
+        return kept_features(folder, ids) if is_kept(folder) else FeatureRegions(ids, _files(folder, facts))
+
+
+def _files(folder: Path, facts: dict[str, Any]) -> FeatureFiles:
+    return FeatureFiles([folder / _FEATURES], facts["size"], facts["max_regions"])
 
 
 def extract_features(

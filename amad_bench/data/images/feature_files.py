@@ -82,13 +82,14 @@ class FeatureFiles:
         with np.errstate(over="ignore"):  # what becomes infinite, `check` refuses
             return features_RF[: self.max_regions].astype(np.float32), boxes_R4[: self.max_regions]
 
-    def check(self, key: str) -> None:
-        """UserError unless the image's features can be used: finite numbers, boxes inside the image."""
-        features_RF, _ = self.read(key)
+    def check(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers that `read` gives; UserError unless all are finite, and boxes inside the image."""
+        features_RF, boxes_R4 = self.read(key)
         if not np.isfinite(features_RF).all():
             raise UserError(
                 f"{self.path_of(key)}: image {key}: features are NaN or infinite; make the file anew"
             )
+        return features_RF, boxes_R4
 
     def close(self) -> None:
         for file in self._open.values():

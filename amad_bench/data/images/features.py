@@ -1,4 +1,4 @@
-"""Precomputed features of regions, read from their files for each batch."""
+"""Precomputed features of regions: kept in one memory map, or read from their files for each batch."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,9 +15,11 @@ from amad_bench.data.images.feature_files import FeatureFiles, feature_key
 from amad_bench.data.images.job import Job, resolved
 from amad_bench.data.images.kind import ImageKind, image_names
 from amad_bench.data.images.photos import Photos
-from amad_bench.data.images.table import Arrays, ImageTable
+from amad_bench.data.images.table import Arrays, ImageTable, mapped, rows_of
 from amad_bench.data.placing import placed
+from amad_bench.data.text.arrays import new_array
 from amad_bench.plan.config.inputs import FeatureInputs
+from amad_bench.runtime.files import atomic_file
 from amad_bench.runtime.progress import progress
 
 
@@ -43,20 +45,36 @@ class Features(ImageKind[FeatureInputs]):
         return names
 
     def write(self, job: Job) -> dict[str, Any]:
-        check_features(self._files(job.feature_paths), job.names)
         return {
             "size": self.inputs.size,
             "max_regions": self.inputs.max_regions,
             "features": [job.portable(path) for path in job.feature_paths],
         }
 
+    def check(self, job: Job, facts: dict[str, Any]) -> None:
+        check_features(_files_of(job.folder, facts), job.names)
+
     @staticmethod
-    def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> "FeatureRegions":
-        paths = [resolved(path, folder) for path in facts["features"]]
-        return FeatureRegions(ids, FeatureFiles(paths, facts["size"], facts["max_regions"]))
+    def unkept_bytes(folder: Path, images: int, facts: dict[str, Any]) -> int:
+        return unkept_bytes(folder, images, facts)
+
+    @staticmethod
+    def keep(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> None:
+        keep_features(folder, ids, _files_of(folder, facts))
+
+    @staticmethod
+    def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> "FeatureTable":
+        if is_kept(folder):
+            return kept_features(folder, ids)
+        return FeatureRegions(ids, _files_of(folder, facts))
 
     def _files(self, paths: Sequence[Path]) -> FeatureFiles:
         return FeatureFiles(paths, self.inputs.size, self.inputs.max_regions)
+
+
+def _files_of(folder: Path, facts: dict[str, Any]) -> FeatureFiles:
+    paths = [resolved(path, folder) for path in facts["features"]]
+    return FeatureFiles(paths, facts["size"], facts["max_regions"])
 
 
 def check_features(files: FeatureFiles, names: Sequence[str]) -> None:
@@ -67,9 +85,82 @@ def check_features(files: FeatureFiles, names: Sequence[str]) -> None:
             bar.update()
 
 
+# Arrays of a row per image: float32 as in the files, so that no number depends on whether they are there.
+_FEATURES, _BOXES, _MASK = "features.npy", "boxes.npy", "region_mask.npy"
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether `keep_features` has made its arrays in a folder."""
+    return (folder / _FEATURES).exists()
+
+
+def unkept_bytes(folder: Path, images: int, facts: dict[str, Any]) -> int:
+    """Room that `keep_features` would take; 0 where it has nothing to do."""
+    size = images * facts["max_regions"] * (4 * facts["size"] + 4 * 4 + 1)
+    return 0 if is_kept(folder) else size
+
+
+def keep_features(folder: Path, ids: Sequence[str], files: FeatureFiles) -> None:
+    """Puts the features of all images into arrays, and closes the files.
+
+    UserError for features that cannot be used.
+    """
+    images, regions = len(ids), files.max_regions
+    with (
+        closing(files),
+        atomic_file(folder / _FEATURES) as features,  # the last one to get its name
+        atomic_file(folder / _BOXES) as boxes,
+        atomic_file(folder / _MASK) as mask,
+        progress(images, "features kept", "image") as bar,
+    ):
+        features_MRF = new_array(features, np.float32, (images, regions, files.size))
+        boxes_MR4 = new_array(boxes, np.float32, (images, regions, 4))
+        mask_MR = new_array(mask, np.bool_, (images, regions))
+        for row, name in enumerate(ids):
+            features_RF, boxes_R4 = files.check(feature_key(name))
+            found = len(features_RF)
+            features_MRF[row, :found], boxes_MR4[row, :found] = features_RF, boxes_R4
+            mask_MR[row, :found] = True
+            bar.update()
+
+
+def kept_features(folder: Path, ids: Sequence[str]) -> "MappedFeatures":
+    """The arrays that `keep_features` made."""
+    return MappedFeatures(ids, *(mapped(folder / name) for name in (_FEATURES, _BOXES, _MASK)))
+
+
+class FeatureTable(ImageTable):
+    """Features that another model made; tensors as of PatchRegions."""
+
+    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
+        tensors = {name: placed(torch.from_numpy(array), device) for name, array in arrays.items()}
+        return {**tensors, "vis_attention_mask": tensors["vis_attention_mask"].long()}
+
+
 @dataclass(frozen=True)
-class FeatureRegions(ImageTable):
-    """Features that another model made, read from files for each batch; tensors as of PatchRegions."""
+class MappedFeatures(FeatureTable):
+    """Features in memory maps, which all processes share."""
+
+    ids: Sequence[str]
+    features_MRF: np.ndarray
+    boxes_MR4: np.ndarray
+    region_mask_MR: np.ndarray
+
+    @property
+    def feature_size(self) -> int:
+        return self.features_MRF.shape[2]
+
+    def read(self, rows_B: np.ndarray) -> Arrays:
+        return {
+            "vis_feats": rows_of(self.features_MRF, rows_B),
+            "boxes": rows_of(self.boxes_MR4, rows_B),
+            "vis_attention_mask": rows_of(self.region_mask_MR, rows_B),
+        }
+
+
+@dataclass(frozen=True)
+class FeatureRegions(FeatureTable):
+    """Features that are read from their files for each batch."""
 
     ids: Sequence[str]
     files: FeatureFiles
@@ -91,7 +182,3 @@ class FeatureRegions(ImageTable):
             features_BRF[number, :regions], boxes_BR4[number, :regions] = features_RF, boxes_R4
             mask_BR[number, :regions] = True
         return {"vis_feats": features_BRF, "boxes": boxes_BR4, "vis_attention_mask": mask_BR}
-
-    def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
-        tensors = {name: placed(torch.from_numpy(array), device) for name, array in arrays.items()}
-        return {**tensors, "vis_attention_mask": tensors["vis_attention_mask"].long()}

@@ -48,6 +48,24 @@ class ImageKind(ABC, Generic[Given]):
         UserError: an image that cannot be used.
         """
 
+    def check(self, job: Job, facts: dict[str, Any]) -> None:
+        """UserError for an image that cannot be used, where `write` has not read all and `keep` will not.
+
+        facts: those of `write`.
+        """
+
+    @staticmethod
+    def unkept_bytes(folder: Path, images: int, facts: dict[str, Any]) -> int:  # noqa: ARG004
+        """Room that the arrays of `keep` take; 0 where it has nothing to do."""
+        return 0
+
+    @staticmethod
+    def keep(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> None:
+        """Makes arrays of what `load` would read anew for each batch, to the same values.
+
+        UserError: an image that cannot be used.
+        """
+
     @staticmethod
     @abstractmethod
     def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> ImageTable:

@@ -16,39 +16,54 @@ from amad_bench.data.images.kind import ImageKind
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.table import Arrays, ImageTable, mapped, rows_of
 from amad_bench.data.placing import placed
+from amad_bench.data.text.arrays import new_array
 from amad_bench.plan.config.inputs import PixelInputs
+from amad_bench.runtime.files import atomic_file
 from amad_bench.runtime.progress import progress
 
-STORED_PIXELS = 4 * 2**30  # bytes; pixels beyond it are decoded from the photos for each batch
+_ARRAY = "pixels.npy"
 
 
 class Pixels(ImageKind[PixelInputs]):
-    """Squares, stored where they are not too many, or else made from the photos again for each batch."""
+    """Squares, kept where they are not too many, or else made from the photos again for each batch."""
 
     def write(self, job: Job) -> dict[str, Any]:
-        size, colours = self.inputs.size, self.inputs.colours
-        if 3 * size**2 * len(job.names) <= STORED_PIXELS:
-            pixels_M3SS = job.new_array("pixels", np.uint8, 3, size, size)
-            for row, name in enumerate(job.names):
-                pixels_M3SS[row] = square_pixels(job.photos.open_image(name), size)
-            return {"colours": colours}
-        _check_photos(job)
-        return {"size": size, "colours": colours, "photos": [job.portable(base) for base in job.photos.bases]}
+        return {
+            "size": self.inputs.size,
+            "colours": self.inputs.colours,
+            "photos": [job.portable(base) for base in job.photos.bases],
+        }
+
+    def check(self, job: Job, facts: dict[str, Any]) -> None:  # noqa: ARG002
+        """A photo that cannot be decoded must not end a training in its tenth hour."""
+        with progress(len(job.names), "photos decoded", "photo") as bar:
+            for name in job.names:
+                job.photos.open_image(name)
+                bar.update()
+
+    @staticmethod
+    def unkept_bytes(folder: Path, images: int, facts: dict[str, Any]) -> int:
+        return 0 if (folder / _ARRAY).exists() else 3 * facts["size"] ** 2 * images
+
+    @staticmethod
+    def keep(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> None:
+        size = facts["size"]
+        with _photos(folder, facts) as photos, atomic_file(folder / _ARRAY) as temporary:
+            pixels_M3SS = new_array(temporary, np.uint8, (len(ids), 3, size, size))
+            with progress(len(ids), "photos kept", "photo") as bar:
+                for row, name in enumerate(ids):
+                    pixels_M3SS[row] = square_pixels(photos.open_image(name), size)
+                    bar.update()
 
     @staticmethod
     def load(folder: Path, ids: Sequence[str], facts: dict[str, Any]) -> "PixelTable":
-        if "photos" not in facts:
-            return StoredPixels(ids, mapped(folder / "pixels.npy"), facts["colours"])
-        photos = Photos([resolved(path, folder) for path in facts["photos"]])
-        return DecodedPixels(ids, photos, facts["size"], facts["colours"])
+        if (folder / _ARRAY).exists():
+            return StoredPixels(ids, mapped(folder / _ARRAY), facts["colours"])
+        return DecodedPixels(ids, _photos(folder, facts), facts["size"], facts["colours"])
 
 
-def _check_photos(job: Job) -> None:
-    """A photo that cannot be decoded must not end a training in its tenth hour."""
-    with progress(len(job.names), "photos decoded", "photo") as bar:
-        for name in job.names:
-            job.photos.open_image(name)
-            bar.update()
+def _photos(folder: Path, facts: dict[str, Any]) -> Photos:
+    return Photos([resolved(path, folder) for path in facts["photos"]])
 
 
 def square_pixels(image: Image.Image, size: int) -> np.ndarray:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from amad_bench.data.formats.records import Example, SplitSource
-from amad_bench.data.images.prepare import load_images, prepare_images
+from amad_bench.data.images.prepare import keep_images, load_images, prepare_images
 from amad_bench.data.images.table import ImageTable, mapped
 from amad_bench.data.pretraining.split import PretrainingSplit
 from amad_bench.data.sources.examples import dataset_folder, prepared_folder, read_examples
-from amad_bench.data.tasks.meta import read_meta, write_meta
+from amad_bench.data.tasks.meta import images_folder, read_meta, write_meta
 from amad_bench.data.tasks.texts import make_tokenizer
 from amad_bench.data.text.arrays import Encoded
 from amad_bench.data.text.columns import NUMBER_OF, TEXT, TEXTS, Column, write_columns
@@ -46,18 +46,20 @@ class PretrainingData:
     facts: dict[str, Any]
 
 
-def prepare_pretraining(config: RunConfig) -> Path:
+def prepare_pretraining(config: RunConfig, image_cache_gb: float | None = None) -> Path:
     """The prepared folder of a run of kind "pretrain"; made when absent. Its conditions share it.
 
-    Two processes may call it at once. UserError: whatever is wrong with the data set's files.
+    image_cache_gb: see `prepare_images`. Two processes may call it at once. UserError: whatever is wrong with
+    the data set's files.
     """
     dataset = config.dataset
     prepared = prepared_folder(config)
     if prepared.is_dir():
+        keep_images(images_folder(prepared), image_cache_gb)
         return prepared
     folder = dataset_folder(dataset)
     captions, questions = (read_examples(dataset, task, folder) for task in ("captioning", "vqa"))
-    images = prepare_images(folder, config, _joined(captions, questions))
+    images = prepare_images(folder, config, _joined(captions, questions), image_cache_gb)
     tokenizer = make_tokenizer(config, folder)
     _check_tokenizer(config, tokenizer)
     with atomic_directory(prepared) as temporary:

@@ -131,7 +131,7 @@ class BatchOrder:
 
     @property
     def state(self) -> OrderState:
-        """As it stands now, the generator included; it can be set."""
+        """The order as it stands now, the generator included; it can be set."""
         return OrderState(self.rest, self._generator.bit_generator.state)
 
     @state.setter

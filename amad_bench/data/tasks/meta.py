@@ -33,4 +33,9 @@ def read_meta(folder: Path) -> tuple[dict[str, Any], ImageTable, Tokenizer]:
     """meta.json, and the images and the tokenizer that belong to the arrays of a prepared folder."""
     meta = read_json(folder / "meta.json")
     tokenizer = load_tokenizer(folder / "tokenizer.json", SpecialIds(**meta["special_ids"]))
-    return meta, load_images(folder.parent / meta["images"]), tokenizer
+    return meta, load_images(images_folder(folder)), tokenizer
+
+
+def images_folder(folder: Path) -> Path:
+    """The folder of the images of a prepared folder."""
+    return folder.parent / read_json(folder / "meta.json")["images"]

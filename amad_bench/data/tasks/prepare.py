@@ -7,12 +7,12 @@ import numpy as np
 
 from amad_bench.data.formats.overlap import image_overlap
 from amad_bench.data.formats.records import SplitSource
-from amad_bench.data.images.prepare import load_images, prepare_images
+from amad_bench.data.images.prepare import keep_images, load_images, prepare_images
 from amad_bench.data.images.table import mapped
 from amad_bench.data.sources.examples import dataset_folder, prepared_folder, read_examples
 from amad_bench.data.tasks.answer_arrays import AnswerArrays, load_answers
 from amad_bench.data.tasks.data import Split, TaskData
-from amad_bench.data.tasks.meta import read_meta, write_meta
+from amad_bench.data.tasks.meta import images_folder, read_meta, write_meta
 from amad_bench.data.tasks.texts import (
     encoded_sources,
     make_tokenizer,
@@ -36,18 +36,20 @@ _COLUMNS = {
 }
 
 
-def prepare_task(data: DataSpec) -> Path:
+def prepare_task(data: DataSpec, image_cache_gb: float | None = None) -> Path:
     """The prepared folder of a task's data; made when absent.
 
-    Two processes may call it at once. UserError: whatever is wrong with the data set's files.
+    image_cache_gb: see `prepare_images`. Two processes may call it at once. UserError: whatever is wrong with
+    the data set's files.
     """
     dataset = data.dataset
     prepared = prepared_folder(data)
     if prepared.is_dir():
+        keep_images(images_folder(prepared), image_cache_gb)
         return prepared
     folder = dataset_folder(dataset)
     sources = read_examples(dataset, data.task, folder)
-    images = prepare_images(folder, data, sources)
+    images = prepare_images(folder, data, sources, image_cache_gb)
     row_of = {name: row for row, name in enumerate(load_images(images).ids)}
     with atomic_directory(prepared) as temporary:
         tokenizer = make_tokenizer(data, folder, sources["train"])

@@ -28,12 +28,14 @@ def load_unanswered(
     folder: Path,
     features: Sequence[Path] = (),
     shortest: int = 0,
+    image_cache_gb: float | None = None,
 ) -> tuple[Split, ImageTable]:
     """The questions in file order, their targets empty, and the images, made in `folder`, an empty one.
 
     data: of the run. photos: a folder, or an archive, whose names end in the image ids. features: of a run
     whose inputs are precomputed features, files with those of the photos. shortest: tokens that sources are
-    padded to at least. UserError: see `read_questions_only`; a photo or features that are missing or damaged.
+    padded to at least. image_cache_gb: see `prepare_images`. UserError: see `read_questions_only`; a photo or
+    features that are missing or damaged.
     """
     base = photos.with_suffix("") if photos.suffix == ".tar" else photos
     with Photos([base]) as archive:
@@ -46,7 +48,7 @@ def load_unanswered(
     if features:
         dataset = dataset.model_copy(update={"features": [str(path.absolute()) for path in features]})
     seen = data.model_copy(update={"dataset": dataset})
-    images = load_images(prepare_images(folder, seen, {_NAME: source}))
+    images = load_images(prepare_images(folder, seen, {_NAME: source}, image_cache_gb))
     row_of = {name: row for row, name in enumerate(images.ids)}
     encoded = encoded_sources(tokenizer, data, _NAME, source)
     path = folder / "source_ids.npy"

@@ -114,7 +114,9 @@ class Attention(NamedTuple):
         query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
         scale, bias, mask = self.kind.read(self.module, query, key, arguments, output)
         weight_HDd = self.output.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)
-        return LayerTrace(query, key, value, scale, bias, mask, _query_mask(mask, query), weight_HDd)
+        query_mask_BQ = _query_mask(mask, query)
+        every = mask is None
+        return LayerTrace(query, key, value, scale, bias, mask, query_mask_BQ, weight_HDd, every_query=every)
 
 
 class Block(NamedTuple):

@@ -123,12 +123,14 @@ class Recorder:
                     f"site {needed}, layer {layer}: the forward pass recorded no attention"
                 )
         trace = self._layers[site, layer]
-        query_mask_BQ = self._layers[_companion(site), layer].query_mask_BQ
+        companion = self._layers[_companion(site), layer]
+        query_mask_BQ, every = companion.query_mask_BQ, companion.every_query
         if site.startswith("decoder.") and labels_BL is not None:
             # labels stand at the last positions; a prompt before them (BLIP captioning) is real text
             prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
             query_mask_BQ = query_mask_BQ & pad(labels_BL != -100, (prompt, 0), value=True)
-        trace.query_mask_BQ = query_mask_BQ
+            every = False
+        trace.query_mask_BQ, trace.every_query = query_mask_BQ, every
         return trace
 
     def forget(self) -> None:

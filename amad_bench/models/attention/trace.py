@@ -54,6 +54,7 @@ class LayerTrace:
     """One site, one layer; masks are bool with True = may be attended / a real token.
 
     given_probs_BHQK: the probabilities, where they are known already; queries and keys are then `unread`.
+    every_query: the query mask is known to be all True without a look at it, as for patches of an image.
     """
 
     query_BHQD: Tensor
@@ -65,6 +66,7 @@ class LayerTrace:
     query_mask_BQ: Tensor
     output_weight_HDd: Tensor | None
     given_probs_BHQK: Tensor | None = None
+    every_query: bool = False
 
     @property
     def shape_BHQK(self) -> tuple[int, ...]:

@@ -23,7 +23,6 @@ from transformers.models.blip.configuration_blip import BlipConfig
 from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel, BlipTextModel
 
 from amad_bench.models.blip.model import BlipMatcher, teacher_forced, use_sdpa
-from amad_bench.runtime.errors import RunFailed
 
 LABEL_SMOOTHING = 0.1  # of the captions, in the official code
 TEMPERATURE, COLDEST, WARMEST = 0.07, 0.001, 0.5
@@ -80,6 +79,8 @@ class BlipVisionLanguage(nn.Module):
     Text encoder and decoder share everything but their self-attention (its output projection included).
     """
 
+    on_host = ("image_ids",)
+
     def __init__(self, config: BlipConfig, momentum_distillation: bool = False):
         super().__init__()
         self.matcher = BlipMatcher(config)
@@ -98,13 +99,15 @@ class BlipVisionLanguage(nn.Module):
         """The sum of the three losses, and each: "itc", "itm", "lm".
 
         pixel_values (B, 3, S, S); input_ids (B, T) are start, text, EOS, padding; image_ids (B,): of one
-        image, all captions are right. A batch of one image only has no negatives: itm is then the positives'.
-        Raises RunFailed("diverged") where training would draw negatives by similarities that are not finite.
+        image, all captions are right; on the host, where a look costs nothing. A batch of one image only has
+        no negatives: itm is then the positives'.
         """
         with torch.no_grad():
             self.temperature.clamp_(COLDEST, WARMEST)
         image_BPd = self.matcher.vision_model(pixel_values).last_hidden_state
         same_BB = image_ids[:, None] == image_ids[None, :]
+        one_image = bool(same_BB.all())
+        same_BB = same_BB.to(image_BPd.device, non_blocking=True)
         right_BB = same_BB / same_BB.sum(dim=1, keepdim=True)
         fast = self.matcher.image_feature(image_BPd), self.matcher.text_feature(input_ids, attention_mask)
         if self.momentum_matcher is None:
@@ -118,7 +121,8 @@ class BlipVisionLanguage(nn.Module):
             )
         of_images_BB, of_texts_BB = self._similarity(fast[0], other[1]), self._similarity(fast[1], other[0])
         itc = (cross_entropy(of_images_BB, for_images_BB) + cross_entropy(of_texts_BB, for_texts_BB)) / 2
-        image_N, text_N = self._pairs(of_images_BB, of_texts_BB, same_BB)
+        own_B = torch.arange(len(same_BB), device=same_BB.device)
+        image_N, text_N = (own_B, own_B) if one_image else self._pairs(of_images_BB, of_texts_BB, same_BB)
         logits_N2 = self.matcher.match(image_BPd[image_N], input_ids[text_N], attention_mask[text_N])
         match_N = (torch.arange(len(image_N), device=image_N.device) < len(image_ids)).long()
         itm = cross_entropy(logits_N2.float(), match_N)
@@ -126,17 +130,13 @@ class BlipVisionLanguage(nn.Module):
         return itc + itm + lm, {"itc": itc, "itm": itm, "lm": lm}
 
     def _similarity(self, one_BF: Tensor, other_BF: Tensor) -> Tensor:
-        return (one_BF @ other_BF.T).float() / self.temperature
+        with torch.autocast(one_BF.device.type, enabled=False):
+            return one_BF.float() @ other_BF.float().T / self.temperature
 
     def _pairs(self, of_images_BB: Tensor, of_texts_BB: Tensor, same_BB: Tensor) -> tuple[Tensor, Tensor]:
         """Images and texts to match (N,): the B right pairs, each text with a wrong image, each image with a
         wrong text."""
         own_B = torch.arange(len(same_BB), device=same_BB.device)
-        if bool(same_BB.all()):
-            return own_B, own_B
-        # on a GPU, drawing by NaN is an assertion on the device that no process survives
-        if self.training and not bool((of_images_BB.isfinite() & of_texts_BB.isfinite()).all()):
-            raise RunFailed("diverged", "the similarities of images and texts are not finite")
         wrong_image_B = self._negatives(of_texts_BB, same_BB)
         wrong_text_B = self._negatives(of_images_BB, same_BB)
         return torch.cat([own_B, wrong_image_B, own_B]), torch.cat([own_B, own_B, wrong_text_B])
@@ -144,7 +144,9 @@ class BlipVisionLanguage(nn.Module):
     @torch.no_grad()
     def _negatives(self, similarity_BB: Tensor, same_BB: Tensor) -> Tensor:
         """A column (B,) of another image for each row: by the softmax of the similarity, or the greatest."""
-        chance_BB = similarity_BB.softmax(dim=1).add(LEAST_CHANCE).masked_fill(same_BB, 0.0)
+        # Drawing by NaN is an assertion on a GPU that no process survives: the loss shows what diverged.
+        chance_BB = similarity_BB.softmax(dim=1).nan_to_num(0.0)
+        chance_BB = chance_BB.add(LEAST_CHANCE).masked_fill(same_BB, 0.0)
         return chance_BB.multinomial(1)[:, 0] if self.training else chance_BB.argmax(dim=1)
 
     def _captions(self, image_BPd: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

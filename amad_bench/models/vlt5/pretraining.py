@@ -27,6 +27,8 @@ class Vlt5Pretrainer(nn.Module):
     `task_weights`: each model that starts from them draws its own.
     """
 
+    on_host = ("tasks_B",)
+
     def __init__(self, vlt5: VLT5, condition: str = "vl") -> None:
         super().__init__()
         self.vlt5 = vlt5
@@ -38,14 +40,15 @@ class Vlt5Pretrainer(nn.Module):
     def forward(self, tasks_B: Tensor, labels: Tensor, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean over samples of each one's token mean, and that mean by task for the tasks that occur.
 
-        tasks_B: index into PRETRAIN_TASKS; labels (B, L); inputs: what else VLT5 takes. Those by task are
-        without gradient.
+        tasks_B: index into PRETRAIN_TASKS, on the host, where a look costs nothing; labels (B, L); inputs:
+        what else VLT5 takes. Those by task are without gradient.
         """
         loss_B = sample_losses(self.vlt5(**inputs, labels=labels).logits, labels)
+        rows_by_task = {task: (tasks_B == index).nonzero()[:, 0] for index, task in enumerate(PRETRAIN_TASKS)}
         by_task = {
-            task: loss_B[tasks_B == index].detach().mean()
-            for index, task in enumerate(PRETRAIN_TASKS)
-            if (tasks_B == index).any()
+            task: loss_B.detach()[rows_N.to(loss_B.device, non_blocking=True)].mean()
+            for task, rows_N in rows_by_task.items()
+            if len(rows_N)
         }
         return loss_B.mean(), by_task
 

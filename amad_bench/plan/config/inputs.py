@@ -15,6 +15,8 @@ from amad_bench.plan.config.base import Closed, PathBelow, Problems
 from amad_bench.plan.config.numbers import Few, Length, Size
 from amad_bench.plan.shown import unknown
 
+IMAGE_CACHE_GB = 4.0  # room for images as arrays, where a config says nothing
+
 
 class ImageInputs(Closed):
     """A kind of image input, with its sizes.

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, LOSSES, TASKS, Dataset, record_of
 from amad_bench.plan.config.base import Closed, Name, PathBelow, Problems, distinct, known
 from amad_bench.plan.config.datasets import Datasets, options_of
-from amad_bench.plan.config.inputs import ImageInputs
+from amad_bench.plan.config.inputs import IMAGE_CACHE_GB, ImageInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
 from amad_bench.plan.config.numbers import (
@@ -33,6 +33,7 @@ from amad_bench.plan.config.training import (
 from amad_bench.plan.shown import shown, unknown
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import did_you_mean
+from amad_bench.runtime.precision import FP32, Precision
 
 
 def _device(name: str) -> str:
@@ -120,8 +121,23 @@ class Config(Closed):
         "batch; on the CPU so many processes, to try it; no number depends on it but by rounding and by "
         "which dropout masks are drawn",
     )
+    precision: Precision = Field(
+        default=FP32,
+        description="of all models' forward passes: fp32, IEEE float32 without TF32; or bf16, autocast to "
+        "bfloat16, with float32 weights and losses",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile of trainings that record no attention (`ce`, `logit_kd`), others say that "
+        "they are not compiled; no number depends on it but by rounding and by which dropout masks are drawn",
+    )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"
+    )
+    image_cache_gb: NotNegative = Field(
+        default=IMAGE_CACHE_GB,
+        description="images and features are kept as arrays where those of a set take at most so many GB of "
+        "disk, else read from their files for each batch; no number depends on it",
     )
     micro_batch: Size | None = Field(
         default=None,

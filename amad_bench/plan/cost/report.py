@@ -75,7 +75,7 @@ def _remarks(
     lines = [
         f"operations: {shares}; those of attention losses are not counted",
         f"hours here: one run at a time, {' and '.join(filter(None, speeds))}",
-        f"hours on GPUs: one of them, {_percents()}; no run is in bf16 today",
+        f"hours on GPUs: one of them, {_percents()}",
         f"disk: weights {_unit(sum(cost.weights for cost in costs), 'B')}, teachers' outputs "
         f"{_unit(outputs, 'B')}, all else {_unit(files, 'B')}; while a run trains, up to "
         f"{_unit(largest, 'B')} for each of two checkpoints",

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from amad_bench.data.images.extracted import extract_features, load_extractor
 from amad_bench.data.images.feature_files import FeatureFiles
-from amad_bench.data.images.features import FeatureRegions
+from amad_bench.data.images.features import MappedFeatures
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.tasks.batches import make_batch
 from amad_bench.data.tasks.prepare import load_task_data
@@ -239,7 +240,8 @@ def test_extracted_features(scenes_config, tmp_path, monkeypatch):
     limit = {"train": 3, "validation": 2, "test": 2}
     inputs = {"kind": "extracted", "model": "vit", "size": 32, "rows": 2, "columns": 2}
     data = load_task_data(scenes_config("vlt5", "captioning", limit, inputs=inputs))
-    assert isinstance(data.images, FeatureRegions)
+    assert isinstance(data.images, MappedFeatures)
+    assert not list(Path("results").rglob("features.h5"))
     assert data.images.feature_size == 16
     assert data.facts["features"] == "extracted 2 x 2 grid features (vit at 32 px)"
     batch = make_batch(data.train, data.images, np.arange(10), "cpu")

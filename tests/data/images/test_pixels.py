@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-from amad_bench.data.images import pixels
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.pixels import DecodedPixels, StoredPixels, square_pixels
 from amad_bench.data.prepare import prepare
@@ -29,11 +28,12 @@ def test_square_pixels():
     assert np.array_equal(square_pixels(same, 4).transpose(1, 2, 0), np.asarray(same))
 
 
-def test_too_many_pixels_are_decoded_for_each_batch_to_the_same_values(scenes_config, monkeypatch):
+def test_too_many_pixels_are_decoded_for_each_batch_to_the_same_values(scenes_config):
     config = scenes_config("blip", "vqa", inputs={**PIXELS, "size": 32, "colours": "clip"})
     stored = load_task_data(config)
     shutil.rmtree(DATA / "prepared")
-    monkeypatch.setattr(pixels, "STORED_PIXELS", 60 * 3 * 32 * 32 - 1)
+    room = 60 * 3 * 32 * 32
+    prepare(config, (room - 1) / 1e9)
     decoded = load_task_data(config)
     assert isinstance(stored.images, StoredPixels)
     assert isinstance(decoded.images, DecodedPixels)
@@ -42,13 +42,19 @@ def test_too_many_pixels_are_decoded_for_each_batch_to_the_same_values(scenes_co
     one, two = (make_batch(data.train, data.images, rows, "cpu").inputs for data in (stored, decoded))
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+    prepare(config)  # nobody says how much room there is
+    assert isinstance(load_task_data(config).images, DecodedPixels)
+    prepare(config, room / 1e9)
+    kept = load_task_data(config)
+    assert isinstance(kept.images, StoredPixels)
+    three = make_batch(kept.train, kept.images, rows, "cpu").inputs
+    assert all(torch.equal(one[name], three[name]) for name in one)
 
 
-def test_a_photo_that_will_be_decoded_later_is_checked_now(scenes_config, scenes_folder, monkeypatch):
+def test_a_photo_that_will_be_decoded_later_is_checked_now(scenes_config, scenes_folder):
     damaged(scenes_folder, "train", IMAGE, b"")
-    monkeypatch.setattr(pixels, "STORED_PIXELS", 0)
     with pytest.raises(UserError, match=rf"images_train\.tar: {IMAGE} cannot be decoded"):
-        prepare(scenes_config("blip", "vqa"))
+        prepare(scenes_config("blip", "vqa"), 0.0)
     assert not list((DATA / "prepared").iterdir())
 
 

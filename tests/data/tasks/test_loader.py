@@ -17,7 +17,7 @@ from PIL import Image
 from amad_bench.data import prefetch
 from amad_bench.data.batch import Batch
 from amad_bench.data.images.feature_files import FeatureFiles
-from amad_bench.data.images.features import FeatureRegions
+from amad_bench.data.images.features import FeatureRegions, keep_features, kept_features
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.images.pixels import DecodedPixels
 from amad_bench.data.images.regions import PatchRegions
@@ -31,7 +31,7 @@ from tests.data.images.test_feature_files import record, write_h5, write_npz
 # Python 3.12 warns of any fork while a thread runs; the workers only read files.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 IMAGES = 9
-KINDS = ("tar", "folder", "h5", "npz", "memory map")
+KINDS = ("tar", "folder", "h5", "npz", "memory map", "kept features")
 
 
 def split_of(n: int = 30) -> Split:
@@ -88,8 +88,12 @@ def table_of(kind: str, folder: Path) -> ImageTable:
             names, *(mapped(folder / f"{name}.npy") for name in ("features", "boxes", "mask"))
         )
     records = {str(i): record(regions=i % 3 + 1, seed=i) for i in range(IMAGES)}
-    path = write_h5(folder / "a.h5", records) if kind == "h5" else write_npz(folder / "a", records)
-    return FeatureRegions(names, FeatureFiles([path], 5, 3))
+    path = write_npz(folder / "a", records) if kind == "npz" else write_h5(folder / "a.h5", records)
+    files = FeatureFiles([path], 5, 3)
+    if kind == "kept features":
+        keep_features(folder, names, files)
+        return kept_features(folder, names)
+    return FeatureRegions(names, files)
 
 
 @pytest.fixture(params=KINDS)

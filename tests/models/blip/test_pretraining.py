@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy
 from amad_bench.models.blip.model import BlipAnswerer, BlipCaptioner, BlipMatcher
 from amad_bench.models.blip.pretraining import BlipMlm, BlipVisionLanguage
 from amad_bench.plan.config.training import Training
-from amad_bench.runtime.errors import RunFailed
 from amad_bench.training.optim import Updates
 from tests.tiny_models import VOCABULARY, tiny_batch, tiny_model
 
@@ -364,20 +363,17 @@ def test_every_objective_can_be_learnt():
     assert least - 1e-5 < parts["lm"] < least + 0.05
 
 
-def test_a_training_that_diverges_fails_as_a_run(model):
-    """Negatives cannot be drawn by the softmax of NaN; without a negative the loss shows it."""
+def test_a_training_that_diverges_shows_it_in_its_loss(model):
+    """Negatives cannot be drawn by the softmax of NaN, which no process on a GPU survives."""
     options = {"learning_rate": 1e10, "clip": 1e10, "warmup": 0.0, "weight_decay": 0.0, "steps": 20}
     updates = Updates(
         [model.train()], Training(**options, examples="all", batch=3, evaluations=1, schedule="linear")
     )
 
-    def train() -> None:
-        for _ in range(20):
-            updates.step(model(**captions([0, 1, 2]))[0])
-
-    with pytest.raises(RunFailed, match="similarities of images and texts are not finite") as caught:
-        train()
-    assert caught.value.status == "diverged"
+    for _ in range(20):
+        loss, _ = model(**captions([0, 1, 2]))
+        updates.step(loss)
+    assert not torch.isfinite(loss)
     assert not torch.isfinite(model(**captions([0, 0]))[0])
 
 
@@ -388,5 +384,6 @@ def test_a_training_that_diverges_fails_as_a_run(model):
 def test_either_side_can_diverge(momentum, side, value):
     model = BlipVisionLanguage(config(), momentum_distillation=momentum).train()
     getattr(model.matcher, side).weight.fill_(value)
-    with pytest.raises(RunFailed, match="diverged"):
-        model(**captions([0, 1]))
+    loss, parts = model(**captions([0, 1]))
+    assert not torch.isfinite(loss)
+    assert not torch.isfinite(parts["itc"])
