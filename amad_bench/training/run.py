@@ -279,7 +279,7 @@ def _train(
             )
     status.compiled = compiled and not objective.records
     if compiled and not status.compiled:
-        print(f"{run.id}: compile: attention or states are recorded, so this training is not compiled", flush=True)
+        print(f"{run.id}: not compiled, since {loss.label} reads attention or states", flush=True)
     taught = None
     if objective.needs_teacher:
         with in_phase(status, "teacher_outputs"):

@@ -49,7 +49,7 @@ class TrainStep(nn.Module):
         self.model, self.objective = model, objective
         self._recorder, self._teacher_trace = recorder, teacher_trace
         self._precision: Precision = precision
-        # not of `self.model` itself: validation and decoding have other shapes, and a module would own it twice
+        # Not the model itself: validation and decoding have other shapes. Nor a module, which would own it twice.
         self._run: Callable[..., Any] = torch.compile(model.forward) if compiled else model.__call__
 
     def forward(

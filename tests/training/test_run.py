@@ -355,7 +355,7 @@ def test_a_run_is_locked_as_long_as_it_is_worked_on(tiny_plan, monkeypatch, comm
 def test_workers_read_for_training_validation_and_prediction(tiny_plan, monkeypatch):
     run = pick(tiny_plan(), "vlt5", "vqa", "teacher")
     calls = []
-    real = loader.in_workers
-    monkeypatch.setattr(loader, "in_workers", lambda *given: calls.append(given[2]) or real(*given))
+    real = loader.Workers
+    monkeypatch.setattr(loader, "Workers", lambda *given: calls.append(given[1]) or real(*given))
     assert train_run(run, "cpu", workers=1) == "done"
     assert calls == [1] * 5  # the training, two validations, the test split and the blind one

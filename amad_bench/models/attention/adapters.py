@@ -61,7 +61,8 @@ def read_bert(
     stock = type(module).__name__ == "BlipTextSelfAttention"
     if encoder_mask is not None or (stock and arguments.get("encoder_hidden_states") is not None):
         given = encoder_mask
-    mask, bias = _mask_and_bias(module, given, query_BHQD, key_BHKD)
+    ours = type(module).__name__ == "SdpaTextAttention"  # whatever its config says
+    mask, bias = _mask_and_bias(module, given, query_BHQD, key_BHKD, is_sdpa=ours)
     scale = getattr(module, "scaling", module.attention_head_size**-0.5)
     return _scoring(scale, bias, mask, query_BHQD, key_BHKD)
 
@@ -76,7 +77,7 @@ def _scoring(
 
 
 def _mask_and_bias(
-    module: Any, mask: Any, query_BHQD: Tensor, key_BHKD: Tensor
+    module: Any, mask: Any, query_BHQD: Tensor, key_BHKD: Tensor, is_sdpa: bool = False
 ) -> tuple[Tensor | None, Tensor | None]:
     """A bool or additive mask as (bool mask, what an additive one adds to the entries it leaves open)."""
     implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
@@ -92,7 +93,7 @@ def _mask_and_bias(
         raise AttentionDomainError(f"unknown attention mask {what}: use the attention sdpa or eager")
     _check_fits("attention mask", mask, query_BHQD, key_BHKD)
     if mask.dtype == torch.bool:
-        if implementation == "eager":
+        if implementation == "eager" and not is_sdpa:
             raise AttentionDomainError(
                 "eager attention adds a bool mask as 0 and 1: it masks nothing; use sdpa"
             )

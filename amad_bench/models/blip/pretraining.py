@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from transformers.models.blip.configuration_blip import BlipConfig
 from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel, BlipTextModel
 
-from amad_bench.models.blip.model import BlipMatcher, teacher_forced, use_sdpa
+from amad_bench.models.blip.model import BlipMatcher, open_keys, teacher_forced, use_sdpa
 
 LABEL_SMOOTHING = 0.1  # of the captions, in the official code
 TEMPERATURE, COLDEST, WARMEST = 0.07, 0.001, 0.5
@@ -49,7 +49,8 @@ class BlipMlm(nn.Module):
 
         It is 0 for a batch without a masked word.
         """
-        logits_BTV = self.text(input_ids, attention_mask=attention_mask, is_decoder=False).logits
+        mask_B11T = open_keys(attention_mask)
+        logits_BTV = self.text(input_ids, attention_mask=mask_B11T, is_decoder=False).logits
         # flat: cross-entropy of three axes has no deterministic kernel on CUDA
         flat = logits_BTV.flatten(0, 1).float(), labels.flatten()
         summed = cross_entropy(*flat, ignore_index=-100, reduction="sum")

@@ -33,11 +33,10 @@ class Status:
     went on after the run was interrupted or killed. ranks: processes that trained it together, each on a
     device. head_map: site -> for each head those it was cut from; start_weights: what the model started from;
     both are {} for random weights. micro_batch: examples that were computed at once, of a rank, in the end;
-    micro_batch_halved: whether memory ran out, and that is fewer than was asked for. compiled: whether the forward
-    pass was. signatures: metric ->
-    how it was computed. log_tail: the last lines of a failure's traceback. data: facts about the examples,
-    None when the run ended before it had read them. seconds: by phase, one of PHASES, those that were
-    entered.
+    micro_batch_halved: whether memory ran out, and that is fewer than was asked for. compiled: whether the
+    training was. signatures: metric -> how it was computed. log_tail: the last lines of a failure's
+    traceback. data: facts about the examples, None when the run ended before it had read them. seconds: by
+    phase, one of PHASES, those that were entered.
     """
 
     status: str = "done"

@@ -33,6 +33,7 @@ def test_a_run_that_has_just_begun_in_the_order_of_the_file(tmp_path):
         "start_weights": {},
         "micro_batch": 0,
         "micro_batch_halved": False,
+        "compiled": False,
         "steps": 0,
         "best_step": 0,
         "continued": 0,
