@@ -164,6 +164,7 @@ def write_config(folder: Path) -> None:
         order_embedding="false",
         pretraining="",
         cut="none",
+        precision="fp32",
     )
     text = text.replace("dropout: 0.1", "dropout: 0.0").replace("student: [2]", "student: [2, 4]")
     (folder / "battery.yaml").write_text(text.replace("replicates: 2", "replicates: 1"))

@@ -37,6 +37,7 @@ class Place:
             order_embedding="false",
             pretraining="",
             cut="none",
+            precision="fp32",
         )
         text = text.replace("steps: 6", f"steps: {STEPS}").replace("batch: 8", "batch: 7")
         (folder / "c.yaml").write_text(f"{text}device: cpu\ncheckpoint: {{every_s: 0.2}}\n{more}")
