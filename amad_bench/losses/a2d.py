@@ -29,9 +29,8 @@ from amad_bench.losses.base import (
     common_sites,
     linear_start,
     naming,
-    traced_entries,
-    traced_samples,
 )
+from amad_bench.losses.entries import traced_entries, traced_samples
 from amad_bench.losses.maps import (
     Maps,
     check_choice,

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, traced_entries
+from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair
+from amad_bench.losses.entries import traced_entries
 from amad_bench.losses.maps import check_mask
 from amad_bench.losses.relations import relation_kl, valid_tokens
 

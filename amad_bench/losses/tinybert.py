@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, Outcome, traced_entries
+from amad_bench.losses.base import LayerLoss, LayerMap, LayerPair, Outcome
+from amad_bench.losses.entries import traced_entries
 from amad_bench.losses.hidden_mse import HiddenMse
 from amad_bench.losses.maps import check_equal_heads, prepare, valid_entries
 from amad_bench.models.attention.trace import Trace

@@ -107,9 +107,8 @@ class TaskRuns:
 
     def _run(self, data: DataSpec, **parts: object) -> RunConfig:
         shared = {name: getattr(data, name) for name in DataSpec.model_fields}
-        return RunConfig.model_validate(
-            {**shared, "precision": self.config.precision, "heads_keep": self.config.heads.keep, **parts}
-        )
+        shared |= {"precision": self.config.precision, "heads_keep": self.config.heads.keep}
+        return RunConfig.model_validate(shared | parts)
 
     def _pretrain(self, size: ModelSize, heads: int, condition: str, images: Block | None) -> Run:
         """images: the block that has images of its own; others share their pre-trainings."""

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from amad_bench.losses import amad_loss, build_loss
 from amad_bench.losses.base import layer_pairs
+from amad_bench.losses.entries import traced_entries, traced_samples
 from tests.losses.cases import layer_trace, trace
 
 
@@ -154,3 +155,17 @@ def test_logit_losses_take_labels_from_the_student():
     assert build_loss("ce")(None, student)["ce"] > 0
     build_loss("ce").materialise(None, student)  # the trainer asks every loss, a teacher or none
     assert build_loss("logit_kd")(teacher, student)["logit_kd"] > 0
+
+
+def test_no_mask_is_made_where_every_query_and_key_is_known_to_be_real():
+    """As of a ViT: masks would be read with every pass over the maps."""
+    teacher, student = layer_trace(4), layer_trace(2)
+    mask_B1QK = traced_entries(teacher, student)
+    assert mask_B1QK is not None
+    assert mask_B1QK.all()
+    teacher.every_query = student.every_query = True
+    assert traced_entries(teacher, student) is None
+    assert traced_samples(teacher, student).tolist() == [True, True]
+    keys_BK = torch.tensor([[True] * 5, [False] * 5])
+    student.mask_BHQK = keys_BK[:, None, None, :]
+    assert traced_samples(teacher, student).tolist() == [True, False]

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from amad_bench.losses import build_loss
-from amad_bench.losses.base import LayerLoss, Outcome, TraceLoss, traced_samples
+from amad_bench.losses.base import LayerLoss, Outcome, TraceLoss
 from amad_bench.losses.ce import ce_loss
+from amad_bench.losses.entries import traced_samples
 from amad_bench.losses.hidden_mse import HiddenMse
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import Totals

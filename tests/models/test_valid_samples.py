@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amad_bench.data.batch import Batch, TextMasks
-from amad_bench.losses.base import traced_samples
+from amad_bench.losses.entries import traced_samples
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.family import FamilyModels
 from amad_bench.plan.catalogue import FAMILIES

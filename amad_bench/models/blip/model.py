@@ -13,13 +13,12 @@ A candidate answers, d width, F projection size.
 # pyright: reportOperatorIssue=false, reportOptionalMemberAccess=false, reportIncompatibleMethodOverride=false
 # (transformers' modules are typed as Tensor | Module, and our forward passes take other arguments on purpose)
 
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize, scaled_dot_product_attention
+from torch.nn.functional import normalize, scaled_dot_product_attention
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.models.blip.configuration_blip import BlipConfig
@@ -30,6 +29,8 @@ from transformers.models.blip.modeling_blip import (
     BlipForQuestionAnswering,
 )
 from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel, BlipTextSelfAttention
+
+from amad_bench.models.blip.ranking import groups_of_answers, summed_loss
 
 RANKED_LOGITS = 2**27  # numbers that ranking answers holds at once: half a GiB
 
@@ -204,9 +205,9 @@ class BlipAnswerer(BlipForQuestionAnswering):
         lengths_Bk, places_Bk = labels_AL.ne(-100).sum(dim=1)[best_Bk].sort(dim=1)
         answers_Bk = best_Bk.gather(1, places_Bk)
         loss_Bk = question_BTd.new_empty(best_Bk.shape, dtype=torch.float32)
-        for questions, answers, longest in _groups(lengths_Bk, RANKED_LOGITS // first_BV.shape[1]):
+        for questions, answers, longest in groups_of_answers(lengths_Bk, RANKED_LOGITS // first_BV.shape[1]):
             labels_NL = labels_AL[answers_Bk[questions, answers].flatten(), :longest]
-            loss_N = _summed_loss(logits(questions, labels_NL), labels_NL)
+            loss_N = summed_loss(logits(questions, labels_NL), labels_NL)
             loss_Bk[questions, answers] = loss_N.view_as(loss_Bk[questions, answers])
         # of equally good ones the one with the more probable first token
         winner_B1 = torch.empty_like(loss_Bk).scatter_(1, places_Bk, loss_Bk).argmin(dim=1, keepdim=True)
@@ -282,29 +283,3 @@ def _generate(decoder: nn.Module, prompt_BT: Tensor, **options: Any) -> Tensor:
         **options,
     )
     return ids[:, start.shape[1] :]
-
-
-def _summed_loss(logits_BLV: Tensor, labels_BL: Tensor) -> Tensor:
-    """(B,): flat, since cross-entropy of three axes has no deterministic kernel on CUDA."""
-    loss_N = cross_entropy(logits_BLV.flatten(0, 1), labels_BL.flatten(), ignore_index=-100, reduction="none")
-    return loss_N.view_as(labels_BL).sum(1)
-
-
-def _groups(lengths_Bk: Tensor, tokens: int) -> Iterator[tuple[slice, slice, int]]:
-    """Groups of at most so many tokens, or of one answer: questions, places among their answers, the longest.
-
-    lengths_Bk: of each question's answers, ascending.
-    """
-    number, places = lengths_Bk.shape
-    longest = int(lengths_Bk.max())
-    at_once = max(1, min(number, tokens // longest))
-    for first in range(0, number, at_once):
-        questions = slice(first, min(first + at_once, number))
-        longest_k = lengths_Bk[questions].amax(dim=0).tolist()
-        start = 0
-        while start < places:
-            end = start + 1
-            while end < places and (questions.stop - first) * (end + 1 - start) * longest_k[end] <= tokens:
-                end += 1
-            yield questions, slice(start, end), longest_k[end - 1]
-            start = end

@@ -236,3 +236,13 @@ def test_of_chosen_layers_the_same_is_recorded_and_of_others_nothing(kind):
         for layers in (trace.sites[site], trace.hidden[stack]):
             with pytest.raises(AttentionDomainError, match="layer 0 was not recorded, only: 1"):
                 layers[0]
+
+
+def test_only_a_vit_is_known_to_have_no_padding():
+    """By what it is, not by a look at a mask; decoders are masked by their labels."""
+    for kind, sites in SITES.items():
+        batch, model = tiny_batch(kind), tiny_model(kind).eval()
+        with record(model, sites) as recorder, torch.no_grad():
+            trace = recorder.trace(model(**batch), batch["labels"])
+        for site, layers in trace.sites.items():
+            assert all(layer.every_query == (site == "vision.self") for layer in layers), (kind, site)
