@@ -98,11 +98,11 @@ def test_the_command_writes_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         capture, "bench_capture", lambda threads, repeat: [{"threads": threads, "rounds": repeat}]
     )
-    bench(argparse.Namespace(what="capture", threads=3, repeat=2))
+    bench(argparse.Namespace(what="capture", config=None, threads=3, repeat=2))
     assert "rounds" in capsys.readouterr().out
     table = pd.read_csv("results/bench/capture.csv")
     assert table[["threads", "rounds"]].to_numpy().tolist() == [[3, 2]]
     with pytest.raises(UserError, match=r"--repeat: .* found 0"):
-        bench(argparse.Namespace(what="capture", threads=3, repeat=0))
+        bench(argparse.Namespace(what="capture", config=None, threads=3, repeat=0))
     with pytest.raises(UserError, match=r"--threads: .* found 0"):
-        bench(argparse.Namespace(what="capture", threads=0, repeat=1))
+        bench(argparse.Namespace(what="capture", config=None, threads=0, repeat=1))
