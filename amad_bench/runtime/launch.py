@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from amad_bench.runtime import locks
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.interruption import deferred
-from amad_bench.runtime.ranks import LISTENER
+from amad_bench.runtime.ranks import LISTENER, LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ def _ranks(command: Sequence[str], world: int) -> "Iterator[list[subprocess.Pope
         processes: list[subprocess.Popen[bytes]] = []
         stack.callback(_end, processes)
         for rank in range(world):
-            handle = listener.fileno() if rank == 0 else None
+            handle, kept = listener.fileno() if rank == 0 else None, locks.own()
             variables = {
                 "RANK": rank,
                 "LOCAL_RANK": rank,
@@ -95,6 +96,7 @@ def _ranks(command: Sequence[str], world: int) -> "Iterator[list[subprocess.Pope
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": listener.getsockname()[1],
                 LISTENER: "" if handle is None else handle,
+                LOCKS: " ".join(map(str, kept)),
             }
             try:
                 # In a group of its own, so that a terminal's Ctrl-C comes once, from here. Its standard input
@@ -104,7 +106,7 @@ def _ranks(command: Sequence[str], world: int) -> "Iterator[list[subprocess.Pope
                         command,
                         env={**_local(), **os.environ, **{name: str(v) for name, v in variables.items()}},
                         stdin=subprocess.PIPE,
-                        pass_fds=[] if handle is None else [handle],
+                        pass_fds=kept if handle is None else [handle, *kept],
                         process_group=0,
                     )
                 )

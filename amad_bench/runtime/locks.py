@@ -4,7 +4,7 @@ import fcntl
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,6 +82,18 @@ def let_go(handle: int) -> None:
     if handle in _handles:
         _handles.remove(handle)
         os.close(handle)
+
+
+def own() -> list[int]:
+    """The handles of all locks that this process has. A process that inherits one has the lock, too."""
+    return sorted(_handles)
+
+
+def adopt(handles: Iterable[int]) -> None:
+    """From now on inherited handles are as if this process had taken their locks: it ends with them."""
+    for handle in handles:
+        os.set_inheritable(handle, False)
+        _handles.add(handle)
 
 
 def _taken(handle: int, folder: Path, how: int = fcntl.LOCK_EX) -> bool:

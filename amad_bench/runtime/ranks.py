@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from amad_bench.runtime import gpus
+from amad_bench.runtime import gpus, locks
 from amad_bench.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from amad_bench.runtime.devices import Device
 
 LISTENER = "AMAD_BENCH_LISTENER"  # rank 0's handle of the socket where ranks meet; others have it empty
+LOCKS = "AMAD_BENCH_LOCKS"  # handles of the starter's locks, those of GPUs: they last as long as any rank
 # Nobody waits for the dead: a connection breaks, or who started the ranks ends them. The first may have hours
 # of work to do, as with a teacher's outputs, or wait for another run's lock.
 PATIENCE = timedelta(days=7)
@@ -199,9 +200,11 @@ def see_one_device(ranks: Ranks) -> None:
 def end_with_starter() -> None:
     """From now on this process ends as by SIGTERM when the one that started it is dead, kill -9 included.
 
-    Only for ranks of `runtime.launch`, whose standard input nobody writes to.
+    Until then it has the starter's locks, too. Only for ranks of `runtime.launch`, whose standard input nobody
+    writes to.
     """
     if launched():
+        locks.adopt(int(handle) for handle in os.environ.get(LOCKS, "").split())
         threading.Thread(target=_wait_for_the_end, daemon=True).start()
 
 

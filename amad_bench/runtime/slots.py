@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,10 +204,11 @@ def _folder() -> Path:
     job = os.environ.get(_SLURM_JOB) if gpus.VISIBLE in os.environ else None
     name = f"amad-bench-gpus-{os.getuid()}" + (f"-slurm-{job}" if job else "")
     folder = Path(tempfile.gettempdir()) / name
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+    with suppress(FileExistsError):  # of a link that leads nowhere, too, and of a file
+        folder.mkdir(mode=0o700)
+    if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
         raise UserError(
-            f"{folder}: belongs to somebody else; remove it, or set TMPDIR to a local folder of yours"
+            f"{folder}: no folder of yours; remove it, or set TMPDIR to a local folder of yours"
         )
     try:
         held(folder)

@@ -12,6 +12,7 @@ import pytest
 from amad_bench.runtime import launch as launch_module
 from amad_bench.runtime.interruption import Interrupted, interruptible
 from amad_bench.runtime.launch import FAILED_ALONE, launch
+from amad_bench.runtime.locks import held
 
 SLEEPS = "import time; time.sleep(60)"
 
@@ -119,6 +120,39 @@ def test_who_started_them_is_killed_and_they_end(tmp_path):
         process.kill()
     pids = [int(path.read_text()) for path in found]
     _until(lambda: not any(_alive(pid) for pid in pids))
+
+
+def test_ranks_keep_the_starter_s_locks_until_they_end(tmp_path):
+    """kill -9 of it must not let another run onto their GPUs, where they still finish a step. Nor does what
+    they have forked keep them any longer."""
+    rank = (
+        "import os, signal, time; from pathlib import Path\n"
+        "from amad_bench.runtime.ranks import end_with_starter\n"
+        "signal.signal(signal.SIGTERM, lambda *_: Path('asked').touch())\n"
+        "end_with_starter()\n"
+        "if os.environ['RANK'] == '0':\n"
+        "    if (worker := os.fork()) == 0: time.sleep(60); os._exit(0)\n"
+        "    Path('worker').write_text(str(worker)); Path('0').touch()\n"
+        "    while not Path('end').exists(): time.sleep(0.05)"
+    )
+    starter = (
+        f"from amad_bench.runtime import launch, locks; launch._COMMAND = {rank!r}\n"
+        "from pathlib import Path; from amad_bench.runtime.interruption import interruptible\n"
+        "locks.hold(Path('gpu.lock'))\n"
+        "with interruptible(): launch.launch([], 2)"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=tmp_path) as process:
+        _until((tmp_path / "0").exists)
+        process.kill()
+    try:
+        _until((tmp_path / "asked").exists)
+        assert held(tmp_path / "gpu.lock")
+        (tmp_path / "end").touch()
+        _until(lambda: not held(tmp_path / "gpu.lock"))
+        assert _alive(int((tmp_path / "worker").read_text()))
+    finally:
+        (tmp_path / "end").touch()
+        os.kill(int((tmp_path / "worker").read_text()), signal.SIGKILL)
 
 
 def _until(done) -> None:

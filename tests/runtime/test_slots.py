@@ -329,9 +329,17 @@ def test_a_folder_of_somebody_else_is_refused(here: Machine) -> None:
     elsewhere = here.folder / "elsewhere"
     elsewhere.mkdir()
     (Path(here.variables["TMPDIR"]) / f"amad-bench-gpus-{os.getuid()}").symlink_to(elsewhere)
-    with pytest.raises(UserError, match="belongs to somebody else"), taken():
+    with pytest.raises(UserError, match="no folder of yours; remove it"), taken():
         pass
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+def test_what_is_no_folder_in_its_place_is_refused(here: Machine, dangling: bool) -> None:
+    path = Path(here.variables["TMPDIR"]) / f"amad-bench-gpus-{os.getuid()}"
+    path.symlink_to("nowhere") if dangling else path.touch()
+    with pytest.raises(UserError, match="no folder of yours; remove it"), taken():
+        pass
 
 
 def test_a_long_wait_is_said_once(
