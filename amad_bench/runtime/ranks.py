@@ -200,8 +200,8 @@ def see_one_device(ranks: Ranks) -> None:
 def end_with_starter() -> None:
     """From now on this process ends as by SIGTERM when the one that started it is dead, kill -9 included.
 
-    Until then it has the starter's locks, too. Only for ranks of `runtime.launch`, whose standard input nobody
-    writes to.
+    Until then it has the starter's locks, too. Only for ranks of `runtime.launch`, whose standard input
+    nobody writes to.
     """
     if launched():
         locks.adopt(int(handle) for handle in os.environ.get(LOCKS, "").split())

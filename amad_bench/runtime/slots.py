@@ -207,9 +207,7 @@ def _folder() -> Path:
     with suppress(FileExistsError):  # of a link that leads nowhere, too, and of a file
         folder.mkdir(mode=0o700)
     if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
-        raise UserError(
-            f"{folder}: no folder of yours; remove it, or set TMPDIR to a local folder of yours"
-        )
+        raise UserError(f"{folder}: no folder of yours; remove it, or set TMPDIR to a local folder of yours")
     try:
         held(folder)
     except UserError as error:

@@ -6,12 +6,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from math import ceil
 
-import numpy as np
 import torch
 from torch import nn
 
 from amad_bench.data.pretraining.data import load_pretraining
-from amad_bench.data.tasks.batches import text_batch
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.models.checkpoints import (
@@ -21,7 +19,7 @@ from amad_bench.models.checkpoints import (
     save_tensors,
     save_weights,
 )
-from amad_bench.models.cost import EXAMPLES, flops_per_example
+from amad_bench.models.cost import flops_per_example
 from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
@@ -40,6 +38,7 @@ from amad_bench.training.checkpoints import Checkpoints
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
 from amad_bench.training.finished import trained_folder, with_weights
+from amad_bench.training.flops import task_flops
 from amad_bench.training.loop import train
 from amad_bench.training.noted import good_weights_kept, note, noted
 from amad_bench.training.optim import Trained
@@ -89,8 +88,9 @@ def train_run(
             return before
         if ranks.first:
             stack.enter_context(described(folder.live, also))
+        # DDP cannot begin a step again, not even that of a single rank
         micro = MicroBatch(
-            micro_batch, ceil(run.config.training.batch / ranks.world), may_halve=ranks.world == 1
+            micro_batch, ceil(run.config.training.batch / ranks.world), may_halve=not ranks.together
         )
         return _train_run(run, folder, used, workers, checkpoint_every_s, start_seconds, micro, compiled)
 
@@ -199,7 +199,7 @@ def _train_and_score(
         model = started.model.to(where)
         status.head_map, status.start_weights = started.head_map, started.start_weights
         status.parameters = sum(p.numel() for p in model.parameters())
-        status.flops_per_example = _flops(model, data, run.config.training.batch, where)
+        status.flops_per_example = task_flops(model, data, run.config.training.batch, where)
     trained = ranks.sent(checkpoints.trained(folder.checkpoint) if ranks.first else None)
     if trained is None:
         kept = good_weights_kept(status, lambda: save_weights(model, folder.checkpoint))
@@ -212,14 +212,6 @@ def _train_and_score(
         load_weights(model, checkpoint_weights(folder.checkpoint))
     note(trained, status)
     status.signatures = predict_and_score(run, model, data, where, status, workers)
-
-
-def _flops(model: nn.Module, data: TaskData, batch: int, device: torch.device) -> int:
-    """FLOPs of an example, as long as it is in a batch of the training split; few of its images are read."""
-    rows = np.arange(min(batch, len(data.train)))
-    images = data.images.batch(data.train.image_rows_N[rows[:EXAMPLES]], device)
-    few = text_batch(data.train, rows, device).first(EXAMPLES).with_images(images)
-    return flops_per_example(model, {**few.inputs, "labels": few.labels_BL})
 
 
 def score_run(run: Run, device: str = "auto", workers: int = 0) -> str:

@@ -1,6 +1,7 @@
 """Runs with a micro-batch: what rows say, without memory, after an interruption; and pre-training."""
 
 import json
+import socket
 from functools import wraps
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_run_whose_memory_runs_out_goes_on_and_says_so(tiny_plan, small_memory
     assert score_run(run, "cpu") == "done"
     assert set(decoded_at_once) == {2}
     assert status_of(run)["micro_batch"] == 2
+
+
+def test_a_single_rank_has_failed_without_memory(tiny_plan, small_memory, monkeypatch):
+    """What torchrun starts, be it one process, is wrapped in DDP, which cannot begin a step again."""
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    small_memory(4)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+    ranks = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": 1}
+    for name, value in (address | ranks).items():
+        monkeypatch.setenv(name, str(value))
+    assert train_run(run, "cpu") == "out_of_memory"
+    status = status_of(run)
+    assert (status["micro_batch"], status["micro_batch_halved"], status["ranks"]) == (8, False, 1)
 
 
 def test_with_memory_for_not_one_example_it_has_failed(tiny_plan, small_memory):
