@@ -4,9 +4,9 @@ FROM python:3.12-slim
 # The index that pytorch.org names for a CUDA version; empty: the build of torch that pip finds by itself.
 ARG TORCH_INDEX=""
 
-# git: a result names the commit that it comes from.
+# git: a result names the commit that it comes from. g++: for `compile: true`.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends git \
+ && apt-get install -y --no-install-recommends g++ git \
  && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /amad-bench

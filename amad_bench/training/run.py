@@ -24,6 +24,7 @@ from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime import devices
+from amad_bench.runtime.compiler import require_compiler
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.progress import described, phase
@@ -270,7 +271,9 @@ def _train(
                 f"{config.dataset.name} have lengths of their own; use kl, mse or token"
             )
     status.compiled = compiled and not objective.records
-    if compiled and not status.compiled:
+    if status.compiled:
+        require_compiler(device.type)
+    elif compiled:
         print(f"{run.id}: not compiled, since {loss.label} reads attention or states", flush=True)
     taught = None
     if objective.needs_teacher:

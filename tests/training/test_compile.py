@@ -1,11 +1,13 @@
 """Compiled trainings: those that record nothing are, others say so; numbers move by rounding only."""
 
+import sys
 from functools import wraps
 
 import pytest
 import torch
 
 from amad_bench.models.checkpoints import checkpoint_weights
+from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 from amad_bench.training.run import train_run
 from tests.training import conftest
@@ -27,6 +29,7 @@ def compiled_as_they_are(monkeypatch):
         return run
 
     monkeypatch.setattr(torch, "compile", compile_nothing)
+    monkeypatch.setenv("CXX", sys.executable)  # which is there
     return seen
 
 
@@ -65,3 +68,10 @@ def test_compiled_weights_are_those_of_the_plain_training(tiny_plan, monkeypatch
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_compiler_it_ends_in_one_line(tiny_plan, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    with pytest.raises(UserError, match="compile: true needs a compiler of C"):
+        train_run(run, "cpu", compiled=True)
