@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from amad_bench.cli import main
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
 from amad_bench.plan.run import Run
+from amad_bench.runtime import launch
 from amad_bench.runtime.files import read_json
 from amad_bench.runtime.results import RESULTS
 from tests.conftest import REPOSITORY
@@ -150,6 +152,43 @@ def test_a_student_reads_its_teacher_s_outputs_on_all_ranks(undisturbed):
     aligned = [line["alignment"]["encoder.self/1"]["rows"] for line in lines if "alignment" in line]
     assert [len(rows) for rows in aligned] == [4] * 5
     assert all(sum(row) == pytest.approx(1, abs=3e-4) for rows in aligned for row in rows)
+
+
+# the second rank has no memory for its 21st step
+ONE_WITHOUT_MEMORY = """
+import os
+import torch
+from amad_bench.models.vlt5.model import VLT5
+forward, calls = VLT5.forward, []
+def limited(self, *arguments, **named):
+    calls.extend([1] * self.training)
+    if len(calls) > 20:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    return forward(self, *arguments, **named)
+if os.environ["RANK"] == "1":
+    VLT5.forward = limited
+from amad_bench.cli.rank import main
+main()
+"""
+
+
+def test_one_rank_without_memory_ends_the_run(tmp_path, monkeypatch, capfd):
+    """The other knows nothing of it, and would go on waiting."""
+    place = Place(tmp_path / "memory")
+    run = place.run("teacher")
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setattr(launch, "_COMMAND", ONE_WITHOUT_MEMORY)
+    assert main(["run", "--config", "c.yaml", "--run", run.id]) == 0
+    status = place.status(run)
+    assert (status["status"], status["ranks"], status["micro_batch"]) == ("out_of_memory", 2, 4)
+    assert status["reason"] == "CUDA out of memory.; rank 1 of 2: set micro_batch below 4"
+    assert "Traceback" not in capfd.readouterr().err
+    folder = RESULTS.run(run.id)
+    assert folder.ended.exists()
+    assert not folder.live.exists()
+    assert not folder.checkpoints.exists()
+    monkeypatch.undo()
+    assert "out_of_memory, ended before" in place.finish(run)
 
 
 def _until(done, process: subprocess.Popen[str]) -> None:
