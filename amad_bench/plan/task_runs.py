@@ -18,17 +18,7 @@ from amad_bench.plan.config.models import ModelSize, SideSize
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.config.training import Training
 from amad_bench.plan.run import Run
-from amad_bench.plan.run_config import (
-    Block,
-    DataSpec,
-    Model,
-    RunConfig,
-    Seeds,
-    Side,
-    Start,
-    Taught,
-    UsedLoss,
-)
+from amad_bench.plan.run_config import Block, DataSpec, Model, RunConfig, Seeds, Side, Start, Taught, UsedLoss
 from amad_bench.plan.seeds import seed
 from amad_bench.plan.task_data import checkpoints_hash, pretraining_data
 from amad_bench.plan.teacher_outputs import outputs_of
