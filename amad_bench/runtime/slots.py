@@ -76,14 +76,19 @@ def taken(devices: int = 1, part: Part = WHOLE) -> Iterator[None]:
         raise UserError(f"gpus_per_run: {devices}, but {_here(found)}; lower it")
     if devices > 1 and any(gpu.instance for gpu in found):
         raise UserError(f"gpus_per_run: {devices}, but MIG instances cannot work together; set it to 1")
-    if not found or _given(found, devices):
-        with _at(Place(tuple(gpu.identity for gpu in found), 1) if found else None):
+    if not found:
+        with _at(None):
+            yield
+        return
+    # Numbers are nvidia-smi's, and SLURM's; CUDA by itself has the fastest one first.
+    order = {gpus.ORDER: "PCI_BUS_ID"}
+    if _given(found, devices):
+        with gpus.set_for_cuda(**order), _at(Place(tuple(gpu.identity for gpu in found), 1)):
             yield
         return
     part = WHOLE if devices > 1 else part
     own, handles = _waited_for(found, devices, part)
-    # As nvidia-smi counts, which CUDA by itself does not.
-    chosen = {gpus.VISIBLE: ",".join(gpu.name for gpu in own), gpus.ORDER: "PCI_BUS_ID"}
+    chosen = order | {gpus.VISIBLE: ",".join(gpu.name for gpu in own)}
     try:
         with gpus.set_for_cuda(**chosen), _at(Place(tuple(gpu.identity for gpu in own), part.runs)):
             yield

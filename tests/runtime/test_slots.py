@@ -165,13 +165,16 @@ def test_eight_runs_on_two_gpus_are_never_more_than_there_is_room_for(machine: M
         ({"CUDA_VISIBLE_DEVICES": uuid_of(1)[:12]}, f"{uuid_of(1)[:12]} PCI_BUS_ID {uuid_of(1)}"),
         ({"CUDA_VISIBLE_DEVICES": ""}, " None -"),
         # SLURM has placed it, on one GPU or on none
-        ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "1"}, f"1 None {uuid_of(1)}"),
+        ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "1"}, f"1 PCI_BUS_ID {uuid_of(1)}"),
         ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, "NoDevFiles None -"),
-        ({"SLURM_JOB_ID": "7", "SLURM_JOB_GPUS": "1"}, f"None None {uuid_of(0)},{uuid_of(1)},{uuid_of(2)}"),
+        (
+            {"SLURM_JOB_ID": "7", "SLURM_JOB_GPUS": "1"},
+            f"None PCI_BUS_ID {uuid_of(0)},{uuid_of(1)},{uuid_of(2)}",
+        ),
         # Snakemake itself is SLURM's job; a job without GPUs of its own on a machine that has some
         ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "1,2"}, f"1 PCI_BUS_ID {uuid_of(1)}"),
         ({"SLURM_JOB_ID": "7"}, f"0 PCI_BUS_ID {uuid_of(0)}"),
-        ({"LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": "1,2"}, f"1,2 None {uuid_of(1)},{uuid_of(2)}"),
+        ({"LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": "1,2"}, f"1,2 PCI_BUS_ID {uuid_of(1)},{uuid_of(2)}"),
     ],
 )
 def test_a_run_sees_its_place_alone(machine: Machine, preset: dict[str, str], said: str) -> None:
