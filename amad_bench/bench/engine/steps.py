@@ -1,5 +1,6 @@
 """A training step of the large models of a config, on random examples of its shapes."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -90,6 +91,8 @@ def _measured(plan: Plan, run: Run, device: str, precision: Precision, rounds: i
     data = synthetic_data(config, facts, 2 * batch)
     micro = MicroBatch(None, batch)
     if isinstance(used, Accelerator):
+        gc.collect()  # of the last row's model, which a circle may hold
+        used.release()
         used.reset_peak()
     with ExitStack() as stack:
         step = _step(plan, run, data, used.place, precision, micro, stack)
