@@ -99,7 +99,7 @@ def of_pretrained(config, run_id):
     return run
 if os.environ["EXTRACTS"]:
     grid.find_run = of_pretrained
-def prepared(by_key):
+def prepared(by_key, image_cache_gb):
     print("prepared with", repr(os.environ["CUDA_VISIBLE_DEVICES"]))
 sys.modules["amad_bench.cli.data"]._prepare = prepared
 """

@@ -126,6 +126,7 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
     config = students(planned(raw), "amad_kl")[0].config
     assert set(config.canonical()) == {
         *("kind", "family", "task", "dataset", "inputs", "inputs_hash", "tokenizer", "model", "heads_keep"),
+        "precision",
         *("start", "teacher", "pretraining", "teacher_pretraining", "loss", "training"),
         *("pretraining_options", "decoding", "replicate", "block", "controls", "seeds", "versions"),
     }

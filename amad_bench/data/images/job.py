@@ -9,6 +9,7 @@ from amad_bench.data.formats.records import BoxesFile
 from amad_bench.data.images.boxes import BoxesOf, boxes_from_file
 from amad_bench.data.images.photos import Photos
 from amad_bench.data.text.arrays import new_array
+from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.paths import amad_data
 
 
@@ -40,14 +41,19 @@ class Job:
     def portable(self, path: Path) -> str:
         """A path that stays right when results or AMAD_DATA move, for `resolved`.
 
-        "./..." is below the data set's folder.
+        "./..." is below the data set's folder; what is neither there nor below AMAD_DATA stays where it is.
         """
         if path.is_relative_to(self.data_folder):
             return f"./{path.relative_to(self.data_folder).as_posix()}"
-        root = amad_data()
-        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+        try:
+            root = amad_data()
+        except UserError:  # photos that a command was given, of data that are generated
+            return str(path.absolute())
+        return str(path.relative_to(root) if path.is_relative_to(root) else path.absolute())
 
 
 def resolved(path: str, folder: Path) -> Path:
     """The place of a portable path; folder: that of the prepared images that name it."""
-    return folder.parents[1] / path[2:] if path.startswith("./") else amad_data() / path
+    if path.startswith("./"):
+        return folder.parents[1] / path[2:]
+    return Path(path) if Path(path).is_absolute() else amad_data() / path
