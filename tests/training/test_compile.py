@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from amad_bench.models.checkpoints import checkpoint_weights
+from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
 from amad_bench.training.run import train_run
 from tests.training import conftest
@@ -49,6 +50,15 @@ def test_nothing_is_compiled_unless_it_is_asked_for(tiny_plan, compiled_as_they_
     assert train_run(run, "cpu") == "done"
     assert compiled_as_they_are == []
     assert read_json(run_dir(run.id) / "status.json")["compiled"] is False
+
+
+def test_without_a_compiler_it_says_what_to_do(tiny_plan, monkeypatch, tmp_path):
+    run = pick(tiny_plan(), "vlt5", "vqa", "ce")
+    for name in ("CC", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"compile: true takes a compiler .* set compile: false"):
+        train_run(run, "cpu", compiled=True)
 
 
 @pytest.mark.slow
