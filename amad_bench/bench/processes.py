@@ -1,7 +1,11 @@
-"""Commands of this package in processes of their own."""
+"""This package in processes of their own."""
 
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+from amad_bench.runtime.devices import find
 
 
 def environment() -> dict[str, str]:
@@ -9,3 +13,13 @@ def environment() -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[2])
     found = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
+
+
+def device_name(asked: str) -> str:
+    """Name of the device that `find` finds, which this process does not touch; UserError as there."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(_name, asked).result()
+
+
+def _name(asked: str) -> str:
+    return find(asked).name

@@ -42,19 +42,21 @@ def bench(options: argparse.Namespace) -> None:
 def _engine(options: argparse.Namespace) -> None:
     """Its three parts, each printed when it is measured; in its file they follow each other."""
     from amad_bench.bench.engine.small_runs import bench_small_runs
+    from amad_bench.bench.processes import device_name
     from amad_bench.plan.config.load import load_config
     from amad_bench.plan.grid import possible_plan
 
     plan = possible_plan(load_config(options.config or shipped(PAPER_CORE)))
+    device = device_name(options.device)
     # Before this process takes the device, which these runs share.
-    parts = {"small runs": bench_small_runs(options.device, (RESULTS.bench / "engine-files").resolve())}
+    parts = {"small runs": bench_small_runs(device, (RESULTS.bench / "engine-files").resolve())}
     _show(parts["small runs"])
-    with on_device(options.device):
+    with on_device(device):
         from amad_bench.bench.engine.products import bench_products
         from amad_bench.bench.engine.steps import bench_engine_steps
         from amad_bench.runtime.devices import ready
 
-        device = ready(options.device).name
+        ready(device)
         for part, rows in (
             ("products", bench_products(device)),
             ("steps", bench_engine_steps(plan, device)),

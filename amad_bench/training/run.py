@@ -24,7 +24,6 @@ from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime import devices
-from amad_bench.runtime.compiler import require_compiler
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.progress import described, phase
@@ -36,6 +35,7 @@ from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoints
+from amad_bench.training.compiling import compiles
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
 from amad_bench.training.finished import trained_folder, with_weights
@@ -49,6 +49,7 @@ from amad_bench.training.pretraining import first_batch, fresh_pretrainer, pretr
 from amad_bench.training.run_model import started_model, trained_model
 from amad_bench.training.teacher_outputs import teacher_trace
 from amad_bench.training.tensorboard import follower
+from amad_bench.training.trained_examples import trained_examples
 
 
 def train_run(
@@ -252,29 +253,10 @@ def _train(
     compiled: bool,
 ) -> Trained:
     config, folder = run.config, RESULTS.run(run.id)
-    loss = config.loss
-    objective = Objective(loss, config.seeds.init)
+    objective = Objective(config.loss, config.seeds.init)
     print(f"{run.id}: {objective}", flush=True)
-    examples = config.training.examples
-    if examples != "all":
-        if examples > len(data.train):
-            raise UserError(
-                f"training.examples of {run.id}: {examples} asked for, the training split has "
-                f"{len(data.train)}; lower it or write all"
-            )
-        data = replace(data, train=data.train.first(examples))
-    if loss.options.get("variant") == "projected" and data.train.mostly_padding:
-        varying = [site for site in objective.sites if site != "vision.self"]
-        if varying:
-            raise UserError(
-                f"loss {loss.label} needs maps of one size, but at {varying[0]} the batches of "
-                f"{config.dataset.name} have lengths of their own; use kl, mse or token"
-            )
-    status.compiled = compiled and not objective.records
-    if status.compiled:
-        require_compiler(device.type)
-    elif compiled:
-        print(f"{run.id}: not compiled, since {loss.label} reads attention or states", flush=True)
+    data = trained_examples(run, data, objective)
+    status.compiled = compiled and compiles(run.id, objective, config.loss.label, device)
     taught = None
     if objective.needs_teacher:
         with in_phase(status, "teacher_outputs"):

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +64,32 @@ def _seconds(folder: Path, device: str, runs: int, steps: int, at_once: bool) ->
     ids = [run["id"] for run in json.loads(planned.stdout)["runs"] if run["kind"] == "student"]
     subprocess.run([*command, "data", *asked], cwd=folder, env=environment(), check=True, capture_output=True)
     started = time.perf_counter()
-    working: list[tuple[subprocess.Popen[bytes], Path]] = []
-    for run_id in ids:
-        log = folder / f"{run_id}.txt"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [*command, "run", "--run", run_id, *asked],
-                cwd=folder,
-                env=environment(),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        working.append((process, log))
-        if not at_once:
-            _wait(*working.pop())
-    for process, log in working:
-        _wait(process, log)
-    return time.perf_counter() - started
+    with ExitStack() as stack:
+        working: list[tuple[subprocess.Popen[bytes], Path]] = []
+        for run_id in ids:
+            log = folder / f"{run_id}.txt"
+            process = stack.enter_context(_started([*command, "run", "--run", run_id, *asked], folder, log))
+            working.append((process, log))
+            if not at_once:
+                _wait(*working.pop())
+        for process, log in working:
+            _wait(process, log)
+        return time.perf_counter() - started
+
+
+@contextmanager
+def _started(command: Sequence[str], folder: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """The process that runs the command; afterwards it is ended, should another one have failed."""
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=file, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -1,5 +1,6 @@
 """A training step of the large models of a config, on random examples of its shapes."""
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -89,12 +90,14 @@ def _measured(plan: Plan, run: Run, device: str, precision: Precision, rounds: i
     facts, batch = data_facts(config), config.training.batch
     data = synthetic_data(config, facts, 2 * batch)
     micro = MicroBatch(None, batch)
-    if isinstance(used, Accelerator):
-        used.reset_peak()
+    gc.collect()  # the last row's model, which a circle may hold
+    used.release()
     with ExitStack() as stack:
         step = _step(plan, run, data, used.place, precision, micro, stack)
         for _ in range(WARM):
             step()
+        if isinstance(used, Accelerator):
+            used.reset_peak()  # of steps that did not fit
         [seconds], _ = interleaved_seconds([step], rounds, device)
         idle = _idle(step) if isinstance(used, Accelerator) else None
         peak_mib = used.peak_mib()

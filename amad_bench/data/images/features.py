@@ -15,7 +15,8 @@ from amad_bench.data.images.feature_files import FeatureFiles, feature_key
 from amad_bench.data.images.job import Job, resolved
 from amad_bench.data.images.kind import ImageKind, image_names
 from amad_bench.data.images.photos import Photos
-from amad_bench.data.images.table import Arrays, ImageTable, mapped, rows_of
+from amad_bench.data.images.region_arrays import RegionArrays
+from amad_bench.data.images.table import Arrays, ImageTable, mapped
 from amad_bench.data.placing import placed
 from amad_bench.data.text.arrays import new_array
 from amad_bench.plan.config.inputs import FeatureInputs
@@ -137,25 +138,8 @@ class FeatureTable(ImageTable):
         return {**tensors, "vis_attention_mask": tensors["vis_attention_mask"].long()}
 
 
-@dataclass(frozen=True)
-class MappedFeatures(FeatureTable):
-    """Features in memory maps, which all processes share."""
-
-    ids: Sequence[str]
-    features_MRF: np.ndarray
-    boxes_MR4: np.ndarray
-    region_mask_MR: np.ndarray
-
-    @property
-    def feature_size(self) -> int:
-        return self.features_MRF.shape[2]
-
-    def read(self, rows_B: np.ndarray) -> Arrays:
-        return {
-            "vis_feats": rows_of(self.features_MRF, rows_B),
-            "boxes": rows_of(self.boxes_MR4, rows_B),
-            "vis_attention_mask": rows_of(self.region_mask_MR, rows_B),
-        }
+class MappedFeatures(RegionArrays, FeatureTable):
+    """Features in memory maps."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Raw pixels of an image's boxes, each scaled to a square."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from amad_bench.data.images.boxes import Box, boxes_of_grid
 from amad_bench.data.images.colours import scaled
 from amad_bench.data.images.job import Job
 from amad_bench.data.images.kind import ImageKind
-from amad_bench.data.images.table import Arrays, ImageTable, mapped, rows_of
+from amad_bench.data.images.region_arrays import RegionArrays
+from amad_bench.data.images.table import Arrays, mapped
 from amad_bench.data.placing import placed
 from amad_bench.plan.config.inputs import RegionInputs
 
@@ -40,28 +40,11 @@ class Regions(ImageKind[RegionInputs]):
         return PatchRegions(ids, *arrays)
 
 
-@dataclass(frozen=True)
-class PatchRegions(ImageTable):
+class PatchRegions(RegionArrays):
     """Raw pixels of regions, resized to squares: uint8, F = crop * crop * 3, scaled from 0..255 to -1..1.
 
     vis_feats (B, R, F), boxes (B, R, 4) in [0, 1] (x1, y1, x2, y2), vis_attention_mask (B, R) int64.
     """
-
-    ids: Sequence[str]
-    features_MRF: np.ndarray
-    boxes_MR4: np.ndarray
-    region_mask_MR: np.ndarray
-
-    @property
-    def feature_size(self) -> int:
-        return self.features_MRF.shape[2]
-
-    def read(self, rows_B: np.ndarray) -> Arrays:
-        return {
-            "vis_feats": rows_of(self.features_MRF, rows_B),
-            "boxes": rows_of(self.boxes_MR4, rows_B),
-            "vis_attention_mask": rows_of(self.region_mask_MR, rows_B),
-        }
 
     def to_tensors(self, arrays: Arrays, device: str | torch.device) -> dict[str, Tensor]:
         there_BR = placed(torch.from_numpy(arrays["vis_attention_mask"]), device)

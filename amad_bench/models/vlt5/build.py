@@ -45,6 +45,7 @@ def build_vlt5(wanted: Blueprint) -> VLT5 | Vlt5Pretrainer:
         relative_attention_max_distance=settings["relative_attention_max_distance"],
     )
     built = VLT5(sizes)
+    built.gives_loss = False  # `losses` read the logits
     if sizes.use_vis_order_embedding:
         with torch.no_grad():
             built.shared.weight[-REGIONS:] *= VISUAL_TOKEN_SPREAD

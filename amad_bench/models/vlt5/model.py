@@ -133,9 +133,13 @@ class JointEncoder(T5Stack):
 
 
 class VLT5(T5ForConditionalGeneration):
-    """VL-T5: answers, captions and translations as text from a text prompt and image regions."""
+    """VL-T5: answers, captions and translations as text from a text prompt and image regions.
+
+    gives_loss: whether labels give a loss, too; a training that takes its own of the logits sets it to False.
+    """
 
     config_class = VLT5Config
+    gives_loss = True
 
     def __init__(self, config: VLT5Config):
         super().__init__(config)
@@ -187,7 +191,7 @@ class VLT5(T5ForConditionalGeneration):
         encoder_outputs: BaseModelOutput | None = None,
         **decoder_options: Any,
     ) -> Seq2SeqLMOutput:
-        """Logits (B, L, V) of the labels, last encoder states (B, K, d), no loss.
+        """Loss (mean over labels that are not -100), logits (B, L, V), last encoder states (B, K, d).
 
         `input_ids` (B, T), `vis_feats` (B, R, F), `boxes` (B, R, 4) in [0, 1]; the text mask defaults to
         `input_ids != pad`; labels (B, L): -100 is none, they become what the decoder reads. With
@@ -212,7 +216,10 @@ class VLT5(T5ForConditionalGeneration):
                 "decoder_attention_mask", _for_attention(causal_QK[None, None], self.config)
             )
         return super().forward(
-            attention_mask=attention_mask, encoder_outputs=encoder_outputs, **decoder_options
+            attention_mask=attention_mask,
+            encoder_outputs=encoder_outputs,
+            labels=labels if self.gives_loss else None,
+            **decoder_options,
         )
 
     def encode(

@@ -1,17 +1,20 @@
 """The engine's benchmark: what it measures, on a CPU and tiny models."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from amad_bench.bench import measuring
 from amad_bench.bench.engine.products import bench_products
-from amad_bench.bench.engine.small_runs import bench_small_runs
+from amad_bench.bench.engine.small_runs import _started, bench_small_runs
 from amad_bench.bench.engine.steps import bench_engine_steps, chosen, covered
 from amad_bench.bench.engine.synthetic import synthetic_data
 from amad_bench.bench.losses import Shape
+from amad_bench.cli import main
 from amad_bench.data.tasks.batches import make_batch
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.cost.data_facts import data_facts
@@ -112,3 +115,18 @@ def test_small_runs(tmp_path: Path):
     for row in rows:
         assert row["per_second"] == pytest.approx(4 / row["seconds"])
     assert len([*(tmp_path / "files").glob("*/results/runs/*/scores.parquet")]) == 4
+
+
+def test_a_small_run_that_fails_leaves_no_other_behind(tmp_path: Path):
+    with pytest.raises(ZeroDivisionError), _started(["sleep", "60"], tmp_path, tmp_path / "log") as other:
+        raise ZeroDivisionError
+    assert other.returncode == -signal.SIGTERM
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_without_the_device_nothing_is_started(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "engine", "--device", "cuda"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("amad-bench: error: device: cuda was asked for, but torch sees no CUDA device")
+    assert not any(tmp_path.iterdir())

@@ -176,8 +176,13 @@ def test_the_loss_without_weights_is_the_mean_over_all_label_tokens():
         if label != -100
     ]
     assert len(picked) == 13
+    expected = torch.stack(picked).mean()
     loss = ce_loss(outputs.logits, batch["labels"])
-    torch.testing.assert_close(loss, torch.stack(picked).mean(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
+    assert outputs.loss is None  # a run's model: nobody reads it
+    own = VLT5(model.config).eval()
+    own.load_state_dict(model.state_dict())
+    torch.testing.assert_close(own(**batch).loss, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.trap("vlt5-10")
