@@ -38,11 +38,12 @@ def bench_products(device: str, shape: Shape = SHAPE, rounds: int = ROUNDS) -> l
     seconds, _ = interleaved_seconds(list(ways.values()), rounds, device)
     batch, heads, students, queries, keys = shape
     operations = 2 * batch * queries * keys * (heads * students + students**2)
+    size = f"{batch} x {heads} -> {students} heads x {queries} x {keys}"
     rows = []
     for case, taken, error in zip(ways, seconds, errors, strict=True):
         times = percentiles_ms(taken)
         rate = operations / (1e9 * times["p50_ms"])
-        rows.append({"case": case, "size": f"{shape}", **times, "tflop_s": rate, "error": error})
+        rows.append({"case": case, "size": size, **times, "tflop_s": rate, "error": error})
     return rows
 
 

@@ -25,7 +25,7 @@ from amad_bench.plan.cost.speeds import peak_rate
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig
-from amad_bench.runtime.devices import DEVICES, Accelerator
+from amad_bench.runtime.devices import DEVICES, Accelerator, out_of_memory
 from amad_bench.runtime.precision import Precision
 from amad_bench.training.accumulation import MicroBatch, accumulated_step
 from amad_bench.training.distill import Objective
@@ -49,12 +49,13 @@ def bench_engine_steps(
     micro-batch that fits, by halves. Columns: family, task, loss, precision, heads, batch, micro_batch;
     p50_ms, p20_ms, p80_ms of a step; examples_s; tflop_s by the shapes, backward passes as two forward ones;
     mfu: its share of what the GPU's maker states, None for an unknown one; idle: share of a step's time in
-    which the GPU computed nothing, None on a CPU; peak_mib.
+    which the GPU computed nothing, None on a CPU; peak_mib. Where not even one example fits, micro_batch is 0
+    and nothing is measured.
     """
     for runs in chosen(plan, losses):
         for precision in PRECISIONS:
             for run in runs:
-                yield _measured(plan, run, device, precision, rounds)
+                yield _row(plan, run, device, precision, rounds)
 
 
 def chosen(plan: Plan, losses: Sequence[str]) -> Iterator[list[Run]]:
@@ -85,11 +86,44 @@ def _teacher(plan: Plan, run: Run) -> RunConfig | None:
     return None if taught is None or taught.run_id is None else plan.run(taught.run_id).config
 
 
+def _row(plan: Plan, run: Run, device: str, precision: Precision, rounds: int) -> dict[str, Any]:
+    config, teacher = run.config, _teacher(plan, run)
+    row = {
+        "family": config.family,
+        "task": config.task,
+        "loss": config.loss.label,
+        "precision": precision,
+        "heads": f"{'' if teacher is None else f'{teacher.model.heads} -> '}{config.model.heads}",
+        "batch": config.training.batch,
+    }
+    try:
+        measured = _measured(plan, run, device, precision, rounds)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return row | {"micro_batch": 0}
+    examples_s = 1e3 * config.training.batch / measured["p50_ms"]
+    rate, peak = examples_s * _operations(config, teacher), peak_rate(DEVICES[device].hardware(), precision)
+    speed = {
+        "examples_s": examples_s,
+        "tflop_s": rate / 1e12,
+        "mfu": None if peak is None else rate / peak,
+    }
+    return row | measured | speed
+
+
+def _operations(config: RunConfig, teacher: RunConfig | None) -> float:
+    """Operations of an example in a step, as far as the families say."""
+    facts = data_facts(config)
+    own = pass_cost(config, facts)
+    taught = None if teacher is None else pass_cost(teacher, facts)
+    return (1 + BACKWARD) * (0 if own is None else own.forward) + (0 if taught is None else taught.forward)
+
+
 def _measured(plan: Plan, run: Run, device: str, precision: Precision, rounds: int) -> dict[str, Any]:
     config, used = run.config, DEVICES[device]
-    facts, batch = data_facts(config), config.training.batch
-    data = synthetic_data(config, facts, 2 * batch)
-    micro = MicroBatch(None, batch)
+    data = synthetic_data(config, data_facts(config), 2 * config.training.batch)
+    micro = MicroBatch(None, config.training.batch)
     gc.collect()  # the last row's model, which a circle may hold
     used.release()
     with ExitStack() as stack:
@@ -101,29 +135,9 @@ def _measured(plan: Plan, run: Run, device: str, precision: Precision, rounds: i
         [seconds], _ = interleaved_seconds([step], rounds, device)
         idle = _idle(step) if isinstance(used, Accelerator) else None
         peak_mib = used.peak_mib()
-    own = pass_cost(config, facts)
-    teacher = _teacher(plan, run)
-    taught = None if teacher is None else pass_cost(teacher, facts)
-    times = percentiles_ms(seconds)
-    examples_s = 1e3 * batch / times["p50_ms"]
-    operations = (0 if own is None else (1 + BACKWARD) * own.forward) + (
-        0 if taught is None else taught.forward
-    )
-    peak = peak_rate(used.hardware(), precision)
     return {
-        "family": config.family,
-        "task": config.task,
-        "loss": config.loss.label,
-        "precision": precision,
-        "heads": f"{config.model.heads}"
-        if teacher is None
-        else f"{teacher.model.heads} -> {config.model.heads}",
-        "batch": batch,
         "micro_batch": micro.size,
-        **times,
-        "examples_s": examples_s,
-        "tflop_s": operations * examples_s / 1e12,
-        "mfu": None if peak is None else operations * examples_s / peak,
+        **percentiles_ms(seconds),
         "idle": idle,
         "peak_mib": peak_mib,
     }
