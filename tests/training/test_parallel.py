@@ -25,6 +25,7 @@ ENTRIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "task"), ENTRIES)
 def test_every_parameter_takes_part_in_every_step(tmp_path, monkeypatch, family, task):
     """Else a rank would wait for a gradient that never comes (`find_unused_parameters` is off)."""
