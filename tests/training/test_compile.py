@@ -1,6 +1,7 @@
 """Compiled trainings: those that record nothing are, others say so; numbers move by rounding only."""
 
 import sys
+import shutil
 from functools import wraps
 
 import pytest
@@ -55,6 +56,7 @@ def test_nothing_is_compiled_unless_it_is_asked_for(tiny_plan, compiled_as_they_
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile calls g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, of parts of torch
 @pytest.mark.parametrize("family", ["vlt5", "blip"])
 def test_compiled_weights_are_those_of_the_plain_training(tiny_plan, monkeypatch, family):
