@@ -2,10 +2,13 @@
 
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from amad_bench.runtime.devices import find
+
+AMAD_BENCH = (sys.executable, "-c", "import sys; from amad_bench.cli import main; sys.exit(main())")
 
 
 def environment() -> dict[str, str]:

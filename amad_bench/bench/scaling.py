@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from amad_bench.bench.processes import environment
+from amad_bench.bench.processes import AMAD_BENCH, environment
 from amad_bench.plan.catalogue import METRICS, metrics_of
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
@@ -52,15 +52,14 @@ def _measure(folder: Path, size: int) -> dict[str, Any]:
     folder.mkdir(parents=True)
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(sized_config(size)), encoding="utf-8")
-    cli = [sys.executable, "-c", "import sys; from amad_bench.cli import main; sys.exit(main())"]
     rules = str(shipped(Path("Snakefile")).resolve())
     asked = [sys.executable, "-m", "snakemake", "-n", "-s", rules, "--configfile", str(config)]
     row: dict[str, Any] = {"runs": size}
-    row |= _seconds("plan", [*cli, "plan", "--config", str(config)], folder)
+    row |= _seconds("plan", [*AMAD_BENCH, "plan", "--config", str(config)], folder)
     row |= _seconds("snakemake_left", asked, folder)
     finish_runs(expand(load_config(config)).runs, ResultsFolder(folder / "results"))
     row |= _seconds("snakemake_done", asked, folder)
-    return row | _seconds("collect", [*cli, "collect", "--config", str(config)], folder)
+    return row | _seconds("collect", [*AMAD_BENCH, "collect", "--config", str(config)], folder)
 
 
 def sized_config(size: int) -> dict[str, Any]:

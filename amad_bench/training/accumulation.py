@@ -18,6 +18,7 @@ from torch import Tensor
 from amad_bench.runtime.devices import DEVICES, out_of_memory
 from amad_bench.training.distill import ObjectiveValue
 from amad_bench.training.optim import Updates
+from amad_bench.training.random_state import random_state, set_random_state
 
 # the value of the examples of a batch in a slice
 PartValue = Callable[[slice], ObjectiveValue]
@@ -133,15 +134,3 @@ def _gradients(value_of: PartValue, parts: list[slice], updates: Updates, around
         total = value.detached() if total is None else total.plus(value.detached())
     assert total is not None
     return total
-
-
-def random_state(device: torch.device) -> list[Tensor]:
-    """State of all of torch's generators that computing on the device draws from."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-
-
-def set_random_state(states: list[Tensor], device: torch.device) -> None:
-    """Go on from what `random_state` gave."""
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)

@@ -19,6 +19,7 @@ from amad_bench.runtime.run_folder.steps import StepLog
 from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoint, Checkpoints, below, prefixed
 from amad_bench.training.optim import BestWeights, Trained, Updates
+from amad_bench.training.random_state import random_state, set_random_state
 
 MODEL = "model"  # among the modules
 _LOSS, _NORM = "loss", "gradient_norm"
@@ -86,10 +87,7 @@ class Course:
         self.alignment |= {
             name: tensor.to(self.device) for name, tensor in below("alignment", found.tensors).items()
         }
-        random = below(_random_of(self.ranks.rank), found.tensors)
-        torch.set_rng_state(random["cpu"])
-        if self.device.type == "cuda" and "cuda" in random:
-            torch.cuda.set_rng_state(random["cuda"], self.device)
+        set_random_state(below(_random_of(self.ranks.rank), found.tensors), self.device)
         self.log.start(found.facts["log_bytes"])
         self._before, self._saved = found.facts["seconds"], found.step
         self.validation_seconds = found.facts["validation_seconds"]
@@ -176,20 +174,13 @@ class Course:
         number, writes = self.ranks.largest([asked, due])
         if self.checkpoints and step > self._saved and writes:
             self.require_finite()
-            random = self.ranks.gathered(self._random())
+            random = self.ranks.gathered(random_state(self.device))
             if self.ranks.first:
                 self.checkpoints.write(self._checkpoint(step, random))
             self._saved = step
         if number:
             self.ranks.sent(None)  # none ends before the first has written
             raise Interrupted(number)
-
-    def _random(self) -> dict[str, Tensor]:
-        """State of this rank's random generators."""
-        random = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            random["cuda"] = torch.cuda.get_rng_state(self.device)
-        return random
 
     def _checkpoint(self, step: int, random: list[dict[str, Tensor]]) -> Checkpoint:
         """random: by rank."""

@@ -14,10 +14,11 @@ import torch
 from amad_bench.data.tasks.data import Answers
 from amad_bench.data.tasks.prepare import load_task_data
 from amad_bench.plan.catalogue import FAMILIES, LOSSES
-from amad_bench.training.accumulation import MicroBatch, accumulated_step, random_state, set_random_state
+from amad_bench.training.accumulation import MicroBatch, accumulated_step
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.loop import train
 from amad_bench.training.optim import Updates
+from amad_bench.training.random_state import random_state, set_random_state
 from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_outputs import OnlineOutputs
 from tests.training.conftest import pick

@@ -8,7 +8,7 @@ from functools import wraps
 import pytest
 import torch
 
-from amad_bench.bench.processes import environment
+from amad_bench.bench.processes import AMAD_BENCH, environment
 from amad_bench.models.checkpoints import checkpoint_weights
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json
@@ -65,12 +65,11 @@ def test_compiled_weights_are_those_of_the_plain_training(tiny_plan, tmp_path, m
     monkeypatch.setattr(conftest, "CONFIG", conftest.CONFIG.replace("dropout: 0.1", "dropout: 0.0"))
     run = pick(tiny_plan(), family, "vqa", "ce")
     config = (tmp_path / "tiny.yaml").read_text(encoding="utf-8")
-    command = [sys.executable, "-c", "import sys; from amad_bench.cli import main; sys.exit(main())"]
     asked = ["run", "--config", "tiny.yaml", "--run", run.id, "--device", "cpu"]
     weights = []
     for compiled in (False, True):
         (tmp_path / "tiny.yaml").write_text(f"{config}compile: {str(compiled).lower()}\n", encoding="utf-8")
-        done = subprocess.run([*command, *asked], capture_output=True, text=True, env=environment())
+        done = subprocess.run([*AMAD_BENCH, *asked], capture_output=True, text=True, env=environment())
         assert done.returncode == 0, done.stderr
         assert read_json(run_dir(run.id) / "status.json")["compiled"] is compiled
         weights.append(checkpoint_weights(run_dir(run.id) / "model.safetensors").tensors)

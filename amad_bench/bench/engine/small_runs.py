@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from amad_bench.bench.processes import environment
+from amad_bench.bench.processes import AMAD_BENCH, environment
 from amad_bench.runtime.paths import DEFAULT_CONFIG, shipped
 
 RUNS = 8
@@ -56,19 +55,26 @@ def _seconds(folder: Path, device: str, runs: int, steps: int, at_once: bool) ->
     folder.mkdir(parents=True)
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(small_config(device, runs, steps)), encoding="utf-8")
-    command = [sys.executable, "-c", "import sys; from amad_bench.cli import main; sys.exit(main())"]
     asked = ["--config", "config.yaml"]
     planned = subprocess.run(
-        [*command, "plan", "--json", *asked], cwd=folder, env=environment(), check=True, capture_output=True
+        [*AMAD_BENCH, "plan", "--json", *asked],
+        cwd=folder,
+        env=environment(),
+        check=True,
+        capture_output=True,
     )
     ids = [run["id"] for run in json.loads(planned.stdout)["runs"] if run["kind"] == "student"]
-    subprocess.run([*command, "data", *asked], cwd=folder, env=environment(), check=True, capture_output=True)
+    subprocess.run(
+        [*AMAD_BENCH, "data", *asked], cwd=folder, env=environment(), check=True, capture_output=True
+    )
     started = time.perf_counter()
     with ExitStack() as stack:
         working: list[tuple[subprocess.Popen[bytes], Path]] = []
         for run_id in ids:
             log = folder / f"{run_id}.txt"
-            process = stack.enter_context(_started([*command, "run", "--run", run_id, *asked], folder, log))
+            process = stack.enter_context(
+                _started([*AMAD_BENCH, "run", "--run", run_id, *asked], folder, log)
+            )
             working.append((process, log))
             if not at_once:
                 _wait(*working.pop())
