@@ -157,7 +157,7 @@ def _record(subject: Subject, last_maps: bool) -> Seen:
         output = subject.sdpa(**subject.arguments)
         sites = recorder.trace(output, subject.arguments.get("labels")).sites
     layers = [layer for site in sites.values() for layer in site]
-    held = [tensor for one in layers for tensor in (one.query_BHQD, one.key_BHKD, one.value_BHKD)]
+    held = [tensor for one in layers for tensor in (one.query_BHQD, one.key_BJKD, one.value_BJKD)]
     held += [tensor for one in layers for tensor in (one.bias_BHQK, one.mask_BHQK) if tensor is not None]
     maps_BHQK = [site[-1].probs_BHQK() for site in sites.values()] if last_maps else []
     return Seen(output, [*held, *maps_BHQK], maps_BHQK)

@@ -128,7 +128,7 @@ class Amad(AlignedMapLoss):
     def create_parameters(self, pair: LayerPair) -> None:
         if self.projects and pair.key not in self.weights:
             queries = pair.student.query_BHQD
-            weight_nn, bias_n = initial_projection(queries.shape[-2], pair.student.key_BHKD.shape[-2])
+            weight_nn, bias_n = initial_projection(queries.shape[-2], pair.student.key_BJKD.shape[-2])
             self.weights.create(pair.key, weight_nn.to(queries.device))
             self.biases.create(pair.key, bias_n.to(queries.device))
 

@@ -87,7 +87,7 @@ class MiniLMv2(LayerLoss):
 
     def compare(self, pair: LayerPair) -> Tensor:
         teacher, student = (
-            (layer.query_BHQD, layer.key_BHKD, layer.value_BHKD) for layer in (pair.teacher, pair.student)
+            (layer.query_BHQD, layer.key_BJKD, layer.value_BJKD) for layer in (pair.teacher, pair.student)
         )
         shape = (*student[0].shape[:3], student[1].shape[2])
         rows_BQ, keys_BK = valid_tokens(traced_entries(pair.teacher, pair.student), shape)

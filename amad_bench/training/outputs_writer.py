@@ -28,10 +28,10 @@ def tensors_of(trace: Trace, part: str) -> tuple[Tensors, dict[str, float]]:
     if kind == "tokens":
         return {"query_mask": layer.query_mask_BQ}, {EVERY_QUERY: float(layer.every_query)}
     if kind == "values":
-        return {"value": layer.value_BHKD, "output_weight": layer.output_weight_HDd}, {}
+        return {"value": layer.value_BJKD, "output_weight": layer.output_weight_HDd}, {}
     if kind == "maps" and _few_keys(layer):
         return {"probs": layer.probs_BHQK(), "mask": layer.mask_BHQK}, {}
-    maps: Tensors = {"query": layer.query_BHQD, "key": layer.key_BHKD, "bias": layer.bias_BHQK}
+    maps: Tensors = {"query": layer.query_BHQD, "key": layer.key_BJKD, "bias": layer.bias_BHQK}
     return maps | {"mask": layer.mask_BHQK}, {"scale": layer.scale}
 
 

@@ -103,7 +103,7 @@ def test_the_module_reads_maps_values_and_masks_of_the_traces():
     layers = [layer_trace(3, **masks, seed=seed) for seed in (0, 1)]
     expected = minilm_loss(
         *(layer.probs_BHQK() for layer in layers),
-        *(layer.value_BHKD for layer in layers),
+        *(layer.value_BJKD for layer in layers),
         query_mask_BQ=keys_BK,
         key_mask_BK=keys_BK,
     )

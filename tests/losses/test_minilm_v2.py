@@ -128,7 +128,7 @@ def test_the_module_reads_projections_and_masks_of_a_cross_attention():
         layer_trace(n, keys=6, mask_BHQK=keys_BK[:, None, None, :], query_mask_BQ=queries_BQ) for n in (4, 2)
     ]
     expected = minilm_v2_loss(
-        *((layer.query_BHQD, layer.key_BHKD, layer.value_BHKD) for layer in layers),
+        *((layer.query_BHQD, layer.key_BJKD, layer.value_BJKD) for layer in layers),
         query_mask_BQ=queries_BQ,
         key_mask_BK=keys_BK,
     )

@@ -124,7 +124,7 @@ def test_the_module_reads_the_teacher_s_values_and_output_weight():
     expected = shd_loss(
         teacher.probs_BHQK(),
         student.probs_BHQK(),
-        teacher.value_BHKD,
+        teacher.value_BJKD,
         teacher.output_weight_HDd,
         query_mask_BQ=keys_BK,
         key_mask_BK=keys_BK,

@@ -125,8 +125,8 @@ def test_maps_of_bf16_queries_and_keys_are_float32(tiny_plan):
         output = steps.model(**steps.batch.inputs, labels=steps.batch.labels_BL)
         layer = recorder.trace(output, steps.batch.labels_BL).sites["vision.self"][0]
         probs_BHQK = layer.probs_BHQK()
-    assert layer.query_BHQD.dtype == layer.key_BHKD.dtype == output.logits.dtype == torch.bfloat16
-    scores_BHQK = layer.query_BHQD.double() @ layer.key_BHKD.double().mT * layer.scale
+    assert layer.query_BHQD.dtype == layer.key_BJKD.dtype == output.logits.dtype == torch.bfloat16
+    scores_BHQK = layer.query_BHQD.double() @ layer.key_BJKD.double().mT * layer.scale
     torch.testing.assert_close(probs_BHQK.double(), scores_BHQK.softmax(-1), atol=1e-6, rtol=0)
 
 

@@ -113,7 +113,7 @@ def test_stored_rows_equal_a_forward_pass(tiny_plan, tmp_path, family, loss, chu
             if new.mask_BHQK is not None:
                 assert torch.equal(*torch.broadcast_tensors(old.mask_BHQK, new.mask_BHQK))
             if loss == "minilm":
-                torch.testing.assert_close(old.value_BHKD, new.value_BHKD, atol=1e-5, rtol=0)
+                torch.testing.assert_close(old.value_BJKD, new.value_BJKD, atol=1e-5, rtol=0)
                 assert torch.equal(old.output_weight_HDd, new.output_weight_HDd)
             if loss == "tinybert":
                 torch.testing.assert_close(old.scores_BHQK(), new.scores_BHQK(), atol=1e-5, rtol=0)
@@ -152,7 +152,7 @@ def test_only_what_is_read_is_stored_and_parts_are_shared(tiny_plan, tmp_path):
         if loss == "amad":
             layer = outputs.trace(np.arange(2), batch).sites["encoder.self"][1]
             with pytest.raises((RuntimeError, NotImplementedError)):  # nobody asked for the values
-                (layer.value_BHKD + torch.ones(2, 2, 2, 2)).sum().item()
+                (layer.value_BJKD + torch.ones(2, 2, 2, 2)).sum().item()
     assert stored["logit_kd"] == ["logits"]
     assert stored["amad"] == ["encoder.self-1-maps", "encoder.self-1-tokens", "logits"]
     assert stored["minilm"] == [*stored["amad"][:2], "encoder.self-1-values", "logits"]

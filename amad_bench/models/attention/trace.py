@@ -1,6 +1,7 @@
 """A forward pass as a loss sees it: of each attention layer projected queries, keys, values; maps on demand.
 
-Axes: B batch, H heads, Q query tokens, K key tokens, D head size, d width, L tokens, V vocabulary.
+Axes: B batch, H heads, J <= H key heads, Q query tokens, K key tokens, D head size, d width, L tokens,
+V vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,13 +54,15 @@ def unread() -> Tensor:
 class LayerTrace:
     """One site, one layer; masks are bool with True = may be attended / a real token.
 
+    Queries and keys are those that the scores are made of (rotated, where positions are). With grouped
+    queries there are fewer heads of keys and values, J, each for H / J heads of queries in a row.
     given_probs_BHQK: the probabilities, where they are known already; queries and keys are then `unread`.
     every_query: the query mask is known to be all True without a look at it, as for patches of an image.
     """
 
     query_BHQD: Tensor
-    key_BHKD: Tensor
-    value_BHKD: Tensor
+    key_BJKD: Tensor
+    value_BJKD: Tensor
     scale: float
     bias_BHQK: Tensor | None
     mask_BHQK: Tensor | None
@@ -73,13 +76,13 @@ class LayerTrace:
         """Shape of its maps."""
         if self.given_probs_BHQK is not None:
             return tuple(self.given_probs_BHQK.shape)
-        return (*self.query_BHQD.shape[:3], self.key_BHKD.shape[2])
+        return (*self.query_BHQD.shape[:3], self.key_BJKD.shape[2])
 
     def scores_BHQK(self) -> Tensor:
         """Pre-softmax scores in float32, under autocast too, or in a model's float64; masked entries -inf."""
         precision = torch.promote_types(self.query_BHQD.dtype, torch.float32)
         with torch.autocast(self.query_BHQD.device.type, enabled=False):
-            scores_BHQK = self.query_BHQD.to(precision) @ self.key_BHKD.to(precision).transpose(-1, -2)
+            scores_BHQK = _products(self.query_BHQD.to(precision), self.key_BJKD.to(precision))
         # In place, as autograd allows here: each copy would cost as much as the product itself.
         if self.scale != 1.0:
             scores_BHQK.mul_(self.scale)
@@ -107,6 +110,17 @@ class LayerTrace:
             return scores_BHQK.softmax(-1)
         probs_BHQK = scores_BHQK.masked_fill(empty_BHQ1, 0.0).softmax(-1)
         return probs_BHQK.masked_fill(~self.mask_BHQK, 0.0)
+
+
+def _products(query_BHQD: Tensor, key_BJKD: Tensor) -> Tensor:
+    """(B, H, Q, K): keys are shared among the queries of their group, not copied."""
+    heads, queries = query_BHQD.shape[1:3]
+    key_heads = key_BJKD.shape[1]
+    if key_heads == heads:
+        return query_BHQD @ key_BJKD.transpose(-1, -2)
+    grouped_BJnD = query_BHQD.unflatten(1, (key_heads, -1)).flatten(2, 3)
+    products_BJnK = grouped_BJnD @ key_BJKD.transpose(-1, -2)
+    return products_BJnK.unflatten(2, (-1, queries)).flatten(1, 2)
 
 
 @dataclass(frozen=True)

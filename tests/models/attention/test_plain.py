@@ -103,7 +103,7 @@ def test_maps_values_and_output_weights_make_what_the_layer_returns(kind):
         for index, layer in enumerate(layers):
             projection = projections[site, index]
             mixed = torch.einsum(
-                "bhqk,bhkd,hde->bqe", layer.probs_BHQK(), layer.value_BHKD, layer.output_weight_HDd
+                "bhqk,bhkd,hde->bqe", layer.probs_BHQK(), layer.value_BJKD, layer.output_weight_HDd
             )
             if projection.bias is not None:
                 mixed = mixed + projection.bias

@@ -143,11 +143,11 @@ def test_blip_matches_stock_eager_maps_and_values():
             if (
                 site != "vision.self"
             ):  # the value and the head layout: probs @ V is what the stock module returns
-                mixed = (layer.probs_BHQK() @ layer.value_BHKD).transpose(1, 2).flatten(2)
+                mixed = (layer.probs_BHQK() @ layer.value_BJKD).transpose(1, 2).flatten(2)
                 torch.testing.assert_close(mixed, context, atol=1e-6, rtol=0)
             else:
                 weight = layer.output_weight_HDd
-                mixed = torch.einsum("bhqk,bhkd,hde->bqe", layer.probs_BHQK(), layer.value_BHKD, weight)
+                mixed = torch.einsum("bhqk,bhkd,hde->bqe", layer.probs_BHQK(), layer.value_BJKD, weight)
                 bias = stock.vision_model.encoder.layers[index].self_attn.projection.bias
                 torch.testing.assert_close(mixed + bias, context, atol=1e-6, rtol=0)
 

@@ -123,7 +123,7 @@ def test_recording_makes_no_tensor_of_the_size_of_a_map_or_a_projection(kind):
     for size in plain.elements:
         recorded.elements.remove(size)
     layers = [layer for site in trace.sites.values() for layer in site]
-    one_head = max(len(one.query_BHQD) * one.query_BHQD.shape[2] * one.key_BHKD.shape[2] for one in layers)
+    one_head = max(len(one.query_BHQD) * one.query_BHQD.shape[2] * one.key_BJKD.shape[2] for one in layers)
     assert all(size <= one_head for size in recorded.elements)
     assert layers[0].query_BHQD.shape[1] > 1
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import LayerTrace
 from tests.tiny_models import tiny_batch, tiny_model
 
 
@@ -29,3 +30,18 @@ def test_maps_are_float32_under_autocast():
         inside = layer.probs_BHQK()
     assert inside.dtype == torch.float32
     assert torch.equal(inside, layer.probs_BHQK())
+
+
+def test_grouped_queries_share_keys_like_repeated_ones_in_map_and_gradient():
+    generator = torch.Generator().manual_seed(0)
+    query, key = (
+        torch.randn(2, heads, length, 4, generator=generator, dtype=torch.float64).requires_grad_()
+        for heads, length in ((6, 5), (2, 7))
+    )
+    layer = LayerTrace(query, key, key, 0.5, None, None, torch.ones(2, 5, dtype=torch.bool), None)
+    expected = (query @ key.repeat_interleave(3, dim=1).mT * 0.5).softmax(-1)
+    torch.testing.assert_close(layer.probs_BHQK(), expected, atol=1e-14, rtol=0)
+    found, wanted = (
+        torch.autograd.grad(maps.square().sum(), (query, key)) for maps in (layer.probs_BHQK(), expected)
+    )
+    torch.testing.assert_close(found, wanted, atol=1e-14, rtol=0)
