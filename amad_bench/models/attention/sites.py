@@ -1,16 +1,19 @@
-"""Sites and layers of attention modules that go through transformers' attention interface, by their paths.
+"""Sites and layers of a model's attention: which module stands where.
 
-The names are the project's: "encoder.self", "decoder.self", "decoder.cross", "vision.self", "text.self" and
-"text.cross". Written against transformers 5.17-5.24 without importing it; docs/recorder.md has the architectures
-that it is proved with.
+Modules that go through transformers' attention interface are told by their paths; those of our own and those
+written by hand are the blocks of `kinds`. Names are the project's: "encoder.self", "decoder.self",
+"decoder.cross", "vision.self", "text.self", "text.cross"; docs/recorder.md has the architectures that this is
+proved with. Written against transformers 5.17-5.24 without importing it.
 """
 
-import inspect
 import re
 from collections.abc import Collection
 from typing import NamedTuple
 
 from torch import nn
+
+from amad_bench.models.attention.capture import asks_interface
+from amad_bench.models.attention.kinds import find_blocks
 
 BLOCK = r"(?:layers|layer|blocks|block|h)"  # what a list of blocks is called
 # Attention in its block: how its path goes on after the block's number.
@@ -20,8 +23,8 @@ ATTENTION = {
     "self": r"self_attn|self_attention|multi_head_attention|layer\.0\.SelfAttention|(?:norm_attn_norm\.)?attn"
     r"|attention(?:\.self|\.attention)?|mixer|temporal_block",
 }
-# A stack's name, by its config's type and the path above its blocks, as in "bert/bert.encoder": first match wins.
-# None: what stands beside the stacks. Others are called by what they are, see `_stack`.
+# A stack's name, by its config's type and the path above its blocks, as in "bert/bert.encoder": first match
+# wins. None: what stands beside the stacks. Others are called by what they are, see `_stack`.
 STACKS = (
     (None, r"perceiver|resampler|connector|projector|pooler|memory|prompt|mask_decoder"),
     ("text", r"qformer|text_model[/.](?:.*\.)?encoder$"),  # of BLIP-2; of CLIP and its kin: no language model
@@ -37,8 +40,20 @@ REFUSED = (
 )
 
 
+class Layer(NamedTuple):
+    """One layer of a site: its attention, and the block around it, whose output is the layer's.
+
+    queries: the layer of the stack's self-attention that has the same queries, which for a self-attention is
+    this one; None where there is none.
+    """
+
+    module: nn.Module
+    block: nn.Module
+    queries: int | None
+
+
 class Found(NamedTuple):
-    """An attention module: its site, the path of its stack's list of blocks, its block's number, and itself."""
+    """An attention module: its site, its stack's list of blocks, its block's number, and itself."""
 
     site: str
     stack: str
@@ -46,61 +61,66 @@ class Found(NamedTuple):
     module: nn.Module
 
 
-def uses_interface(module: nn.Module) -> bool:
-    """Whether a module's forward method asks transformers' attention interface for its function."""
-    for one in type(module).__mro__:
-        if "forward" not in vars(one):
-            continue
-        names = getattr(inspect.unwrap(vars(one)["forward"]), "__code__", None)
-        if names is None or "ALL_ATTENTION_FUNCTIONS" in names.co_names:
-            return names is not None
-        if "super" not in names.co_names:
-            return False
-    return False
-
-
-def find_attention(model: nn.Module) -> tuple[dict[str, list[Found]], dict[str, str]]:
-    """Attention modules that use the interface, by site, in order; and by path why others have no site."""
-    sites: dict[str, list[Found]] = {}
-    others: dict[str, str] = {}
-    for path, module in model.named_modules():
-        if uses_interface(module):
-            found = _found(path, module)
-            if isinstance(found, str):
-                others[path] = found
-            else:
-                sites.setdefault(found.site, []).append(found)
-    return {site: sorted(sites[site], key=lambda one: one.block) for site in sorted(sites)}, others
-
-
 def sites_of(model: nn.Module) -> tuple[str, ...]:
-    """Sites whose attention can be recorded; ValueError where a model has none."""
+    """The model's attention sites that `record` takes, such as "encoder.self"; ValueError where it has none."""
     return tuple(find_layers(model))
 
 
-def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[str, list[nn.Module]]:
-    """Attention modules by site, in the order of their layers.
+def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[str, list[Layer]]:
+    """A model's attention by site, in the order of layers, without sites that several stacks have.
 
-    sites: those that are asked for; None: all that can be recorded. Layers are counted among a site's own, as
-    where only every second block has a cross-attention. ValueError: a site that the model lacks, or that two
-    stacks have.
+    Layers are counted among a site's own, as where only every second block has a cross-attention.
+    ValueError: one of `sites` that the model lacks or several stacks have, or a model without any.
     """
-    found, others = find_attention(model)
-    doubled = {site: stacks for site, ones in found.items() if (stacks := _stacks_of(ones))}
+    found, others = _find(model)
     name = type(model).__name__
-    wanted = [site for site in found if site not in doubled] if sites is None else sites
-    for site in wanted:
-        if site in doubled:
-            raise ValueError(
-                f"{name} has {site} in more than one stack ({', '.join(doubled[site])}): record each by itself"
-            )
+    stacks = {site: _stacks_of(ones) for site, ones in found.items()}
+    single = [site for site in found if len(stacks[site]) == 1]
+    has = f"it has: {', '.join(single) or 'none that is known'}{_why(others)}"
+    for site in sites or ():
         if site not in found:
-            has = ", ".join(found) or "none that is known"
-            raise ValueError(f"{name} has no attention site '{site}'; it has: {has}{_why(others)}")
-    if not wanted:
-        what = "; ".join(f"{site} is in {' and '.join(stacks)}" for site, stacks in doubled.items())
-        raise ValueError(f"{name} has no attention that can be recorded{what and ': ' + what}{_why(others)}")
-    return {site: [one.module for one in found[site]] for site in wanted}
+            raise ValueError(f"{name} has no attention site '{site}'; {has}")
+        if site not in single:
+            where = ", ".join(stacks[site])
+            raise ValueError(f"{name} has the site '{site}' in several stacks: record one of {where} by itself")
+    if not single:
+        raise ValueError(f"{name} has no attention site that is known{_why(others)}")
+    return {
+        site: [_layer(model, one, found[_own(site)] if _own(site) in single else []) for one in found[site]]
+        for site in single
+    }
+
+
+def _find(model: nn.Module) -> tuple[dict[str, list[Found]], dict[str, str]]:
+    """Attention by site, in order; and by path why other attention that uses the interface has no site."""
+    sites: dict[str, list[Found]] = {}
+    others: dict[str, str] = {}
+    for found in find_blocks(model):
+        for kind, attention in found.block.attention.items():
+            if not asks_interface(attention.module):
+                for stack in found.names:
+                    one = Found(f"{stack}.{kind}", found.name.rpartition(".")[0], found.layer, attention.module)
+                    sites.setdefault(one.site, []).append(one)
+    for path, module in model.named_modules():
+        if asks_interface(module):
+            one = _found(path, module)
+            if isinstance(one, str):
+                others[path] = one
+            else:
+                sites.setdefault(one.site, []).append(one)
+    return {site: sorted(ones, key=lambda one: one.block) for site, ones in sites.items()}, others
+
+
+def _layer(model: nn.Module, one: Found, own: list[Found]) -> Layer:
+    """own: the self-attention of its stack. A block without one has the queries of the last block before."""
+    before = [layer for layer, other in enumerate(own) if other.stack == one.stack and other.block <= one.block]
+    block = model.get_submodule(f"{one.stack}.{one.block}")
+    return Layer(one.module, block, before[-1] if before else None)
+
+
+def _own(site: str) -> str:
+    """The self-attention of a site's stack."""
+    return site.replace(".cross", ".self")
 
 
 def _found(path: str, module: nn.Module) -> Found | str:
@@ -132,12 +152,12 @@ def _stack(where: str, kind: str, module: nn.Module) -> str | None:
 
 
 def _stacks_of(ones: list[Found]) -> list[str]:
-    """Stacks that one site's modules are in, where they are not one module a block of one stack."""
-    stacks = list(dict.fromkeys(one.stack for one in ones))
-    alone = len({one.block for one in ones}) == len(ones)
-    return [] if len(stacks) == 1 and alone else stacks
+    """Lists of blocks that one site's modules are in; a list is there twice if a block has two of them."""
+    places = [(one.stack, one.block) for one in ones]
+    doubled = sorted({stack for stack, block in places if places.count((stack, block)) > 1})
+    return [*dict.fromkeys(one.stack for one in ones), *doubled]
 
 
 def _why(others: dict[str, str]) -> str:
     """The first attention without a site, for a message."""
-    return next((f"; {path}: {reason}" for path, reason in others.items()), "")
+    return next((f"; not {path}: {reason}" for path, reason in others.items()), "")
