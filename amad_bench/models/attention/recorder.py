@@ -45,9 +45,9 @@ class Recorder:
         self.requested = tuple(attention) if sites is None else tuple(sites)
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
-        outputs = {site.partition(".")[0]: layers for site, layers in reversed(attention.items())}
-        self.depth = {site: len(layers) for site, layers in attention.items()}
-        self.depth |= {stack: len(layers) for stack, layers in outputs.items()}
+        stacks = dict.fromkeys(site.partition(".")[0] for site in attention)
+        outputs = {one: attention.get(f"{one}.self") or attention[f"{one}.cross"] for one in stacks}
+        self.depth = {name: len(layers) for name, layers in (attention | outputs).items()}
         self._captured: dict[tuple[str, int], nn.Module] = {}
         self._layers: dict[tuple[str, int], LayerTrace] = {}
         self._hidden: dict[tuple[str, int], Tensor] = {}
@@ -160,8 +160,8 @@ class Recorder:
 
     def _hidden_layers(self, stack: str) -> list[int]:
         """Layers of a stack whose outputs are kept: those of its sites, or all where it has none."""
-        own = [layers for site, layers in self._wanted.items() if site.partition(".")[0] == stack]
-        return sorted({layer for layers in own or [range(self.depth[stack])] for layer in layers})
+        own = {at for site, at in self._companions.values() if site == f"{stack}.self" and at is not None}
+        return sorted(own or range(self.depth[stack]))
 
     def _with_query_mask(self, site: str, layer: int, labels_BL: Tensor | None) -> LayerTrace:
         trace = self._layer(site, layer)

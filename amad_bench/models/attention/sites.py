@@ -62,7 +62,7 @@ class Found(NamedTuple):
 
 
 def sites_of(model: nn.Module) -> tuple[str, ...]:
-    """The model's attention sites that `record` takes, such as "encoder.self"; ValueError where it has none."""
+    """The attention sites that `record` takes, such as "encoder.self"; ValueError where there are none."""
     return tuple(find_layers(model))
 
 
@@ -76,14 +76,14 @@ def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[
     name = type(model).__name__
     stacks = {site: _stacks_of(ones) for site, ones in found.items()}
     single = [site for site in found if len(stacks[site]) == 1]
-    has = f"it has: {', '.join(single) or 'none that is known'}{_why(others)}"
-    for site in sites or ():
+    for site in single or found if sites is None else sites:
         if site not in found:
-            raise ValueError(f"{name} has no attention site '{site}'; {has}")
+            has = ", ".join(sorted(single)) or "none that is known"
+            raise ValueError(f"{name} has no attention site '{site}'; it has: {has}{_why(others)}")
         if site not in single:
-            where = ", ".join(stacks[site])
-            raise ValueError(f"{name} has the site '{site}' in several stacks: record one of {where} by itself")
-    if not single:
+            where = " and ".join(stacks[site])
+            raise ValueError(f"{name} has several stacks called '{site}', {where}: record each by itself")
+    if not found:
         raise ValueError(f"{name} has no attention site that is known{_why(others)}")
     return {
         site: [_layer(model, one, found[_own(site)] if _own(site) in single else []) for one in found[site]]
@@ -98,9 +98,9 @@ def _find(model: nn.Module) -> tuple[dict[str, list[Found]], dict[str, str]]:
     for found in find_blocks(model):
         for kind, attention in found.block.attention.items():
             if not asks_interface(attention.module):
-                for stack in found.names:
-                    one = Found(f"{stack}.{kind}", found.name.rpartition(".")[0], found.layer, attention.module)
-                    sites.setdefault(one.site, []).append(one)
+                place = found.name.rpartition(".")[0], found.layer, attention.module
+                for site in (f"{stack}.{kind}" for stack in found.names):
+                    sites.setdefault(site, []).append(Found(site, *place))
     for path, module in model.named_modules():
         if asks_interface(module):
             one = _found(path, module)
@@ -112,8 +112,8 @@ def _find(model: nn.Module) -> tuple[dict[str, list[Found]], dict[str, str]]:
 
 
 def _layer(model: nn.Module, one: Found, own: list[Found]) -> Layer:
-    """own: the self-attention of its stack. A block without one has the queries of the last block before."""
-    before = [layer for layer, other in enumerate(own) if other.stack == one.stack and other.block <= one.block]
+    """own: its stack's self-attention; a block without has the same queries as the last one before."""
+    before = [i for i, other in enumerate(own) if other.stack == one.stack and other.block <= one.block]
     block = model.get_submodule(f"{one.stack}.{one.block}")
     return Layer(one.module, block, before[-1] if before else None)
 

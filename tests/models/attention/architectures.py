@@ -1,4 +1,4 @@
-"""Tiny random models of foreign architectures: the proof of the recorder, and the rows of docs/recorder.md."""
+"""Tiny random models of foreign architectures: the recorder's proof, and the rows of docs/recorder.md."""
 
 from typing import Any, NamedTuple
 
@@ -38,8 +38,8 @@ SOUND = torch.linspace(-3, 3, 2 * 8 * 16).view(2, 8, 16).cos()
 
 class Architecture(NamedTuple):
     """model: its class. config: its config's class and values, nested ones alike. batches: names in BATCHES.
-    maps: of each site the attributes of what the eager model gives back, or, where it keeps them to itself, the
-    paths of its attention modules with `*` for their block. notes: what is particular about its attention.
+    maps: of each site the attributes of what the eager model gives back, or, where it keeps them to itself,
+    the paths of its attention modules with `*` for their block. notes: what is particular about it.
     """
 
     model: str
@@ -246,7 +246,7 @@ ARCHITECTURES = {
         "Blip2QFormerModel",
         ("Blip2QFormerConfig", TEXT | {"num_hidden_layers": 4, "encoder_hidden_size": 24}),
         ("Q-Former",),
-        {"text.self": "attentions", "text.cross": "cross_attentions"},
+        {"text.self": "encoder.layer.*.attention.attention", "text.cross": "cross_attentions"},
         "cross-attention in every second block",
     ),
 }

@@ -3,7 +3,6 @@
 docs/recorder.md lists them; what is refused is in test_refused_architectures.py.
 """
 
-import copy
 from fnmatch import fnmatch
 
 import pytest
@@ -81,7 +80,7 @@ def test_maps_and_their_gradients_are_those_of_the_eager_model(name, kind):
             torch.testing.assert_close(actual, wanted, atol=2e-5, rtol=0)
             naive = naive_map(layer).transpose(1, 2)[rows_BQ]
             torch.testing.assert_close(actual.double(), naive, atol=1e-6, rtol=0)
-            assert wanted.std() > 0.05  # maps that are alike everywhere would prove little
+            assert wanted.std() > 0.01  # maps that are alike everywhere would prove little
             direction = torch.randn(wanted.shape, generator=generator)
             ours.append((actual * direction).sum())
             theirs.append((wanted * direction).sum())
