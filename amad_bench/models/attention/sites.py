@@ -61,11 +61,6 @@ class Found(NamedTuple):
     module: nn.Module
 
 
-def sites_of(model: nn.Module) -> tuple[str, ...]:
-    """The attention sites that `record` takes, such as "encoder.self"; ValueError where there are none."""
-    return tuple(find_layers(model))
-
-
 def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[str, list[Layer]]:
     """A model's attention by site, in the order of layers, without sites that several stacks have.
 

@@ -8,10 +8,10 @@ from fnmatch import fnmatch
 import pytest
 import torch
 
-from amad_bench.models.attention.recorder import record
-from amad_bench.models.attention.sites import sites_of
+from amad_bench.models.attention.recorder import record, sites_of
 from tests.models.attention.architectures import ARCHITECTURES, BATCHES, make, valid_rows
 
+REFUSED = {"Qwen2-VL": {"vision.self"}}  # with several images, see test_refused.py
 CASES = [(name, batch) for name, one in ARCHITECTURES.items() for batch in one.batches]
 
 
@@ -34,9 +34,9 @@ def eager_maps(name, batch):
 
 
 def recorded(name, batch):
-    """The trace of a pass under SDPA, of every site; and the model."""
+    """The trace of a pass under SDPA; and the model."""
     model = make(name)
-    with record(model) as recorder:
+    with record(model, list(ARCHITECTURES[name].maps)) as recorder:
         return recorder.trace(model(**batch)), model
 
 
@@ -66,7 +66,7 @@ def test_maps_and_their_gradients_are_those_of_the_eager_model(name, kind):
     batch = BATCHES[kind]
     expected, eager = eager_maps(name, batch)
     trace, model = recorded(name, batch)
-    assert set(trace.sites) == set(expected) == set(sites_of(model))
+    assert set(trace.sites) == set(expected) == set(sites_of(model)) - REFUSED.get(name, set())
     ours, theirs = [], []
     generator = torch.Generator().manual_seed(1)
     for site, layers in trace.sites.items():
