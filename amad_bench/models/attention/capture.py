@@ -38,8 +38,8 @@ class Slot:
         self.values, self.look = values, look
         self.empty()
 
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        return _no_slot, ()  # a copy of a recorded model is not recorded
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a copy of a recorded model is not recorded
 
     def empty(self) -> None:
         """Forgets the pass."""
@@ -53,10 +53,6 @@ class Slot:
         self.implementation = ""
         self.told: tuple[str, ...] = ()
         self.grad = self.full = self.again = False
-
-
-def _no_slot() -> None:
-    return None
 
 
 def capture(

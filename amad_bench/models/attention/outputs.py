@@ -24,6 +24,9 @@ class WatchedOutput:
         module.__class__ = _watched(type(module))
         setattr(module, KEPT, self)
 
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a copy of a watched module is not watched
+
     def close(self) -> None:
         """Leaves the module as it was."""
         self.output = None
@@ -36,8 +39,9 @@ def _watched(kind: type[nn.Module]) -> type[nn.Module]:
     @wraps(kind.forward)
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         output = kind.forward(self, *args, **kwargs)
-        if not is_recomputed():
-            getattr(self, KEPT).output = output[0] if isinstance(output, tuple) else output
+        kept = getattr(self, KEPT, None)
+        if kept is not None and not is_recomputed():
+            kept.output = output[0] if isinstance(output, tuple) else output
         return output
 
     return type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
