@@ -144,7 +144,7 @@ class Overrides:
 
 
 def _places(module: nn.Module) -> Iterable[Place]:
-    names: dict[str, Any] = inspect.unwrap(type(module).forward).__globals__
+    names: dict[str, Any] = _forward(module)[0].__globals__
     if INTERFACE not in names:
         return
     for name in names:

@@ -46,16 +46,12 @@ class Recorder:
         attention = find_layers(model, sites)
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
-        self._depth = {site: len(all_layers) for site, all_layers in attention.items()}
+        self._depth = {site: len(ones) for site, ones in attention.items()}
+        # A cross-attention's queries are masked like those of its stack's self-attention.
+        self._queries: dict[Place, Place | None] = {}
         self._wanted = {
             site: range(self._depth[site]) if layers is None else sorted(layers[site])
             for site in (attention if sites is None else sites)
-        }
-        # A cross-attention's queries are masked like those of the self-attention in its block.
-        self._companions = {
-            (site, layer): (site.replace(".cross", ".self"), attention[site][layer].queries)
-            for site, chosen in self._wanted.items()
-            for layer in chosen
         }
         self._layers: dict[Place, SlotLayer | HookedLayer] = {}
         self._outputs: dict[Place, WatchedOutput] = {}
@@ -72,18 +68,16 @@ class Recorder:
         known = {one.module: one for found in find_blocks(model) for one in found.block.attention.values()}
         around = {child: parent for parent in model.modules() for child in parent.children()}
         made: dict[nn.Module, SlotLayer | HookedLayer] = {}  # a stack may have two names
-        watched = [*self._companions, *((site, i) for site, i in self._companions.values() if i is not None)]
-        for site, layer in dict.fromkeys(watched):
-            module = attention[site][layer].module
-            if module in made:
-                self._layers[site, layer] = made[module]
-                continue
-            where = f"site {site}, layer {layer}"
-            if captures(module):
+        for site, layer in [(site, layer) for site, layers in self._wanted.items() for layer in layers]:
+            at = attention[site][layer].queries
+            self._queries[site, layer] = None if at is None else (site.replace(".cross", ".self"), at)
+        for site, layer in [*self._queries, *filter(None, self._queries.values())]:
+            module, where = attention[site][layer].module, f"site {site}, layer {layer}"
+            if module not in made and captures(module):
                 _refuse_windows(module, around, where)
                 output = known[module].output if module in known else output_projection(module, around)
                 made[module] = SlotLayer(module, where, site.endswith(".cross"), output, self._reads)
-            else:
+            elif module not in made:
                 made[module] = HookedLayer(where, known[module])
             self._layers[site, layer] = made[module]
         self._overrides = Overrides(module for module, one in made.items() if isinstance(one, SlotLayer))
@@ -91,14 +85,20 @@ class Recorder:
     def _watch_outputs(self, attention: Mapping[str, Sequence[Layer]]) -> None:
         made: dict[nn.Module, WatchedOutput] = {}
         for stack in dict.fromkeys(site.partition(".")[0] for site in attention):
-            own = f"{stack}.self" if f"{stack}.self" in attention else f"{stack}.cross"
-            self._depth[stack] = self._depth[own]
-            # layers of the stack's sites, or all where it has none
-            chosen = {i for site, i in self._companions.values() if site == own and i is not None}
-            for layer in sorted(chosen or range(self._depth[own])):
-                module = attention[own][layer].block
-                made[module] = made.get(module) or WatchedOutput(module)
-                self._outputs[stack, layer] = made[module]
+            layers = attention.get(f"{stack}.self") or attention[f"{stack}.cross"]
+            self._depth[stack] = len(layers)
+            # those of the stack's sites, or all where it has none
+            own = {
+                layer
+                for place in self._queries.values()
+                if place
+                for site, layer in [place]
+                if site == f"{stack}.self"
+            }
+            for layer in sorted(own or range(len(layers))):
+                block = layers[layer].block
+                made[block] = made.get(block) or WatchedOutput(block)
+                self._outputs[stack, layer] = made[block]
 
     def trace(self, output: Any, labels: Tensor | None = None) -> Trace:
         """The recorded pass as a `Trace`; `output` has `.logits` (B, L, V) aligned with `labels` (B, L).
@@ -129,12 +129,12 @@ class Recorder:
         return Trace(output.logits, labels, sites, hidden)
 
     def _with_query_mask(self, place: Place, labels_BL: Tensor | None, has_gradient: bool) -> LayerTrace:
-        trace, (site, layer) = self._trace(place, has_gradient), self._companions[place]
-        if layer is None:
+        trace, other = self._trace(place, has_gradient), self._queries[place]
+        if other is None:
             query_mask_BQ, every = torch.ones_like(trace.query_mask_BQ), True
         else:
-            other = trace if (site, layer) == place else self._trace((site, layer), has_gradient)
-            query_mask_BQ, every = other.query_mask_BQ, other.every_query
+            same = trace if other == place else self._trace(other, has_gradient)
+            query_mask_BQ, every = same.query_mask_BQ, same.every_query
         if place[0].startswith("decoder.") and labels_BL is not None:
             # labels stand at the last positions; a prompt before them (BLIP captioning) is real text
             prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
@@ -184,7 +184,7 @@ def record(
 
     The forward pass itself is unchanged, and may be compiled, before or inside; one pass for each call of
     `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose
-    attention goes through transformers' interface, at sites that are known (docs/recorder.md). Afterwards
+    attention goes through transformers' interface, at sites that are known (docs/recording.md). Afterwards
     nothing is left on the model.
     ValueError: a site that the model lacks, a model that is being recorded, windows folded into the batch.
     UserError: an untested version of transformers.
@@ -196,11 +196,6 @@ def record(
         yield recorder
     finally:
         recorder.close()
-
-
-def sites_of(model: nn.Module) -> tuple[str, ...]:
-    """The attention sites that `record` takes, such as "encoder.self"; ValueError where there are none."""
-    return tuple(find_layers(model))
 
 
 def _refuse_windows(module: nn.Module, around: Mapping[nn.Module, nn.Module], where: str) -> None:

@@ -61,6 +61,11 @@ class Found(NamedTuple):
     module: nn.Module
 
 
+def sites_of(model: nn.Module) -> tuple[str, ...]:
+    """The attention sites that `record` takes, such as "encoder.self"; ValueError where there are none."""
+    return tuple(find_layers(model))
+
+
 def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[str, list[Layer]]:
     """A model's attention by site, in the order of layers, without sites that several stacks have.
 
@@ -78,7 +83,7 @@ def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[
         if site not in single:
             where = " and ".join(stacks[site])
             raise ValueError(f"{name} has several stacks called '{site}', {where}: record each by itself")
-    if not found:
+    if not found and sites is None:
         raise ValueError(f"{name} has no attention site that is known{_why(others)}")
     return {
         site: [_layer(model, one, found[_own(site)] if _own(site) in single else []) for one in found[site]]

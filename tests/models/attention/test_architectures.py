@@ -8,7 +8,8 @@ from fnmatch import fnmatch
 import pytest
 import torch
 
-from amad_bench.models.attention.recorder import record, sites_of
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.sites import sites_of
 from tests.models.attention.architectures import ARCHITECTURES, BATCHES, make, valid_rows
 
 REFUSED = {"Qwen2-VL": {"vision.self"}}  # with several images, see test_refused.py

@@ -5,7 +5,8 @@ import re
 import pytest
 from transformers.models.qwen2_vl import modeling_qwen2_vl
 
-from amad_bench.models.attention.recorder import record, sites_of
+from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.sites import sites_of
 from amad_bench.models.attention.trace import AttentionDomainError
 from tests.models.attention.architectures import BATCHES, GROUPED, TEXT, build, make
 from tests.models.attention.test_architectures import assert_maps_of_the_eager_model
