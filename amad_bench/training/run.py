@@ -69,8 +69,8 @@ def train_run(
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's;
     `start_seconds`: what the command took before it came here. None of them changes a number. `micro_batch`:
-    examples that are computed at once, None: all of a batch; `compiled`: by torch.compile; with either numbers
-    differ by rounding, and in which dropout masks are drawn.
+    examples that are computed at once, None: all of a batch; `compiled`: by torch.compile; with either
+    numbers differ by rounding, and in which dropout masks are drawn.
     `ended`: gives the status of this run where another process has brought it to its end; it is asked when
     this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,

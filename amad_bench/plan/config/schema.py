@@ -128,7 +128,7 @@ class Config(Closed):
     )
     compile: bool = Field(
         default=False,
-        description="torch.compile of the steps of teachers and students, and of a teacher that runs for each "
+        description="torch.compile of the steps of teachers and students, and of teachers that run for each "
         "batch; no number depends on it but by rounding and by which dropout masks are drawn",
     )
     workers: Processes = Field(
