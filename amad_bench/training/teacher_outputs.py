@@ -36,6 +36,13 @@ from amad_bench.training.stored_outputs import StoredPart, read_part, set_damage
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the batch
 
 _QUERIES = {"scores", "queries", "keys"}
+# What parts of a kind hold, whichever of it a loss reads: losses share them.
+_HOLDS = {
+    "tokens": (),
+    "queries": ("queries", "keys"),
+    "maps": ("probs",),
+    "values": ("values", "output_weight"),
+}
 
 
 def teacher_trace(
@@ -121,13 +128,12 @@ class OnlineOutputs:
 class Wanted(NamedTuple):
     """Parts of a teacher's trace that are read.
 
-    depths: its numbers of layers, by site; layers: those that are read; reads: of each of them, as in the
-    catalogue; kinds: of each of them; hidden: their outputs, too.
+    depths: its numbers of layers, by site; layers: those that are read; kinds: of each of them; hidden: their
+    outputs, too.
     """
 
     depths: Mapping[str, int]
     layers: Layers
-    reads: frozenset[str]
     kinds: list[str]
     hidden: bool
 
@@ -138,7 +144,7 @@ class Wanted(NamedTuple):
         kinds += ["queries"] if objective.reads & _QUERIES else []
         kinds += ["maps"] if "probs" in objective.reads and "queries" not in kinds else []
         kinds += ["values"] if "values" in objective.reads else []
-        return cls(depths, layers, objective.reads, kinds, objective.needs_hidden)
+        return cls(depths, layers, kinds, objective.needs_hidden)
 
     @property
     def parts(self) -> list[str]:
@@ -147,6 +153,11 @@ class Wanted(NamedTuple):
         named = [_name(site, layer, kind) for site, layer in at for kind in self.kinds]
         named += [_name(_stack(site), layer, "hidden") for site, layer in at if self.hidden]
         return ["logits", *dict.fromkeys(named)]
+
+    @property
+    def reads(self) -> list[str]:
+        """What a recorder has to keep for these parts, by the catalogue's words."""
+        return [word for kind in self.kinds for word in _HOLDS[kind]]
 
 
 class StoredOutputs:
