@@ -36,6 +36,7 @@ class Slot:
 
     def __init__(self, values: bool, look: Callable[[], None]) -> None:
         self.values, self.look = values, look
+        self.inside = False  # the function that was called
         self.empty()
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -90,9 +91,19 @@ def capture(
 
 def captures(module: nn.Module) -> bool:
     """Whether the module can be recorded by a slot: it asks the interface, or calls `capture` itself."""
-    forward = inspect.unwrap(type(module).forward)
-    names = getattr(getattr(forward, "__code__", None), "co_names", ())
+    forward, names = _forward(module)
     return INTERFACE in names or ("capture" in names and forward.__globals__.get("capture") is capture)
+
+
+def asks_interface(module: nn.Module) -> bool:
+    """Whether the module asks transformers' attention interface for its function."""
+    return INTERFACE in _forward(module)[1]
+
+
+def _forward(module: nn.Module) -> tuple[Any, tuple[str, ...]]:
+    """The module's forward function, without decorators, and the names in it."""
+    forward = inspect.unwrap(type(module).forward)
+    return forward, getattr(getattr(forward, "__code__", None), "co_names", ())
 
 
 def is_recomputed() -> bool:
@@ -134,7 +145,7 @@ class Overrides:
 
 
 def _places(module: nn.Module) -> Iterable[Place]:
-    names: dict[str, Any] = inspect.unwrap(type(module).forward).__globals__
+    names: dict[str, Any] = _forward(module)[0].__globals__
     if INTERFACE not in names:
         return
     for name in names:
@@ -148,6 +159,9 @@ def _capturing(original: Callable[..., Any], implementation: str) -> Callable[..
     def capturing(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
     ) -> Any:
+        slot = getattr(module, SLOT, None)
+        if slot is None or slot.inside:  # a function may call another one of them
+            return original(module, query, key, value, attention_mask, **kwargs)
         capture(
             module,
             query,
@@ -160,6 +174,10 @@ def _capturing(original: Callable[..., Any], implementation: str) -> Callable[..
             implementation=implementation,
             told=tuple(name for name in ALTERING + FOR_KERNELS if kwargs.get(name) is not None),
         )
-        return original(module, query, key, value, attention_mask, **kwargs)
+        slot.inside = True
+        try:
+            return original(module, query, key, value, attention_mask, **kwargs)
+        finally:
+            slot.inside = False
 
     return capturing
