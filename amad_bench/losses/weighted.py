@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from amad_bench.losses.base import LayerMap, Outcome, TraceLoss, layer_pairs
+from amad_bench.losses.base import LayerMap, Outcome, TraceLoss, layer_pairs, naming
 from amad_bench.models.attention.trace import Trace
 
 
@@ -54,7 +54,7 @@ def mapped_layers(
     """The layers of the student and of the teacher that are read, by site.
 
     depths: of each site the student's and the teacher's number of layers. every_layer: whatever the map says.
-    ValueError where the layer map names a layer that one of them does not have.
+    ValueError, naming the site, where the layer map names a layer that one of them does not have.
     """
     of_student: dict[str, list[int]] = {}
     of_teacher: dict[str, list[int]] = {}
@@ -62,6 +62,7 @@ def mapped_layers(
         if every_layer:
             of_student[site], of_teacher[site] = list(range(student)), list(range(teacher))
             continue
-        pairs = layer_pairs(layer_map, student, teacher)
+        with naming(site):
+            pairs = layer_pairs(layer_map, student, teacher)
         of_student[site], of_teacher[site] = (sorted(set(side)) for side in zip(*pairs, strict=True))
     return of_student, of_teacher

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 VOCABULARY = 40
+SPREAD = 0.3  # of initial weights: with transformers' own, all maps are nearly uniform
 
 
 def llama(heads: int, key_heads: int, seed: int = 0, **changes: Any) -> LlamaForCausalLM:
@@ -22,26 +23,27 @@ def llama(heads: int, key_heads: int, seed: int = 0, **changes: Any) -> LlamaFor
     sizes: dict[str, Any] = {"vocab_size": VOCABULARY, "num_hidden_layers": 2, "intermediate_size": 32}
     torch.manual_seed(seed)
     config = LlamaConfig(
+        initializer_range=SPREAD,
         hidden_size=4 * heads,
         num_attention_heads=heads,
         num_key_value_heads=key_heads,
         pad_token_id=0,
         **(sizes | changes),
     )
-    return LlamaForCausalLM(config)
+    return LlamaForCausalLM(config).eval()
 
 
 def bert(heads: int, seed: int = 0, head: Any = BertForMaskedLM, **changes: Any) -> Any:
     sizes: dict[str, Any] = {"hidden_size": 4 * heads, "vocab_size": VOCABULARY, "num_hidden_layers": 2}
     torch.manual_seed(seed)
-    config = BertConfig(num_attention_heads=heads, intermediate_size=32, **(sizes | changes))
-    return head(config)
+    config = BertConfig(num_attention_heads=heads, intermediate_size=32, initializer_range=SPREAD, **(sizes | changes))
+    return head(config).eval()
 
 
 def t5(heads: int, seed: int = 0) -> T5ForConditionalGeneration:
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {"d_model": 16, "d_kv": 4, "d_ff": 32, "num_layers": 2, "vocab_size": VOCABULARY}
-    return T5ForConditionalGeneration(T5Config(num_heads=heads, decoder_start_token_id=0, **sizes))
+    return T5ForConditionalGeneration(T5Config(num_heads=heads, decoder_start_token_id=0, **sizes)).eval()
 
 
 def classifier(heads: int, seed: int = 0, **changes: Any) -> Any:
