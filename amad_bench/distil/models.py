@@ -44,8 +44,8 @@ def logits_of(output: Any, role: str) -> Tensor:
     logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
     if not isinstance(logits, Tensor) or logits.dim() not in (2, 3):
         raise ValueError(
-            f"the {role}'s output has no logits (batch, tokens, vocabulary) or (batch, classes), which ce and "
-            f"logit_kd read; give a model with a head, or leave these losses out"
+            f"the {role}'s output has no logits (batch, tokens, vocabulary) or (batch, classes), which ce "
+            f"and logit_kd read; give a model with a head, or leave these losses out"
         )
     return logits[:, None] if logits.dim() == 2 else logits
 

@@ -34,7 +34,7 @@ class DistillingMixin:
         super().__init__(*args, **kwargs)
         trainer: Any = self
         if trainer.model is not distiller.student:
-            raise ValueError("the distiller's student is another model than the Trainer's; give both the same")
+            raise ValueError("the distiller's student is another model than Trainer's; give both the same")
         if trainer.args.n_gpu > 1:
             raise ValueError(
                 "torch.nn.DataParallel copies the student, and copies are not recorded; start the Trainer by "

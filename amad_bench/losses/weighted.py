@@ -1,4 +1,4 @@
-"""Several losses of one pair of traces, each with its weight: what a run minimises, and what a Distiller does."""
+"""Several losses of one pair of traces, each with its weight: those of a run, and those of a Distiller."""
 
 from collections.abc import Iterator, Mapping
 from typing import cast
@@ -28,8 +28,8 @@ class WeightedLosses(nn.Module):
         torch's global generator is left as it was. ValueError where a loss cannot be used on maps of these
         sizes.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+            torch.manual_seed(self.seed)  # pyright: ignore[reportUnknownMemberType]
             for _, loss in self.losses():
                 loss.materialise(teacher, student)
 

@@ -1,4 +1,4 @@
-"""Tiny pairs of transformers' models, of which the teacher has more heads, and a batch with padding for each."""
+"""Tiny models of transformers, with weights large enough for maps that differ, and a batch with padding."""
 
 from typing import Any
 
@@ -35,8 +35,9 @@ def llama(heads: int, key_heads: int, seed: int = 0, **changes: Any) -> LlamaFor
 
 def bert(heads: int, seed: int = 0, head: Any = BertForMaskedLM, **changes: Any) -> Any:
     sizes: dict[str, Any] = {"hidden_size": 4 * heads, "vocab_size": VOCABULARY, "num_hidden_layers": 2}
+    sizes |= {"intermediate_size": 32, "initializer_range": SPREAD}
     torch.manual_seed(seed)
-    config = BertConfig(num_attention_heads=heads, intermediate_size=32, initializer_range=SPREAD, **(sizes | changes))
+    config = BertConfig(num_attention_heads=heads, **(sizes | changes))
     return head(config).eval()
 
 

@@ -1,6 +1,7 @@
-"""A Distiller's parts against formulas by hand on transformers' own eager attention, and whose parameters are whose."""
+"""A Distiller's parts against formulas on transformers' own eager attention; and what belongs to whom."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def pair():
 
 
 def test_parts_are_the_formulas_on_eager_maps(pair):
-    """Labels are one token ahead of the logits, and -100 on the prompt of a sample, whose attention counts."""
+    """Labels are one token ahead of the logits, and -100 on a sample's prompt, whose attention counts."""
     teacher, student = pair
     inputs = batch()
     inputs["labels"][0, :3] = -100
@@ -136,7 +137,9 @@ def test_each_model_runs_once_with_its_own_inputs(pair):
     """And a teacher that has no use for labels computes no loss of them."""
     calls = []
     for model in pair:
-        model.register_forward_pre_hook(lambda model, _, kwargs: calls.append((model, set(kwargs))), with_kwargs=True)
+        model.register_forward_pre_hook(
+            lambda model, _, kwargs: calls.append((model, set(kwargs))), with_kwargs=True
+        )
     teacher, student = pair
     inputs = batch()
     parts = Distiller(teacher, student, "amad")(inputs, {**inputs, "use_cache": False})
@@ -168,7 +171,7 @@ def test_both_models_stay_the_callers(pair):
 
 def test_the_losses_parameters_are_there_before_the_optimizer(pair):
     distiller = Distiller(*pair, {"hidden_mse": 1.0, "a2d": 2.0}, seed=3)
-    with pytest.raises(ValueError, match=r"^the parameters of hidden_mse, a2d have no sizes yet: call materialise"):
+    with pytest.raises(ValueError, match=r"^the parameters of hidden_mse, a2d have no sizes yet: before"):
         torch.optim.Adam(distiller.parameters())
     state = torch.get_rng_state()
     distiller.materialise(batch())
@@ -213,29 +216,39 @@ LONGER = batch(tokens=7)
     [
         ("amat", {}, "unknown loss 'amat'. Did you mean 'amad'?"),
         ({}, {}, "losses: none is given; name one, such as 'amad'"),
-        ({"amad": {"variant": "kll"}}, {}, "amad.variant: expected kl or mse or projected or token, found 'kll'"),
+        (
+            {"amad": {"variant": "kll"}},
+            {},
+            "amad.variant: expected kl or mse or projected or token, found 'kll'",
+        ),
         ({"amad": {"weight": "1"}}, {}, "amad.weight: expected a finite number, found '1'"),
-        ("amad", {"sites": ["encoder.self"]}, "the teacher has no attention site 'encoder.self'; it has: decoder.self"),
+        (
+            "amad",
+            {"sites": ["encoder.self"]},
+            "the teacher has no attention site 'encoder.self'; it has: decoder.self",
+        ),
         ("amad", {"sites": "decoder.self"}, "sites 'decoder.self': expected a list of at least one site"),
-        ("amad", {"layer_map": [[0, 2]]}, "decoder.self: layer_map pair [0, 2] is outside the student's 2 and"),
+        (
+            "amad",
+            {"layer_map": [[0, 2]]},
+            "decoder.self: layer_map pair [0, 2] is outside the student's 2 and",
+        ),
         ("amad", {"layer_map": "first"}, "decoder.self: layer_map 'first' is none of 'last', 'uniform'"),
     ],
     ids=str,
 )
 def test_what_cannot_be_built_is_said_in_one_line(pair, losses, options, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=rf"^{re.escape(message)}[^\n]*$"):
         Distiller(*pair, losses, **options)
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
 
 
 def test_a_model_cannot_teach_itself(pair):
-    with pytest.raises(ValueError, match="^teacher and student are one model; copy.deepcopy it for the teacher$"):
+    with pytest.raises(ValueError, match=r"^teacher and student are one model; copy\.deepcopy it for[^\n]*$"):
         Distiller(pair[0], pair[0], "amad")
 
 
 def test_models_without_a_common_site():
-    with pytest.raises(ValueError, match="no attention site: the teacher encoder.self and the student decoder.self$"):
+    with pytest.raises(ValueError, match=r"no attention site: the teacher encoder\.self and the student"):
         Distiller(bert(4), llama(2, 1), "amad")
 
 
@@ -243,10 +256,30 @@ def test_models_without_a_common_site():
     ("models", "losses", "inputs", "message"),
     [
         ((llama(4, 2, vocab_size=41), llama(2, 1)), "logit_kd", (batch(),), "logit_kd needs one vocabulary"),
-        ((llama(4, 2), llama(2, 1)), "amad", (batch(), LONGER), r"decoder.self: teacher maps \(3, 4, 6, 6\) and"),
-        ((llama(4, 2), llama(2, 1)), "logit_kd", (batch(), LONGER), r"teacher logits \(3, 6, 40\) and student"),
-        ((llama(4, 2), llama(2, 1)), "one_to_one", (batch(),), "decoder.self: one_to_one compares head h with"),
-        ((llama(4, 2).model, llama(2, 1).model), "logit_kd", ({"input_ids": batch()["input_ids"]},), "the teacher's output has no logits"),
+        (
+            (llama(4, 2), llama(2, 1)),
+            "amad",
+            (batch(), LONGER),
+            r"decoder.self: teacher maps \(3, 4, 6, 6\) and",
+        ),
+        (
+            (llama(4, 2), llama(2, 1)),
+            "logit_kd",
+            (batch(), LONGER),
+            r"teacher logits \(3, 6, 40\) and student",
+        ),
+        (
+            (llama(4, 2), llama(2, 1)),
+            "one_to_one",
+            (batch(),),
+            "decoder.self: one_to_one compares head h with",
+        ),
+        (
+            (llama(4, 2).model, llama(2, 1).model),
+            "logit_kd",
+            ({"input_ids": batch()["input_ids"]},),
+            "the teacher's output has no logits",
+        ),
         ((llama(4, 2), llama(2, 1)), "ce", ({"input_ids": batch()["input_ids"]},), "ce needs `labels`"),
     ],
     ids=["vocabularies", "lengths", "lengths of logits", "heads", "no head", "no labels"],

@@ -71,7 +71,8 @@ def test_an_accumulated_step_by_hand_and_an_evaluation(pair, tmp_path):
     for inputs in (first, second):
         mask = inputs["attention_mask"].bool()
         taught, learnt = (
-            model(inputs["input_ids"], inputs["attention_mask"], output_attentions=True) for model in (wise, twin)
+            model(inputs["input_ids"], inputs["attention_mask"], output_attentions=True)
+            for model in (wise, twin)
         )
         targets = inputs["labels"][:, 1:].flatten()
         own = own + cross_entropy(learnt.logits[:, :-1].flatten(0, 1), targets, reduction="sum")
@@ -147,7 +148,7 @@ def test_refusals_are_one_line(pair, tmp_path):
     teacher, student = pair
     distiller = Distiller(teacher, student, {"hidden_mse": 1.0})
     common: dict[str, Any] = {"train_dataset": _examples(), "distiller": distiller}
-    with pytest.raises(ValueError, match=r"^the distiller's student is another model than the Trainer's[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^the distiller's student is another model than Trainer's[^\n]*$"):
         DistillingTrainer(model=llama(2, 1), args=_arguments(tmp_path), **common)
     with pytest.raises(ValueError, match=r"^the parameters of hidden_mse have no sizes yet[^\n]*$"):
         DistillingTrainer(model=student, args=_arguments(tmp_path, max_steps=1), **common).train()
@@ -156,7 +157,9 @@ def test_refusals_are_one_line(pair, tmp_path):
     trainer = DistillingTrainer(
         model=student, args=_arguments(tmp_path, max_steps=1), optimizers=(optimizer, None), **common
     )
-    with pytest.raises(ValueError, match=r"^the given optimizer does not train the losses' parameters[^\n]*$"):
+    with pytest.raises(
+        ValueError, match=r"^the given optimizer does not train the losses' parameters[^\n]*$"
+    ):
         trainer.train()
     arguments = _arguments(tmp_path)
     assert arguments.n_gpu == 0

@@ -29,7 +29,13 @@ def _bare():
     distiller = Distiller(teacher, student, LOSSES, layer_map="uniform")
     parts = distiller(batch())
     parts.total.backward()
-    return teacher, student, distiller, parts, [p.grad for p in [*student.parameters(), *distiller.parameters()]]
+    return (
+        teacher,
+        student,
+        distiller,
+        parts,
+        [p.grad for p in [*student.parameters(), *distiller.parameters()]],
+    )
 
 
 def _agree(parts, parameters, expected, gradients) -> None:
@@ -42,14 +48,16 @@ def test_a_student_compiled_as_one_graph_is_compiled_once():
     teacher, student, _, expected, gradients = _bare()
     compiled = []
 
-    def backend(graph, inputs):
+    def backend(graph, _inputs):
         compiled.append(graph)
         return graph
 
     twin = copy.deepcopy(student)
     twin.zero_grad()
     torch._dynamo.reset()
-    distiller = Distiller(teacher, torch.compile(twin, backend=backend, fullgraph=True), LOSSES, layer_map="uniform")
+    distiller = Distiller(
+        teacher, torch.compile(twin, backend=backend, fullgraph=True), LOSSES, layer_map="uniform"
+    )
     distiller.materialise(batch())
     for _ in range(3):
         twin.zero_grad()

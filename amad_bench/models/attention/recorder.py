@@ -31,7 +31,10 @@ READS = frozenset({"probs", "scores", "queries", "keys", "values", "output_weigh
 
 
 class Recorder:
-    """Collects what the recorded layers saw in the last forward pass."""
+    """Collects what the recorded layers saw in the last forward pass; open until it is closed.
+
+    UserError: an untested version of transformers.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,8 @@ class Recorder:
         hidden: bool,
         reads: Collection[str] | None,
     ) -> None:
+        if "transformers" in sys.modules:
+            check_versions("transformers")
         attention = find_layers(model)
         self.requested = tuple(attention) if sites is None else tuple(sites)
         self._every_site = sites is None
@@ -55,7 +60,9 @@ class Recorder:
         self._reads = READS if reads is None else frozenset(reads)
         outputs = find_outputs(model)
         self.depth = {site.partition(".")[0]: len(modules) for site, modules in attention.items()}
-        self._captured: dict[tuple[str, int], nn.Module] = {}
+        self._captured: dict[tuple[str, int], nn.Module] = {}  # while this is open
+        self._capturing: dict[tuple[str, int], nn.Module] = {}
+        self._hooked: dict[tuple[str, int], Attention] = {}
         self._layers: dict[tuple[str, int], LayerTrace] = {}
         self._hidden: dict[tuple[str, int], Tensor] = {}
         self._handles: list[Any] = []
@@ -72,14 +79,24 @@ class Recorder:
             for layer in sorted({i for one in (site, _cross(site)) for i in self._wanted.get(one, ())}):
                 module = attention[site][layer]
                 if captures(module):
-                    self._captured[site, layer] = module
+                    self._capturing[site, layer] = module
                 else:
-                    self._hook(site, layer, self._known[module])
+                    self._hooked[site, layer] = self._known[module]
         self._stacks = tuple(outputs) if hidden or "hidden" in self._reads else ()
-        for stack in self._stacks:
-            for layer in self._hidden_layers(stack):
-                keep = _keep(self._hidden, (stack, layer))
-                self._handles.append(outputs[stack][layer].register_forward_hook(keep))
+        self._outputs = {
+            (stack, layer): outputs[stack][layer]
+            for stack in self._stacks
+            for layer in self._hidden_layers(stack)
+        }
+        self.open()
+
+    def open(self) -> None:
+        """Records from now on. One that was closed may be opened again, and knows its layers."""
+        for (site, layer), attention in self._hooked.items():
+            self._hook(site, layer, attention)
+        for place, module in self._outputs.items():
+            self._handles.append(module.register_forward_hook(_keep(self._hidden, place)))
+        self._captured.update(self._capturing)
         for place, module in self._captured.items():
             setattr(module, SLOT, Slot("values" in self._reads, partial(self._look, place)))
         self._overrides = Overrides(self._captured.values())
@@ -217,8 +234,6 @@ def record(
     The forward pass itself is unchanged. ValueError: a site the model lacks. UserError: an untested version
     of transformers.
     """
-    if "transformers" in sys.modules:
-        check_versions("transformers")
     recorder = Recorder(model, sites, layers, hidden, reads)
     try:
         yield recorder
