@@ -1,4 +1,4 @@
-"""`Distiller`: what a teacher says of a student's batch, beside any training loop's own loss."""
+"""`Distiller`: a teacher's lessons on a batch, beside any training loop's own loss."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is asked of a model that may be transformers', wrapped or anyone's: the model inside, logits, labels.
+"""Questions to a model that may be transformers', wrapped or anyone's: the model inside, logits, labels.
 
 Axes: B batch, L tokens, V vocabulary or classes.
 """

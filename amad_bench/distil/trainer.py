@@ -17,7 +17,7 @@ _FILE = "distiller.pt"  # in a checkpoint's folder
 
 
 class DistillingMixin:
-    """What stands before a Trainer class: `class DistillingTrainer(DistillingMixin, Trainer): pass`.
+    """Stands before a Trainer class: `class DistillingTrainer(DistillingMixin, Trainer): pass`.
 
     In training the loss is own_loss * the student's own + the distiller's weighted total; in evaluation it is
     the student's own, for which no teacher is run. own_loss 0: the student needs no loss of its own, and no
@@ -47,7 +47,7 @@ class DistillingMixin:
         trainer.add_callback(_forgetting_gradients(distiller))
 
     def teacher_inputs(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the teacher is called with, from a batch. Override it where that is not the student's."""
+        """The teacher's inputs, from a batch. Override it where they are not the student's."""
         return inputs
 
     def compute_loss(

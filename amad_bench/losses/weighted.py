@@ -34,7 +34,7 @@ class WeightedLosses(nn.Module):
                 loss.materialise(teacher, student)
 
     def outcomes(self, teacher: Trace | None, student: Trace) -> dict[str, Outcome]:
-        """What each loss says of the traces."""
+        """Each loss's outcome on the traces."""
         return {name: loss.outcome(teacher, student) for name, loss in self.losses()}
 
     def total(self, parts: Mapping[str, Tensor], epoch: int = 1) -> Tensor:

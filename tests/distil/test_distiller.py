@@ -17,7 +17,9 @@ CLOSE = {"rtol": 2e-5, "atol": 0.0}
 def _eager(model, inputs):
     """The model's own output in float64, by eager attention, with its maps and states."""
     twin = copy.deepcopy(model).double()
-    twin.set_attn_implementation("eager")
+    for module in twin.modules():  # one by one: transformers 5.17 leaves T5's stacks as they are
+        if hasattr(module, "config"):
+            module.config._attn_implementation = "eager"
     return twin(**inputs, output_attentions=True, output_hidden_states=True)
 
 

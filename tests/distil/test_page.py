@@ -1,4 +1,4 @@
-"""The examples of docs/distil.md run as printed."""
+"""The examples of docs/distil.md, and the README's of a Distiller, run as printed."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 
-def _example(repository: Path, heading: str) -> str:
-    page = (repository / "docs/distil.md").read_text(encoding="utf-8")
+def _example(repository: Path, heading: str, page: str = "docs/distil.md") -> str:
+    page = (repository / page).read_text(encoding="utf-8")
     section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     (block,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     return block
@@ -51,6 +51,12 @@ def test_a_trainer(repository: Path) -> None:
     assert len(logged) == 4
     assert all({"distil_logit_kd", "distil_amad"} <= set(logs) for logs in logged)
     assert sum("eval_loss" in logs for logs in history) == 2
+
+
+def test_the_readmes(repository: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(_example(repository, "Distil in your own training loop", "README.md"), names)
+    assert all(parameter.grad is not None for parameter in names["student"].parameters())
 
 
 @pytest.mark.slow
