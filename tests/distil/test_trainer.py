@@ -142,6 +142,12 @@ def test_without_labels_the_lessons_alone(pair, tmp_path):
     (sum(parts) / 2).backward()
     for name, parameter in twin.named_parameters():
         torch.testing.assert_close(student.state_dict()[name], before[name] - 0.1 * parameter.grad)
+    for seed in (1, 2):  # a log has what came since the last one
+        inputs = batch(seed=seed)
+        expected = trainer.distiller(inputs)["logit_kd"].item()
+        trainer.compute_loss(student.train(), inputs)
+        trainer.log({"loss": 0.0})
+        assert trainer.state.log_history[-1]["distil_logit_kd"] == pytest.approx(expected)
 
 
 def test_refusals_are_one_line(pair, tmp_path):
