@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from amad_bench.distil.models import labels_of, logits_of, shifts_labels, takes_targets, unwrapped
+from amad_bench.losses.base import naming
 from amad_bench.models.attention.recorder import Layers, Recorder
 from amad_bench.models.attention.sites import find_layers
 from amad_bench.models.attention.trace import Trace
-from amad_bench.runtime.errors import did_you_mean
 
 
 class Side:
@@ -18,8 +18,14 @@ class Side:
 
     def __init__(self, role: str, given: nn.Module) -> None:
         self.role, self.given, self.model = role, given, unwrapped(given)
-        self.depths = {site: len(layers) for site, layers in find_layers(self.model).items()}
+        self.depths: dict[str, int] = {}
         self._recorder: Recorder | None = None
+
+    def find(self, sites: Sequence[str] | None) -> None:
+        """Looks for its attention. ValueError where there is none, or none of these sites, that is known."""
+        with naming(f"the {self.role}"):
+            found = find_layers(self.model, sites)
+        self.depths = {site: len(layers) for site, layers in found.items()}
 
     def watch(self, layers: Layers, reads: Collection[str]) -> None:
         """From now on these layers are recorded, by site."""
@@ -54,19 +60,13 @@ class Side:
 
 def common_sites(teacher: Side, student: Side, sites: Sequence[str] | None) -> tuple[str, ...]:
     """The sites, or all that both models have. ValueError for one that a model lacks, and where none is."""
-    sides = teacher, student
-    if sites is None:
-        if common := [site for site in student.depths if site in teacher.depths]:
-            return tuple(common)
-        had = " and ".join(f"the {side.role} {', '.join(side.depths) or 'none'}" for side in sides)
-        raise ValueError(f"teacher and student share no attention site: {had}")
-    if isinstance(sites, str) or not sites:
+    if sites is not None and (isinstance(sites, str) or not sites):
         raise ValueError(f"sites {sites!r}: expected a list of at least one site, or None for all")
-    for site in sites:
-        for side in sides:
-            if site not in side.depths:
-                raise ValueError(
-                    f"the {side.role} has no attention site {site!r}; it has: "
-                    f"{', '.join(side.depths) or 'none'}.{did_you_mean(site, side.depths)}"
-                )
-    return tuple(sites)
+    for side in (teacher, student):
+        side.find(sites)
+    if sites is not None:
+        return tuple(dict.fromkeys(sites))
+    if common := [site for site in student.depths if site in teacher.depths]:
+        return tuple(common)
+    had = " and ".join(f"the {side.role} {', '.join(side.depths)}" for side in (teacher, student))
+    raise ValueError(f"teacher and student share no attention site: {had}")

@@ -228,7 +228,7 @@ LONGER = batch(tokens=7)
         (
             "amad",
             {"sites": ["encoder.self"]},
-            "the teacher has no attention site 'encoder.self'; it has: decoder.self",
+            "the teacher: LlamaForCausalLM has no attention site 'encoder.self'; it has: decoder.self",
         ),
         ("amad", {"sites": "decoder.self"}, "sites 'decoder.self': expected a list of at least one site"),
         (
