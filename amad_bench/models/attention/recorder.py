@@ -197,7 +197,7 @@ def record(
 
     The forward pass itself is unchanged, and may be compiled, before or inside; one pass for each call of
     `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose
-    attention goes through transformers' interface, at sites that are known (docs/recording.md). Afterwards
+    attention goes through transformers' interface, at sites that are known (docs/recorder.md). Afterwards
     nothing is left on the model.
     ValueError: a site that the model lacks, a model that is being recorded, windows folded into the batch.
     UserError: an untested version of transformers.

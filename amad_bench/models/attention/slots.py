@@ -98,7 +98,7 @@ class SlotLayer:
         if not PAIRS.intersection(self._reads):
             query_BHQD = key_BJKD = unread()
         value = unread() if slot.value is None else slot.value
-        every = mask is None
+        every = slot.mask is None  # nothing is padding, then
         return LayerTrace(query_BHQD, key_BJKD, value, scale, bias, mask, queries_BQ, weight_HDd, None, every)
 
     def _named(self, error: AttentionDomainError) -> AttentionDomainError:
