@@ -9,6 +9,7 @@ from tests.models.attention.architectures import make
 from tests.models.attention.test_capture import batch_of, first, gradients_of, probs_of
 
 slow = pytest.mark.slow
+SLOWER = [pytest.param(name, marks=slow) for name in ("Llama", "T5")]
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def compiled(function):
     return torch.compile(function, fullgraph=True, backend="eager")
 
 
-@pytest.mark.parametrize("name", ["Llama", pytest.param("T5", marks=slow), pytest.param("ViT", marks=slow)])
+@pytest.mark.parametrize("name", ["ViT", *SLOWER])
 def test_a_compiled_model_is_recorded_as_one_graph(name):
     """Compiled before the record, which makes one more graph of it; the next record finds it there."""
     model, batch = make(name), batch_of(name)
