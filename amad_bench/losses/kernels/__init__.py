@@ -1,1 +1,1 @@
-"""Map losses that hold no map: gradients in the forward pass, a part of the samples at a time."""
+"""Ways to compute a comparison of two layers: the values are the same, time and memory are not."""

@@ -40,11 +40,10 @@ class Gradients:
             share = of_samples(self.bias_BHQK, samples)
             share += of_scores_BHQK.sum_to_size(share.shape)
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        bias = self.bias_BHQK
-        if bias is not None and self.layer.bias_BHQK is not None:
-            bias = bias.to(self.layer.bias_BHQK.dtype)
-        return self.query_BHQD, self.key_BJKD, bias
+    def tensors(self) -> list[Tensor]:
+        if self.bias_BHQK is None or self.layer.bias_BHQK is None:
+            return [self.query_BHQD, self.key_BJKD]
+        return [self.query_BHQD, self.key_BJKD, self.bias_BHQK.to(self.layer.bias_BHQK.dtype)]
 
 
 def of_samples(tensor: Tensor, samples: slice) -> Tensor:
@@ -61,5 +60,5 @@ def _by_key_head(tensor_BHQX: Tensor, key_BJKD: Tensor) -> Tensor:
 def _products(left: Tensor, right: Tensor) -> Tensor:
     if left.is_cuda and left.dtype == right.dtype and left.dtype in (torch.bfloat16, torch.float16):
         product = torch.bmm(left.flatten(0, 1), right.flatten(0, 1), out_dtype=torch.float32)
-        return product.unflatten(0, left.shape[:2])
+        return product.view(*left.shape[:2], *product.shape[1:])
     return left.float() @ right.float()

@@ -1,8 +1,8 @@
 # pyright: basic, reportUnreachable=false
-"""Triton kernels of map losses: softmax, products, divergence and gradient, each over one query row of all heads.
+"""Triton kernels of map losses: softmax, products, divergence, gradient, each over a query row of all heads.
 
-Axes as in maps.py; a program is a row (b, q), its tiles are heads x keys, heads padded to a power of two, 16 at
-least, as products of tiles need. All numbers are float32, products included (`ieee`: no TF32). What a row
+Axes as in maps.py. A program is a row (b, q), its tiles are heads x keys, heads padded to a power of two, 16
+at least, as products of tiles need. All numbers are float32, products included (`ieee`: no TF32). What a row
 yields is written out and summed over rows elsewhere, in float64: nothing is summed over a whole map here.
 t_h, s_g: entries that count, 0 elsewhere; the maps that softmax made are kept whole beside their mask.
 

@@ -1,5 +1,5 @@
-# pyright: basic
-"""Calls of the Triton kernels: grids, strides, sizes of tiles; see triton_kernels.py for what they compute."""
+# pyright: basic, reportCallIssue=false, reportArgumentType=false
+"""Calls of the Triton kernels of triton_kernels.py: grids, strides, sizes of tiles."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from amad_bench.losses.kernels import triton_kernels as kernels
 
-BLOCK = 128  # keys at a time
+BLOCK = 64  # keys at a time; of 128 the gradient's tiles overflow the registers
+FUSED = {"enable_fp_fusion": True}  # multiply and add at once, whatever Triton's default
 
 
 class RowProducts(NamedTuple):
@@ -22,8 +23,8 @@ class RowProducts(NamedTuple):
     student_sums_BQG: Tensor
 
 
-class Compared(NamedTuple):
-    """Maps of both sides and the entries that count (broadcasts to (B, 1, Q, K)); the student's in float32."""
+class MapPair(NamedTuple):
+    """Maps of both sides and the entries that count (broadcasts to (B, 1, Q, K))."""
 
     teacher_BHQK: Tensor
     student_BGQK: Tensor
@@ -32,7 +33,8 @@ class Compared(NamedTuple):
     @property
     def sizes(self) -> tuple[int, int, int, int]:
         """H, G, Q, K."""
-        return self.teacher_BHQK.shape[1], *self.student_BGQK.shape[1:]
+        _, students, queries, keys = self.student_BGQK.shape
+        return self.teacher_BHQK.shape[1], students, queries, keys
 
     @property
     def rows(self) -> int:
@@ -48,6 +50,7 @@ class Compared(NamedTuple):
             "HEADS": _padded(heads),
             "STUDENTS": _padded(students),
             "BLOCK": _block(keys),
+            **FUSED,
         }
 
 
@@ -69,10 +72,11 @@ def softmax_(scores_BHQK: Tensor, bias_BHQK: Tensor | None, mask_B1QK: Tensor | 
         HAS_MASK=mask_B1QK is not None,
         HEADS=_padded(heads),
         BLOCK=_block(keys),
+        **FUSED,
     )
 
 
-def row_products(maps: Compared, of_mean: bool) -> RowProducts:
+def row_products(maps: MapPair, of_mean: bool) -> RowProducts:
     """of_mean: the student's squares are products with the mean of its heads."""
     heads, students, queries, keys = maps.sizes
     shape = maps.student_BGQK.shape[0], queries
@@ -99,7 +103,7 @@ def row_products(maps: Compared, of_mean: bool) -> RowProducts:
 
 
 def row_divergence(
-    maps: Compared, weights_BRHG: Tensor, inverse_norm_BH: Tensor, mse: bool
+    maps: MapPair, weights_BRHG: Tensor, inverse_norm_BH: Tensor, mse: bool
 ) -> tuple[Tensor, Tensor]:
     """Distances D (B, Q, H) and products R (B, Q, H, G) of what remains with the student's maps."""
     heads, students, queries, keys = maps.sizes
@@ -139,7 +143,7 @@ class Coefficients(NamedTuple):
 
 
 def gradient_of_scores(
-    maps: Compared, of: Coefficients, mse: bool, of_mean: bool, dtype: torch.dtype
+    maps: MapPair, of: Coefficients, mse: bool, of_mean: bool, dtype: torch.dtype
 ) -> Tensor:
     """dscores (B, G, Q, K) in float32, in place of the student's maps, or in another dtype beside them."""
     heads, students, queries, keys = maps.sizes

@@ -26,7 +26,7 @@ class Part:
         teacher_BHQK = _maps(teacher, samples)
         if how.of_mean:
             teacher_BHQK = teacher_BHQK.mean(1, keepdim=True)
-        self.maps = launch.Compared(teacher_BHQK, _maps(student, samples), mask_B1QK)
+        self.maps = launch.MapPair(teacher_BHQK, _maps(student, samples), mask_B1QK)
         self.scores_dtype = torch.float32
         if student.query_BHQD.dtype == student.key_BJKD.dtype == torch.bfloat16:
             self.scores_dtype = torch.bfloat16
@@ -65,10 +65,7 @@ class Part:
         to_remainder_BRHG = of_distance_B1H1 * self.mixture_BRHG
         remainder_BRHG = remainder_BQHG if self.how.by_row else remainder_BQHG.sum(1, keepdim=True)
         to_teacher_BRHG = torch.zeros_like(self.mixture_BRHG)
-        to_student_BRG, constant_BRG = (
-            torch.zeros_like(to_teacher_BRHG[:, :, 0]),
-            torch.zeros_like(to_teacher_BRHG[:, :, 0]),
-        )
+        to_student_BRG = constant_BRG = torch.zeros_like(self.mixture_BRHG[:, :, 0])
         delta_BQG = (to_remainder_BRHG * remainder_BQHG).sum(2)
         if self.rows is not None and self.sums is not None and self.weights.mixture_BRHG.requires_grad:
             leaves = self.sums.cross_BRHG, self.sums.student_squares_BRG, self.sums.student_sums_BRG

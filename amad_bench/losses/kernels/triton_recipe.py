@@ -59,8 +59,8 @@ def recipe(method: str, heads: tuple[int, int], options: Mapping[str, Any]) -> R
         check_choice("distance", given["distance"], DISTANCES)
         if given.get("drop") == "refuse" and heads[0] != heads[1]:
             raise ValueError(
-                f"one_to_one compares head h with head h, but the teacher has {heads[0]} heads and the student "
-                f"{heads[1]}; set drop='extra' to leave the surplus heads out"
+                f"one_to_one compares head h with head h, but the teacher has {heads[0]} heads and the "
+                f"student {heads[1]}; set drop='extra' to leave the surplus heads out"
             )
         return Recipe(method, given["distance"] == "mse", head_reduction=head_reduction)
     variant = given["variant"]
@@ -116,10 +116,11 @@ def weights(how: Recipe, products: Products | None, shape_BHG: tuple[int, int, i
     if how.similarity is None:
         alignment_BRHG = fixed_BRHG
     else:
-        sizes = norm_BRH, student_norm_BRG
+        size_BRH, size_BRG = norm_BRH, student_norm_BRG
         if how.similarity == "l1":
-            sizes = (x.clamp_min(EPSILON) for x in (products.teacher_sums_BRH, products.student_sums_BRG))
-        alignment_BRHG = softmax_of_similarity(products.cross_BRHG, *sizes, how.temperature)
+            size_BRH = products.teacher_sums_BRH.clamp_min(EPSILON)
+            size_BRG = products.student_sums_BRG.clamp_min(EPSILON)
+        alignment_BRHG = softmax_of_similarity(products.cross_BRHG, size_BRH, size_BRG, how.temperature)
     if how.detach_alignment:
         alignment_BRHG = alignment_BRHG.detach()
     mixture_BRHG = alignment_BRHG / student_norm_BRG[..., None, :] if how.mse else alignment_BRHG
@@ -142,7 +143,7 @@ def fixed_weights(how: Recipe, heads: int, students: int, like: Tensor) -> Tenso
 
 
 def shares(how: Recipe, rows_B: Tensor, heads: int, students: int) -> Tensor:
-    """What each teacher head's distance counts in the loss (B, H), in float64; rows_B: valid rows of samples."""
+    """What each teacher head's distance counts in the loss (B, H), in float64; rows_B: valid rows."""
     compared = min(heads, students) if how.method == "one_to_one" else heads
     counts_B = rows_B > 0
     share_B = counts_B.double() / counts_B.sum().clamp_min(1)
