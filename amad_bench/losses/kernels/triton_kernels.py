@@ -18,6 +18,8 @@ c_g is s_g itself, or with MEAN the mean of the student's heads. `kl` has r_h = 
 import triton
 import triton.language as tl
 
+__all__ = ["row_divergence", "row_gradient", "row_products", "softmax_rows"]  # what is launched
+
 FLOOR = tl.constexpr(1e-12)  # maps.EPSILON
 
 

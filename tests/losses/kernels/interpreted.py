@@ -88,7 +88,9 @@ def leaves(given, dtype):
 
 def of_dtype(given, dtype):
     bias = None if given.bias_BHQK is None else given.bias_BHQK.to(dtype)
-    return replace(given, query_BHQD=given.query_BHQD.to(dtype), key_BJKD=given.key_BJKD.to(dtype), bias_BHQK=bias)
+    return replace(
+        given, query_BHQD=given.query_BHQD.to(dtype), key_BJKD=given.key_BJKD.to(dtype), bias_BHQK=bias
+    )
 
 
 def compare(teacher, student, method, options, *, dtype=torch.float32, tolerance=1e-5, factor=3.0):
@@ -96,11 +98,15 @@ def compare(teacher, student, method, options, *, dtype=torch.float32, tolerance
     teacher, student = of_dtype(teacher, dtype), of_dtype(student, dtype)
     mask = traced_entries(teacher, student)
     shape = len(student.query_mask_BQ), *student.shape_BHQK[2:]
-    valid_BQK = torch.ones(shape, dtype=torch.bool) if mask is None else mask.expand(shape[0], 1, *shape[1:])[:, 0]
+    valid_BQK = (
+        torch.ones(shape, dtype=torch.bool) if mask is None else mask.expand(shape[0], 1, *shape[1:])[:, 0]
+    )
 
     exact, expected_leaves = leaves(student, torch.float64)
     function = getattr(naive, method)
-    expected = function(oracle_maps(of_dtype(teacher, torch.float64)), oracle_maps(exact), valid_BQK, **options)
+    expected = function(
+        oracle_maps(of_dtype(teacher, torch.float64)), oracle_maps(exact), valid_BQK, **options
+    )
     (factor * expected).backward()
 
     computed, found_leaves = leaves(student, dtype)
@@ -117,7 +123,11 @@ def compare(teacher, student, method, options, *, dtype=torch.float32, tolerance
     return found, valid_BQK
 
 
-VARIANTS = {"kl": ("amad", {"variant": "kl"}), "mse": ("amad", {"variant": "mse"}), "token": ("amad", {"variant": "token"})}
+VARIANTS = {
+    "kl": ("amad", {"variant": "kl"}),
+    "mse": ("amad", {"variant": "mse"}),
+    "token": ("amad", {"variant": "token"}),
+}
 METHODS = {
     "kl, l1": ("amad", {"variant": "kl", "similarity": "l1", "temperature": 0.1}),
     "mse, l1": ("amad", {"variant": "mse", "similarity": "l1", "temperature": 0.1}),
@@ -133,22 +143,29 @@ METHODS = {
     "student mean, kl": ("student_mean", {"head_reduction": "mean"}),
     "student mean, mse": ("student_mean", {"distance": "mse"}),
 }
-MASKS = ("none", "padding", "causal", "window", "two masks", "empty sample", "empty row")
+QUICK = ("mse, l1", "token, l1", "one to one, kl", "head mean, mse", "student mean, kl")
+MASKS = ("two masks", "empty row", "none", "padding", "causal", "window", "empty sample")
 
 
-@pytest.mark.parametrize("kind", MASKS)
+def slow_but(quick, names):
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("kind", slow_but(MASKS[:2], MASKS))
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_masks(variant, kind):
     """Grouped queries, a bias as T5's, more teacher heads and fewer."""
     teacher_mask, student_mask, tokens = masks(kind)
     teacher = replace(layer(3, mask=teacher_mask), query_mask_BQ=tokens, every_query=kind == "none")
-    student = replace(layer(4, 2, mask=student_mask, seed=1), query_mask_BQ=tokens, every_query=kind == "none")
+    student = replace(
+        layer(4, 2, mask=student_mask, seed=1), query_mask_BQ=tokens, every_query=kind == "none"
+    )
     method, options = VARIANTS[variant]
     compare(teacher, student, method, options)
 
 
-@pytest.mark.parametrize("heads", [(3, 4), (4, 2)])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("heads", [(4, 2), pytest.param((3, 4), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", slow_but(QUICK, METHODS))
 def test_methods(name, heads, monkeypatch):
     """One sample at a time, too."""
     monkeypatch.setattr(triton_loss, "CHUNK", 1)
@@ -167,7 +184,7 @@ def test_more_than_one_block_of_keys_and_of_heads(variant, monkeypatch):
     compare(teacher, student, *VARIANTS[variant])
 
 
-@pytest.mark.parametrize("size", [64, 80, 96, 128])
+@pytest.mark.parametrize("size", slow_but([80], [64, 80, 96, 128]))
 def test_bfloat16(size):
     shape = 2, 3, 5
     teacher, student = layer(2, size=size, shape=shape), layer(3, size=size, shape=shape, seed=1)
@@ -198,7 +215,10 @@ def test_given_maps_of_the_teacher_and_no_gradient():
     student = of_dtype(student, torch.float32)
     options = {"variant": "mse"}
     expected = naive.amad(
-        given.given_probs_BHQK.double(), oracle_maps(of_dtype(student, torch.float64)), torch.ones(2, 5, 6) > 0, **options
+        given.given_probs_BHQK.double(),
+        oracle_maps(of_dtype(student, torch.float64)),
+        torch.ones(2, 5, 6) > 0,
+        **options,
     )
     found = triton_loss.triton_loss(given, student, None, method="amad", options=options)
     assert not found.loss.requires_grad
