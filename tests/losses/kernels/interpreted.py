@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from amad_bench.losses.entries import traced_entries
 from amad_bench.losses.kernels import triton_launch, triton_loss
 from amad_bench.models.attention.trace import LayerTrace
+from tests.gpu import fused
 from tests.losses import naive
 
 BATCH, QUERIES, KEYS = 2, 5, 6
@@ -245,3 +246,9 @@ def test_the_teacher_gets_no_gradient():
     teacher.key_BJKD.requires_grad_()
     with pytest.raises(ValueError, match="no gradient"):
         triton_loss.triton_loss(teacher, student, None, method="amad", options={})
+
+
+@pytest.mark.parametrize("kind", slow_but(["padding, bias"], ["none", "causal, shared", "padding, bias"]))
+def test_through_the_losses_as_a_gpu_machine_checks_them(kind):
+    said, fits = fused.line(fused.Case(5, (2, 4), 8, kind, torch.float32), "cpu")
+    assert fits, said
