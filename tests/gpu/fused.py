@@ -2,9 +2,9 @@
 
     python -m tests.gpu.fused
 
-A line for each size: how far the worst loss is off, its value, and the gradients of the student's queries, keys
-and bias (the norm of the difference over the norm), by the kernels `triton` and `chunked`. Exit code 1 where
-1e-5 (float32) or 2e-2 (bfloat16 inputs) is exceeded, 2 without CUDA. The first line waits for compilation.
+A line for each size: how far the worst loss is off, its value, and gradients of the student's queries, keys
+and bias (norm of the difference over the norm), by the kernels `triton` and `chunked`. Exit code 1 where 1e-5
+(float32) or 2e-2 (bfloat16 inputs) is exceeded, 2 without CUDA. The first line waits for compilation.
 """
 
 import itertools
@@ -85,18 +85,9 @@ def layers(case: Case, device: str) -> tuple[LayerTrace, LayerTrace]:
         bias = normal(1, heads, case.tokens, case.tokens) if case.kind == "padding, bias" else None
         on_device = None if mask is None else mask.to(device)
         scale = case.size**-0.5
-        return LayerTrace(
-            query_BHQD,
-            key_BJKD,
-            key_BJKD,
-            scale,
-            bias,
-            on_device,
-            tokens_BQ.to(device),
-            None,
-            None,
-            mask is None,
-        )
+        tokens = tokens_BQ.to(device)
+        found = LayerTrace(query_BHQD, key_BJKD, key_BJKD, scale, bias, on_device, tokens, None)
+        return replace(found, every_query=mask is None)
 
     return layer(case.heads[0]), layer(case.heads[1])
 

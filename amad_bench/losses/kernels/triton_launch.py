@@ -4,7 +4,6 @@
 from typing import Any, NamedTuple
 
 import torch
-import triton
 from torch import Tensor
 
 from amad_bench.losses.kernels import triton_kernels as kernels
@@ -169,11 +168,16 @@ def gradient_of_scores(
 
 
 def _padded(heads: int) -> int:
-    return max(16, triton.next_power_of_2(heads))
+    return max(16, _power_of_two(heads))
 
 
 def _block(keys: int) -> int:
-    return min(BLOCK, max(16, triton.next_power_of_2(keys)))
+    return min(BLOCK, max(16, _power_of_two(keys)))
+
+
+def _power_of_two(number: int) -> int:
+    """The least that is not below."""
+    return 1 << (number - 1).bit_length()
 
 
 def _bytes(mask: Tensor | None, instead: Tensor) -> Tensor:
