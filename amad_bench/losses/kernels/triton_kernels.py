@@ -144,7 +144,7 @@ def row_products(
     q = row % queries
     h = tl.arange(0, HEADS)
     g = tl.arange(0, STUDENTS)
-    teacher += b * teacher_b + q * keys + h * teacher_h
+    teacher += b * teacher_b + q * keys + h.to(tl.int64) * teacher_h
     student += (b * G + g) * queries * keys + q * keys
     entries += b * entry_b + q * entry_q
     products = tl.zeros([HEADS, STUDENTS], tl.float32)
@@ -203,7 +203,7 @@ def row_divergence(
     q = row % queries
     h = tl.arange(0, HEADS)
     g = tl.arange(0, STUDENTS)
-    teacher += b * teacher_b + q * keys + h * teacher_h
+    teacher += b * teacher_b + q * keys + h.to(tl.int64) * teacher_h
     student += (b * G + g) * queries * keys + q * keys
     entries += b * entry_b + q * entry_q
     w = _matrix(W + b * weight_b + q * weight_q, h, g, H, G, G)
@@ -258,7 +258,7 @@ def row_gradient(
     q = row % queries
     h = tl.arange(0, HEADS)
     g = tl.arange(0, STUDENTS)
-    teacher += b * teacher_b + q * keys + h * teacher_h
+    teacher += b * teacher_b + q * keys + h.to(tl.int64) * teacher_h
     offsets = (b * G + g) * queries * keys + q * keys
     entries += b * entry_b + q * entry_q
     weights = b * weight_b + q * weight_q
