@@ -36,18 +36,14 @@ def naive_student_mean(
     return _mixture_distance(teacher_BHN, student_BGN, weights_BHG, rows_B, distance)
 
 
-def naive_one_to_one(
-    teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None
-) -> Tensor:
+def naive_one_to_one(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None) -> Tensor:
     """A scalar: KL of head h to head h; heads that only one side has are left out."""
     teacher_BHQK, student_BGQK, rows_B = _masked(teacher_BHQK, student_BGQK, mask_B1QK)
     kept = min(teacher_BHQK.shape[1], student_BGQK.shape[1])
     return _kl(teacher_BHQK[:, :kept], student_BGQK[:, :kept], rows_B)
 
 
-def naive_head_mean(
-    teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None
-) -> Tensor:
+def naive_head_mean(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None) -> Tensor:
     """A scalar: KL of the heads' means."""
     teacher_BHQK, student_BGQK, rows_B = _masked(teacher_BHQK, student_BGQK, mask_B1QK)
     return _kl(teacher_BHQK.mean(1), student_BGQK.mean(1), rows_B)

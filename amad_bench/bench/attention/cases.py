@@ -4,7 +4,7 @@ Axes: B batch, H teacher heads, G student heads, N tokens, D head size.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from amad_bench.models.attention.trace import LayerTrace, Trace, unread
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.runtime.devices import CUDA
 
-HEAD_SIZE = 64  # of the teacher's heads; fewer heads of the student have its width
+HEAD_SIZE = 64
 NAIVE = "naive"
 DENSE, CHUNKED, TRITON = KERNELS = ("dense", "chunked", "triton")  # values of a loss's option `kernel`
 _SITE = "vision.self"
@@ -32,15 +32,28 @@ LayerFunction = Callable[[LayerTrace, LayerTrace], Tensor]  # teacher, student -
 
 
 class Shape(NamedTuple):
+    """teacher_size, student_size: of a head."""
+
     batch: int
     teacher_heads: int
     student_heads: int
     tokens: int
+    teacher_size: int
+    student_size: int
+
+    @classmethod
+    def of_width(cls, batch: int, teacher_heads: int, student_heads: int, tokens: int) -> "Shape":
+        """Heads of the teacher have HEAD_SIZE, and the student's together are as wide as the teacher's."""
+        width = HEAD_SIZE * teacher_heads
+        return cls(batch, teacher_heads, student_heads, tokens, HEAD_SIZE, width // student_heads)
 
     @property
-    def width(self) -> int:
-        """Of all heads together, of teacher and student alike."""
-        return HEAD_SIZE * self.teacher_heads
+    def teacher_width(self) -> int:
+        return self.teacher_heads * self.teacher_size
+
+    @property
+    def student_width(self) -> int:
+        return self.student_heads * self.student_size
 
 
 @dataclass(frozen=True)
@@ -122,8 +135,11 @@ def random_case(shape: Shape, dtype: torch.dtype, device: str, values: bool = Fa
     """The same one for equal arguments; values: of the losses that read them."""
     generator = torch.Generator().manual_seed(0)
     layers: list[LayerTrace] = []
-    for heads in (shape.teacher_heads, shape.student_heads):
-        size = (shape.batch, heads, shape.tokens, shape.width // heads)
+    for heads, head_size in (
+        (shape.teacher_heads, shape.teacher_size),
+        (shape.student_heads, shape.student_size),
+    ):
+        size = (shape.batch, heads, shape.tokens, head_size)
         # Scores of deviation 2, so that maps are neither flat nor of one entry.
         query, key, value = (
             (torch.randn(size, generator=generator) * 2**0.5).to(device, dtype) for _ in range(3)

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from amad_bench.bench.attention.cases import Method, Shape
 from amad_bench.bench.measuring import interleaved_seconds
 
-ROUNDS = 3
+ROUNDS = 9
 
 
 class Rates(NamedTuple):
@@ -27,7 +27,7 @@ def moved_bytes(method: Method, shape: Shape, item: int) -> int:
     """Queries and keys of both sides (and values, where they are compared) read once, the student's gradients
     written; item: bytes of a number."""
     tensors = 3 if method.relations else 2
-    return 3 * tensors * item * shape.batch * shape.tokens * shape.width
+    return tensors * item * shape.batch * shape.tokens * (shape.teacher_width + 2 * shape.student_width)
 
 
 def operations(method: Method, shape: Shape) -> int:
@@ -37,9 +37,9 @@ def operations(method: Method, shape: Shape) -> int:
     """
     entries = 2 * shape.batch * shape.tokens**2
     if method.relations:
-        return 3 * 3 * entries * shape.width
+        return 3 * entries * (shape.teacher_width + 2 * shape.student_width)
     pairs = method.contractions * shape.teacher_heads * shape.student_heads
-    return entries * (4 * shape.width + pairs)
+    return entries * (shape.teacher_width + 3 * shape.student_width + pairs)
 
 
 def floor_ms(method: Method, shape: Shape, item: int, rates: Rates) -> float:
@@ -52,15 +52,14 @@ def product_tflop_s(shape: Shape, dtype: torch.dtype, device: str) -> float:
     """The better rate of two ways to multiply at the teacher's shape: scores alone, which are written, and
     attention as torch computes it, which keeps them to itself."""
     generator = torch.Generator().manual_seed(0)
-    heads = shape.teacher_heads
-    size = (shape.batch, heads, shape.tokens, shape.width // heads)
+    size = (shape.batch, shape.teacher_heads, shape.tokens, shape.teacher_size)
     query, key = (torch.randn(size, generator=generator).to(device, dtype) for _ in range(2))
     scores = partial(torch.matmul, query, key.mT)
     attention = partial(_attention, query, key)
     for step in (scores, attention):
         step()
     seconds, _ = interleaved_seconds([scores, attention], ROUNDS, device)
-    once = 2 * shape.batch * shape.tokens**2 * shape.width
+    once = 2 * shape.batch * shape.tokens**2 * shape.teacher_width
     return max(once / min(seconds[0]), 2 * once / min(seconds[1])) / 1e12
 
 

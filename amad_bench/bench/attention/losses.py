@@ -17,6 +17,9 @@ TOKENS = (56, 197, 577, 901)  # VL-T5's encoder, ViT at 224 and 384 px, BLIP at 
 BATCH = {"cpu": 4}
 BATCH_ELSEWHERE = 16
 ROUNDS = 5
+FEWER = 2  # on a CPU, of large maps of other heads than DRAWN: all would take an hour
+LARGE = 2**20  # entries of a sample's maps
+DRAWN = (12, 8)  # heads of the figure, and of what must be shown
 NUMBERS = {"cpu": ("float32",)}
 NUMBERS_ELSEWHERE = ("bfloat16", "float32")
 
@@ -24,7 +27,7 @@ NUMBERS_ELSEWHERE = ("bfloat16", "float32")
 def grid(device: str) -> list[Shape]:
     """All shapes that are measured there, small ones first."""
     batch = BATCH.get(device, BATCH_ELSEWHERE)
-    return [Shape(batch, *heads, tokens) for tokens, heads in product(TOKENS, HEADS)]
+    return [Shape.of_width(batch, *heads, tokens) for tokens, heads in product(TOKENS, HEADS)]
 
 
 def bench_attention(
@@ -41,9 +44,9 @@ def bench_attention(
     package's loss with that `kernel`. They take turns. Columns: method, provider; B, H, G, N; dtype, device,
     threads; rounds; best_ms, p50_ms, p20_ms, p80_ms of them; time_over_naive: the ratio of best times;
     extra_mib: the largest memory that torch's allocator had handed out beside the inputs, gradients included;
-    memory_over_naive; moved_mib, gflop: see `floor`; copy_gib_s, product_tflop_s: what the device does,
-    measured beside; floor_ms: what follows; over_floor: best_ms over it. A provider that does not fit into
-    memory, or cannot take the shape, has a `problem` and no numbers.
+    least_mib: these alone; memory_over_naive; moved_mib, gflop: see `floor`; copy_gib_s, product_tflop_s:
+    what the device does, measured beside; floor_ms: what follows; over_floor: best_ms over it.
+    A provider that does not fit into memory, or cannot take the shape, has a `problem` and no numbers.
     """
     for shape in shapes:
         for name in dtypes or NUMBERS.get(device, NUMBERS_ELSEWHERE):
@@ -56,9 +59,7 @@ def _rows(
     method: Method, shape: Shape, dtype: torch.dtype, device: str, rounds: int, rate: float
 ) -> Iterator[dict[str, Any]]:
     case = random_case(shape, dtype, device, values=method.relations)
-    steps = {
-        name: partial(_step, function, case) for name, function in method.providers(device).items()
-    }
+    steps = {name: partial(_step, function, case) for name, function in method.providers(device).items()}
     extra, problems = {}, {}
     for name, step in steps.items():
         try:
@@ -70,7 +71,7 @@ def _rows(
     rates = Rates(gib_s, rate)
     least = floor_ms(method, shape, dtype.itemsize, rates)
     facts = {
-        **dict(zip("BHGN", shape, strict=True)),
+        **dict(zip("BHGN", shape, strict=False)),
         "dtype": str(dtype).removeprefix("torch."),
         "device": device,
         "threads": torch.get_num_threads(),
@@ -88,6 +89,7 @@ def _rows(
             "time_over_naive": best / (1e3 * min(taken[NAIVE])) if NAIVE in taken else None,
             "extra_mib": extra[name],
             "memory_over_naive": extra[name] / extra[NAIVE] if NAIVE in extra else None,
+            "least_mib": sum(tensor.nbytes for tensor in case.inputs) / 2**20,
             "moved_mib": moved_bytes(method, shape, dtype.itemsize) / 2**20,
             "gflop": operations(method, shape) / 1e9,
             **rates._asdict(),
