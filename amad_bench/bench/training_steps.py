@@ -60,7 +60,7 @@ def training_step(
     teacher = _teacher(plan, run, data, objective).to(where) if objective.needs_teacher else None
     taught = None if teacher is None else OnlineOutputs(teacher, objective, precision).trace
     recorder = stack.enter_context(
-        record(model, objective.sites, objective.needs_hidden, objective.student_layers)
+        record(model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads)
     )
     order = training_order(data.train, config.training.batch, 10**9, np.random.default_rng(0))
     loader = batches(data.train, data.images, order, where)

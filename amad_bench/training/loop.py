@@ -71,7 +71,9 @@ def train(
     best = BestWeights([model, objective])
     with (
         StepLog(log_path if ranks.first else None) as log,
-        record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder,
+        record(
+            model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads
+        ) as recorder,
         progress(steps, description, shown=ranks.first) as bar,
     ):
         course = Course(
@@ -140,6 +142,8 @@ def _materialise(
     rows = np.arange(min(2, len(data.train)))
     batch = make_batch(data.train, data.images, rows, device)
     with evaluating(model), torch.no_grad():
-        with record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder:
+        with record(
+            model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads
+        ) as recorder:
             student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
         objective.materialise(teacher_trace(rows, batch), student)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -88,7 +89,9 @@ class OnlineOutputs:
         self.model = model.eval()
         self.precision: Precision = precision
         # Open as long as this object is there: finding all modules anew for each batch takes 10 to 20 ms.
-        self._recorder = Recorder(model, objective.sites, objective.needs_hidden, objective.teacher_layers)
+        wanted = objective.sites, objective.teacher_layers, objective.needs_hidden, objective.reads
+        self._recorder = Recorder(model, *wanted)
+        finalize(self, self._recorder.close)
 
     @torch.no_grad()
     def trace(self, _rows: np.ndarray, batch: Batch) -> Trace:
@@ -238,7 +241,7 @@ def _compute(
     # With one target each, whatever is drawn is that one.
     loader = batches(split, data.images, chunks, device, answer_generator=np.random.default_rng(0))
     with ExitStack() as stack:
-        recorder = stack.enter_context(record(model, list(wanted.layers), wanted.hidden, wanted.layers))
+        recorder = stack.enter_context(record(model, list(wanted.layers), wanted.layers, wanted.hidden))
         writers = {
             part: OutputsWriter(stack.enter_context(written_part(folder / part, len(split))))
             for part in parts
