@@ -27,7 +27,8 @@ from amad_bench.losses.amad_projected import (
     projected_loss,
     projected_maps,
 )
-from amad_bench.losses.base import AlignedMapLoss, LayerMap, LayerPair, LazyParameters
+from amad_bench.losses.base import AlignedMapLoss, LayerMap, LayerPair
+from amad_bench.losses.lazy_parameters import LazyParameters
 from amad_bench.losses.maps import check_choice, valid_entries
 from amad_bench.losses.mixture import masked_maps, mixture_loss, softmax_of_similarity
 
@@ -116,6 +117,7 @@ class Amad(AlignedMapLoss):
     """`amad_loss` on traces; the variant "projected" has parameters."""
 
     function = staticmethod(amad_loss)
+    method = "amad"
 
     def __init__(
         self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any

@@ -35,3 +35,4 @@ class HeadMean(MapLoss):
     """`head_mean_loss` on traces."""
 
     function = staticmethod(head_mean_loss)
+    method = "head_mean"

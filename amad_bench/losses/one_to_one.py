@@ -50,3 +50,4 @@ class OneToOne(MapLoss):
     """`one_to_one_loss` on traces."""
 
     function = staticmethod(one_to_one_loss)
+    method = "one_to_one"

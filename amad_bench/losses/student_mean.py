@@ -39,3 +39,4 @@ class StudentMean(AlignedMapLoss):
     """`student_mean_loss` on traces."""
 
     function = staticmethod(student_mean_loss)
+    method = "student_mean"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import amad_bench.losses
 from amad_bench.losses import amad, build_loss, implementation_of
@@ -18,9 +19,12 @@ from tests.losses.cases import layer_trace, trace
 def implemented_options(name):
     """Option -> default, read from the code of the loss; masks and parameters are None by default."""
     implementation = implementation_of(LOSSES[name])
-    function = implementation.function if issubclass(implementation, MapLoss) else implementation
+    read = [parent.__init__ for parent in implementation.__mro__ if issubclass(parent, TraceLoss)]
+    if issubclass(implementation, MapLoss):
+        read.append(implementation.function)
     return {
         key: parameter.default
+        for function in read
         for key, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is not None
     }
@@ -31,7 +35,7 @@ def shape(heads):
 
 
 def run(name, options, teacher_heads, student_heads):
-    teacher = trace({"a": [layer_trace(teacher_heads)]})
+    teacher = trace({"a": [layer_trace(teacher_heads, gradient=False)]})
     student = trace({"a": [layer_trace(student_heads)]})
     return build_loss(name, **options)(teacher, student)
 
@@ -59,6 +63,10 @@ def test_the_same_choices(name):
     """Every choice of the catalogue runs; the implementation's own message lists no further one."""
     for key, spec in LOSSES[name].options.items():
         for choice in spec.choices:
+            if choice == "triton" and not torch.cuda.is_available():
+                with pytest.raises(ValueError, match="triton"):
+                    run(name, {key: choice}, 4, 4)
+                continue
             assert all(part.isfinite() for part in run(name, {key: choice}, 4, 4).values())
         if spec.choices:
             implementation = implementation_of(LOSSES[name])(**LOSSES[name].complete({key: "nothing"}))

@@ -81,7 +81,10 @@ def never(_: object) -> str:
     return ""
 
 
-def rows_of_mse(options: Mapping[str, Any]) -> str:
-    if options["variant"] == "mse" and options["row_reduction"] == "sum":
+def amad(options: Mapping[str, Any]) -> str:
+    variant, kernel = options["variant"], options["kernel"]
+    if variant == "mse" and options["row_reduction"] == "sum":
         return "row_reduction: sum is for the variants with rows; mse flattens the map, remove it"
+    if variant == "projected" and kernel in ("chunked", "triton"):
+        return f"kernel: {kernel} is for variants without parameters; projected needs auto or dense"
     return ""
