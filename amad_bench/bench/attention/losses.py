@@ -14,20 +14,21 @@ from amad_bench.runtime.devices import CPU, DEVICES, out_of_memory
 
 HEADS = ((12, 12), (12, 8), (12, 4), (16, 8))
 TOKENS = (56, 197, 577, 901)  # VL-T5's encoder, ViT at 224 and 384 px, BLIP at 480 px
-BATCH = {"cpu": 4}
-BATCH_ELSEWHERE = 16
+CPU_BATCH, BATCH = 4, 16
 ROUNDS = 5
 FEWER = 2  # on a CPU, of large maps of other heads than DRAWN: all would take an hour
 LARGE = 2**20  # entries of a sample's maps
 DRAWN = (12, 8)  # heads of the figure, and of what must be shown
-NUMBERS = {"cpu": ("float32",)}
-NUMBERS_ELSEWHERE = ("bfloat16", "float32")
+CPU_NUMBERS, NUMBERS = ("float32",), ("bfloat16", "float32")
+
+
+def batch_of(device: str) -> int:
+    return CPU_BATCH if device == CPU.name else BATCH
 
 
 def grid(device: str) -> list[Shape]:
     """All shapes that are measured there, small ones first."""
-    batch = BATCH.get(device, BATCH_ELSEWHERE)
-    return [Shape.of_width(batch, *heads, tokens) for tokens, heads in product(TOKENS, HEADS)]
+    return [Shape.of_width(batch_of(device), *heads, tokens) for tokens, heads in product(TOKENS, HEADS)]
 
 
 def bench_attention(
@@ -35,7 +36,6 @@ def bench_attention(
     shapes: Iterable[Shape],
     methods: Sequence[Method] = METHODS,
     rounds: int = ROUNDS,
-    dtypes: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One row per shape, number type, method and provider: loss, and gradient by the student's queries and
     keys (and values, of `minilm_v2`).
@@ -49,7 +49,7 @@ def bench_attention(
     A provider that does not fit into memory, or cannot take the shape, has a `problem` and no numbers.
     """
     for shape in shapes:
-        for name in dtypes or NUMBERS.get(device, NUMBERS_ELSEWHERE):
+        for name in CPU_NUMBERS if device == CPU.name else NUMBERS:
             rate = product_tflop_s(shape, getattr(torch, name), device)
             for method in methods:
                 yield from _rows(method, shape, getattr(torch, name), device, rounds, rate)

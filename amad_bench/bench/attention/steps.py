@@ -1,6 +1,7 @@
 """Training steps with a loss of attention, beside steps of `logit_kd` alone, eager and compiled."""
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -9,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 
 from amad_bench.bench.attention.cases import METHODS, NAIVE, Shape, kernel_options
 from amad_bench.bench.attention.floor import Rates, floor_ms, product_tflop_s
 from amad_bench.bench.attention.naive_layers import naive_loss
-from amad_bench.bench.attention.step_runs import ATTENTION, LOGITS, OPTIONS, run_of
+from amad_bench.bench.attention.step_runs import ATTENTION, LOGITS, OPTIONS, attention_plan, run_of
 from amad_bench.bench.engine.synthetic import synthetic_data
 from amad_bench.bench.measuring import extra_mib, interleaved_seconds, percentiles_ms
 from amad_bench.bench.naive_losses import naive_amad
@@ -24,7 +26,7 @@ from amad_bench.models.weights import own_tensors
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.plan.cost.data_facts import data_facts
 from amad_bench.plan.plan import Plan
-from amad_bench.runtime.devices import DEVICES, out_of_memory
+from amad_bench.runtime.devices import CPU, DEVICES, out_of_memory
 from amad_bench.runtime.precision import Precision
 from amad_bench.training.accumulation import MicroBatch
 
@@ -34,6 +36,8 @@ ROWS = "dense, 128 query rows"
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WARM = 2  # steps that nobody counts: they compile and choose kernels
 ROUNDS = 5
+CPU_LAYERS, CPU_BATCH, CPU_ROUNDS = 3, 2, 3  # of a small version, that takes minutes
+BATCH = 16
 _KL = next(method for method in METHODS if method.label == "amad kl")
 
 
@@ -59,6 +63,13 @@ class NaiveAmad(LayerLoss):
         return naive_loss(naive_amad, pair.teacher, pair.student)
 
 
+def size_of(device: str) -> tuple[Plan, int, int]:
+    """The plan whose steps are measured there, their batch and rounds; on a CPU a small version."""
+    if device == CPU.name:
+        return attention_plan(CPU_LAYERS), CPU_BATCH, CPU_ROUNDS
+    return attention_plan(), BATCH, ROUNDS
+
+
 def kinds(plan: Plan) -> list[Kind]:
     """All that a plan has: eager before compiled, families in their order."""
     families = dict.fromkeys(run.config.family for run in plan.runs)
@@ -71,7 +82,7 @@ def kinds(plan: Plan) -> list[Kind]:
 
 
 def bench_attention_steps(
-    plan: Plan, device: str, batch: int, kind: Kind, rounds: int = ROUNDS
+    plan: Plan, batch: int, rounds: int, device: str, kind: Kind
 ) -> list[dict[str, Any]]:
     """One row per choice of layers and way to compute the loss; the first is `logit_kd` alone.
 
@@ -82,13 +93,14 @@ def bench_attention_steps(
     added_ms and added_share: over `logit_kd`, medians of a round's differences and ratios; peak_mib: weights,
     their gradients, the optimizer's numbers, the teacher, and the most that torch's allocator had handed out
     beside; memory_share: what is added to `logit_kd`'s; floor_ms: of all pairs, see `floor`; over_floor:
-    added_ms over it; device, threads. What does not fit, or cannot be computed so, has a `problem`.
+    added_ms over it; graphs: into how many the compiled model was cut; device, threads. What does not fit, or
+    cannot be computed so, has a `problem`.
     """
     torch._dynamo.reset()
     gc.collect()  # the last kind's models, which a circle may hold
     DEVICES[device].release()
     with ExitStack() as stack:
-        return _measured(plan, device, batch, kind, rounds, stack)
+        return _measured(plan, batch, rounds, device, kind, stack)
 
 
 class _Way(NamedTuple):
@@ -109,19 +121,22 @@ class _Way(NamedTuple):
 
 
 def _measured(
-    plan: Plan, device: str, batch: int, kind: Kind, rounds: int, stack: ExitStack
+    plan: Plan, batch: int, rounds: int, device: str, kind: Kind, stack: ExitStack
 ) -> list[dict[str, Any]]:
-    ways = [way for layers in (NONE, LAST, ALL) for way in _ways(plan, device, batch, kind, layers, stack)]
+    ways = [way for layers in (NONE, LAST, ALL) for way in _ways(plan, batch, device, kind, layers, stack)]
     facts = {**kind._asdict(), "device": device, "threads": torch.get_num_threads(), "batch": batch}
     extra: dict[int, float] = {}
+    graphs = Counter[str]()
     problems: dict[int, str] = {}
     for number, way in enumerate(ways):
+        before = counters["stats"]["unique_graphs"]
         try:
             for _ in range(WARM):
                 way.make()
             extra[number] = _resident_mib(way.step) + way.extra_mib(device)
         except (MemoryError, RuntimeError, ValueError) as error:
             problems[number] = "out of memory" if out_of_memory(error) else " ".join(str(error).split())[:200]
+        graphs[way.layers] += counters["stats"]["unique_graphs"] - before
     steps: list[Callable[[], None]] = [ways[number].make for number in extra]
     seconds, gib_s = interleaved_seconds(steps, rounds, device)
     taken = dict(zip(extra, seconds, strict=True))
@@ -132,6 +147,7 @@ def _measured(
     for number, way in enumerate(ways):
         pairs = shapes.get(way.layers, [])
         row = {**facts, "layers": way.layers, "kernel": way.kernel, "pairs": len(pairs)}
+        row |= {"graphs": graphs[way.layers] if kind.compiled else None}
         if number in problems:
             rows.append(row | {"problem": problems[number]})
             continue
@@ -158,7 +174,7 @@ def _measured(
     return rows
 
 
-def _ways(plan: Plan, device: str, batch: int, kind: Kind, layers: str, stack: ExitStack) -> Iterator[_Way]:
+def _ways(plan: Plan, batch: int, device: str, kind: Kind, layers: str, stack: ExitStack) -> Iterator[_Way]:
     """Of one model, whose steps differ in the loss alone."""
     attention = layers != NONE
     run = run_of(plan, kind.family, ATTENTION if attention else LOGITS, batch, LAYER_MAPS.get(layers))
