@@ -1,6 +1,7 @@
 """The command that measures: bench."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,7 @@ def _engine(options: argparse.Namespace) -> None:
         ):
             parts[part] = list(rows)
             _show(parts[part])
-        _write(
-            [{"part": part, **row} for part, rows in parts.items() for row in rows], "engine", device, None
-        )
+        _write(_joined(parts), "engine", device, None)
 
 
 def _attention(options: argparse.Namespace) -> None:
@@ -113,7 +112,7 @@ def _attention_steps(device: str, threads: int) -> None:
         rows += measured
     foreign = list(bench_foreign(device))
     _show(foreign)
-    _write(rows + foreign, "attention-steps", device, threads)
+    _write(_joined({"steps": rows, "foreign": foreign}), "attention-steps", device, threads)
 
 
 def _attention_quick(device: str, threads: int) -> None:
@@ -128,8 +127,7 @@ def _attention_quick(device: str, threads: int) -> None:
             continue
         _show(rows)
         parts.setdefault(part, []).extend(rows)
-    table = [{"part": part, **row} for part, rows in parts.items() for row in rows]
-    _write(table, "attention-quick", device, threads)
+    _write(_joined(parts), "attention-quick", device, threads)
     _drawn(draw_attention(parts.get("losses", []), RESULTS.bench / "attention-quick"))
     _show(must_show(parts.get("steps", [])))
 
@@ -143,6 +141,10 @@ ATTENTION = {
 
 def _drawn(paths: list[Path]) -> None:
     print(*paths, sep="\n", flush=True)
+
+
+def _joined(parts: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [{"part": part, **row} for part, rows in parts.items() for row in rows]
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

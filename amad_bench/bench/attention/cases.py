@@ -86,7 +86,10 @@ def kernel_options(name: str, options: Mapping[str, Any], device: str) -> dict[s
     record = LOSSES[name]
     if "kernel" not in record.options:
         return {DENSE: dict(options)}
-    kernels = [kernel for kernel in KERNELS if kernel != TRITON or device == CUDA.name]
+    choices = record.options["kernel"].choices
+    kernels = [
+        kernel for kernel in KERNELS if kernel in choices and (kernel != TRITON or device == CUDA.name)
+    ]
     found = {kernel: {**options, "kernel": kernel} for kernel in kernels}
     return {kernel: chosen for kernel, chosen in found.items() if not record.clash(chosen)}
 

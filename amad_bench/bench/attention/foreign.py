@@ -21,6 +21,7 @@ from transformers import (
 from amad_bench.bench.measuring import interleaved_seconds, percentiles_ms
 from amad_bench.losses import build_loss
 from amad_bench.models.attention.recorder import record
+from amad_bench.training.compiling import forward_pass_of
 
 ROUNDS = 10
 WARM = 2  # steps that nobody counts: they compile
@@ -30,7 +31,7 @@ VOCABULARY = 8000
 class Size(NamedTuple):
     batch: int = 4
     tokens: int = 128
-    layers: int = 4
+    depth: int = 4
     width: int = 256
 
 
@@ -50,7 +51,7 @@ def foreign_models(size: Size = Size()) -> list[Foreign]:  # noqa: B008 (immutab
     common: dict[str, Any] = {
         "hidden_size": size.width,
         "intermediate_size": 4 * size.width,
-        "num_hidden_layers": size.layers,
+        "num_hidden_layers": size.depth,
     }
     ids_BL = torch.randint(3, VOCABULARY, (size.batch, size.tokens), generator=generator)
     side = 16 * int(size.tokens**0.5)
@@ -81,8 +82,8 @@ def bench_foreign(
 ) -> Iterator[dict[str, Any]]:
     """Two rows a model: a step of a student whose maps of all layers follow a teacher's, float32.
 
-    Columns: model, heads, site, batch, layers, width; compiled: of the student, whole; graphs that it was cut
-    into; p50_ms, p20_ms, p80_ms; steps_s; speedup: the medians' ratio; device, threads.
+    Columns: model, heads, site, batch, tokens, depth, width; compiled: of the student; graphs: that it was
+    cut into; p50_ms, p20_ms, p80_ms; steps_s; speedup: the medians' ratio; device, threads.
     """
     for foreign in foreign_models(size):
         yield from _rows(foreign, device, size, rounds)
@@ -111,7 +112,7 @@ def _rows(foreign: Foreign, device: str, size: Size, rounds: int) -> list[dict[s
             optimizer.step()
             optimizer.zero_grad()
 
-        ways: dict[bool, Callable[..., Any]] = {False: student, True: torch.compile(student.forward)}
+        ways: dict[bool, Callable[..., Any]] = {False: student, True: forward_pass_of(student, compiled=True)}
         steps = [partial(step, run) for run in ways.values()]
         for one in steps:
             for _ in range(WARM):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from amad_bench.bench.naive_losses import FLOOR
 from amad_bench.models.attention.trace import LayerTrace
 
 MapFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # teacher_BHQK, student_BGQK, mask -> scalar
@@ -46,7 +47,9 @@ def naive_minilm_v2(teacher: LayerTrace, student: LayerTrace, relation_heads: in
     total = student.query_BHQD.new_zeros((), dtype=torch.float32)
     for own, other in zip(_projected(teacher), _projected(student), strict=True):
         relation_BRLL, other_BRLL = _relation(own, relation_heads), _relation(other, relation_heads)
-        distance_BRLL = relation_BRLL * (relation_BRLL.log() - other_BRLL.log())
+        distance_BRLL = relation_BRLL * (
+            relation_BRLL.clamp_min(FLOOR).log() - other_BRLL.clamp_min(FLOOR).log()
+        )
         total = total + distance_BRLL.sum(-1).mean()
     return total
 

@@ -1,4 +1,4 @@
-"""What must be shown of a GPU, within minutes: steps with AMAD beside `logit_kd`, the figure, other models."""
+"""What must be shown of a GPU, in minutes: steps with AMAD beside `logit_kd`, the figure, others' models."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ LAST_START_S = 360.0  # no part begins later: with the longest one everything ta
 # Shares of a `logit_kd` step that may be added, of eager and of compiled ones
 TIME = {ALL: {False: 0.25, True: 0.40}, LAST: {False: 0.08, True: 0.08}}
 MEMORY = {ALL: 0.10}
-_FACTS = "family precision compiled batch N layers kernel added_ms added_share".split()
+_FACTS = ("family", "precision", "compiled", "batch", "N", "layers", "kernel", "added_ms", "added_share")
 
 
 def bench_quick(
