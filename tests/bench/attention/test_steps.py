@@ -1,5 +1,7 @@
 """The benchmark of whole steps with losses of attention, on tiny models."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -93,6 +95,8 @@ def test_parts_come_by_weight_and_stop_in_time(tiny_plan, monkeypatch):  # noqa:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile calls g++")
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's compiler itself calls what torch deprecates
 def test_foreign_models():
     size = Size(batch=2, tokens=16, depth=1, width=64)
     table = pd.DataFrame(bench_foreign("cpu", size, rounds=2))
