@@ -121,6 +121,7 @@ def train(
                             ranks,
                             config.precision,
                         )
+                    recorder.forget()
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)
                     bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)

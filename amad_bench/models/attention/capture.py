@@ -18,6 +18,11 @@ INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 EAGER = "eager_attention_forward"
 SLOT = "_amad_slot"  # a module's attribute while it is recorded
 
+# Other arguments that change what a function computes. Of the second row transformers puts what they say into
+# the mask, but for kernels that take them as they are.
+ALTERING = ("softcap", "s_aux", "sinks")
+FOR_KERNELS = ("sliding_window", "cu_seq_lens_q", "indices", "block_indices")
+
 Place = tuple[MutableMapping[str, Any], str]  # where attention functions are looked up, and a name there
 
 
@@ -25,12 +30,16 @@ class Slot:
     """What a module handed to its attention function in the last forward pass.
 
     values: whether the value is kept. look: called after each call, but not where the pass is compiled.
-    implementation: the function's name, "" for modules of our own.
+    implementation: the function's name, "" for modules of our own. told: which of the arguments above it got.
+    grad: whether gradients were recorded. again: whether there was more than one call.
     """
 
     def __init__(self, values: bool, look: Callable[[], None]) -> None:
         self.values, self.look = values, look
         self.empty()
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a copy of a recorded model is not recorded
 
     def empty(self) -> None:
         """Forgets the pass."""
@@ -42,6 +51,8 @@ class Slot:
         self.scale: float | None = None
         self.is_causal: bool | None = None
         self.implementation = ""
+        self.told: tuple[str, ...] = ()
+        self.grad = self.full = self.again = False
 
 
 def capture(
@@ -55,6 +66,7 @@ def capture(
     scale: float | None = None,
     is_causal: bool | None = False,
     implementation: str = "",
+    told: tuple[str, ...] = (),
 ) -> None:
     """Called by a module where it computes attention; does nothing unless the module is recorded.
 
@@ -62,10 +74,14 @@ def capture(
     or broadcast to it. scale: of the products, None for 1 / sqrt(D).
     """
     slot = getattr(module, SLOT, None)
-    if slot is None or _recomputed():
+    if slot is None or is_recomputed():
         return
     slot.query, slot.key, slot.mask, slot.bias = query_BHQD, key_BJKD, mask, bias
-    slot.scale, slot.is_causal, slot.implementation = scale, is_causal, implementation
+    slot.scale, slot.is_causal, slot.implementation, slot.told = scale, is_causal, implementation, told
+    slot.grad = torch.is_grad_enabled()
+    # No look at a tensor that is there already: torch.compile would watch it.
+    slot.again = slot.again or slot.full
+    slot.full = True
     if slot.values:
         slot.value = value_BJKD
     if not torch.compiler.is_compiling():
@@ -79,7 +95,7 @@ def captures(module: nn.Module) -> bool:
     return INTERFACE in names or ("capture" in names and forward.__globals__.get("capture") is capture)
 
 
-def _recomputed() -> bool:
+def is_recomputed() -> bool:
     """Whether this is a pass that a backward pass makes again, of a checkpointed layer."""
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
@@ -100,7 +116,7 @@ class Overrides:
             if not count:
                 mapping, name = place
                 original = mapping[name]
-                mapping[name] = _capturing(original, "eager" if name == EAGER else name)
+                mapping[name] = _capturing(original, "eager" if name.endswith(EAGER) else name)
             self._open[key] = count + 1, original, place
 
     def remove(self) -> None:
@@ -110,7 +126,7 @@ class Overrides:
             if count > 1:
                 self._open[key] = count - 1, original, (mapping, name)
                 continue
-            if name != EAGER:
+            if not name.endswith(EAGER):
                 del mapping[name]  # an interface's own entries hide transformers' common ones
             if mapping.get(name) is not original:
                 mapping[name] = original
@@ -121,9 +137,10 @@ def _places(module: nn.Module) -> Iterable[Place]:
     names: dict[str, Any] = inspect.unwrap(type(module).forward).__globals__
     if INTERFACE not in names:
         return
-    if EAGER in names:
-        yield names, EAGER
-    for name in list(names[INTERFACE]):
+    for name in names:
+        if name.endswith(EAGER):  # Llama 4's vision has one of its own
+            yield names, name
+    for name in names[INTERFACE]:
         yield names[INTERFACE], name
 
 
@@ -141,6 +158,7 @@ def _capturing(original: Callable[..., Any], implementation: str) -> Callable[..
             scale=kwargs.get("scaling"),
             is_causal=kwargs.get("is_causal"),
             implementation=implementation,
+            told=tuple(name for name in ALTERING + FOR_KERNELS if kwargs.get(name) is not None),
         )
         return original(module, query, key, value, attention_mask, **kwargs)
 

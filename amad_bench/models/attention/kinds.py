@@ -15,12 +15,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from amad_bench.models.attention.adapters import (
-    Scoring,
-    query_mask,
-    read_bert,
-    read_blip_vision,
-)
+from amad_bench.models.attention.adapters import Scoring, read_bert, read_blip_vision
+from amad_bench.models.attention.masks import query_mask
 from amad_bench.models.attention.trace import LayerTrace
 
 KNOWN = "BERT, BLIP, T5 and ViT"  # for messages

@@ -1,32 +1,34 @@
 """Recording of attention without materialised maps: all that a distillation loss may look at.
 
 A `record`ed model keeps its SDPA forward; what its layers hand to the attention function is kept, see
-`capture`, and of attention that is written by hand, as stock BLIP's, what hooks see. Probabilities are
+`capture`, and of attention that is written by hand, as stock BLIP's, what `hooks` see. Probabilities are
 computed on demand, in float32 and before dropout: rows sum to 1, masked keys are exactly 0.
 `output_attentions` is not used: under SDPA it returns an empty tuple without an exception.
 
 Axes: B batch, L tokens, Q query tokens, V vocabulary.
 """
 
-import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from amad_bench.models.attention.capture import SLOT, Overrides, Slot, captures
-from amad_bench.models.attention.kinds import Attention, find_blocks
-from amad_bench.models.attention.reading import layer_trace, read_slot
+from amad_bench.models.attention.capture import Overrides, captures
+from amad_bench.models.attention.hooks import HookedLayer
+from amad_bench.models.attention.kinds import find_blocks
+from amad_bench.models.attention.outputs import WatchedOutput
+from amad_bench.models.attention.projections import output_projection
 from amad_bench.models.attention.sites import find_layers, find_outputs
+from amad_bench.models.attention.slots import SlotLayer
 from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, Recorded, Trace
 from amad_bench.runtime.versions import check_versions
 
 Layers = Mapping[str, Collection[int]]  # by site
+Place = tuple[str, int]  # site or stack, and layer
 READS = frozenset({"probs", "scores", "queries", "keys", "values", "output_weight"})
 
 
@@ -36,144 +38,100 @@ class Recorder:
     def __init__(
         self,
         model: nn.Module,
-        sites: Sequence[str] | None,
-        layers: Layers | None,
-        hidden: bool,
-        reads: Collection[str] | None,
+        sites: Sequence[str] | None = None,
+        layers: Layers | None = None,
+        hidden: bool = False,
+        reads: Collection[str] | None = None,
     ) -> None:
-        attention = find_layers(model)
-        self.requested = tuple(attention) if sites is None else tuple(sites)
-        self._every_site = sites is None
-        for site in self.requested:
-            if site not in attention:
-                raise ValueError(
-                    f"{type(model).__name__} has no attention site '{site}'; "
-                    f"it has: {', '.join(sorted(attention)) or 'none that is known'}"
-                )
+        attention, name = find_layers(model), type(model).__name__
         if sites is None and not attention:
-            raise ValueError(f"{type(model).__name__} has no attention site that is known")
+            raise ValueError(f"{name} has no attention site that is known")
+        self._every_site = sites is None
+        for site in () if sites is None else sites:
+            if site not in attention:
+                known = ", ".join(sorted(attention)) or "none that is known"
+                raise ValueError(f"{name} has no attention site '{site}'; it has: {known}")
         self._reads = READS if reads is None else frozenset(reads)
-        outputs = find_outputs(model)
-        self.depth = {site.partition(".")[0]: len(modules) for site, modules in attention.items()}
-        self._captured: dict[tuple[str, int], nn.Module] = {}
-        self._layers: dict[tuple[str, int], LayerTrace] = {}
-        self._hidden: dict[tuple[str, int], Tensor] = {}
-        self._handles: list[Any] = []
+        self._depth = {site: len(modules) for site, modules in attention.items()}
         self._wanted = {
-            site: range(self._depth_of(site)) if layers is None else sorted(layers[site])
-            for site in self.requested
+            site: range(self._depth[site]) if layers is None else sorted(layers[site])
+            for site in (attention if sites is None else sites)
         }
-        self._known = {
-            one.module: one for found in find_blocks(model) for one in found.block.attention.values()
-        }
-        # A cross-attention's queries are masked like the same layer's self-attention: watch that one too.
-        for site in dict.fromkeys([*self.requested, *map(_companion, self.requested)]):
-            # a companion's layers are those of the cross-attention, or its own
-            for layer in sorted({i for one in (site, _cross(site)) for i in self._wanted.get(one, ())}):
-                module = attention[site][layer]
-                if captures(module):
-                    self._captured[site, layer] = module
-                else:
-                    self._hook(site, layer, self._known[module])
-        self._stacks = tuple(outputs) if hidden or "hidden" in self._reads else ()
-        for stack in self._stacks:
-            for layer in self._hidden_layers(stack):
-                keep = _keep(self._hidden, (stack, layer))
-                self._handles.append(outputs[stack][layer].register_forward_hook(keep))
-        for place, module in self._captured.items():
-            setattr(module, SLOT, Slot("values" in self._reads, partial(self._look, place)))
-        self._overrides = Overrides(self._captured.values())
-
-    def _hook(self, site: str, layer: int, attention: Attention) -> None:
-        projected: dict[str, Tensor] = {}
-        for name in attention.kind.projections:
-            projection = attention.module.get_submodule(name)
-            self._handles.append(projection.register_forward_hook(_keep(projected, name)))
-        signature = inspect.signature(attention.module.forward)
-
-        def after(_module: nn.Module, args: tuple, kwargs: dict[str, Any], _output: Any) -> None:
-            arguments = _by_name(signature, args, kwargs)
-            try:
-                if len(projected) < len(attention.kind.projections):
-                    raise AttentionDomainError("its keys come from a cache; record whole passes")
-                trace = attention.trace(projected, arguments)
-            except AttentionDomainError as error:
-                raise _at(site, layer, error) from None
-            finally:
-                projected.clear()
-            self._layers[site, layer] = trace
-
-        self._handles.append(attention.module.register_forward_hook(after, with_kwargs=True))
-
-    def _look(self, place: tuple[str, int]) -> None:
-        """Says at once what a pass does that cannot be recorded, where nothing is compiled."""
-        module = self._captured[place]
+        self._layers: dict[Place, SlotLayer | HookedLayer] = {}
+        self._outputs: dict[Place, WatchedOutput] = {}
+        self._overrides: Overrides | None = None
         try:
-            read_slot(module, getattr(module, SLOT), _crosses(place[0]))
-        except AttentionDomainError as error:
-            raise _at(*place, error) from None
+            self._watch_attention(model, attention)
+            if hidden or "hidden" in self._reads:
+                self._watch_outputs(find_outputs(model))
+        except BaseException:
+            self.close()
+            raise
 
-    def _seen(self, place: tuple[str, int]) -> bool:
-        module = self._captured.get(place)
-        return place in self._layers if module is None else getattr(module, SLOT).query is not None
+    def _watch_attention(self, model: nn.Module, attention: Mapping[str, Sequence[nn.Module]]) -> None:
+        known = {one.module: one for found in find_blocks(model) for one in found.block.attention.values()}
+        around = {child: parent for parent in model.modules() for child in parent.children()}
+        made: dict[nn.Module, SlotLayer | HookedLayer] = {}  # a stack may have two names
+        places = {(site, layer): None for site, layers in self._wanted.items() for layer in layers}
+        for site, layer in [*places, *map(self._companion, places)]:
+            module = attention[site][layer]
+            if module in made:
+                self._layers[site, layer] = made[module]
+                continue
+            where = f"site {site}, layer {layer}"
+            if captures(module):
+                _refuse_windows(module, around, where)
+                output = known[module].output if module in known else output_projection(module, around)
+                made[module] = SlotLayer(module, where, site.endswith(".cross"), output, self._reads)
+            else:
+                made[module] = HookedLayer(where, known[module])
+            self._layers[site, layer] = made[module]
+        self._overrides = Overrides(module for module, one in made.items() if isinstance(one, SlotLayer))
 
-    def _layer(self, site: str, layer: int) -> LayerTrace:
-        if not self._seen((site, layer)):
-            raise AttentionDomainError(f"site {site}, layer {layer}: the forward pass recorded no attention")
-        module = self._captured.get((site, layer))
-        if module is None:
-            return self._layers[site, layer]
-        known = self._known.get(module)
-        try:
-            return layer_trace(
-                module, getattr(module, SLOT), _crosses(site), known and known.output, self._reads
-            )
-        except AttentionDomainError as error:
-            raise _at(site, layer, error) from None
+    def _watch_outputs(self, outputs: Mapping[str, Sequence[nn.Module]]) -> None:
+        made: dict[nn.Module, WatchedOutput] = {}
+        for stack, modules in outputs.items():
+            self._depth[stack] = len(modules)
+            # layers of the stack's sites, or all where it has none
+            own = [layers for site, layers in self._wanted.items() if site.partition(".")[0] == stack]
+            for layer in sorted({layer for layers in own or [range(len(modules))] for layer in layers}):
+                module = modules[layer]
+                made[module] = made.get(module) or WatchedOutput(module)
+                self._outputs[stack, layer] = made[module]
 
     def trace(self, output: Any, labels: Tensor | None = None) -> Trace:
         """The recorded pass as a `Trace`; `output` has `.logits` (B, L, V) aligned with `labels` (B, L).
 
         Without labels, as for an encoder alone, the trace has no target tokens: logits (0, 0, 0), labels
         (0, 0). `hidden` holds the stacks that the pass went through; `sites`, where `record` was given none,
-        those of them.
-        Raises AttentionDomainError when a layer of a requested site was not reached by the forward pass.
+        those that it went through.
+        Raises AttentionDomainError when a layer of a requested site was not reached by the forward pass, was
+        called twice, or computed what its trace would not show.
         """
         wanted = dict(self._wanted)
         if self._every_site:
-            reached = {site: any(self._seen((site, layer)) for layer in wanted[site]) for site in wanted}
-            if any(reached.values()):
-                wanted = {site: layers for site, layers in wanted.items() if reached[site]}
-        sites = {
-            site: Recorded(
-                {layer: self._with_query_mask(site, layer, labels) for layer in layers}, self._depth_of(site)
-            )
-            for site, layers in wanted.items()
-        }
-        hidden: dict[str, Recorded[Tensor]] = {}
-        for stack in self._stacks:
-            known = [layer for layer in self._hidden_layers(stack) if (stack, layer) in self._hidden]
-            if known:
-                by_layer = {layer: self._hidden[stack, layer] for layer in known}
-                hidden[stack] = Recorded(by_layer, self.depth[stack])
+            reached = {site for site, layer in self._layers if self._layers[site, layer].seen}
+            wanted = {site: layers for site, layers in wanted.items() if site in reached} or wanted
+        has_gradient = _has_gradient(output)
+        sites: dict[str, Recorded[LayerTrace]] = {}
+        for site, layers in wanted.items():
+            by_layer = {layer: self._with_query_mask((site, layer), labels, has_gradient) for layer in layers}
+            sites[site] = Recorded(by_layer, self._depth[site])
+        outputs: dict[str, dict[int, Tensor]] = {}
+        for (stack, layer), watched in self._outputs.items():
+            if watched.output is not None:
+                outputs.setdefault(stack, {})[layer] = watched.output
+        hidden = {stack: Recorded(by_layer, self._depth[stack]) for stack, by_layer in outputs.items()}
         self.forget()
         if labels is None:
             return Trace(torch.empty(0, 0, 0), torch.empty(0, 0, dtype=torch.long), sites, hidden)
         return Trace(output.logits, labels, sites, hidden)
 
-    def _hidden_layers(self, stack: str) -> list[int]:
-        """Layers of a stack whose outputs are kept: those of its sites, or all where it has none."""
-        own = [layers for site, layers in self._wanted.items() if site.partition(".")[0] == stack]
-        return sorted({layer for layers in own or [range(self.depth[stack])] for layer in layers})
-
-    def _depth_of(self, site: str) -> int:
-        return self.depth[site.partition(".")[0]]
-
-    def _with_query_mask(self, site: str, layer: int, labels_BL: Tensor | None) -> LayerTrace:
-        trace = self._layer(site, layer)
-        companion = trace if _companion(site) == site else self._layer(_companion(site), layer)
+    def _with_query_mask(self, place: Place, labels_BL: Tensor | None, has_gradient: bool) -> LayerTrace:
+        trace, other = self._trace(place, has_gradient), self._companion(place)
+        companion = trace if other == place else self._trace(other, has_gradient)
         query_mask_BQ, every = companion.query_mask_BQ, companion.every_query
-        if site.startswith("decoder.") and labels_BL is not None:
+        if place[0].startswith("decoder.") and labels_BL is not None:
             # labels stand at the last positions; a prompt before them (BLIP captioning) is real text
             prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
             query_mask_BQ = query_mask_BQ & pad(labels_BL != -100, (prompt, 0), value=True)
@@ -181,23 +139,34 @@ class Recorder:
         trace.query_mask_BQ, trace.every_query = query_mask_BQ, every
         return trace
 
+    def _trace(self, place: Place, has_gradient: bool) -> LayerTrace:
+        if not self._layers[place].seen:
+            raise AttentionDomainError(
+                f"site {place[0]}, layer {place[1]}: the forward pass recorded no attention"
+            )
+        return self._layers[place].trace(has_gradient)
+
+    def _companion(self, place: Place) -> Place:
+        """The self-attention whose queries are masked like those of a cross-attention."""
+        site, layer = place[0].replace(".cross", ".self"), place[1]
+        # in a Q-Former not every layer has a cross-attention; all layers have the same tokens
+        return (site, min(layer, self._depth[site] - 1)) if site in self._depth else place
+
     def forget(self) -> None:
-        """Lets go of what was recorded, as of a pass that was broken off."""
-        self._layers.clear()
-        self._hidden.clear()
-        for module in self._captured.values():
-            getattr(module, SLOT).empty()
+        """Lets go of what was recorded: of a pass that was broken off, or of which no trace is wanted."""
+        for layer in self._layers.values():
+            layer.forget()
+        for watched in self._outputs.values():
+            watched.output = None
 
     def close(self) -> None:
         """Leaves no trace on the model, and forgets what was recorded."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-        self.forget()
-        self._overrides.remove()
-        for module in self._captured.values():
-            delattr(module, SLOT)
-        self._captured.clear()
+        if self._overrides is not None:
+            self._overrides.remove()
+        for one in {*self._layers.values(), *self._outputs.values()}:
+            one.close()
+        self._layers.clear()
+        self._outputs.clear()
 
 
 @contextmanager
@@ -214,8 +183,13 @@ def record(
     counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a trace that will be
     looked at, of "probs", "scores", "queries", "keys", "values", "output_weight" and "hidden" (which is what
     `hidden` asks for); what is left out is not kept. None: all but "hidden".
-    The forward pass itself is unchanged. ValueError: a site the model lacks. UserError: an untested version
-    of transformers.
+
+    The forward pass itself is unchanged, and may be compiled, before or inside; one pass for each call of
+    `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose
+    attention goes through transformers' interface, at sites that are known (docs/recording.md). Afterwards
+    nothing is left on the model.
+    ValueError: a site that the model lacks, a model that is being recorded, windows folded into the batch.
+    UserError: an untested version of transformers.
     """
     if "transformers" in sys.modules:
         check_versions("transformers")
@@ -231,33 +205,21 @@ def sites_of(model: nn.Module) -> tuple[str, ...]:
     return tuple(find_layers(model))
 
 
-def _at(site: str, layer: int, error: AttentionDomainError) -> AttentionDomainError:
-    return AttentionDomainError(f"site {site}, layer {layer}: {error}")
+def _refuse_windows(module: nn.Module, around: Mapping[nn.Module, nn.Module], where: str) -> None:
+    """ValueError for attention within windows of an image, whose maps are no maps of the image's tokens."""
+    outer: nn.Module | None = module
+    while outer is not None:
+        names = getattr(getattr(type(outer).forward, "__code__", None), "co_names", ())
+        if "window_partition" in names and getattr(outer, "window_size", 0):
+            raise ValueError(
+                f"{where}: {type(outer).__name__} attends within windows that it folds into the batch: "
+                "record other sites or layers of this model"
+            )
+        outer = around.get(outer)
 
 
-def _crosses(site: str) -> bool:
-    return site.endswith(".cross")
-
-
-def _companion(site: str) -> str:
-    return site.replace(".cross", ".self")
-
-
-def _cross(site: str) -> str:
-    return site.replace(".self", ".cross")
-
-
-def _keep(store: dict[Any, Tensor], key: Any) -> Callable[[nn.Module, tuple, Any], None]:
-    def hook(_module: nn.Module, _args: tuple, output: Any) -> None:
-        store[key] = output[0] if isinstance(output, tuple) else output
-
-    return hook
-
-
-def _by_name(signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A call's arguments by the names of the parameters, however they were passed."""
-    arguments = dict(signature.bind(*args, **kwargs).arguments)
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            arguments |= arguments.pop(name, {})
-    return arguments
+def _has_gradient(output: Any) -> bool:
+    """Whether a tensor of a model's output has one."""
+    parts = output.values() if isinstance(output, Mapping) else output
+    parts = parts if isinstance(parts, Collection) and not isinstance(parts, Tensor) else [output]
+    return any(isinstance(part, Tensor) and part.requires_grad for part in parts)
