@@ -54,7 +54,7 @@ def by_samples(compare: Compare, teacher: LayerTrace, student: LayerTrace, sampl
             share = counted_B[part].sum().to(found.loss.dtype) / counted
             summand = found.loss * share
             if summand.requires_grad:
-                sums.add(part, summand, [leaves[name] for name in names])
+                sums.add(summand, [leaves[name] for name in names])
         loss = _plus(loss, summand.detach())
         if found.alignment_HG is not None:
             alignment_HG = _plus(alignment_HG, found.alignment_HG * share.to(found.alignment_HG.dtype))
@@ -65,34 +65,32 @@ def by_samples(compare: Compare, teacher: LayerTrace, student: LayerTrace, sampl
 
 
 class _Sums:
-    """Gradients by whole tensors, from those by their slices.
+    """Gradients by whole tensors, from those by their slices, which come in order.
 
     What all samples share is summed in float32 at least, in its own shape.
     """
 
     def __init__(self, inputs: Sequence[Tensor], batch: int) -> None:
         self.inputs = inputs
-        self._batch = batch
-        self._found: list[Tensor | None] = [None] * len(inputs)
+        self._shared = [len(tensor) != batch for tensor in inputs]
+        self._found: list[list[Tensor]] = [[] for _ in inputs]
 
-    def add(self, part: slice, summand: Tensor, leaves: Sequence[Tensor]) -> None:
+    def add(self, summand: Tensor, leaves: Sequence[Tensor]) -> None:
         gradients = torch.autograd.grad(summand, leaves, allow_unused=True)
-        for index, (tensor, gradient) in enumerate(zip(self.inputs, gradients, strict=True)):
+        for found, shared, gradient in zip(self._found, self._shared, gradients, strict=True):
             if cast("Tensor | None", gradient) is None:
                 continue
-            total = self._found[index]
-            if len(tensor) == self._batch:
-                if total is None:
-                    total = self._found[index] = torch.zeros_like(tensor)
-                total[part] = gradient
-            elif total is None:
-                self._found[index] = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+            if not shared:
+                found.append(gradient)
+            elif found:
+                found[0] += gradient
             else:
-                total += gradient
+                found.append(gradient.to(torch.promote_types(gradient.dtype, torch.float32)))
 
     def totals(self) -> list[Tensor | None]:
+        """None for what nothing was read of."""
         pairs = zip(self.inputs, self._found, strict=True)
-        return [None if total is None else total.to(tensor.dtype) for tensor, total in pairs]
+        return [torch.cat(found).to(tensor.dtype) if found else None for tensor, found in pairs]
 
 
 def _wants(tensor: Tensor | None) -> bool:
