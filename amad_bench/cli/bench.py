@@ -73,16 +73,13 @@ def _engine(options: argparse.Namespace) -> None:
 
 def _attention(options: argparse.Namespace) -> None:
     """On the device: losses from queries and keys, or whole steps, or of both what minutes allow."""
-    from amad_bench.bench.processes import device_name
-
     threads = 2 if options.threads is None else options.threads
     _require("--threads", threads, 1, MOST_PARTS)
-    device = device_name(options.device)
-    with on_device(device):
+    with on_device(options.device):
         from amad_bench.bench.measuring import on_threads
         from amad_bench.runtime.devices import ready
 
-        ready(device)
+        device = ready(options.device).name
         with on_threads(threads):
             ATTENTION[options.what](device, threads)
 
@@ -121,15 +118,19 @@ def _attention_quick(device: str, threads: int) -> None:
     from amad_bench.bench.attention.steps import size_of
 
     parts: dict[str, list[dict[str, Any]]] = {}
+    path = RESULTS.bench / "attention-quick"
     for part, rows in bench_quick(*size_of(device), device=device):
         if not rows:
             print(f"{part}: no time is left for more of them", flush=True)
             continue
         _show(rows)
         parts.setdefault(part, []).extend(rows)
-    _write(_joined(parts), "attention-quick", device, threads)
-    _drawn(draw_attention(parts.get("losses", []), RESULTS.bench / "attention-quick"))
-    _show(must_show(parts.get("steps", [])))
+        # Each time, should somebody's patience end before this does.
+        _write(_joined(parts), path.name, device, threads)
+        if part == "losses":
+            _drawn(draw_attention(parts[part], path))
+        if part == "steps":
+            _show(must_show(parts[part]))
 
 
 ATTENTION = {

@@ -87,9 +87,11 @@ def test_parts_come_by_weight_and_stop_in_time(tiny_plan, monkeypatch):  # noqa:
     monkeypatch.setattr(quick, "bench_attention", lambda *args: iter([{"shapes": args[1]}]))
     monkeypatch.setattr(quick, "bench_foreign", lambda _device: iter([{"model": "x"}]))
     parts = list(bench_quick(tiny_plan(), 2, 1, "cpu", last_start_s=65))
-    assert parts[:2] == [("steps", [{"kind": Kind("blip", "bf16", compiled)}]) for compiled in (False, True)]
-    assert parts[2][0] == "losses"
-    assert [shape.tokens for shape in parts[2][1][0]["shapes"]] == [56, 197, 577, 901]
+    eager, drawn, compiled = parts[:3]
+    assert eager == ("steps", [{"kind": Kind("blip", "bf16", False)}])
+    assert compiled == ("steps", [{"kind": Kind("blip", "bf16", True)}])
+    assert drawn[0] == "losses"
+    assert [shape.tokens for shape in drawn[1][0]["shapes"]] == [56, 197, 577, 901]
     assert [bool(rows) for _, rows in parts] == [True] * 6 + [False] * (len(parts) - 6)
     assert {name for name, _ in parts} == {"steps", "losses", "foreign"}
 
@@ -115,7 +117,7 @@ def test_the_command(tiny_plan, monkeypatch, capsys):  # noqa: F811
     assert main(["bench", "attention-steps", "--device", "cpu", "--threads", "1"]) == 0
     table = pd.read_csv("results/bench/attention-steps.csv")
     assert table["part"].tolist() == ["steps"] * 2 * 8 + ["foreign"]
-    monkeypatch.setattr(quick, "bench_quick", lambda *_, **__: [("steps", steps_rows), ("losses", [])])
+    monkeypatch.setattr(quick, "bench_quick", lambda *_, **__: [("losses", []), ("steps", steps_rows)])
     assert main(["bench", "attention-quick", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
     assert "losses: no time is left" in shown
