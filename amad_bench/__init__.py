@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amad_bench.losses import alignment_weights, amad_loss, build_loss
-    from amad_bench.models.attention.recorder import record, sites_of
+    from amad_bench.models.attention.recorder import record
+    from amad_bench.models.attention.sites import sites_of
     from amad_bench.models.attention.trace import LayerTrace, Trace
     from amad_bench.models.heads import cut
 
@@ -21,7 +22,7 @@ _HOMES = {
     "build_loss": "amad_bench.losses",
     "cut": "amad_bench.models.heads",
     "record": "amad_bench.models.attention.recorder",
-    "sites_of": "amad_bench.models.attention.recorder",
+    "sites_of": "amad_bench.models.attention.sites",
 }
 
 

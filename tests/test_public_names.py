@@ -16,7 +16,7 @@ HOMES = {
     "build_loss": "amad_bench.losses",
     "cut": "amad_bench.models.heads",
     "record": "amad_bench.models.attention.recorder",
-    "sites_of": "amad_bench.models.attention.recorder",
+    "sites_of": "amad_bench.models.attention.sites",
 }
 
 

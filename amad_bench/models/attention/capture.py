@@ -90,9 +90,19 @@ def capture(
 
 def captures(module: nn.Module) -> bool:
     """Whether the module can be recorded by a slot: it asks the interface, or calls `capture` itself."""
-    forward = inspect.unwrap(type(module).forward)
-    names = getattr(getattr(forward, "__code__", None), "co_names", ())
+    forward, names = _forward(module)
     return INTERFACE in names or ("capture" in names and forward.__globals__.get("capture") is capture)
+
+
+def asks_interface(module: nn.Module) -> bool:
+    """Whether the module asks transformers' attention interface for its function."""
+    return INTERFACE in _forward(module)[1]
+
+
+def _forward(module: nn.Module) -> tuple[Any, tuple[str, ...]]:
+    """The module's forward function, without decorators, and the names in it."""
+    forward = inspect.unwrap(type(module).forward)
+    return forward, getattr(getattr(forward, "__code__", None), "co_names", ())
 
 
 def is_recomputed() -> bool:
@@ -134,7 +144,7 @@ class Overrides:
 
 
 def _places(module: nn.Module) -> Iterable[Place]:
-    names: dict[str, Any] = inspect.unwrap(type(module).forward).__globals__
+    names: dict[str, Any] = _forward(module)[0].__globals__
     if INTERFACE not in names:
         return
     for name in names:

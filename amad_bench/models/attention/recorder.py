@@ -22,7 +22,7 @@ from amad_bench.models.attention.hooks import HookedLayer
 from amad_bench.models.attention.kinds import find_blocks
 from amad_bench.models.attention.outputs import WatchedOutput
 from amad_bench.models.attention.projections import output_projection
-from amad_bench.models.attention.sites import find_layers, find_outputs
+from amad_bench.models.attention.sites import Layer, find_layers
 from amad_bench.models.attention.slots import SlotLayer
 from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, Recorded, Trace
 from amad_bench.runtime.versions import check_versions
@@ -43,16 +43,12 @@ class Recorder:
         hidden: bool = False,
         reads: Collection[str] | None = None,
     ) -> None:
-        attention, name = find_layers(model), type(model).__name__
-        if sites is None and not attention:
-            raise ValueError(f"{name} has no attention site that is known")
+        attention = find_layers(model, sites)
         self._every_site = sites is None
-        for site in () if sites is None else sites:
-            if site not in attention:
-                known = ", ".join(sorted(attention)) or "none that is known"
-                raise ValueError(f"{name} has no attention site '{site}'; it has: {known}")
         self._reads = READS if reads is None else frozenset(reads)
-        self._depth = {site: len(modules) for site, modules in attention.items()}
+        self._depth = {site: len(ones) for site, ones in attention.items()}
+        # A cross-attention's queries are masked like those of its stack's self-attention.
+        self._queries: dict[Place, Place | None] = {}
         self._wanted = {
             site: range(self._depth[site]) if layers is None else sorted(layers[site])
             for site in (attention if sites is None else sites)
@@ -63,41 +59,46 @@ class Recorder:
         try:
             self._watch_attention(model, attention)
             if hidden or "hidden" in self._reads:
-                self._watch_outputs(find_outputs(model))
+                self._watch_outputs(attention)
         except BaseException:
             self.close()
             raise
 
-    def _watch_attention(self, model: nn.Module, attention: Mapping[str, Sequence[nn.Module]]) -> None:
+    def _watch_attention(self, model: nn.Module, attention: Mapping[str, Sequence[Layer]]) -> None:
         known = {one.module: one for found in find_blocks(model) for one in found.block.attention.values()}
         around = {child: parent for parent in model.modules() for child in parent.children()}
         made: dict[nn.Module, SlotLayer | HookedLayer] = {}  # a stack may have two names
-        places = {(site, layer): None for site, layers in self._wanted.items() for layer in layers}
-        for site, layer in [*places, *map(self._companion, places)]:
-            module = attention[site][layer]
-            if module in made:
-                self._layers[site, layer] = made[module]
-                continue
-            where = f"site {site}, layer {layer}"
-            if captures(module):
+        for site, layer in [(site, layer) for site, layers in self._wanted.items() for layer in layers]:
+            at = attention[site][layer].queries
+            self._queries[site, layer] = None if at is None else (site.replace(".cross", ".self"), at)
+        for site, layer in [*self._queries, *filter(None, self._queries.values())]:
+            module, where = attention[site][layer].module, f"site {site}, layer {layer}"
+            if module not in made and captures(module):
                 _refuse_windows(module, around, where)
                 output = known[module].output if module in known else output_projection(module, around)
                 made[module] = SlotLayer(module, where, site.endswith(".cross"), output, self._reads)
-            else:
+            elif module not in made:
                 made[module] = HookedLayer(where, known[module])
             self._layers[site, layer] = made[module]
         self._overrides = Overrides(module for module, one in made.items() if isinstance(one, SlotLayer))
 
-    def _watch_outputs(self, outputs: Mapping[str, Sequence[nn.Module]]) -> None:
+    def _watch_outputs(self, attention: Mapping[str, Sequence[Layer]]) -> None:
         made: dict[nn.Module, WatchedOutput] = {}
-        for stack, modules in outputs.items():
-            self._depth[stack] = len(modules)
-            # layers of the stack's sites, or all where it has none
-            own = [layers for site, layers in self._wanted.items() if site.partition(".")[0] == stack]
-            for layer in sorted({layer for layers in own or [range(len(modules))] for layer in layers}):
-                module = modules[layer]
-                made[module] = made.get(module) or WatchedOutput(module)
-                self._outputs[stack, layer] = made[module]
+        for stack in dict.fromkeys(site.partition(".")[0] for site in attention):
+            layers = attention.get(f"{stack}.self") or attention[f"{stack}.cross"]
+            self._depth[stack] = len(layers)
+            # those of the stack's sites, or all where it has none
+            own = {
+                layer
+                for place in self._queries.values()
+                if place
+                for site, layer in [place]
+                if site == f"{stack}.self"
+            }
+            for layer in sorted(own or range(len(layers))):
+                block = layers[layer].block
+                made[block] = made.get(block) or WatchedOutput(block)
+                self._outputs[stack, layer] = made[block]
 
     def trace(self, output: Any, labels: Tensor | None = None) -> Trace:
         """The recorded pass as a `Trace`; `output` has `.logits` (B, L, V) aligned with `labels` (B, L).
@@ -128,9 +129,12 @@ class Recorder:
         return Trace(output.logits, labels, sites, hidden)
 
     def _with_query_mask(self, place: Place, labels_BL: Tensor | None, has_gradient: bool) -> LayerTrace:
-        trace, other = self._trace(place, has_gradient), self._companion(place)
-        companion = trace if other == place else self._trace(other, has_gradient)
-        query_mask_BQ, every = companion.query_mask_BQ, companion.every_query
+        trace, other = self._trace(place, has_gradient), self._queries[place]
+        if other is None:
+            query_mask_BQ, every = torch.ones_like(trace.query_mask_BQ), True
+        else:
+            same = trace if other == place else self._trace(other, has_gradient)
+            query_mask_BQ, every = same.query_mask_BQ, same.every_query
         if place[0].startswith("decoder.") and labels_BL is not None:
             # labels stand at the last positions; a prompt before them (BLIP captioning) is real text
             prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
@@ -145,12 +149,6 @@ class Recorder:
                 f"site {place[0]}, layer {place[1]}: the forward pass recorded no attention"
             )
         return self._layers[place].trace(has_gradient)
-
-    def _companion(self, place: Place) -> Place:
-        """The self-attention whose queries are masked like those of a cross-attention."""
-        site, layer = place[0].replace(".cross", ".self"), place[1]
-        # in a Q-Former not every layer has a cross-attention; all layers have the same tokens
-        return (site, min(layer, self._depth[site] - 1)) if site in self._depth else place
 
     def forget(self) -> None:
         """Lets go of what was recorded: of a pass that was broken off, or of which no trace is wanted."""
@@ -198,11 +196,6 @@ def record(
         yield recorder
     finally:
         recorder.close()
-
-
-def sites_of(model: nn.Module) -> tuple[str, ...]:
-    """The model's attention sites that `record` takes, such as "encoder.self"."""
-    return tuple(find_layers(model))
 
 
 def _refuse_windows(module: nn.Module, around: Mapping[nn.Module, nn.Module], where: str) -> None:
