@@ -9,8 +9,8 @@ from torch import nn
 
 from amad_bench.runtime.errors import UserError
 
-# Of one code, which a student, its teacher and parts of other sizes share. A ragged training makes about four of a
-# model: of the first batch's lengths, of any lengths, and of lengths that are 1 or alike.
+# Of one code, which a student and its teacher share. A ragged training makes about four of a model: of the
+# first batch's lengths, of any lengths, and of lengths that are 1 or alike.
 GRAPHS = 64
 
 
@@ -34,8 +34,9 @@ def forward_pass_of(model: nn.Module, compiled: bool) -> Callable[..., Any]:
             return whole(*args, **kwargs)
         except dynamo.exc.Unsupported as error:
             reason = str(error).strip().partition("\n")[0]
+            kind = type(model).__name__
             raise UserError(
-                f"compile: true cannot make one graph of {type(model).__name__} ({reason}); set compile: false"
+                f"compile: true cannot make one graph of {kind} ({reason}); set compile: false"
             ) from error
 
     return run
