@@ -58,7 +58,7 @@ def training_step(
     model = fresh_model(config, data).to(where).train()
     objective = Objective(config.loss, config.seeds.init)
     teacher = _teacher(plan, run, data, objective).to(where) if objective.needs_teacher else None
-    taught = None if teacher is None else OnlineOutputs(teacher, objective, precision).trace
+    taught = None if teacher is None else OnlineOutputs(teacher, objective, precision, compiled).trace
     recorder = stack.enter_context(
         record(model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads)
     )

@@ -9,8 +9,8 @@ import torch
 
 from amad_bench.bench.attention.cases import METHODS, NAIVE, Case, LayerFunction, Method, Shape, random_case
 from amad_bench.bench.attention.floor import Rates, floor_ms, moved_bytes, operations, product_tflop_s
-from amad_bench.bench.measuring import extra_mib, interleaved_seconds, percentiles_ms
-from amad_bench.runtime.devices import CPU, DEVICES, out_of_memory
+from amad_bench.bench.measuring import extra_mib, interleaved_seconds, percentiles_ms, problem_of
+from amad_bench.runtime.devices import CPU, DEVICES
 
 HEADS = ((12, 12), (12, 8), (12, 4), (16, 8))
 TOKENS = (56, 197, 577, 901)  # VL-T5's encoder, ViT at 224 and 384 px, BLIP at 480 px
@@ -64,8 +64,8 @@ def _rows(
     for name, step in steps.items():
         try:
             extra[name] = _extra_mib(step, case, device)
-        except (MemoryError, RuntimeError, ValueError) as error:
-            problems[name] = "out of memory" if out_of_memory(error) else " ".join(str(error).split())[:200]
+        except Exception as error:  # of a compiler, too: one way less, and not all of them
+            problems[name] = problem_of(error)
     seconds, gib_s = interleaved_seconds([steps[name] for name in extra], rounds, device)
     taken = dict(zip(extra, seconds, strict=True))
     rates = Rates(gib_s, rate)

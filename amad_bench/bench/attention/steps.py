@@ -17,7 +17,7 @@ from amad_bench.bench.attention.floor import Rates, floor_ms, product_tflop_s
 from amad_bench.bench.attention.naive_layers import naive_loss
 from amad_bench.bench.attention.step_runs import ATTENTION, LOGITS, OPTIONS, attention_plan, run_of
 from amad_bench.bench.engine.synthetic import synthetic_data
-from amad_bench.bench.measuring import extra_mib, interleaved_seconds, percentiles_ms
+from amad_bench.bench.measuring import extra_mib, interleaved_seconds, percentiles_ms, problem_of
 from amad_bench.bench.naive_losses import naive_amad
 from amad_bench.bench.training_steps import TrainingStep, training_step
 from amad_bench.losses import build_loss
@@ -26,7 +26,7 @@ from amad_bench.models.weights import own_tensors
 from amad_bench.plan.catalogue import LOSSES
 from amad_bench.plan.cost.data_facts import data_facts
 from amad_bench.plan.plan import Plan
-from amad_bench.runtime.devices import CPU, DEVICES, out_of_memory
+from amad_bench.runtime.devices import CPU, DEVICES
 from amad_bench.runtime.precision import Precision
 from amad_bench.training.accumulation import MicroBatch
 
@@ -93,8 +93,8 @@ def bench_attention_steps(
     added_ms and added_share: over `logit_kd`, medians of a round's differences and ratios; peak_mib: weights,
     their gradients, the optimizer's numbers, the teacher, and the most that torch's allocator had handed out
     beside; memory_share: what is added to `logit_kd`'s; floor_ms: of all pairs, see `floor`; over_floor:
-    added_ms over it; graphs: into how many the compiled model was cut; device, threads. What does not fit, or
-    cannot be computed so, has a `problem`.
+    added_ms over it; graphs: of the compiled student and teacher, one each where nothing breaks them; device,
+    threads. What does not fit, or cannot be computed so, has a `problem`.
     """
     torch._dynamo.reset()
     gc.collect()  # the last kind's models, which a circle may hold
@@ -134,15 +134,18 @@ def _measured(
             for _ in range(WARM):
                 way.make()
             extra[number] = _resident_mib(way.step) + way.extra_mib(device)
-        except (MemoryError, RuntimeError, ValueError) as error:
-            problems[number] = "out of memory" if out_of_memory(error) else " ".join(str(error).split())[:200]
+        except Exception as error:  # of a compiler, too: one way less, and not all of them
+            problems[number] = problem_of(error)
+        if number in problems:
+            DEVICES[device].release()
         graphs[way.layers] += counters["stats"]["unique_graphs"] - before
     steps: list[Callable[[], None]] = [ways[number].make for number in extra]
     seconds, gib_s = interleaved_seconds(steps, rounds, device)
     taken = dict(zip(extra, seconds, strict=True))
     shapes = {way.layers: list(way.loss.shapes.values()) for way in ways if isinstance(way.loss, NaiveAmad)}
     dtype = PRECISIONS[kind.precision]
-    rates = Rates(gib_s, product_tflop_s(shapes[LAST][0], dtype, device))
+    seen = [shape for pairs in shapes.values() for shape in pairs]
+    rates = Rates(gib_s, product_tflop_s(seen[0], dtype, device) if seen else np.inf)
     rows = []
     for number, way in enumerate(ways):
         pairs = shapes.get(way.layers, [])
@@ -152,7 +155,8 @@ def _measured(
             rows.append(row | {"problem": problems[number]})
             continue
         least = sum(floor_ms(_KL, shape, dtype.itemsize, rates) for shape in pairs)
-        added = 1e3 * float(np.median(np.subtract(taken[number], taken[0])))
+        compared = number > 0 and 0 in taken
+        added = 1e3 * float(np.median(np.subtract(taken[number], taken[0]))) if compared else None
         rows.append(
             row
             | {
@@ -162,12 +166,12 @@ def _measured(
                 "best_ms": 1e3 * min(taken[number]),
                 **(times := percentiles_ms(taken[number])),
                 "steps_s": 1e3 / times["p50_ms"],
-                "added_ms": added if number else None,
-                "added_share": float(np.median(np.divide(taken[number], taken[0]))) - 1 if number else None,
+                "added_ms": added,
+                "added_share": float(np.median(np.divide(taken[number], taken[0]))) - 1 if compared else None,
                 "peak_mib": extra[number],
-                "memory_share": extra[number] / extra[0] - 1 if number else None,
+                "memory_share": extra[number] / extra[0] - 1 if compared else None,
                 "floor_ms": least if pairs else None,
-                "over_floor": added / least if pairs else None,
+                "over_floor": added / least if pairs and added is not None else None,
                 "problem": None,
             }
         )
