@@ -36,6 +36,7 @@ class Slot:
 
     def __init__(self, values: bool, look: Callable[[], None]) -> None:
         self.values, self.look = values, look
+        self.inside = False  # the function that was called
         self.empty()
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -158,6 +159,9 @@ def _capturing(original: Callable[..., Any], implementation: str) -> Callable[..
     def capturing(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **kwargs: Any
     ) -> Any:
+        slot = getattr(module, SLOT, None)
+        if slot is None or slot.inside:  # a function may call another one of them
+            return original(module, query, key, value, attention_mask, **kwargs)
         capture(
             module,
             query,
@@ -170,6 +174,10 @@ def _capturing(original: Callable[..., Any], implementation: str) -> Callable[..
             implementation=implementation,
             told=tuple(name for name in ALTERING + FOR_KERNELS if kwargs.get(name) is not None),
         )
-        return original(module, query, key, value, attention_mask, **kwargs)
+        slot.inside = True
+        try:
+            return original(module, query, key, value, attention_mask, **kwargs)
+        finally:
+            slot.inside = False
 
     return capturing

@@ -16,6 +16,7 @@ from transformers import masking_utils, modeling_utils
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from amad_bench.models.attention.capture import ALTERING, FOR_KERNELS
+from tests.models.attention.recorder_page import GIVEN
 
 NAMED = {"module", "query", "key", "value", "attention_mask"}
 # Other arguments of an attention function, by what they do to a map under SDPA and eager attention.
@@ -83,6 +84,7 @@ def called(node):
 def test_every_model_asks_its_interface_in_a_forward_method_and_gives_it_what_is_known():
     """Where `asks_interface` looks; arguments that have no entry above are named."""
     elsewhere, otherwise, unknown, asked = set(), set(), defaultdict(set), set()
+    altering = {word: set() for word in ALTERING}
     for name, tree in modeling_files().items():
         for one in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
             calls = called(one)
@@ -96,6 +98,8 @@ def test_every_model_asks_its_interface_in_a_forward_method_and_gives_it_what_is
                 keywords = {word.arg for word in call.keywords if word.arg is not None}
                 for word in keywords - NAMED - KNOWN:
                     unknown[word].add(name)
+                for word in keywords & {*ALTERING}:
+                    altering[word].add(name)
                 first = [getattr(argument, "id", "?") for argument in call.args]
                 if first[:1] != ["self"] or len(first) > len(NAMED):
                     otherwise.add(name)
@@ -103,6 +107,9 @@ def test_every_model_asks_its_interface_in_a_forward_method_and_gives_it_what_is
                 otherwise.add(name)
     assert (elsewhere, otherwise, dict(unknown)) == (set(), set(), {})
     assert len(asked) > 300
+    assert {word: names - GIVEN[word] for word, names in altering.items()} == {
+        word: set() for word in ALTERING
+    }
 
 
 @pytest.mark.slow
