@@ -1,8 +1,9 @@
-"""Capture inside the attention function: compiled, under every mode of training, and without a trace of it."""
+"""Capture inside the attention function: under every mode of training, and without a trace of it."""
 
 import copy
 import io
 import pickle
+import socket
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def gradients_of(trace, model):
     total = total + torch.stack([layer.value_BJKD.square().mean() for layer in layers]).sum()
     total = total + torch.stack([out.square().mean() for outs in trace.hidden.values() for out in outs]).sum()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    return [g for g in torch.autograd.grad(total, parameters, allow_unused=True) if g is not None]
+    return torch.autograd.grad(total, parameters, materialize_grads=True)
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -223,3 +224,35 @@ def test_another_functions_own_registration_is_put_back(monkeypatch):
         recorder.trace(model(**BATCHES["whole"]))
     assert calls
     assert ALL_ATTENTION_FUNCTIONS["sdpa"] is own
+
+
+def _through_ddp(rank, world, port, folder):
+    torch.set_num_threads(1)
+    address = f"tcp://127.0.0.1:{port}"
+    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
+    model, batch = make("Llama").train(), BATCHES["right"]
+    parallel = torch.nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+    rows = slice(rank, rank + 1) if world > 1 else slice(None)
+    with record(model) as recorder:
+        output = parallel(**{name: value[rows] for name, value in batch.items()}, use_cache=False)
+        trace = recorder.trace(output)
+    loss = torch.stack([probs[:, :, 0, 0].sum() + probs.square().sum() for probs in probs_of(trace)]).sum()
+    (loss + 0 * first(output).sum()).backward()
+    if rank == 0:
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        torch.save(gradients, folder / f"{world}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_through_ddp_gradients_of_maps_are_reduced(tmp_path):
+    """Two processes with an example each, whose mean is half of what one process with both has."""
+    for world in (1, 2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        torch.multiprocessing.spawn(_through_ddp, (world, port, tmp_path), world)
+    one, two = (torch.load(tmp_path / f"{world}.pt") for world in (1, 2))
+    assert one["layers.0.self_attn.q_proj.weight"].abs().max() > 1e-3
+    for name, gradient in one.items():
+        torch.testing.assert_close(2 * two[name], gradient, atol=1e-6, rtol=1e-5)

@@ -44,7 +44,7 @@ def test_a_compiled_model_is_recorded_as_one_graph(name):
     torch.testing.assert_close(probs_of(trace), probs_of(plain), atol=1e-6, rtol=0)
     expected = gradients_of(plain, model)
     torch.testing.assert_close(gradients_of(trace, model), expected, atol=1e-5, rtol=1e-5)
-    assert len(expected) > 10
+    assert sum(gradient.any() for gradient in expected) > 10
 
 
 @slow

@@ -185,8 +185,9 @@ def other_functions(monkeypatch):
 
 
 @pytest.mark.trap("map-5")
+@pytest.mark.usefixtures("other_functions")
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_a_map_would_not_show_is_refused_by_name(what, other_functions):
+def test_what_a_map_would_not_show_is_refused_by_name(what):
     told, attributes, expected = REFUSED[what]
     model, site = attending(**attributes)
     with pytest.raises(
