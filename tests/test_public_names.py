@@ -9,6 +9,7 @@ import pytest
 import amad_bench
 
 HOMES = {
+    "Distiller": "amad_bench.distil.distiller",
     "LayerTrace": "amad_bench.models.attention.trace",
     "Trace": "amad_bench.models.attention.trace",
     "alignment_weights": "amad_bench.losses.amad",

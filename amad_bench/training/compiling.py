@@ -23,8 +23,7 @@ def forward_pass_of(model: nn.Module, compiled: bool) -> Callable[..., Any]:
     """
     if not compiled:
         return model.__call__
-    # half a second, which other runs do without
-    from torch._dynamo import config
+    from torch._dynamo import config  # half a second, which other runs do without
     from torch._dynamo.exc import Unsupported
 
     config.recompile_limit = max(GRAPHS, config.recompile_limit)

@@ -13,7 +13,13 @@ class HookedLayer:
     """A layer whose last forward pass is kept; `where` names it in messages."""
 
     def __init__(self, where: str, attention: Attention) -> None:
+        self._where, self._attention = where, attention
         self._trace: LayerTrace | None = None
+        self._handles: list[Any] = []
+
+    def open(self) -> None:
+        """Sets the hooks."""
+        where, attention = self._where, self._attention
         projected: dict[str, Tensor] = {}
         signature = inspect.signature(attention.module.forward)
 

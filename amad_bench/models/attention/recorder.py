@@ -33,7 +33,10 @@ READS = frozenset({"probs", "scores", "queries", "keys", "values", "output_weigh
 
 
 class Recorder:
-    """Collects what the recorded layers saw in the last forward pass."""
+    """Collects what the recorded layers saw in the last forward pass; open until it is closed.
+
+    UserError: an untested version of transformers.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,8 @@ class Recorder:
         hidden: bool = False,
         reads: Collection[str] | None = None,
     ) -> None:
+        if "transformers" in sys.modules:
+            check_versions("transformers")
         attention = find_layers(model, sites)
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
@@ -55,11 +60,21 @@ class Recorder:
         }
         self._layers: dict[Place, SlotLayer | HookedLayer] = {}
         self._outputs: dict[Place, WatchedOutput] = {}
+        self._opened: list[SlotLayer | HookedLayer | WatchedOutput] = []
         self._overrides: Overrides | None = None
+        self._watch_attention(model, attention)
+        if hidden or "hidden" in self._reads:
+            self._watch_outputs(attention)
+        self.open()
+
+    def open(self) -> None:
+        """Records from now on. One that was closed may be opened again, and has its layers at hand."""
         try:
-            self._watch_attention(model, attention)
-            if hidden or "hidden" in self._reads:
-                self._watch_outputs(attention)
+            for one in dict.fromkeys([*self._layers.values(), *self._outputs.values()]):
+                one.open()
+                self._opened.append(one)
+            slots = [one for one in self._opened if isinstance(one, SlotLayer)]
+            self._overrides = Overrides(one.module for one in slots)
         except BaseException:
             self.close()
             raise
@@ -80,7 +95,6 @@ class Recorder:
             elif module not in made:
                 made[module] = HookedLayer(where, known[module])
             self._layers[site, layer] = made[module]
-        self._overrides = Overrides(module for module, one in made.items() if isinstance(one, SlotLayer))
 
     def _watch_outputs(self, attention: Mapping[str, Sequence[Layer]]) -> None:
         made: dict[nn.Module, WatchedOutput] = {}
@@ -161,10 +175,9 @@ class Recorder:
         """Leaves no trace on the model, and forgets what was recorded."""
         if self._overrides is not None:
             self._overrides.remove()
-        for one in {*self._layers.values(), *self._outputs.values()}:
-            one.close()
-        self._layers.clear()
-        self._outputs.clear()
+            self._overrides = None
+        while self._opened:
+            self._opened.pop().close()
 
 
 @contextmanager
@@ -189,8 +202,6 @@ def record(
     ValueError: a site that the model lacks, a model that is being recorded, windows folded into the batch.
     UserError: an untested version of transformers.
     """
-    if "transformers" in sys.modules:
-        check_versions("transformers")
     recorder = Recorder(model, sites, layers, hidden, reads)
     try:
         yield recorder

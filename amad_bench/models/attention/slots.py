@@ -29,10 +29,13 @@ class SlotLayer:
     ) -> None:
         self.module, self._output, self._reads = module, output, reads
         self._where, self._crosses = where, crosses
-        if getattr(module, SLOT, None) is not None:
-            raise ValueError(f"{self._where} is recorded already: close the other record of this model first")
         self._slot = Slot("values" in reads, self._look)
-        setattr(module, SLOT, self._slot)
+
+    def open(self) -> None:
+        """Gives the module its slot."""
+        if getattr(self.module, SLOT, None) is not None:
+            raise ValueError(f"{self._where} is recorded already: close the other record of this model first")
+        setattr(self.module, SLOT, self._slot)
 
     @property
     def seen(self) -> bool:
