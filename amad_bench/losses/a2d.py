@@ -25,12 +25,11 @@ from torch import Tensor
 from amad_bench.losses.base import (
     LayerLoss,
     LayerMap,
-    LazyParameters,
     common_sites,
-    linear_start,
     naming,
 )
 from amad_bench.losses.entries import traced_entries, traced_samples
+from amad_bench.losses.lazy_parameters import LazyParameters, linear_start
 from amad_bench.losses.maps import (
     Maps,
     check_choice,

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from amad_bench.losses.aligned import Aligned, with_alignment
 from amad_bench.losses.entries import traced_entries, traced_samples
+from amad_bench.losses.kernels.choice import KERNELS, by_kernel
+from amad_bench.losses.kernels.compared import Compared
+from amad_bench.losses.maps import check_choice
 from amad_bench.losses.whole_batch import over_site
 from amad_bench.models.attention.trace import LayerTrace, Trace
 from amad_bench.runtime.errors import did_you_mean
@@ -75,42 +78,6 @@ def naming(where: str) -> Generator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-
-
-def linear_start(shape: Sequence[int], inputs: int) -> Tensor:
-    """Numbers as torch starts a linear layer of so many inputs, from its global CPU generator."""
-    bound = inputs**-0.5
-    return torch.empty(*shape).uniform_(-bound, bound)
-
-
-class LazyParameters(nn.Module):
-    """Parameters by any name, created once their sizes are known: from traces, or by loading a state dict
-    (then on that one's device)."""
-
-    def __contains__(self, name: str) -> bool:
-        return self._key(name) in self._parameters
-
-    def __getitem__(self, name: str) -> nn.Parameter:
-        return self.get_parameter(self._key(name))
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def create(self, name: str, initial: Tensor) -> None:
-        self.register_parameter(self._key(name), nn.Parameter(initial))
-
-    @staticmethod
-    def _key(name: str) -> str:
-        return name.replace(".", "-")  # a dot in a state dict's key separates modules
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        for key, value in state_dict.items():
-            name = key.removeprefix(prefix)
-            if key.startswith(prefix) and name not in self._parameters:
-                self.register_parameter(name, nn.Parameter(torch.empty_like(value)))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)  # pyright: ignore[reportUnknownMemberType]
 
 
 @dataclass(frozen=True)
@@ -191,9 +158,12 @@ class LayerLoss(TraceLoss):
 
     A subclass defines `compare(pair) -> scalar`, a mean over samples with a valid entry. One with parameters
     keeps them in a `LazyParameters` of its own, named by `pair.key`, and defines `create_parameters(pair)`.
-    `sites`: None = all that both traces hold. When called, raises ValueError that names the site for layers
-    that cannot be compared.
+    `sites`: None = all that both traces hold. kernel: how it is computed, see `losses.kernels`. When called,
+    raises ValueError that names the site for layers that cannot be compared.
     """
+
+    kernel = "dense"
+    kernels: ClassVar[Sequence[str]] = KERNELS
 
     def __init__(self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last") -> None:
         super().__init__()
@@ -205,9 +175,33 @@ class LayerLoss(TraceLoss):
     def compare(self, pair: LayerPair) -> Tensor:
         raise NotImplementedError
 
+    def compared(self, pair: LayerPair) -> Compared:
+        """`compare`, with the alignment where there is one."""
+        return Compared(self.compare(pair))
+
     def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
         """The scalars to be averaged, and alignments by student layer."""
-        return self.over_pairs(teacher, student, lambda pair: pair.summand(self.compare(pair), student)), {}
+        terms: list[Tensor] = []
+        alignments: dict[str, Tensor] = {}
+
+        def add(pair: LayerPair) -> None:
+            loss, alignment_HG = self.by_kernel(pair)
+            terms.append(pair.summand(loss, student))
+            if alignment_HG is not None:
+                alignments[pair.student_key] = pair.summand(alignment_HG, student)
+
+        self.over_pairs(teacher, student, add)
+        return terms, alignments
+
+    def by_kernel(self, pair: LayerPair) -> Compared:
+        """The pair compared by this loss's kernel."""
+
+        check_choice("kernel", self.kernel, self.kernels)
+
+        def compare(teacher: LayerTrace, student: LayerTrace) -> Compared:
+            return self.compared(pair._replace(teacher=teacher, student=student))
+
+        return by_kernel(self.kernel, compare, pair.teacher, pair.student)
 
     def create_parameters(self, pair: LayerPair) -> None:
         """Creates the parameters that are still lacking for this pair of layers; none by default."""
@@ -242,11 +236,18 @@ class MapLoss(LayerLoss):
     """
 
     function: ClassVar[Callable[..., Tensor]]
+    method: ClassVar[str] = ""  # as losses.kernels.triton_loss calls those that it knows
 
     def __init__(
-        self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
+        self,
+        sites: Sequence[str] | None = None,
+        layer_map: LayerMap = "last",
+        *,
+        kernel: str = "auto",
+        **options: Any,
     ) -> None:
         super().__init__(sites, layer_map)
+        self.kernel = kernel
         inspect.signature(self.function).bind_partial(None, None, **options)
         self.options = options
 
@@ -263,6 +264,15 @@ class MapLoss(LayerLoss):
         maps = pair.teacher.probs_BHQK(), pair.student.probs_BHQK()
         return function(*maps, cell_mask_QK=mask_B1QK, **self.arguments(pair), **self.options)
 
+    def by_kernel(self, pair: LayerPair) -> Compared:
+        if self.kernel != "triton" or not self.method:
+            return super().by_kernel(pair)
+        from amad_bench.losses.kernels.triton_loss import triton_loss  # needs triton
+
+        mask_B1QK = traced_entries(pair.teacher, pair.student)
+        found = triton_loss(pair.teacher, pair.student, mask_B1QK, method=self.method, options=self.options)
+        return Compared(found.loss, found.mean_HG())
+
     def extra_repr(self) -> str:
         return ", ".join(f"{key}={value!r}" for key, value in self.options.items())
 
@@ -270,13 +280,6 @@ class MapLoss(LayerLoss):
 class AlignedMapLoss(MapLoss):
     """A `MapLoss` whose `function` aligns heads: one decorated by `loss_alone`."""
 
-    def terms(self, teacher: Trace, student: Trace) -> tuple[list[Tensor], dict[str, Tensor]]:
-        function = with_alignment(self.function)
-
-        def compare(pair: LayerPair) -> tuple[Tensor, str, Tensor]:
-            found: Aligned = self.compare_by(function, pair)
-            loss, mean_HG = (pair.summand(mean, student) for mean in (found.loss, found.mean_HG()))
-            return loss, pair.student_key, mean_HG
-
-        found = self.over_pairs(teacher, student, compare)
-        return [loss for loss, _, _ in found], {key: mean_HG for _, key, mean_HG in found}
+    def compared(self, pair: LayerPair) -> Compared:
+        found: Aligned = self.compare_by(with_alignment(self.function), pair)
+        return Compared(found.loss, found.mean_HG())

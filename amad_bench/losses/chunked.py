@@ -38,13 +38,18 @@ SMALL_MAP = 2**14  # entries, up to which one float64 product is quicker on a CP
 
 
 class HeadProducts(NamedTuple):
-    """Inner products and norms of vectors, in float64; the L1 norms only where asked for."""
+    """Inner products and norms of vectors, in float64; the L1 norms only where asked for.
+
+    student_BGQK: the maps as they came, for `mixture_kl` alone to read: its gradient is the one that the
+    products' is added to, in place, which spares a map and a pass over two.
+    """
 
     cross_BRHG: Tensor
     student_BRGG: Tensor
     teacher_BRH: Tensor
     teacher_l1_BRH: Tensor | None
     student_l1_BRG: Tensor | None
+    student_BGQK: Tensor
 
 
 def head_products(
@@ -143,11 +148,15 @@ class _Chunks:
         part = part.to(dtype)
         return part.transpose(1, 2).flatten(0, 1) if self.by_row else part.flatten(2)
 
-    def write(self, maps_BHQK: Tensor, chunk: _Chunk, vectors_VHN: Tensor) -> None:
-        """Writes vectors into maps, and 0 into masked entries."""
+    def write(self, maps_BHQK: Tensor, chunk: _Chunk, vectors_VHN: Tensor, add: bool = False) -> None:
+        """Writes vectors into maps, or adds them, and 0 into masked entries."""
         part = maps_BHQK[chunk.samples, :, chunk.rows]
         by_alignment = part.transpose(1, 2) if self.by_row else part
-        by_alignment.copy_(vectors_VHN.view(by_alignment.shape))
+        vectors = vectors_VHN.view(by_alignment.shape)
+        if add:
+            by_alignment.add_(vectors)
+        else:
+            by_alignment.copy_(vectors)
         if self.mask_B1QK is not None:
             part.masked_fill_(~self.mask_B1QK[chunk.samples, :, chunk.rows], 0.0)
 
@@ -162,10 +171,9 @@ def _add(numbers_BRX: Tensor, chunk: _Chunk, part_VX: Tensor) -> None:
     share += part_VX.view(share.shape)
 
 
-def _gradients(ctx: Any, *inputs: Tensor) -> list[Tensor | None]:
-    """Room for the gradient of each of the first inputs that needs one, to be written everywhere."""
-    needed = zip(inputs, ctx.needs_input_grad, strict=False)
-    return [torch.empty(x.shape, dtype=x.dtype, device=x.device) if needs else None for x, needs in needed]
+def _room(tensor: Tensor, needed: bool) -> Tensor | None:
+    """Room for its gradient where that is needed, to be written everywhere."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device) if needed else None
 
 
 class _HeadProducts(Function):
@@ -179,6 +187,7 @@ class _HeadProducts(Function):
         l1: bool,
     ) -> tuple[Tensor | None, ...]:
         ctx.save_for_backward(teacher_BHQK, student_BGQK, mask_B1QK)
+        ctx.set_materialize_grads(False)  # that of the maps may be lacking: no zeros of their size
         ctx.by_row = by_row
         chunks = _Chunks(teacher_BHQK, student_BGQK, mask_B1QK, by_row)
         (batch, heads, queries, _), students = teacher_BHQK.shape, student_BGQK.shape[1]
@@ -194,7 +203,8 @@ class _HeadProducts(Function):
                     parts += [chunks.sums(x, 1) for x in (t, s)]
                 for total, part in zip(totals, parts, strict=True):
                     _add(total, chunk, part)
-        return *totals, *(() if l1 else (None, None))
+        ctx.shapes = [total.shape for total in totals]
+        return *totals, *(() if l1 else (None, None)), student_BGQK
 
     @staticmethod
     @once_differentiable
@@ -203,9 +213,18 @@ class _HeadProducts(Function):
     ) -> tuple[Tensor | None, ...]:
         teacher_BHQK, student_BGQK, mask_B1QK = ctx.saved_tensors
         chunks = _Chunks(teacher_BHQK, student_BGQK, mask_B1QK, ctx.by_row)
-        cross, student, teacher, *l1 = (x.to(chunks.precision) for x in gradients if x is not None)
+        *of_products, of_student = gradients
+        if all(gradient is None for gradient in of_products):
+            return None, of_student, None, None, None
+        cross, student, teacher, *l1 = (
+            teacher_BHQK.new_zeros(shape, dtype=chunks.precision) if x is None else x.to(chunks.precision)
+            for x, shape in zip(of_products, ctx.shapes, strict=False)
+        )
         student = student + student.mT
-        of_teacher, of_student = _gradients(ctx, teacher_BHQK, student_BGQK)
+        of_teacher = _room(teacher_BHQK, ctx.needs_input_grad[0])
+        added_to = of_student is not None
+        if of_student is None:
+            of_student = _room(student_BGQK, ctx.needs_input_grad[1])
         with without_autocast(teacher_BHQK.device):
             for chunk in chunks:
                 t = chunks.read(teacher_BHQK, chunk, chunks.precision)
@@ -214,7 +233,8 @@ class _HeadProducts(Function):
                     ds = (_of(cross, chunk).mT @ t).baddbmm_(_of(student, chunk), s)
                     if l1:
                         ds.addcmul_(_of(l1[1], chunk)[..., None], s.sign())
-                    chunks.write(of_student, chunk, ds)
+                    chunks.write(of_student, chunk, ds, add=added_to)
+                    del ds  # before the next one is made
                 if of_teacher is not None:
                     dt = (_of(cross, chunk) @ s).addcmul_(_of(teacher, chunk)[..., None], t, value=2)
                     if l1:
@@ -258,7 +278,8 @@ class _MixtureKl(Function):
         weights = weights_BRHG.to(chunks.precision)
         gradient_BRH1 = gradient_BH[:, None, :, None].expand(*weights_BRHG.shape[:3], 1).to(chunks.precision)
         scaled_BRHG = -gradient_BRH1 * weights
-        of_teacher, of_student = _gradients(ctx, teacher_BHQK, student_BGQK)
+        of_teacher = _room(teacher_BHQK, ctx.needs_input_grad[0])
+        of_student = _room(student_BGQK, ctx.needs_input_grad[1])
         products_BRHG = torch.zeros_like(weights_BRHG, dtype=torch.float64)
         with without_autocast(teacher_BHQK.device):
             for chunk in chunks:

@@ -17,12 +17,11 @@ from torch import Tensor
 from amad_bench.losses.base import (
     LayerLoss,
     LayerMap,
-    LazyParameters,
     common_sites,
     layer_pairs,
-    linear_start,
     naming,
 )
+from amad_bench.losses.lazy_parameters import LazyParameters, linear_start
 from amad_bench.losses.maps import check_mask, full_precision, without_autocast
 from amad_bench.losses.whole_batch import over_site
 from amad_bench.models.attention.trace import Trace

@@ -80,9 +80,15 @@ class MiniLMv2(LayerLoss):
     """`minilm_v2_loss` on traces."""
 
     def __init__(
-        self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", *, relation_heads: int = 8
+        self,
+        sites: Sequence[str] | None = None,
+        layer_map: LayerMap = "last",
+        *,
+        relation_heads: int = 8,
+        kernel: str = "auto",
     ) -> None:
         super().__init__(sites, layer_map)
+        self.kernel = kernel
         self.relation_heads = relation_heads
 
     def compare(self, pair: LayerPair) -> Tensor:

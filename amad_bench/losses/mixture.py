@@ -114,7 +114,10 @@ def mixture_loss(
     if distance == "mse":
         distance_BH = gram_mse(products or head_products(*maps.operands), weights_BRHG)
     else:
-        distance_BH = mixture_kl(*maps.operands, weights_BRHG)
+        teacher_BHQK, student_BGQK, mask_B1QK = maps.operands
+        if products is not None:
+            student_BGQK = products.student_BGQK
+        distance_BH = mixture_kl(teacher_BHQK, student_BGQK, mask_B1QK, weights_BRHG)
         if row_reduction == "mean":
             distance_BH = distance_BH / rows_B.clamp_min(1)[:, None]
     if weights_BRHG.shape[1] == 1:

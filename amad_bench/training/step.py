@@ -68,6 +68,7 @@ class TrainStep(nn.Module):
             raise
         student = self._recorder.trace(output, batch.labels_BL)
         student.sample_weight_B, student.totals = batch.sample_weight_B, totals
+        student.sample_numbers = (epoch << 40) + rows.astype(np.int64)  # however a batch is cut
         teacher = self._teacher_trace(rows, batch) if self._teacher_trace else None
         return self.objective(teacher, student, epoch)
 

@@ -96,11 +96,13 @@ def layer_trace(
     mask_BHQK: Tensor | None = None,
     query_mask_BQ: Tensor | None = None,
     seed: int = 0,
+    gradient: bool = True,
 ) -> LayerTrace:
     generator = torch.Generator().manual_seed(1000 * seed + heads)
     keys = queries if keys is None else keys
     query, key, value = (
-        torch.randn(batch, heads, n, 4, generator=generator).requires_grad_() for n in (queries, keys, keys)
+        torch.randn(batch, heads, n, 4, generator=generator).requires_grad_(gradient)
+        for n in (queries, keys, keys)
     )
     if query_mask_BQ is None:
         query_mask_BQ = torch.ones(batch, queries, dtype=torch.bool)

@@ -6,8 +6,9 @@ V vocabulary.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,6 +146,8 @@ class Trace:
     sample_weight_B: what each example's labels count in the cross-entropy; None: all tokens count alike.
     totals: of the batch that this is a part of: a loss is then this part's summand of the whole batch's.
     None: the trace is the whole.
+    sample_numbers: (B,), on the host; what a loss draws for a sample, it draws by its number; None: by
+    a count of its calls.
     """
 
     logits_BLV: Tensor
@@ -153,3 +156,4 @@ class Trace:
     hidden: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     sample_weight_B: Tensor | None = None
     totals: Totals | None = None
+    sample_numbers: np.ndarray[Any, Any] | None = None

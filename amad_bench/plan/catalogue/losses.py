@@ -1,7 +1,7 @@
 """Losses: their options, what they read of a trace, and which pairs of shapes they can handle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from amad_bench.plan.catalogue.families import ModelShape
@@ -10,16 +10,19 @@ from amad_bench.plan.catalogue.supports import (
     Clash,
     Supports,
     always,
+    amad,
     minilm,
     never,
     no_fewer_teacher_heads,
     one_to_one,
     projectable,
     relation_heads_divide,
-    rows_of_mse,
+    rows_of_maps,
     tinybert,
 )
 from amad_bench.plan.limits import LARGEST_NUMBER, MOST_PARTS
+
+QUERY_ROWS_VERSION = 1  # of how rows are drawn, losses.query_rows
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,13 @@ class Loss(WithOptions):
         return (self.name, *(self.label({str(self.labelled_by): value}) for value in self.labelling_values))
 
     def label(self, options: Mapping[str, Any]) -> str:
-        return f"{self.name}_{self.complete(options)[self.labelled_by]}" if self.labelled_by else self.name
+        complete = self.complete(options)
+        label = f"{self.name}_{complete[self.labelled_by]}" if self.labelled_by else self.name
+        return f"{label}-rows{rows}" if (rows := complete.get("query_rows")) else label
+
+    def versions(self, options: Mapping[str, Any]) -> dict[str, int]:
+        """Of what these options bring in, by name."""
+        return {"query_rows": QUERY_ROWS_VERSION} if options.get("query_rows") else {}
 
     def supports(
         self, teacher: ModelShape, student: ModelShape, options: Mapping[str, Any] | None = None
@@ -99,6 +108,27 @@ _DISTANCE = OptionSpec(
     description="of two maps: KL of rows, in nats, or squared distance of maps of length 1, without unit",
 )
 _DETACH = OptionSpec(bool, False, description="whether no gradient passes through the alignment weights")
+_KERNEL = OptionSpec(
+    str,
+    "auto",
+    ("auto", "dense", "chunked"),
+    description="how it is computed, which moves last digits: maps of all samples at once, of some at a time "
+    "with gradients in the forward pass, or as a table of sizes says",
+)
+_KERNEL_OR_TRITON = replace(
+    _KERNEL,
+    choices=(*_KERNEL.choices, "triton"),
+    description="how it is computed, which moves last digits: maps of all samples at once, of some at a "
+    "time, by Triton (CUDA only), or as a table of sizes says",
+)
+_QUERY_ROWS = OptionSpec(
+    int,
+    0,
+    minimum=0,
+    maximum=MOST_PARTS,
+    description="query rows of each sample that are drawn anew each time and looked at; 0: all. An estimate "
+    "of the loss, for distances by rows",
+)
 
 LOSSES: dict[str, Loss] = by_name(
     Loss("ce", "CrossEntropy", "none", ()),
@@ -131,23 +161,42 @@ LOSSES: dict[str, Loss] = by_name(
             ),
             "distance": _DISTANCE,
             "head_reduction": _HEAD_REDUCTION,
+            "kernel": _KERNEL_OR_TRITON,
+            "query_rows": _QUERY_ROWS,
         },
         supports_shapes=one_to_one,
+        clash_of=rows_of_maps,
+        seeded=True,
     ),
-    Loss("head_mean", "HeadMean", "logit_kd", ("probs",), {"distance": _DISTANCE}),
+    Loss(
+        "head_mean",
+        "HeadMean",
+        "logit_kd",
+        ("probs",),
+        {"distance": _DISTANCE, "kernel": _KERNEL_OR_TRITON, "query_rows": _QUERY_ROWS},
+        clash_of=rows_of_maps,
+        seeded=True,
+    ),
     Loss(
         "student_mean",
         "StudentMean",
         "logit_kd",
         ("probs",),
-        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {
+            "distance": _DISTANCE,
+            "head_reduction": _HEAD_REDUCTION,
+            "kernel": _KERNEL_OR_TRITON,
+            "query_rows": _QUERY_ROWS,
+        },
+        clash_of=rows_of_maps,
+        seeded=True,
     ),
     Loss(
         "random_alignment",
         "RandomAlignment",
         "logit_kd",
         ("probs",),
-        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
         seeded=True,
     ),
     Loss(
@@ -155,7 +204,7 @@ LOSSES: dict[str, Loss] = by_name(
         "Hungarian",
         "logit_kd",
         ("probs",),
-        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION},
+        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
     ),
     Loss(
         "sinkhorn",
@@ -173,9 +222,10 @@ LOSSES: dict[str, Loss] = by_name(
             ),
             "detach_alignment": _DETACH,
             "head_reduction": _HEAD_REDUCTION,
+            "kernel": _KERNEL,
         },
     ),
-    Loss("minilm", "MiniLM", "logit_kd", ("probs", "values"), supports_shapes=minilm),
+    Loss("minilm", "MiniLM", "logit_kd", ("probs", "values"), {"kernel": _KERNEL}, supports_shapes=minilm),
     Loss(
         "minilm_v2",
         "MiniLMv2",
@@ -188,7 +238,8 @@ LOSSES: dict[str, Loss] = by_name(
                 minimum=1,
                 maximum=MOST_PARTS,
                 description="heads that vectors of both models are cut into anew; divides both inner widths",
-            )
+            ),
+            "kernel": _KERNEL,
         },
         supports_shapes=relation_heads_divide,
     ),
@@ -234,7 +285,7 @@ LOSSES: dict[str, Loss] = by_name(
         "SqueezingHeads",
         "logit_kd",
         ("probs", "values", "output_weight"),
-        {"head_reduction": _HEAD_REDUCTION},
+        {"head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
         supports_shapes=no_fewer_teacher_heads,
     ),
     Loss("hidden_mse", "HiddenMse", "logit_kd", ("hidden",)),
@@ -269,9 +320,12 @@ LOSSES: dict[str, Loss] = by_name(
             "row_reduction": OptionSpec(
                 str, "mean", ("mean", "sum"), description="over valid query rows, which `mse` does not have"
             ),
+            "kernel": _KERNEL_OR_TRITON,
+            "query_rows": _QUERY_ROWS,
         },
         labelled_by="variant",
         supports_shapes=projectable,
-        clash_of=rows_of_mse,
+        clash_of=amad,
+        seeded=True,
     ),
 )
