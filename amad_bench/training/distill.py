@@ -1,12 +1,13 @@
 """Objective of a run: ce + alpha * logit_kd + beta * attention, every part known by name."""
 
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from amad_bench.losses import build_loss
 from amad_bench.losses.weighted import WeightedLosses, mapped_layers
-from amad_bench.models.attention.recorder import Layers
+from amad_bench.models.attention.recorder import Layers, Recorder, record
 from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES, ModelShape
 from amad_bench.plan.run_config import UsedLoss
@@ -75,10 +76,10 @@ class Objective(WeightedLosses):
         self._every_layer = record.every_layer
         self.label = loss.label
 
-    @property
-    def records(self) -> bool:
-        """Whether more of a model than its logits is read."""
-        return bool(self.sites) or self.needs_hidden
+    def record_student(self, student: nn.Module) -> AbstractContextManager[Recorder]:
+        """Records what this loss reads of a student; `output_weight` is the teacher's alone."""
+        reads = self.reads - {"output_weight"}
+        return record(student, self.sites, self.student_layers, self.needs_hidden, reads)
 
     def choose_layers(self, student: ModelShape, teacher: ModelShape) -> None:
         """From now on only the layers are recorded that the layer map pairs, or all where the loss reads all.

@@ -27,16 +27,14 @@ def read_blip_vision(
     return Scoring(module.scale, None, None)
 
 
-def read_bert(module: Any, query_BHQD: Tensor, key_BHKD: Tensor, arguments: dict[str, Any]) -> Scoring:
-    """BertSelfAttention, BertCrossAttention, and BLIP's copy of them, as self- or cross-attention."""
-    given = arguments.get("attention_mask")
-    encoder_mask = arguments.get("encoder_attention_mask")
-    # Stock BLIP passes the mask of the encoder's tokens under a name that its cross-attention does not read:
-    # it attends to padded tokens, and that is what a trace of it has to show.
-    stock = type(module).__name__ == "BlipTextSelfAttention"
-    if encoder_mask is not None or (stock and arguments.get("encoder_hidden_states") is not None):
-        given = encoder_mask
-    ours = type(module).__name__ == "SdpaTextAttention"  # whatever its config says
-    implementation = "" if ours else module.config._attn_implementation
+def read_blip_text(module: Any, query_BHQD: Tensor, key_BHKD: Tensor, arguments: dict[str, Any]) -> Scoring:
+    """BlipTextSelfAttention, as self- or cross-attention.
+
+    transformers passes the mask of the encoder's tokens under a name that its cross-attention does not read:
+    it attends to padded tokens, and that is what a trace of it has to show.
+    """
+    crosses = arguments.get("encoder_hidden_states") is not None
+    given = arguments.get("encoder_attention_mask" if crosses else "attention_mask")
+    implementation = module.config._attn_implementation
     mask, bias = mask_and_bias(given, query_BHQD, key_BHKD, implementation, False)
     return Scoring(module.attention_head_size**-0.5, bias, mask)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from amad_bench.models.attention.adapters import Scoring, read_bert, read_blip_vision
+from amad_bench.models.attention.adapters import Scoring, read_blip_text, read_blip_vision
 from amad_bench.models.attention.masks import query_mask
 from amad_bench.models.attention.trace import LayerTrace
 
@@ -134,7 +134,7 @@ class Found(NamedTuple):
 T5 = Kind("n_heads", ("q", "k", "v"), "o", None, table="relative_attention_bias", given="position_bias")
 BLIP_VISION = Kind("num_heads", ("qkv",), "projection", read_blip_vision)
 VIT = Kind("num_attention_heads", ("q_proj", "k_proj", "v_proj"), "o_proj", None)
-BERT = Kind("num_attention_heads", ("query", "key", "value"), "output.dense", read_bert, outside=True)
+BERT = Kind("num_attention_heads", ("query", "key", "value"), "output.dense", read_blip_text, outside=True)
 
 _BERT = {"self": "attention.self", "cross": "crossattention.self"}
 

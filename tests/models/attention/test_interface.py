@@ -10,51 +10,39 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+import pytest
 import transformers
 from transformers import masking_utils, modeling_utils
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-# Arguments of an attention function beside module, query, key, value and mask, by what they do to a map.
+from amad_bench.models.attention.capture import ALTERING, FOR_KERNELS
+from tests.models.attention.recorder_page import GIVEN
+
+NAMED = {"module", "query", "key", "value", "attention_mask"}
+# Other arguments of an attention function, by what they do to a map under SDPA and eager attention.
 KEPT = {"scaling", "is_causal", "position_bias"}
 WITHOUT_EFFECT = {
     "dropout",
-    "sliding_window",  # for kernels: the mask has it
     "output_attentions",
     "position_ids",  # for kernels that rotate by themselves
     "deterministic",
+    "cu_seq_lens_k",  # for flash attention, beside cu_seq_lens_q
+    "max_length_q",
+    "max_length_k",
+    "cache",  # of paged attention, which is refused
 }
-REFUSED = {"softcap", "s_aux", "sinks", "indices", "block_indices"}
-# Given to flash attention only, for several sequences in one row: others get no mask then, and are called for each.
-PACKED = {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"}
-
-# Model folders with an interface of their own, which may answer by other functions than transformers' shared one.
-OWN_INTERFACE = {"doge"}
-
-
-@cache
-def sources() -> dict[str, ast.Module]:
-    """Modeling files that use the interface, by their folder's name."""
-    folder = Path(transformers.__file__).parent / "models"
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*/modeling_*.py"))}
-    return {
-        path.stem.removeprefix("modeling_"): ast.parse(text)
-        for path, text in texts.items()
-        if "ALL_ATTENTION_FUNCTIONS" in text
-    }
-
-
-def calls_of(tree: ast.Module, function: str) -> list[ast.Call]:
-    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return [node for node in nodes if ast.unparse(node.func) == function]
+KNOWN = KEPT | WITHOUT_EFFECT | {*ALTERING, *FOR_KERNELS}
+OWN_INTERFACE = {"doge"}  # modeling files with an interface of their own
+# What functions of eager attention call, and ask their module for, to make a map of scores.
+STEPS = {"matmul", "transpose", "softmax", "dropout", "contiguous", "to", "type", "size", "repeat_kv"}
+STEPS |= {"getattr", "hasattr"}
+ASKED = {"training", "num_key_value_groups", "head_dim"}
 
 
 def test_an_interface_is_asked_for_a_function_and_can_be_overridden_locally():
     shared = modeling_utils.ALL_ATTENTION_FUNCTIONS
-    assert list(inspect.signature(type(shared).get_interface).parameters) == [
-        "self",
-        "attn_implementation",
-        "default",
-    ]
+    parameters = inspect.signature(type(shared).get_interface).parameters
+    assert list(parameters) == ["self", "attn_implementation", "default"]
     own = type(shared)()
     own["sdpa"], own["eager"] = len, max
     assert own.get_interface("sdpa", min) is len
@@ -72,73 +60,92 @@ def test_masks_are_made_by_the_name_of_the_attention_function():
 
 
 def test_the_function_of_sdpa_takes_the_arguments_that_are_kept():
-    parameters = inspect.signature(sdpa_attention_forward).parameters
-    assert list(parameters)[:5] == ["module", "query", "key", "value", "attention_mask"]
-    assert set(parameters) - set(list(parameters)[:5]) - {"kwargs", "cache"} <= KEPT | WITHOUT_EFFECT
+    parameters = [name for name in inspect.signature(sdpa_attention_forward).parameters if name != "kwargs"]
+    assert parameters[:5] == ["module", "query", "key", "value", "attention_mask"]
+    assert set(parameters[5:]) <= KNOWN
+    assert set(parameters[5:]) >= KEPT
 
 
-def test_every_model_asks_its_interface_in_a_forward_method():
-    """Where `uses_interface` looks, and by a name that it knows."""
-    outside, others = [], []
-    for name, tree in sources().items():
-        for one in (node for node in tree.body if isinstance(node, ast.ClassDef)):
-            for method in (node for node in one.body if isinstance(node, ast.FunctionDef)):
-                if "ALL_ATTENTION_FUNCTIONS.get_interface(" not in ast.unparse(method):
-                    continue
-                if method.name != "forward":
-                    outside.append(f"{name}.{one.name}.{method.name}")
-                if not calls_of(ast.Module(method.body, []), "attention_interface"):
-                    others.append(f"{name}.{one.name}")
-    assert (outside, others) == ([], [])
+@cache
+def modeling_files():
+    """Parsed, by their model's name: those that use the interface."""
+    folder = Path(transformers.__file__).parent / "models"
+    texts = {path.parent.name: path.read_text("utf-8") for path in sorted(folder.glob("*/modeling_*.py"))}
+    return {name: ast.parse(text) for name, text in texts.items() if "ALL_ATTENTION_FUNCTIONS" in text}
 
 
-def test_every_model_gives_its_attention_function_what_is_known():
-    unknown, wrong = defaultdict(set), {}
-    for name, tree in sources().items():
-        for call in calls_of(tree, "attention_interface"):
-            given = [ast.unparse(one) for one in call.args]
-            keywords = {one.arg for one in call.keywords if one.arg is not None}
-            if given[:1] != ["self"] or len(given) > 5 or any("*" in one for one in given):
-                wrong[name] = given
-            named = {"query", "key", "value", "attention_mask"}
-            for keyword in keywords - named - KEPT - WITHOUT_EFFECT - REFUSED - PACKED:
-                unknown[keyword].add(name)
-    assert (dict(unknown), wrong) == ({}, {})
+def called(node):
+    """Calls in there, by the last part of the function's name."""
+    calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
+    return [(getattr(one.func, "attr", getattr(one.func, "id", "")), one) for one in calls]
 
 
+@pytest.mark.slow
+def test_every_model_asks_its_interface_in_a_forward_method_and_gives_it_what_is_known():
+    """Where `asks_interface` looks; arguments that have no entry above are named."""
+    elsewhere, otherwise, unknown, asked = set(), set(), defaultdict(set), set()
+    altering = {word: set() for word in ALTERING}
+    for name, tree in modeling_files().items():
+        for one in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            calls = called(one)
+            if "get_interface" not in {function for function, _ in calls}:
+                continue
+            asked.add(name)
+            if one.name != "forward":
+                elsewhere.add(f"{name}: {one.name}")
+            given = [call for function, call in calls if function == "attention_interface"]
+            for call in given:
+                keywords = {word.arg for word in call.keywords if word.arg is not None}
+                for word in keywords - NAMED - KNOWN:
+                    unknown[word].add(name)
+                for word in keywords & {*ALTERING}:
+                    altering[word].add(name)
+                first = [getattr(argument, "id", "?") for argument in call.args]
+                if first[:1] != ["self"] or len(first) > len(NAMED):
+                    otherwise.add(name)
+            if not given:
+                otherwise.add(name)
+    assert (elsewhere, otherwise, dict(unknown)) == (set(), set(), {})
+    assert len(asked) > 300
+    assert {word: names - GIVEN[word] for word, names in altering.items()} == {
+        word: set() for word in ALTERING
+    }
+
+
+@pytest.mark.slow
 def test_every_model_shares_one_interface_but_those_that_are_known():
     own = {
         name
-        for name, tree in sources().items()
+        for name, tree in modeling_files().items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ALL_ATTENTION_FUNCTIONS"
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ALL_ATTENTION_FUNCTIONS"
     }
     assert own == OWN_INTERFACE
 
 
+@pytest.mark.slow
 def test_eager_functions_do_what_is_known_or_have_an_argument_that_says_so():
-    """Products, scale, bias, mask, softmax, dropout; capping and sinks come by an argument that is refused."""
-    known = {"matmul", "transpose", "softmax", "dropout", "contiguous", "to", "type", "size", "repeat_kv"}
-    known |= {"getattr", "hasattr"}
-    about = {"training", "num_key_value_groups", "head_dim"}
-    strange = defaultdict(set)
-    for name, tree in sources().items():
-        given = {one.arg for call in calls_of(tree, "attention_interface") for one in call.keywords}
+    """Products, scale, bias, mask, softmax, dropout; capping and sinks come with one that is refused."""
+    strange, looked = defaultdict(set), 0
+    for name, tree in modeling_files().items():
+        given = {
+            word.arg
+            for function, call in called(tree)
+            if function == "attention_interface"
+            for word in call.keywords
+        }
         for node in tree.body:
             if not isinstance(node, ast.FunctionDef) or "eager_attention_forward" not in node.name:
                 continue
-            if (given | {one.arg for one in node.args.args}) & REFUSED:
+            looked += 1
+            if (given | {one.arg for one in node.args.args}) & {*ALTERING}:
                 continue
+            for function, _ in called(node):
+                if function not in STEPS:
+                    strange[function].add(name)
             for part in ast.walk(node):
-                if (
-                    isinstance(part, ast.Call)
-                    and (what := ast.unparse(part.func).rpartition(".")[2]) not in known
-                ):
-                    strange[what].add(name)
-                if (
-                    isinstance(part, ast.Attribute)
-                    and ast.unparse(part.value) == "module"
-                    and part.attr not in about
-                ):
+                of_module = isinstance(part, ast.Attribute) and getattr(part.value, "id", "") == "module"
+                if of_module and part.attr not in ASKED:
                     strange[f"module.{part.attr}"].add(name)
     assert dict(strange) == {}
+    assert looked > 300
