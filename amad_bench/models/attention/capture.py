@@ -27,7 +27,7 @@ Place = tuple[MutableMapping[str, Any], str]  # where attention functions are lo
 
 
 class Slot:
-    """What a module handed to its attention function in the last forward pass.
+    """Keeps what a module handed to its attention function in the last forward pass.
 
     values: whether the value is kept. look: called after each call, but not where the pass is compiled.
     implementation: the function's name, "" for modules of our own. told: which of the arguments above it got.

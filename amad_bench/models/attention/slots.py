@@ -59,7 +59,7 @@ class SlotLayer:
             raise self._named(error) from None
 
     def trace(self, has_gradient: bool) -> LayerTrace:
-        """What the module computed in the pass that filled its slot.
+        """Reads what the module computed in the pass that filled its slot.
 
         has_gradient: whether the pass's output has one. AttentionDomainError: it would be read wrong.
         """
