@@ -105,9 +105,9 @@ class LayerTrace:
             return scores_BHQK.softmax(-1)
         # A row that may attend to nothing would be NaN, its gradient too: give it finite scores, then 0.
         empty_BHQ1 = ~self.mask_BHQK.any(-1, keepdim=True)
-        if (
-            empty_BHQ1.device.type == "cpu" and not empty_BHQ1.any()
-        ):  # a look that a GPU would have to wait for
+        # A look that a GPU would have to wait for, and that a compiled graph has no place for.
+        may_look = empty_BHQ1.device.type == "cpu" and not torch.compiler.is_compiling()
+        if may_look and not empty_BHQ1.any():
             return scores_BHQK.softmax(-1)
         probs_BHQK = scores_BHQK.masked_fill(empty_BHQ1, 0.0).softmax(-1)
         return probs_BHQK.masked_fill(~self.mask_BHQK, 0.0)
