@@ -46,7 +46,7 @@ def requirements(pyproject: dict[str, Any]) -> dict[str, SpecifierSet]:
 
 def pinned(path: Path) -> dict[str, Version]:
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    pairs = [line.split("==") for line in lines]
+    pairs = [line.partition(";")[0].split("==") for line in lines]
     assert len({name for name, _ in pairs}) == len(pairs)
     return {name: Version(version) for name, version in pairs}
 

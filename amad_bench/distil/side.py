@@ -32,6 +32,7 @@ class Side:
         # Open during a pass alone: others are not recorded. To find layers each time would take 10 to 30 ms.
         self._recorder = Recorder(self.model, list(layers), layers, "hidden" in reads, reads)
         self._recorder.close()
+        self._first = next((site, layer) for site, those in layers.items() for layer in those)
 
     def run(
         self, inputs: Mapping[str, Any], logits: bool, call: Callable[..., Any] | None = None
@@ -48,6 +49,9 @@ class Side:
                 trace = self._recorder.trace(output, targets)
             finally:
                 self._recorder.close()
+            site, layer = self._first
+            samples = len(trace.sites[site][layer].query_mask_BQ)
+            trace.labels_BL = torch.empty(samples, 0, dtype=torch.long)
         if logits:
             trace.logits_BLV = logits_of(output, self.role)
             trace.labels_BL = labels_of(inputs, trace.logits_BLV, shifts_labels(self.model))

@@ -13,6 +13,7 @@ from amad_bench.losses.aligned import Aligned, with_alignment
 from amad_bench.losses.entries import traced_entries, traced_samples
 from amad_bench.losses.kernels.choice import KERNELS, by_kernel
 from amad_bench.losses.kernels.compared import Compared
+from amad_bench.losses.kernels.triton_loss import triton_loss
 from amad_bench.losses.maps import check_choice
 from amad_bench.losses.whole_batch import over_site
 from amad_bench.models.attention.trace import LayerTrace, Trace
@@ -236,7 +237,8 @@ class MapLoss(LayerLoss):
     """
 
     function: ClassVar[Callable[..., Tensor]]
-    method: ClassVar[str] = ""  # as losses.kernels.triton_loss calls those that it knows
+    aligns: ClassVar[bool] = False  # whether the function finds an alignment
+    method: ClassVar[str] = ""  # what losses.kernels.triton_loss calls it, where it knows it
 
     def __init__(
         self,
@@ -267,11 +269,9 @@ class MapLoss(LayerLoss):
     def by_kernel(self, pair: LayerPair) -> Compared:
         if self.kernel != "triton" or not self.method:
             return super().by_kernel(pair)
-        from amad_bench.losses.kernels.triton_loss import triton_loss  # needs triton
-
         mask_B1QK = traced_entries(pair.teacher, pair.student)
         found = triton_loss(pair.teacher, pair.student, mask_B1QK, method=self.method, options=self.options)
-        return Compared(found.loss, found.mean_HG())
+        return Compared(found.loss, found.mean_HG() if self.aligns else None)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{key}={value!r}" for key, value in self.options.items())
@@ -279,6 +279,8 @@ class MapLoss(LayerLoss):
 
 class AlignedMapLoss(MapLoss):
     """A `MapLoss` whose `function` aligns heads: one decorated by `loss_alone`."""
+
+    aligns = True
 
     def compared(self, pair: LayerPair) -> Compared:
         found: Aligned = self.compare_by(with_alignment(self.function), pair)

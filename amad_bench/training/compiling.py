@@ -23,16 +23,17 @@ def forward_pass_of(model: nn.Module, compiled: bool) -> Callable[..., Any]:
     """
     if not compiled:
         return model.__call__
-    import torch._dynamo as dynamo  # half a second, which other runs do without
+    from torch._dynamo import config  # half a second, which other runs do without
+    from torch._dynamo.exc import Unsupported
 
-    dynamo.config.recompile_limit = max(GRAPHS, dynamo.config.recompile_limit)
+    config.recompile_limit = max(GRAPHS, config.recompile_limit)
     whole = torch.compile(model.forward, fullgraph=True)
 
     @wraps(model.forward)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return whole(*args, **kwargs)
-        except dynamo.exc.Unsupported as error:
+        except Unsupported as error:
             reason = str(error).strip().partition("\n")[0]
             kind = type(model).__name__
             raise UserError(

@@ -200,6 +200,25 @@ def test_a2ds_weight_falls_with_epochs(pair):
     torch.testing.assert_close(parts.total, 2 * 0.9**2 * parts["a2d"])
 
 
+def test_options_of_how_a_loss_is_computed_pass_through(pair):
+    """Chunked is the same number; some query rows are others each time, and the state dict counts them."""
+    dense, chunked = (
+        Distiller(*pair, {"amad": {"kernel": kernel}})(batch())["amad"] for kernel in ("dense", "chunked")
+    )
+    torch.testing.assert_close(chunked, dense)
+    losses = {"amad": {"query_rows": 2}}
+    first = Distiller(*pair, losses, layer_map=[[0, 1]])
+    drawn = [first(batch())["amad"].item() for _ in range(4)]
+    assert len(set(drawn)) == 4
+    second = Distiller(*pair, losses, layer_map=[[0, 1]])
+    assert [second(batch())["amad"].item() for _ in range(2)] == drawn[:2]
+    third = Distiller(*pair, losses, layer_map=[[0, 1]])
+    third.load_state_dict(second.state_dict())
+    assert [third(batch())["amad"].item() for _ in range(2)] == drawn[2:]
+    other = Distiller(*pair, losses, layer_map=[[0, 1]], seed=1)
+    assert other(batch())["amad"].item() != drawn[0]
+
+
 def test_nothing_stays_on_the_models(pair):
     before = [{name: dict(vars(module)) for name, module in model.named_modules()} for model in pair]
     Distiller(*pair, {"amad": 1.0, "hidden_mse": 1.0})(batch())
