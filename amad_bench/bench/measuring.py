@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.autograd.profiler import profile
 
-from amad_bench.runtime.devices import CPU, DEVICES, Accelerator, accelerators
+from amad_bench.runtime.devices import CPU, DEVICES, Accelerator, accelerators, out_of_memory
 
 COPIED_MIB = 256
 
@@ -72,6 +72,13 @@ def extra_mib(step: Callable[[], Any], device: str) -> float:
     raw: Any = profiler.kineto_results  # the public events are sums by operator, which hide a peak inside one
     changes = sorted((e.start_ns(), e.nbytes()) for e in raw.events() if e.name() == "[memory]")
     return max(accumulate(change for _, change in changes)) / 2**20
+
+
+def problem_of(error: Exception) -> str:
+    """Reason why something was not measured, in a line for its row."""
+    return (
+        "out of memory" if out_of_memory(error) else f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    )
 
 
 def _seconds(work: Callable[[], Any], device: str) -> float:

@@ -1,7 +1,8 @@
-"""AMAD as printed, in plain PyTorch: what `amad_bench.losses` is measured against. Not used for training.
+"""Losses as printed, in plain PyTorch: what `amad_bench.losses` is measured against. Not used for training.
 
-Zhao et al., AAAI 2024, doi 10.1609/aaai.v38i7.28583, eq. 2-9 and 12; float32 autograd, every intermediate map
-is stored. Masks and floors as in docs/methods.md#amad. Axes as in amad_bench/losses/maps.py.
+AMAD: Zhao et al., AAAI 2024, doi 10.1609/aaai.v38i7.28583, eq. 2-9 and 12; the others: docs/methods.md.
+float32 autograd, every intermediate map is stored. Masks and floors as in docs/methods.md#amad. Axes as in
+amad_bench/losses/maps.py.
 """
 
 import torch
@@ -33,6 +34,19 @@ def naive_student_mean(
     shape_BHG = *teacher_BHN.shape[:2], student_BGN.shape[1]
     weights_BHG = student_BGN.new_full(shape_BHG, 1 / student_BGN.shape[1])
     return _mixture_distance(teacher_BHN, student_BGN, weights_BHG, rows_B, distance)
+
+
+def naive_one_to_one(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None) -> Tensor:
+    """A scalar: KL of head h to head h; heads that only one side has are left out."""
+    teacher_BHQK, student_BGQK, rows_B = _masked(teacher_BHQK, student_BGQK, mask_B1QK)
+    kept = min(teacher_BHQK.shape[1], student_BGQK.shape[1])
+    return _kl(teacher_BHQK[:, :kept], student_BGQK[:, :kept], rows_B)
+
+
+def naive_head_mean(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None = None) -> Tensor:
+    """A scalar: KL of the heads' means."""
+    teacher_BHQK, student_BGQK, rows_B = _masked(teacher_BHQK, student_BGQK, mask_B1QK)
+    return _kl(teacher_BHQK.mean(1), student_BGQK.mean(1), rows_B)
 
 
 def _masked(

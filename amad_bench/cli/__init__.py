@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from amad_bench.cli.again import FAILURES, failures, retry
-from amad_bench.cli.bench import bench
+from amad_bench.cli.bench import ATTENTION, bench
 from amad_bench.cli.clean import clean
 from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.export import export, predict, predictions
@@ -146,15 +146,20 @@ def _parser() -> argparse.ArgumentParser:
     measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}", config=None)
     measured.add_argument(
         "what",
-        choices=("data", "scaling", "losses", "capture", "steps", "engine"),
+        choices=("data", "scaling", "losses", "capture", "steps", "engine", *ATTENTION),
         help="data: an epoch of generated questions; scaling: plans of 10 to 2,000 runs; "
         "losses: those of attention maps, beside naive ones; "
         "capture: recording attention, beside plain and eager passes; steps: training steps of the config's "
         "losses, beside those of ce; engine: on --device, steps of the config's models on random examples, "
-        "products of large maps, small runs at once",
+        "products of large maps, small runs at once; attention: on --device, losses from queries and keys by "
+        "every kernel, and a figure of them; attention-steps: steps with them, eager and compiled; "
+        "attention-quick: of both what eight minutes of a GPU allow, and what must be shown",
     )
     measured.add_argument(
-        "--device", choices=devices.choices(), default=devices.AUTO, help="engine: (default: %(default)s)"
+        "--device",
+        choices=devices.choices(),
+        default=devices.AUTO,
+        help="engine, attention*: (default: %(default)s)",
     )
     measured.add_argument(
         "--records", type=int, default=100_000, help="data: questions (default: %(default)s)"
@@ -162,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument(
         "--threads",
         type=int,
-        help="losses, capture, steps: on CPU (default: 2, of steps 1, as in runs)",
+        help="losses, capture, steps, attention*: on CPU (default: 2, of steps 1, as in runs)",
     )
     measured.add_argument("--repeat", type=int, help="capture, steps: rounds (default: 3, of steps 60)")
     add("status", status, "show which runs are done, running and left, and how long that takes").add_argument(

@@ -1,6 +1,8 @@
 """The command that measures: bench."""
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from amad_bench.cli.common import on_device, planned
@@ -16,6 +18,9 @@ def bench(options: argparse.Namespace) -> None:
     """Prints the measurements and writes them to results/bench/<what>.{parquet,csv}."""
     if options.what == "engine":
         _engine(options)
+        return
+    if options.what.startswith("attention"):
+        _attention(options)
         return
     options.config = options.config or shipped(DEFAULT_CONFIG)
     threads = None
@@ -63,9 +68,84 @@ def _engine(options: argparse.Namespace) -> None:
         ):
             parts[part] = list(rows)
             _show(parts[part])
-        _write(
-            [{"part": part, **row} for part, rows in parts.items() for row in rows], "engine", device, None
-        )
+        _write(_joined(parts), "engine", device, None)
+
+
+def _attention(options: argparse.Namespace) -> None:
+    """On the device: losses from queries and keys, or whole steps, or of both what minutes allow."""
+    threads = 2 if options.threads is None else options.threads
+    _require("--threads", threads, 1, MOST_PARTS)
+    with on_device(options.device):
+        from amad_bench.bench.measuring import on_threads
+        from amad_bench.runtime.devices import ready
+
+        device = ready(options.device).name
+        with on_threads(threads):
+            ATTENTION[options.what](device, threads)
+
+
+def _attention_losses(device: str, threads: int) -> None:
+    from amad_bench.bench.attention.figure import draw_attention
+    from amad_bench.bench.attention.losses import bench_attention, grid
+
+    rows: list[dict[str, Any]] = []
+    for shape in grid(device):
+        measured = list(bench_attention(device, [shape]))
+        _show(measured)
+        rows += measured
+    _write(rows, "attention", device, threads)
+    _drawn(draw_attention(rows, RESULTS.bench / "attention"))
+
+
+def _attention_steps(device: str, threads: int) -> None:
+    from amad_bench.bench.attention.foreign import bench_foreign
+    from amad_bench.bench.attention.steps import bench_attention_steps, kinds, size_of
+
+    plan, batch, rounds = size_of(device)
+    rows: list[dict[str, Any]] = []
+    for kind in kinds(plan):
+        measured = bench_attention_steps(plan, batch, rounds, device, kind)
+        _show(measured)
+        rows += measured
+    foreign = list(bench_foreign(device))
+    _show(foreign)
+    _write(_joined({"steps": rows, "foreign": foreign}), "attention-steps", device, threads)
+
+
+def _attention_quick(device: str, threads: int) -> None:
+    from amad_bench.bench.attention.figure import draw_attention
+    from amad_bench.bench.attention.quick import bench_quick, must_show
+    from amad_bench.bench.attention.steps import size_of
+
+    parts: dict[str, list[dict[str, Any]]] = {}
+    path = RESULTS.bench / "attention-quick"
+    for part, rows in bench_quick(*size_of(device), device=device):
+        if not rows:
+            print(f"{part}: no time is left for more of them", flush=True)
+            continue
+        _show(rows)
+        parts.setdefault(part, []).extend(rows)
+        # Each time, should somebody's patience end before this does.
+        _write(_joined(parts), path.name, device, threads)
+        if part == "losses":
+            _drawn(draw_attention(parts[part], path))
+        if part == "steps":
+            _show(must_show(parts[part]))
+
+
+ATTENTION = {
+    "attention": _attention_losses,
+    "attention-steps": _attention_steps,
+    "attention-quick": _attention_quick,
+}
+
+
+def _drawn(paths: list[Path]) -> None:
+    print(*paths, sep="\n", flush=True)
+
+
+def _joined(parts: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [{"part": part, **row} for part, rows in parts.items() for row in rows]
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

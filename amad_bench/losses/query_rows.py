@@ -53,7 +53,7 @@ class SampledRows(MapLoss):
 
 
 class RowDraws(nn.Module):
-    """Which rows are looked at. Equal on all devices; of no generator of torch's, so no dropout moves it."""
+    """The choice of rows that are looked at. Equal on all devices; of no generator of torch's, so no dropout moves it."""
 
     def __init__(self, rows: int, seed: int) -> None:
         super().__init__()

@@ -156,7 +156,7 @@ class Wanted(NamedTuple):
 
     @property
     def reads(self) -> list[str]:
-        """What a recorder has to keep for these parts, by the catalogue's words."""
+        """Words of the catalogue for what a recorder has to keep for these parts."""
         return [word for kind in self.kinds for word in _HOLDS[kind]]
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pandas as pd
 import pytest
 import torch
@@ -5,14 +7,21 @@ from torch.testing import assert_close
 
 from amad_bench.bench import losses, measuring
 from amad_bench.bench.losses import Shape, bench_losses
-from amad_bench.bench.naive_losses import naive_amad, naive_student_mean
+from amad_bench.bench.naive_losses import (
+    naive_amad,
+    naive_head_mean,
+    naive_one_to_one,
+    naive_student_mean,
+)
 from amad_bench.cli import main
-from amad_bench.losses import amad_loss, chunked, student_mean_loss
+from amad_bench.losses import amad_loss, chunked, head_mean_loss, one_to_one_loss, student_mean_loss
 from tests.losses.cases import MASKS, make_case, value_and_gradients
 
 FORMULAS = (
     *((naive_amad, amad_loss, {"variant": name}) for name in ("mse", "kl", "token")),
     *((naive_student_mean, student_mean_loss, {"distance": name}) for name in ("mse", "kl")),
+    (naive_head_mean, head_mean_loss, {}),
+    (naive_one_to_one, partial(one_to_one_loss, drop="extra"), {}),
 )
 
 

@@ -36,6 +36,7 @@ def draws(name, options, times=400):
     return found, full
 
 
+@pytest.mark.trap("query-rows-1")
 @pytest.mark.parametrize("method", BY_ROWS)
 def test_the_mean_over_draws_is_the_full_loss(method):
     found, full = draws(*BY_ROWS[method])
@@ -76,6 +77,7 @@ def test_gradients_reach_the_drawn_rows_alone_and_all_of_the_bias_they_read(kern
     assert torch.equal(of_bias, touched_BQ.any(0))
 
 
+@pytest.mark.trap("query-rows-2")
 def test_a_samples_rows_depend_on_its_number_alone_not_on_the_batch():
     teacher, student = pair()
     teacher.query_mask_BQ[:] = student.query_mask_BQ[:] = True

@@ -3,22 +3,16 @@
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from amad_bench.bench.engine.synthetic import synthetic_data
 from amad_bench.bench.measuring import interleaved_seconds, percentiles_ms
-from amad_bench.data.tasks.batches import training_order
-from amad_bench.data.tasks.data import TaskData
-from amad_bench.data.tasks.loader import batches
-from amad_bench.models.attention.recorder import record
-from amad_bench.plan.catalogue import model_shape
+from amad_bench.bench.training_steps import teacher_of, training_step
 from amad_bench.plan.cost.data_facts import data_facts
 from amad_bench.plan.cost.run_cost import BACKWARD, pass_cost
 from amad_bench.plan.cost.speeds import peak_rate
@@ -27,12 +21,7 @@ from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.devices import DEVICES, Accelerator, out_of_memory
 from amad_bench.runtime.precision import Precision
-from amad_bench.training.accumulation import MicroBatch, accumulated_step
-from amad_bench.training.distill import Objective
-from amad_bench.training.optim import Updates
-from amad_bench.training.run_model import fresh_model
-from amad_bench.training.step import TrainStep, part_value, totals_of
-from amad_bench.training.teacher_outputs import OnlineOutputs, TeacherTrace
+from amad_bench.training.accumulation import MicroBatch
 
 LOSSES = ("ce", "logit_kd", "amad_kl")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
@@ -71,7 +60,7 @@ def chosen(plan: Plan, losses: Sequence[str]) -> Iterator[list[Run]]:
 
 def _unlike(plan: Plan, run: Run) -> tuple[bool, bool]:
     """Sorts students of the teacher's depth first, of them those with fewer heads."""
-    teacher, own = _teacher(plan, run), run.config.model
+    teacher, own = teacher_of(plan, run), run.config.model
     if teacher is None:
         return True, True
     return own.layers != teacher.model.layers, own.heads >= teacher.model.heads
@@ -81,13 +70,8 @@ def _same_model(first: RunConfig, second: RunConfig) -> bool:
     return (first.task, first.model, first.dataset.name) == (second.task, second.model, second.dataset.name)
 
 
-def _teacher(plan: Plan, run: Run) -> RunConfig | None:
-    taught = run.config.teacher
-    return None if taught is None or taught.run_id is None else plan.run(taught.run_id).config
-
-
 def _row(plan: Plan, run: Run, device: str, precision: Precision, rounds: int) -> dict[str, Any]:
-    config, teacher = run.config, _teacher(plan, run)
+    config, teacher = run.config, teacher_of(plan, run)
     row = {
         "family": config.family,
         "task": config.task,
@@ -127,7 +111,7 @@ def _measured(plan: Plan, run: Run, device: str, precision: Precision, rounds: i
     gc.collect()  # the last row's model, which a circle may hold
     used.release()
     with ExitStack() as stack:
-        step = _step(plan, run, data, used.place, precision, micro, stack)
+        step = training_step(plan, run, data, used.place, precision, micro, stack).make
         for _ in range(WARM):
             step()
         if isinstance(used, Accelerator):
@@ -141,58 +125,6 @@ def _measured(plan: Plan, run: Run, device: str, precision: Precision, rounds: i
         "idle": idle,
         "peak_mib": peak_mib,
     }
-
-
-def _step(
-    plan: Plan,
-    run: Run,
-    data: TaskData,
-    where: torch.device,
-    precision: Precision,
-    micro: MicroBatch,
-    stack: ExitStack,
-) -> Callable[[], None]:
-    """A training step as `training.loop` makes them; stack: what ends with its loader and recorder."""
-    config = run.config
-    torch.manual_seed(config.seeds.init)
-    model = fresh_model(config, data).to(where).train()
-    objective = Objective(config.loss, config.seeds.init)
-    taught = _taught(plan, run, data, objective, where, precision) if objective.needs_teacher else None
-    recorder = stack.enter_context(
-        record(model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads)
-    )
-    order = training_order(data.train, config.training.batch, 10**9, np.random.default_rng(0))
-    loader = batches(data.train, data.images, order, where)
-    stack.callback(loader.close)
-    one_step = TrainStep(model, objective, recorder, taught, precision)
-    updates = Updates([model, objective], config.training)
-
-    def step() -> None:
-        rows, batch = next(loader)
-        totals = partial(totals_of, config, objective.sites, batch)
-        accumulated_step(part_value(one_step, rows, batch, 1, totals), len(batch), micro, updates, where)
-
-    return step
-
-
-def _taught(
-    plan: Plan,
-    run: Run,
-    data: TaskData,
-    objective: Objective,
-    where: torch.device,
-    precision: Precision,
-) -> TeacherTrace:
-    source = _teacher(plan, run)
-    if source is None:
-        raise ValueError(f"{run.id}: a loss that reads a teacher, and no teacher")
-    config = run.config
-    objective.choose_layers(
-        *(model_shape(c.family, c.task, c.model, sites=objective.sites) for c in (config, source))
-    )
-    torch.manual_seed(source.seeds.init)
-    teacher: nn.Module = fresh_model(source, data).to(where).eval().requires_grad_(False)
-    return OnlineOutputs(teacher, objective, precision).trace
 
 
 def _idle(step: Callable[[], None]) -> float:

@@ -88,7 +88,7 @@ class Loss(WithOptions):
         return f"{label}-rows{rows}" if (rows := complete.get("query_rows")) else label
 
     def versions(self, options: Mapping[str, Any]) -> dict[str, int]:
-        """Of what these options bring in, by name."""
+        """Versions of what these options bring in, by name."""
         return {"query_rows": QUERY_ROWS_VERSION} if options.get("query_rows") else {}
 
     def supports(

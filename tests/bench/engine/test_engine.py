@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from amad_bench.bench import measuring
-from amad_bench.bench.engine import steps
+from amad_bench.bench import measuring, training_steps
 from amad_bench.bench.engine.products import bench_products
 from amad_bench.bench.engine.small_runs import _started, bench_small_runs
 from amad_bench.bench.engine.steps import bench_engine_steps, chosen, covered
@@ -88,7 +87,7 @@ def test_where_nothing_fits_the_row_says_so(tiny_plan, monkeypatch):  # noqa: F8
     def no_memory(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(steps, "accumulated_step", no_memory)
+    monkeypatch.setattr(training_steps, "accumulated_step", no_memory)
     rows = list(bench_engine_steps(tiny_plan(), "cpu", ("ce",), rounds=1))
     assert [row["family"] for row in rows] == ["vlt5", "vlt5", "blip", "blip"]
     assert [row["micro_batch"] for row in rows] == [0, 0, 0, 0]

@@ -84,6 +84,7 @@ def test_gemma_2_without_its_cap_is_right():
     assert_maps_of_the_eager_model(trace, expected, batch)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # of DeBERTa, before 5.23
 @pytest.mark.parametrize("name", WITHOUT_SITES)
 def test_attention_that_is_no_map_of_a_layer_has_no_site(name):
     model, config, message = WITHOUT_SITES[name]

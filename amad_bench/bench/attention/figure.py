@@ -1,0 +1,76 @@
+"""Figure of the time and memory that a loss of attention takes, over the number of tokens."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from amad_bench.analysis.drawing import GREY, STYLE, Look, dashed, grid, looks, marked, write_figure
+from amad_bench.bench.attention.cases import KERNELS, NAIVE
+from amad_bench.bench.attention.losses import DRAWN
+
+METHOD = "amad kl"
+HEIGHT = 2.7  # inches of a panel
+FLOOR = (4, 2)  # dashes
+NAMES = {"float32": "fp32", "bfloat16": "bf16"}
+
+
+def draw_attention(rows: Sequence[Mapping[str, Any]], path_without_suffix: Path) -> list[Path]:
+    """Write the PDF and the PNG; the paths written. rows: of `bench_attention`.
+
+    A row of panels for each number type: best time and extra memory of `METHOD`, heads DRAWN, over the number
+    of tokens, both axes logarithmic; a line for each provider that was measured. Dashed: `floor_ms`, and the
+    gradients alone. Nothing is written where no such row was measured.
+    """
+    table = pd.DataFrame([row for row in rows if row.get("problem") is None])
+    if table.empty:
+        return []
+    drawn: Any = table[(table["method"] == METHOD) & (table["H"] == DRAWN[0]) & (table["G"] == DRAWN[1])]
+    if drawn.empty:
+        return []
+    with matplotlib.rc_context(STYLE):
+        return write_figure([_figure(drawn)], path_without_suffix)
+
+
+def _figure(table: pd.DataFrame) -> Figure:
+    dtypes = list(dict.fromkeys(table["dtype"]))
+    look = {name: own for name, own in looks([NAIVE, *KERNELS]).items() if name in set(table["provider"])}
+    figure, axes = grid(2 * len(dtypes), HEIGHT)
+    first = table.iloc[0]
+    for number, dtype in enumerate(dtypes):
+        own: Any = table[table["dtype"] == dtype]
+        time, memory = axes[2 * number : 2 * number + 2]
+        _panel(time, own, look, "best_ms", "floor_ms", "Forward and backward (ms)")
+        _panel(memory, own, look, "extra_mib", "least_mib", "Extra memory (MiB)")
+        time.set_title(f"Time, {NAMES.get(dtype, dtype)}, {first['device']}")
+        memory.set_title(
+            f"Memory, {NAMES.get(dtype, dtype)}, batch {first['B']}, {DRAWN[0]} → {DRAWN[1]} heads"
+        )
+    marks = [marked(name, own, size=4) for name, own in look.items()]
+    sns.despine(fig=figure)
+    handles = [*marks, dashed("floor", FLOOR)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _panel(
+    ax: Axes, table: pd.DataFrame, look: Mapping[str, Look], column: str, floor: str, label: str
+) -> None:
+    for provider, (colour, marker) in look.items():
+        line: Any = table[table["provider"] == provider]
+        line = line.sort_values("N")
+        ax.plot(line["N"], line[column], color=colour, marker=marker, markersize=4, linewidth=1.2)
+    least = table.drop_duplicates("N").sort_values("N")
+    ax.plot(least["N"], least[floor], color=GREY, linewidth=1, dashes=FLOOR, zorder=1)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    tokens = sorted(set(table["N"]))
+    ax.set_xticks(tokens, [str(count) for count in tokens])
+    ax.minorticks_off()
+    ax.set_xlabel("Tokens N, of queries and of keys")
+    ax.set_ylabel(label)
