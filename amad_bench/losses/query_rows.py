@@ -53,7 +53,7 @@ class SampledRows(MapLoss):
 
 
 class RowDraws(nn.Module):
-    """The choice of rows that are looked at. Equal on all devices; of no generator of torch's, so no dropout moves it."""
+    """The rows that are looked at: equal on all devices, drawn by no generator of torch's."""
 
     def __init__(self, rows: int, seed: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which kernel computes a comparison, and how many samples it takes at a time."""
+"""The kernel that computes a comparison, and how many samples it takes at a time."""
 
 import torch
 
@@ -24,7 +24,7 @@ def by_kernel(kernel: str, compare: Compare, teacher: LayerTrace, student: Layer
 
 
 def samples_at_once(teacher: LayerTrace, student: LayerTrace) -> int:
-    """How many samples' maps fit into what a device's caches hold; 1 at least."""
+    """The number of samples whose maps fit into what a device's caches hold; 1 at least."""
     limit = CPU_ENTRIES if student.query_mask_BQ.device.type == "cpu" else GPU_ENTRIES
     return max(1, limit // max(1, _entries_of_a_sample(teacher, student)))
 

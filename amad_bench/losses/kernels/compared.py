@@ -1,4 +1,4 @@
-"""What a comparison of two layers gives."""
+"""The result of a comparison of two layers."""
 
 from typing import NamedTuple
 
