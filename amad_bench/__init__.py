@@ -4,16 +4,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from amad_bench.distil import Distiller
     from amad_bench.losses import alignment_weights, amad_loss, build_loss
     from amad_bench.models.attention.recorder import record
+    from amad_bench.models.attention.sites import sites_of
     from amad_bench.models.attention.trace import LayerTrace, Trace
     from amad_bench.models.heads import cut
 
-__all__ = ["LayerTrace", "Trace", "alignment_weights", "amad_loss", "build_loss", "cut", "record"]
+__all__ = [
+    "Distiller",
+    "LayerTrace",
+    "Trace",
+    "alignment_weights",
+    "amad_loss",
+    "build_loss",
+    "cut",
+    "record",
+    "sites_of",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Distiller": "amad_bench.distil",
     "LayerTrace": "amad_bench.models.attention.trace",
     "Trace": "amad_bench.models.attention.trace",
     "alignment_weights": "amad_bench.losses",
@@ -21,6 +34,7 @@ _HOMES = {
     "build_loss": "amad_bench.losses",
     "cut": "amad_bench.models.heads",
     "record": "amad_bench.models.attention.recorder",
+    "sites_of": "amad_bench.models.attention.sites",
 }
 
 

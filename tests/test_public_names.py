@@ -9,6 +9,7 @@ import pytest
 import amad_bench
 
 HOMES = {
+    "Distiller": "amad_bench.distil.distiller",
     "LayerTrace": "amad_bench.models.attention.trace",
     "Trace": "amad_bench.models.attention.trace",
     "alignment_weights": "amad_bench.losses.amad",
@@ -16,6 +17,7 @@ HOMES = {
     "build_loss": "amad_bench.losses",
     "cut": "amad_bench.models.heads",
     "record": "amad_bench.models.attention.recorder",
+    "sites_of": "amad_bench.models.attention.sites",
 }
 
 

@@ -94,7 +94,9 @@ def _step(plan: Plan, run: Run, data: TaskData, folder: Path, recording: ExitSta
     torch.manual_seed(config.seeds.init)
     model, objective = fresh_model(config, data).train(), Objective(config.loss, config.seeds.init)
     taught = _taught(plan, run, data, objective, folder) if objective.needs_teacher else None
-    record_student = record(model, objective.sites, objective.needs_hidden, objective.student_layers)
+    record_student = record(
+        model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads
+    )
     recorder = recording.enter_context(record_student)
     order = training_order(data.train, config.training.batch, 10**9, np.random.default_rng(0))
     drawn = FAMILIES[config.family].by_task[config.task].draws_answers

@@ -28,9 +28,11 @@ from amad_bench.losses.amad_projected import (
     projected_maps,
 )
 from amad_bench.losses.base import AlignedMapLoss, LayerMap, LayerPair
+from amad_bench.losses.kernels.choice import KERNELS
 from amad_bench.losses.lazy_parameters import LazyParameters
 from amad_bench.losses.maps import check_choice, valid_entries
 from amad_bench.losses.mixture import masked_maps, mixture_loss, softmax_of_similarity
+from amad_bench.losses.query_rows import SampledRows
 
 VARIANTS = ("kl", "mse", "projected", "token")
 
@@ -113,16 +115,20 @@ def token_alignment_weights(
     return softmax_of_similarity(maps, similarity, temperature, by_row=True)[0].to(maps.precision)
 
 
-class Amad(AlignedMapLoss):
+class Amad(SampledRows, AlignedMapLoss):
     """`amad_loss` on traces; the variant "projected" has parameters."""
 
     function = staticmethod(amad_loss)
-    method = "amad"
+    method, kernels = "amad", (*KERNELS, "triton")
 
     def __init__(
-        self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", **options: Any
+        self,
+        sites: Sequence[str] | None = None,
+        layer_map: LayerMap = "last",
+        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(sites, layer_map, **options)
+        super().__init__(sites, layer_map, seed, **options)
         self.projects = options.get("variant") == "projected"
         if self.projects:
             self.weights, self.biases = LazyParameters(), LazyParameters()

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from amad_bench.losses.aligned import Aligned, with_alignment
 from amad_bench.losses.entries import traced_entries, traced_samples
-from amad_bench.losses.kernels.choice import by_kernel
+from amad_bench.losses.kernels.choice import KERNELS, by_kernel
 from amad_bench.losses.kernels.compared import Compared
 from amad_bench.losses.kernels.triton_loss import triton_loss
+from amad_bench.losses.maps import check_choice
 from amad_bench.losses.whole_batch import over_site
 from amad_bench.models.attention.trace import LayerTrace, Trace
 from amad_bench.runtime.errors import did_you_mean
@@ -163,6 +164,7 @@ class LayerLoss(TraceLoss):
     """
 
     kernel = "dense"
+    kernels: ClassVar[Sequence[str]] = KERNELS
 
     def __init__(self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last") -> None:
         super().__init__()
@@ -194,6 +196,8 @@ class LayerLoss(TraceLoss):
 
     def by_kernel(self, pair: LayerPair) -> Compared:
         """The pair compared by this loss's kernel."""
+
+        check_choice("kernel", self.kernel, self.kernels)
 
         def compare(teacher: LayerTrace, student: LayerTrace) -> Compared:
             return self.compared(pair._replace(teacher=teacher, student=student))
@@ -234,7 +238,7 @@ class MapLoss(LayerLoss):
 
     function: ClassVar[Callable[..., Tensor]]
     aligns: ClassVar[bool] = False  # whether the function finds an alignment
-    method: ClassVar[str] = ""  # what losses.kernels.triton_loss calls it, where it knows it
+    method: ClassVar[str] = ""  # as losses.kernels.triton_loss calls those that it knows
 
     def __init__(
         self,
@@ -263,7 +267,7 @@ class MapLoss(LayerLoss):
         return function(*maps, cell_mask_QK=mask_B1QK, **self.arguments(pair), **self.options)
 
     def by_kernel(self, pair: LayerPair) -> Compared:
-        if self.kernel != "triton":
+        if self.kernel != "triton" or not self.method:
             return super().by_kernel(pair)
         mask_B1QK = traced_entries(pair.teacher, pair.student)
         found = triton_loss(pair.teacher, pair.student, mask_B1QK, method=self.method, options=self.options)

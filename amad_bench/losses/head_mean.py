@@ -9,8 +9,9 @@ Domain: attention probabilities; any numbers of heads.
 
 from torch import Tensor
 
-from amad_bench.losses.base import MapLoss
+from amad_bench.losses.kernels.choice import KERNELS
 from amad_bench.losses.maps import head_distance, prepare, reduce_heads_and_batch, valid_entries
+from amad_bench.losses.query_rows import SampledRows
 
 
 def head_mean_loss(
@@ -31,8 +32,8 @@ def head_mean_loss(
     return reduce_heads_and_batch(distance_B1, maps.rows_B, "mean")
 
 
-class HeadMean(MapLoss):
+class HeadMean(SampledRows):
     """`head_mean_loss` on traces."""
 
     function = staticmethod(head_mean_loss)
-    method = "head_mean"
+    method, kernels = "head_mean", (*KERNELS, "triton")

@@ -9,7 +9,7 @@ drop the surplus heads, which must be asked for (`drop: extra`). Domain: attenti
 
 from torch import Tensor
 
-from amad_bench.losses.base import MapLoss
+from amad_bench.losses.kernels.choice import KERNELS
 from amad_bench.losses.maps import (
     check_choice,
     check_equal_heads,
@@ -18,6 +18,7 @@ from amad_bench.losses.maps import (
     reduce_heads_and_batch,
     valid_entries,
 )
+from amad_bench.losses.query_rows import SampledRows
 
 
 def one_to_one_loss(
@@ -46,8 +47,8 @@ def one_to_one_loss(
     return reduce_heads_and_batch(distance_BH, maps.rows_B, head_reduction)
 
 
-class OneToOne(MapLoss):
+class OneToOne(SampledRows):
     """`one_to_one_loss` on traces."""
 
     function = staticmethod(one_to_one_loss)
-    method = "one_to_one"
+    method, kernels = "one_to_one", (*KERNELS, "triton")

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from amad_bench.losses.aligned import Aligned, loss_alone
 from amad_bench.losses.base import AlignedMapLoss
+from amad_bench.losses.kernels.choice import KERNELS
 from amad_bench.losses.maps import valid_entries
 from amad_bench.losses.mixture import masked_maps, mixture_loss
+from amad_bench.losses.query_rows import SampledRows
 
 
 @loss_alone
@@ -35,8 +37,8 @@ def student_mean_loss(
     return mixture_loss(maps, weights_BRHG, distance, head_reduction)
 
 
-class StudentMean(AlignedMapLoss):
+class StudentMean(SampledRows, AlignedMapLoss):
     """`student_mean_loss` on traces."""
 
     function = staticmethod(student_mean_loss)
-    method = "student_mean"
+    method, kernels = "student_mean", (*KERNELS, "triton")

@@ -1,6 +1,9 @@
 """The runs of a task entry: pre-trainings, teachers, students, each with its canonical config."""
 
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 
 from amad_bench.plan.blocks import block_data, block_parts, has_own_images
 from amad_bench.plan.catalogue import (
@@ -194,7 +197,7 @@ class TaskRuns:
             block=own,
             controls=not loss.reads,
             seeds=self._seeds("student", heads, replicate, own),
-            versions=self._versions(entry.name, self.entry.student),
+            versions=self._versions(entry.name, self.entry.student, entry.options),
         )
         return Run(config.run_id, config, teacher.id if loss.reads else None, block.student)
 
@@ -245,12 +248,15 @@ class TaskRuns:
             "training": TRAINING_VERSION,
         }
 
-    def _versions(self, loss: str, training: Training) -> dict[str, int]:
+    def _versions(
+        self, loss: str, training: Training, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, int]:
         """Versions of everything that a run's numbers depend on."""
         metrics = metrics_of(self.entry.task, self.config.record(self.entry.dataset))
         return {
             **self._model_versions(training),
             **{f"loss:{name}": LOSSES[name].version for name in LOSSES[loss].uses},
+            **LOSSES[loss].versions(options),
             **{f"metric:{name}": METRICS[name].version for name in metrics},
         }
 

@@ -1,18 +1,42 @@
-"""Trainings that torch.compile takes."""
+"""Forward passes that torch.compile makes one graph of."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import torch
+from torch import nn
 
-from amad_bench.runtime.compiler import require_compiler
-from amad_bench.training.distill import Objective
+from amad_bench.runtime.errors import UserError
+
+# Of one code, which a student and its teacher share. A ragged training makes about four of a model: of the
+# first batch's lengths, of any lengths, and of lengths that are 1 or alike.
+GRAPHS = 64
 
 
-def compiles(run_id: str, objective: Objective, label: str, device: torch.device) -> bool:
-    """Whether a training that is to be compiled is; one that records attention says that it is not.
+def forward_pass_of(model: nn.Module, compiled: bool) -> Callable[..., Any]:
+    """The model's forward pass as it is, or compiled with its backward pass, as one graph.
 
-    label: of the loss. UserError without a compiler, on which torch would end after minutes in many lines.
+    Lengths that stay as they are become constants; the first other one makes a graph of any. The model
+    itself is left alone, since validation and decoding have other shapes. UserError for a model that does
+    not become one graph, at its first batch.
     """
-    if objective.records:
-        print(f"{run_id}: not compiled, since {label} reads attention or states", flush=True)
-        return False
-    require_compiler(device.type)
-    return True
+    if not compiled:
+        return model.__call__
+    import torch._dynamo as dynamo  # half a second, which other runs do without
+
+    dynamo.config.recompile_limit = max(GRAPHS, dynamo.config.recompile_limit)
+    whole = torch.compile(model.forward, fullgraph=True)
+
+    @wraps(model.forward)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return whole(*args, **kwargs)
+        except dynamo.exc.Unsupported as error:
+            reason = str(error).strip().partition("\n")[0]
+            kind = type(model).__name__
+            raise UserError(
+                f"compile: true cannot make one graph of {kind} ({reason}); set compile: false"
+            ) from error
+
+    return run

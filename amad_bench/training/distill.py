@@ -1,22 +1,17 @@
 """Objective of a run: ce + alpha * logit_kd + beta * attention, every part known by name."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from amad_bench.losses import build_loss
-from amad_bench.losses.base import layer_pairs
-from amad_bench.models.attention.recorder import Layers
+from amad_bench.losses.weighted import WeightedLosses, mapped_layers
+from amad_bench.models.attention.recorder import Layers, Recorder, record
 from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES, ModelShape
 from amad_bench.plan.run_config import UsedLoss
 from amad_bench.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from amad_bench.losses.base import TraceLoss
 
 
 class ObjectiveValue(NamedTuple):
@@ -50,7 +45,7 @@ def _added(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor
     return one | {name: one[name] + tensor if name in one else tensor for name, tensor in other.items()}
 
 
-class Objective(nn.Module):
+class Objective(WeightedLosses):
     """A run's weighted loss; `needs_teacher` says whether a teacher's trace has to be given.
 
     `seed`: the run's `init` seed, for what a loss draws once.
@@ -63,77 +58,59 @@ class Objective(nn.Module):
     teacher_layers: Layers | None = None
 
     def __init__(self, loss: UsedLoss, seed: int = 0) -> None:
-        super().__init__()
         record = LOSSES[loss.name]
-        self.loss_weights = loss.loss_weights
-        self.needs_teacher = record.base != "none"
-        self.sites = loss.sites
-        self.needs_hidden = "hidden" in record.reads
-        self.reads = frozenset(record.reads)
-        self.layer_map = loss.layer_map or "last"
-        self._every_layer = record.every_layer
-        self.seed = seed
-        self.label = loss.label
         options: dict[str, Any] = {**loss.options, **({"seed": seed} if record.seeded else {})}
+        layer_map = loss.layer_map or "last"
         parts = {"ce": build_loss("ce")}
         if record.base == "ce":
             parts["logit_kd"] = build_loss(loss.name, **options)
         elif record.base == "logit_kd":
             parts["logit_kd"] = build_loss("logit_kd", temperature=loss.logit_temperature)
-            parts["attention"] = build_loss(loss.name, sites=self.sites, layer_map=self.layer_map, **options)
-        self.parts = nn.ModuleDict(parts)
+            parts["attention"] = build_loss(loss.name, sites=loss.sites, layer_map=layer_map, **options)
+        super().__init__(parts, loss.loss_weights, seed)
+        self.needs_teacher = record.base != "none"
+        self.sites = loss.sites
+        self.needs_hidden = "hidden" in record.reads
+        self.reads = frozenset(record.reads)
+        self.layer_map = layer_map
+        self._every_layer = record.every_layer
+        self.label = loss.label
 
-    @property
-    def records(self) -> bool:
-        """Whether more of a model than its logits is read."""
-        return bool(self.sites) or self.needs_hidden
+    def record_student(self, student: nn.Module) -> AbstractContextManager[Recorder]:
+        """Records what this loss reads of a student; `output_weight` is the teacher's alone."""
+        reads = self.reads - {"output_weight"}
+        return record(student, self.sites, self.student_layers, self.needs_hidden, reads)
 
     def choose_layers(self, student: ModelShape, teacher: ModelShape) -> None:
         """From now on only the layers are recorded that the layer map pairs, or all where the loss reads all.
 
         UserError where the layer map names a layer that one of them does not have.
         """
-        of_student: dict[str, list[int]] = {}
-        of_teacher: dict[str, list[int]] = {}
-        for site in self.sites:
-            depths = student.layers[site], teacher.layers[site]
-            if self._every_layer:
-                of_student[site], of_teacher[site] = (list(range(depth)) for depth in depths)
-                continue
-            try:
-                pairs = layer_pairs(self.layer_map, *depths)
-            except ValueError as error:
-                raise UserError(f"loss {self.label} cannot be used here: {error}") from None
-            of_student[site], of_teacher[site] = (sorted(set(side)) for side in zip(*pairs, strict=True))
-        self.student_layers, self.teacher_layers = of_student, of_teacher
+        depths = {site: (student.layers[site], teacher.layers[site]) for site in self.sites}
+        try:
+            layers = mapped_layers(self.layer_map, depths, self._every_layer)
+        except ValueError as error:
+            raise UserError(f"loss {self.label} cannot be used here: {error}") from None
+        self.student_layers, self.teacher_layers = layers
 
     def materialise(self, teacher: Trace | None, student: Trace) -> None:
         """Creates the trainable parameters that some losses have, the same ones for equal seeds.
 
         UserError where a loss cannot be used on maps of these sizes.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            try:
-                for _, part in self._losses():
-                    part.materialise(teacher, student)
-            except ValueError as error:
-                raise UserError(f"loss {self.label} cannot be used here: {error}") from None
+        try:
+            super().materialise(teacher, student)
+        except ValueError as error:
+            raise UserError(f"loss {self.label} cannot be used here: {error}") from None
 
     def forward(self, teacher: Trace | None, student: Trace, epoch: int = 1) -> ObjectiveValue:
         """The weighted sum and what it is made of; epoch: counted from 1."""
         parts: dict[str, Tensor] = {}
         alignment: dict[str, Tensor] = {}
-        total = student.logits_BLV.new_zeros(())
-        for name, module in self._losses():
-            found = module.outcome(teacher, student)
+        for found in self.outcomes(teacher, student).values():
             parts |= found.parts
             alignment |= found.alignment
-            total = total + self.loss_weights[name] * module.weight_factor(epoch) * parts[name]
-        return ObjectiveValue(total, parts, alignment)
-
-    def _losses(self) -> "Iterator[tuple[str, TraceLoss]]":
-        return cast("Iterator[tuple[str, TraceLoss]]", iter(self.parts.items()))
+        return ObjectiveValue(self.total(parts, epoch), parts, alignment)
 
     def __str__(self) -> str:
         names = {"attention": self.label}

@@ -13,7 +13,6 @@ from amad_bench.data.tasks.batches import make_batch, training_order
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.data.tasks.loader import batches
 from amad_bench.losses.diagnostics import describe_alignment
-from amad_bench.models.attention.recorder import record
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.progress import progress
@@ -58,7 +57,7 @@ def train(
     """
     options, steps = config.training, config.training.steps
     micro = micro or MicroBatch(None, options.batch)
-    _materialise(objective, model, data, device, teacher_trace)
+    _materialise(objective, model, data, device, teacher_trace, micro.size)
     ranks = here()
     updates = Updates([model, objective], options)
     evaluate_at = evaluation_steps(options)
@@ -71,7 +70,7 @@ def train(
     best = BestWeights([model, objective])
     with (
         StepLog(log_path if ranks.first else None) as log,
-        record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder,
+        objective.record_student(model) as recorder,
         progress(steps, description, shown=ranks.first) as bar,
     ):
         course = Course(
@@ -119,6 +118,7 @@ def train(
                             ranks,
                             config.precision,
                         )
+                    recorder.forget()
                     log.validation(step, validation_token_accuracy=accuracy, validation_loss=loss)
                     best.offer(accuracy, step)
                     bar.set_postfix_str(f"validation {accuracy:.3f}", refresh=False)
@@ -133,13 +133,17 @@ def _materialise(
     data: TaskData,
     device: torch.device,
     teacher_trace: TeacherTrace | None,
+    examples: int,
 ) -> None:
-    """Parameters of the loss must be there before the optimizer is; their sizes are those of an example."""
+    """Parameters of the loss must be there before the optimizer is; their sizes are those of an example.
+
+    examples: as many as are computed at once, for which a compiled teacher is compiled.
+    """
     if teacher_trace is None:
         return
-    rows = np.arange(min(2, len(data.train)))
+    rows = np.arange(min(examples, len(data.train)))
     batch = make_batch(data.train, data.images, rows, device)
     with evaluating(model), torch.no_grad():
-        with record(model, objective.sites, objective.needs_hidden, objective.student_layers) as recorder:
+        with objective.record_student(model) as recorder:
             student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)
         objective.materialise(teacher_trace(rows, batch), student)

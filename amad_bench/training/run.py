@@ -24,6 +24,7 @@ from amad_bench.models.heads import head_partition
 from amad_bench.models.settings import settings_of
 from amad_bench.plan.run import Run
 from amad_bench.runtime import devices
+from amad_bench.runtime.compiler import require_compiler
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.progress import described, phase
@@ -35,7 +36,6 @@ from amad_bench.runtime.run_folder.run_record import RunRecord
 from amad_bench.runtime.run_folder.status import Status
 from amad_bench.training.accumulation import MicroBatch
 from amad_bench.training.checkpoints import Checkpoints
-from amad_bench.training.compiling import compiles
 from amad_bench.training.distill import Objective
 from amad_bench.training.failures import failures_noted
 from amad_bench.training.finished import trained_folder, with_weights
@@ -69,8 +69,8 @@ def train_run(
     A pre-training run ends with its weights: there is nothing to score. `device`: one of
     `devices.choices`; `workers`: processes that read images, 0 for none; `logging`: the config's;
     `start_seconds`: what the command took before it came here. None of them changes a number. `micro_batch`:
-    examples that are computed at once, None: all of a batch; `compiled`: by torch.compile, where no attention
-    is recorded; with either numbers differ by rounding, and in which dropout masks are drawn.
+    examples that are computed at once, None: all of a batch; `compiled`: by torch.compile; with either
+    numbers differ by rounding, and in which dropout masks are drawn.
     `ended`: gives the status of this run where another process has brought it to its end; it is asked when
     this one has waited for it, and then nothing is done.
     A run that was interrupted or killed goes on from its latest checkpoint. status.json is written last,
@@ -256,11 +256,13 @@ def _train(
     objective = Objective(config.loss, config.seeds.init)
     print(f"{run.id}: {objective}", flush=True)
     data = trained_examples(run, data, objective)
-    status.compiled = compiled and compiles(run.id, objective, config.loss.label, device)
+    if compiled:
+        require_compiler(device.type)
+    status.compiled = compiled
     taught = None
     if objective.needs_teacher:
         with in_phase(status, "teacher_outputs"):
-            taught = teacher_trace(run, data, objective, device, micro.size)
+            taught = teacher_trace(run, data, objective, device, micro.size, compiled)
     phase("training")
     trained = train(
         model,
@@ -274,7 +276,7 @@ def _train(
         workers,
         checkpoints,
         micro,
-        status.compiled,
+        compiled,
     )
     if trained.extra_params and here().first:
         save_parameters(objective, folder.loss_parameters)

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from amad_bench.data.batch import Batch
@@ -15,6 +13,7 @@ from amad_bench.models.family import implementation_of
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.run_config import RunConfig
 from amad_bench.runtime.precision import FP32, Precision, forward_pass
+from amad_bench.training.compiling import forward_pass_of
 from amad_bench.training.distill import Objective, ObjectiveValue
 from amad_bench.training.teacher_outputs import TeacherTrace
 
@@ -32,8 +31,7 @@ class TrainStep(nn.Module):
     """A model and its objective as one module: all that is trained, and nothing else, is a parameter of it.
 
     recorder: of the model. teacher_trace: gets a batch's rows and the batch; None: no teacher. compiled: the
-    model's forward and backward passes, by torch.compile; where nothing is recorded, whose hooks would break
-    them into pieces.
+    model's forward and backward passes, see `compiling`.
     """
 
     def __init__(
@@ -49,8 +47,7 @@ class TrainStep(nn.Module):
         self.model, self.objective = model, objective
         self._recorder, self._teacher_trace = recorder, teacher_trace
         self._precision: Precision = precision
-        # Not the model itself, since validation and decoding have other shapes; no module, which owns it.
-        self._run: Callable[..., Any] = torch.compile(model.forward) if compiled else model.__call__
+        self._run = forward_pass_of(model, compiled)
 
     def forward(
         self, rows: np.ndarray, batch: Batch, epoch: int, totals: Totals | None = None
@@ -68,6 +65,7 @@ class TrainStep(nn.Module):
             raise
         student = self._recorder.trace(output, batch.labels_BL)
         student.sample_weight_B, student.totals = batch.sample_weight_B, totals
+        student.sample_numbers = (epoch << 40) + rows.astype(np.int64)  # however a batch is cut
         teacher = self._teacher_trace(rows, batch) if self._teacher_trace else None
         return self.objective(teacher, student, epoch)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from amad_bench.runtime.files import abandoned
 from amad_bench.runtime.locks import exclusive
 from amad_bench.runtime.precision import FP32, Precision, forward_pass
 from amad_bench.runtime.results import RESULTS
+from amad_bench.training.compiling import forward_pass_of
 from amad_bench.training.distill import Objective
 from amad_bench.training.outputs_writer import EVERY_QUERY, OutputsWriter, tensors_of
 from amad_bench.training.run_model import recorded_config, teacher_folder, trained_model
@@ -34,16 +36,29 @@ from amad_bench.training.stored_outputs import StoredPart, read_part, set_damage
 TeacherTrace = Callable[[np.ndarray, Batch], Trace]  # of a batch's rows and the batch
 
 _QUERIES = {"scores", "queries", "keys"}
+# What parts of a kind hold, whichever of it a loss reads: losses share them.
+_HOLDS = {
+    "tokens": (),
+    "queries": ("queries", "keys"),
+    "maps": ("probs",),
+    "values": ("values", "output_weight"),
+}
 
 
 def teacher_trace(
-    run: Run, data: TaskData, objective: Objective, device: torch.device, chunk: int | None = None
+    run: Run,
+    data: TaskData,
+    objective: Objective,
+    device: torch.device,
+    chunk: int | None = None,
+    compiled: bool = False,
 ) -> TeacherTrace:
     """A function that gives the teacher's trace of training examples, as far as `objective` reads it.
 
-    data: those of the training; chunk: examples that fit at once, None: a batch. Outputs that are stored
-    nowhere yet are computed first; another process that wants them waits. RunFailed("teacher_failed") when
-    the teacher did not end well, UserError when it was not trained.
+    data: those of the training; chunk: examples that fit at once, None: a batch. compiled: a teacher that
+    runs for each batch, see `compiling`. Outputs that are stored nowhere yet are computed first, never by a
+    compiled teacher, since students of either kind share them; another process that wants them waits.
+    RunFailed("teacher_failed") when the teacher did not end well, UserError when it was not trained.
     """
     folder, config = teacher_folder(run), run.config
     of_teacher = recorded_config(folder)
@@ -55,7 +70,7 @@ def teacher_trace(
         return loaded.eval().requires_grad_(False)
 
     if (key := config.outputs_key) is None or not storable(data.train):
-        return OnlineOutputs(model(), objective, config.precision).trace
+        return OnlineOutputs(model(), objective, config.precision, compiled).trace
     if not folder.checkpoint.is_file():
         model()  # which says what to do
     weights = file_sha256(folder.checkpoint)
@@ -84,17 +99,26 @@ def storable(split: Split) -> bool:
 class OnlineOutputs:
     """Outputs that a teacher computes for each batch."""
 
-    def __init__(self, model: nn.Module, objective: Objective, precision: Precision = FP32) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        precision: Precision = FP32,
+        compiled: bool = False,
+    ) -> None:
         self.model = model.eval()
         self.precision: Precision = precision
+        self._run = forward_pass_of(model, compiled)
         # Open as long as this object is there: finding all modules anew for each batch takes 10 to 20 ms.
-        self._recorder = Recorder(model, objective.sites, objective.needs_hidden, objective.teacher_layers)
+        wanted = objective.sites, objective.teacher_layers, objective.needs_hidden, objective.reads
+        self._recorder = Recorder(model, *wanted)
+        finalize(self, self._recorder.close)
 
     @torch.no_grad()
     def trace(self, _rows: np.ndarray, batch: Batch) -> Trace:
         try:
             with forward_pass(self.precision, batch.labels_BL.device):
-                output = self.model(**batch.inputs, labels=batch.labels_BL)
+                output = self._run(**batch.inputs, labels=batch.labels_BL)
         except BaseException:  # see TrainStep
             self._recorder.forget()
             raise
@@ -129,6 +153,11 @@ class Wanted(NamedTuple):
         named = [_name(site, layer, kind) for site, layer in at for kind in self.kinds]
         named += [_name(_stack(site), layer, "hidden") for site, layer in at if self.hidden]
         return ["logits", *dict.fromkeys(named)]
+
+    @property
+    def reads(self) -> list[str]:
+        """What a recorder has to keep for these parts, by the catalogue's words."""
+        return [word for kind in self.kinds for word in _HOLDS[kind]]
 
 
 class StoredOutputs:
@@ -238,7 +267,9 @@ def _compute(
     # With one target each, whatever is drawn is that one.
     loader = batches(split, data.images, chunks, device, answer_generator=np.random.default_rng(0))
     with ExitStack() as stack:
-        recorder = stack.enter_context(record(model, list(wanted.layers), wanted.hidden, wanted.layers))
+        recorder = stack.enter_context(
+            record(model, list(wanted.layers), wanted.layers, wanted.hidden, wanted.reads)
+        )
         writers = {
             part: OutputsWriter(stack.enter_context(written_part(folder / part, len(split))))
             for part in parts

@@ -56,9 +56,9 @@ class Setting:
 
     def traces(self, part=slice(None), totals=None):
         batch, hidden = {name: tensor[part] for name, tensor in self.batch.items()}, True
-        with record(self.teacher, self.sites, hidden) as recorder, torch.no_grad():
+        with record(self.teacher, self.sites, hidden=hidden) as recorder, torch.no_grad():
             teacher = recorder.trace(self.teacher(**batch), batch["labels"])
-        with record(self.student, self.sites, hidden) as recorder:
+        with record(self.student, self.sites, hidden=hidden) as recorder:
             student = recorder.trace(self.student(**batch), batch["labels"])
         student.sample_weight_B = None if self.weight_B is None else self.weight_B[part]
         student.totals = totals

@@ -58,6 +58,8 @@ def old_canonical(config: RunConfig, old_ids: dict[str, str]) -> dict[str, Any]:
     del model["other_sides"]
     model |= {key: value for key, value in model.pop("options").items() if key != "token_types"}
     loss["weights"] = loss.pop("loss_weights")
+    assert not loss["options"].get("query_rows")
+    loss["options"] = {k: v for k, v in loss["options"].items() if k not in ("kernel", "query_rows")}
     if loss["name"] in WITH_VARIANT:
         loss["options"] = {
             "variant" if key == "distance" else key: value for key, value in loss["options"].items()

@@ -66,8 +66,7 @@ class Steps:
     def value_and_gradients(self):
         torch.manual_seed(0)
         objective = self.objective
-        wanted = objective.sites, objective.needs_hidden, objective.student_layers
-        with record(self.model, *wanted) as recorder:
+        with objective.record_student(self.model) as recorder:
             step = TrainStep(self.model, objective, recorder, self.trace, self.precision)
             value = step(self.rows, self.batch, 1)
         for parameter in step.parameters():

@@ -159,7 +159,7 @@ def _step(
     objective = Objective(config.loss, config.seeds.init)
     taught = _taught(plan, run, data, objective, where, precision) if objective.needs_teacher else None
     recorder = stack.enter_context(
-        record(model, objective.sites, objective.needs_hidden, objective.student_layers)
+        record(model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads)
     )
     order = training_order(data.train, config.training.batch, 10**9, np.random.default_rng(0))
     loader = batches(data.train, data.images, order, where)

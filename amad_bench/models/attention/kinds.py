@@ -13,16 +13,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from amad_bench.models.attention.adapters import (
-    Scoring,
-    read_bert,
-    read_blip_vision,
-    read_t5,
-    read_vit,
-)
+from amad_bench.models.attention.adapters import Scoring, read_blip_text, read_blip_vision
+from amad_bench.models.attention.masks import query_mask
 from amad_bench.models.attention.trace import LayerTrace
 
 KNOWN = "BERT, BLIP, T5 and ViT"  # for messages
@@ -41,7 +35,7 @@ class Kind(NamedTuple):
     heads: str
     projections: tuple[str, ...]
     output: str
-    read: Callable[[Any, Tensor, Tensor, dict[str, Any], Any], Scoring]
+    read: Callable[[Any, Tensor, Tensor, dict[str, Any]], Scoring] | None
     outside: bool = False
     table: str | None = None
     given: str | None = None
@@ -104,17 +98,18 @@ class Attention(NamedTuple):
         """Their number."""
         return int(getattr(self.module, self.kind.heads))
 
-    def trace(self, projected: Mapping[str, Tensor], arguments: dict[str, Any], output: Any) -> LayerTrace:
+    def trace(self, projected: Mapping[str, Tensor], arguments: dict[str, Any]) -> LayerTrace:
         """A forward pass: `projected` are the outputs of the projections, the others see `adapters`.
 
         Raises AttentionDomainError for masks and biases that are not known or do not fit.
         """
+        assert self.kind.read is not None
         fused, heads = self.kind.parts, self.heads
         parts = [part for name in self.kind.projections for part in projected[name].chunk(fused, dim=-1)]
         query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
-        scale, bias, mask = self.kind.read(self.module, query, key, arguments, output)
+        scale, bias, mask = self.kind.read(self.module, query, key, arguments)
         weight_HDd = self.output.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)
-        query_mask_BQ = _query_mask(mask, query)
+        query_mask_BQ = query_mask(mask, query)
         every = mask is None
         return LayerTrace(query, key, value, scale, bias, mask, query_mask_BQ, weight_HDd, every_query=every)
 
@@ -136,10 +131,10 @@ class Found(NamedTuple):
     block: Block
 
 
-T5 = Kind("n_heads", ("q", "k", "v"), "o", read_t5, table="relative_attention_bias", given="position_bias")
+T5 = Kind("n_heads", ("q", "k", "v"), "o", None, table="relative_attention_bias", given="position_bias")
 BLIP_VISION = Kind("num_heads", ("qkv",), "projection", read_blip_vision)
-VIT = Kind("num_attention_heads", ("q_proj", "k_proj", "v_proj"), "o_proj", read_vit)
-BERT = Kind("num_attention_heads", ("query", "key", "value"), "output.dense", read_bert, outside=True)
+VIT = Kind("num_attention_heads", ("q_proj", "k_proj", "v_proj"), "o_proj", None)
+BERT = Kind("num_attention_heads", ("query", "key", "value"), "output.dense", read_blip_text, outside=True)
 
 _BERT = {"self": "attention.self", "cross": "crossattention.self"}
 
@@ -224,12 +219,3 @@ def _attention(block: nn.Module, path: str, kind: Kind) -> Attention | None:
     if isinstance(output, nn.Linear) and all(isinstance(linear, nn.Linear) for linear in linears):
         return Attention(module, output, kind)
     return None
-
-
-def _query_mask(mask_BHQK: Tensor | None, query_BHQD: Tensor) -> Tensor:
-    """Queries of a self-attention that are real tokens: their own key may be attended (the diagonal)."""
-    batch, _, queries, _ = query_BHQD.shape
-    if mask_BHQK is None or mask_BHQK.shape[-1] != queries:
-        return query_BHQD.new_ones(batch, queries, dtype=torch.bool)
-    entries_BQK = mask_BHQK[:, 0].expand(batch, queries, queries)
-    return entries_BQK.diagonal(dim1=-2, dim2=-1)

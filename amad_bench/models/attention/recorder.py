@@ -1,15 +1,15 @@
 """Recording of attention without materialised maps: all that a distillation loss may look at.
 
-A `record`ed model keeps its SDPA forward; hooks keep the projected queries, keys, values, bias and mask.
-Probabilities are computed on demand, in float32 and before dropout: rows sum to 1, masked keys are exactly 0.
+A `record`ed model keeps its SDPA forward; what its layers hand to the attention function is kept, see
+`capture`, and of attention that is written by hand, as stock BLIP's, what `hooks` see. Probabilities are
+computed on demand, in float32 and before dropout: rows sum to 1, masked keys are exactly 0.
 `output_attentions` is not used: under SDPA it returns an empty tuple without an exception.
 
 Axes: B batch, L tokens, Q query tokens, V vocabulary.
 """
 
-import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,115 +17,139 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from amad_bench.models.attention.kinds import Attention, find_stacks
+from amad_bench.models.attention.capture import Overrides, captures
+from amad_bench.models.attention.hooks import HookedLayer
+from amad_bench.models.attention.kinds import find_blocks
+from amad_bench.models.attention.outputs import WatchedOutput
+from amad_bench.models.attention.projections import output_projection
+from amad_bench.models.attention.sites import Layer, find_layers
+from amad_bench.models.attention.slots import SlotLayer
 from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, Recorded, Trace
 from amad_bench.runtime.versions import check_versions
 
 Layers = Mapping[str, Collection[int]]  # by site
+Place = tuple[str, int]  # site or stack, and layer
+READS = frozenset({"probs", "scores", "queries", "keys", "values", "output_weight"})
 
 
 class Recorder:
-    """Collects what the hooks of `record` saw in the last forward pass."""
+    """Collects what the recorded layers saw in the last forward pass; open until it is closed.
+
+    UserError: an untested version of transformers.
+    """
 
     def __init__(
-        self, model: nn.Module, sites: Sequence[str], hidden: bool, layers: Layers | None = None
+        self,
+        model: nn.Module,
+        sites: Sequence[str] | None = None,
+        layers: Layers | None = None,
+        hidden: bool = False,
+        reads: Collection[str] | None = None,
     ) -> None:
-        stacks = find_stacks(model)
-        attention = {
-            f"{stack}.{name}": [block.attention[name] for block in blocks]
-            for stack, blocks in stacks.items()
-            for name in blocks[0].attention
-        }
-        self.requested = tuple(sites)
-        for site in self.requested:
-            if site not in attention:
-                raise ValueError(
-                    f"{type(model).__name__} has no attention site '{site}'; "
-                    f"it has: {', '.join(sorted(attention)) or 'none that is known'}"
-                )
-        # A cross-attention's queries are masked like the same layer's self-attention: watch that one too.
-        watched = dict.fromkeys([*self.requested, *map(_companion, self.requested)])
-        self.depth = {stack: len(blocks) for stack, blocks in stacks.items()}
-        self._layers: dict[tuple[str, int], LayerTrace] = {}
-        self._hidden: dict[tuple[str, int], Tensor] = {}
-        self._handles: list[Any] = []
+        if "transformers" in sys.modules:
+            check_versions("transformers")
+        attention = find_layers(model, sites)
+        self._every_site = sites is None
+        self._reads = READS if reads is None else frozenset(reads)
+        self._depth = {site: len(ones) for site, ones in attention.items()}
+        # A cross-attention's queries are masked like those of its stack's self-attention.
+        self._queries: dict[Place, Place | None] = {}
         self._wanted = {
-            site: range(self._depth_of(site)) if layers is None else sorted(layers[site])
-            for site in self.requested
+            site: range(self._depth[site]) if layers is None else sorted(layers[site])
+            for site in (attention if sites is None else sites)
         }
-        for site in watched:
-            # a companion's layers are those of the cross-attention, or its own
-            for layer in sorted({i for one in (site, _cross(site)) for i in self._wanted.get(one, ())}):
-                self._hook(site, layer, attention[site][layer])
-        self._stacks = tuple(stacks) if hidden else ()
-        for stack in self._stacks:
-            for layer in self._hidden_layers(stack):
-                keep = _keep(self._hidden, (stack, layer))
-                self._handles.append(stacks[stack][layer].module.register_forward_hook(keep))
+        self._layers: dict[Place, SlotLayer | HookedLayer] = {}
+        self._outputs: dict[Place, WatchedOutput] = {}
+        self._opened: list[SlotLayer | HookedLayer | WatchedOutput] = []
+        self._overrides: Overrides | None = None
+        self._watch_attention(model, attention)
+        if hidden or "hidden" in self._reads:
+            self._watch_outputs(attention)
+        self.open()
 
-    def _hook(self, site: str, layer: int, attention: Attention) -> None:
-        projected: dict[str, Tensor] = {}
-        for name in attention.kind.projections:
-            projection = attention.module.get_submodule(name)
-            self._handles.append(projection.register_forward_hook(_keep(projected, name)))
-        signature = inspect.signature(attention.module.forward)
+    def open(self) -> None:
+        """Records from now on. One that was closed may be opened again, and has its layers at hand."""
+        try:
+            for one in dict.fromkeys([*self._layers.values(), *self._outputs.values()]):
+                one.open()
+                self._opened.append(one)
+            slots = [one for one in self._opened if isinstance(one, SlotLayer)]
+            self._overrides = Overrides(one.module for one in slots)
+        except BaseException:
+            self.close()
+            raise
 
-        def after(_module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-            arguments = _by_name(signature, args, kwargs)
-            try:
-                if len(projected) < len(attention.kind.projections):
-                    raise AttentionDomainError("its keys come from a cache; record whole passes")
-                trace = attention.trace(projected, arguments, output)
-            except AttentionDomainError as error:
-                raise AttentionDomainError(f"site {site}, layer {layer}: {error}") from None
-            finally:
-                projected.clear()
-            self._layers[site, layer] = trace
+    def _watch_attention(self, model: nn.Module, attention: Mapping[str, Sequence[Layer]]) -> None:
+        known = {one.module: one for found in find_blocks(model) for one in found.block.attention.values()}
+        around = {child: parent for parent in model.modules() for child in parent.children()}
+        made: dict[nn.Module, SlotLayer | HookedLayer] = {}  # a stack may have two names
+        for site, layer in [(site, layer) for site, layers in self._wanted.items() for layer in layers]:
+            at = attention[site][layer].queries
+            self._queries[site, layer] = None if at is None else (site.replace(".cross", ".self"), at)
+        for site, layer in [*self._queries, *filter(None, self._queries.values())]:
+            module, where = attention[site][layer].module, f"site {site}, layer {layer}"
+            if module not in made and captures(module):
+                _refuse_windows(module, around, where)
+                output = known[module].output if module in known else output_projection(module, around)
+                made[module] = SlotLayer(module, where, site.endswith(".cross"), output, self._reads)
+            elif module not in made:
+                made[module] = HookedLayer(where, known[module])
+            self._layers[site, layer] = made[module]
 
-        self._handles.append(attention.module.register_forward_hook(after, with_kwargs=True))
+    def _watch_outputs(self, attention: Mapping[str, Sequence[Layer]]) -> None:
+        made: dict[nn.Module, WatchedOutput] = {}
+        for stack in dict.fromkeys(site.partition(".")[0] for site in attention):
+            layers = attention.get(f"{stack}.self") or attention[f"{stack}.cross"]
+            self._depth[stack] = len(layers)
+            # those of the stack's sites, or all where it has none
+            own = {
+                layer
+                for place in self._queries.values()
+                if place
+                for site, layer in [place]
+                if site == f"{stack}.self"
+            }
+            for layer in sorted(own or range(len(layers))):
+                block = layers[layer].block
+                made[block] = made.get(block) or WatchedOutput(block)
+                self._outputs[stack, layer] = made[block]
 
     def trace(self, output: Any, labels: Tensor | None = None) -> Trace:
         """The recorded pass as a `Trace`; `output` has `.logits` (B, L, V) aligned with `labels` (B, L).
 
         Without labels, as for an encoder alone, the trace has no target tokens: logits (0, 0, 0), labels
-        (0, 0). `hidden` holds the stacks that the pass went through.
-        Raises AttentionDomainError when a layer of a requested site was not reached by the forward pass.
+        (0, 0). `hidden` holds the stacks that the pass went through; `sites`, where `record` was given none,
+        those that it went through.
+        Raises AttentionDomainError when a layer of a requested site was not reached by the forward pass, was
+        called twice, or computed what its trace would not show.
         """
-        sites = {
-            site: Recorded(
-                {layer: self._with_query_mask(site, layer, labels) for layer in wanted}, self._depth_of(site)
-            )
-            for site, wanted in self._wanted.items()
-        }
-        hidden: dict[str, Recorded[Tensor]] = {}
-        for stack in self._stacks:
-            known = [layer for layer in self._hidden_layers(stack) if (stack, layer) in self._hidden]
-            if known:
-                by_layer = {layer: self._hidden[stack, layer] for layer in known}
-                hidden[stack] = Recorded(by_layer, self.depth[stack])
+        wanted = dict(self._wanted)
+        if self._every_site:
+            reached = {site for site, layer in self._layers if self._layers[site, layer].seen}
+            wanted = {site: layers for site, layers in wanted.items() if site in reached} or wanted
+        has_gradient = _has_gradient(output)
+        sites: dict[str, Recorded[LayerTrace]] = {}
+        for site, layers in wanted.items():
+            by_layer = {layer: self._with_query_mask((site, layer), labels, has_gradient) for layer in layers}
+            sites[site] = Recorded(by_layer, self._depth[site])
+        outputs: dict[str, dict[int, Tensor]] = {}
+        for (stack, layer), watched in self._outputs.items():
+            if watched.output is not None:
+                outputs.setdefault(stack, {})[layer] = watched.output
+        hidden = {stack: Recorded(by_layer, self._depth[stack]) for stack, by_layer in outputs.items()}
         self.forget()
         if labels is None:
             return Trace(torch.empty(0, 0, 0), torch.empty(0, 0, dtype=torch.long), sites, hidden)
         return Trace(output.logits, labels, sites, hidden)
 
-    def _hidden_layers(self, stack: str) -> list[int]:
-        """Layers of a stack whose outputs are kept: those of its sites, or all where it has none."""
-        own = [layers for site, layers in self._wanted.items() if site.partition(".")[0] == stack]
-        return sorted({layer for layers in own or [range(self.depth[stack])] for layer in layers})
-
-    def _depth_of(self, site: str) -> int:
-        return self.depth[site.partition(".")[0]]
-
-    def _with_query_mask(self, site: str, layer: int, labels_BL: Tensor | None) -> LayerTrace:
-        for needed in (site, _companion(site)):
-            if (needed, layer) not in self._layers:
-                raise AttentionDomainError(
-                    f"site {needed}, layer {layer}: the forward pass recorded no attention"
-                )
-        trace = self._layers[site, layer]
-        companion = self._layers[_companion(site), layer]
-        query_mask_BQ, every = companion.query_mask_BQ, companion.every_query
-        if site.startswith("decoder.") and labels_BL is not None:
+    def _with_query_mask(self, place: Place, labels_BL: Tensor | None, has_gradient: bool) -> LayerTrace:
+        trace, other = self._trace(place, has_gradient), self._queries[place]
+        if other is None:
+            query_mask_BQ, every = torch.ones_like(trace.query_mask_BQ), True
+        else:
+            same = trace if other == place else self._trace(other, has_gradient)
+            query_mask_BQ, every = same.query_mask_BQ, same.every_query
+        if place[0].startswith("decoder.") and labels_BL is not None:
             # labels stand at the last positions; a prompt before them (BLIP captioning) is real text
             prompt = query_mask_BQ.shape[1] - labels_BL.shape[1]
             query_mask_BQ = query_mask_BQ & pad(labels_BL != -100, (prompt, 0), value=True)
@@ -133,62 +157,73 @@ class Recorder:
         trace.query_mask_BQ, trace.every_query = query_mask_BQ, every
         return trace
 
+    def _trace(self, place: Place, has_gradient: bool) -> LayerTrace:
+        if not self._layers[place].seen:
+            raise AttentionDomainError(
+                f"site {place[0]}, layer {place[1]}: the forward pass recorded no attention"
+            )
+        return self._layers[place].trace(has_gradient)
+
     def forget(self) -> None:
-        """Lets go of what was recorded, as of a pass that was broken off."""
-        self._layers.clear()
-        self._hidden.clear()
+        """Lets go of what was recorded: of a pass that was broken off, or of which no trace is wanted."""
+        for layer in self._layers.values():
+            layer.forget()
+        for watched in self._outputs.values():
+            watched.output = None
 
     def close(self) -> None:
-        """Removes every hook and forgets what was recorded."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-        self.forget()
+        """Leaves no trace on the model, and forgets what was recorded."""
+        if self._overrides is not None:
+            self._overrides.remove()
+            self._overrides = None
+        while self._opened:
+            self._opened.pop().close()
 
 
 @contextmanager
 def record(
     model: nn.Module,
-    sites: Sequence[str] = ("encoder.self",),
-    hidden: bool = False,
+    sites: Sequence[str] | None = None,
     layers: Layers | None = None,
+    hidden: bool = False,
+    reads: Collection[str] | None = None,
 ) -> Iterator[Recorder]:
     """Records attention at `sites`, and the outputs of layers if `hidden`, while the context is open.
 
-    layers: of each site those that are recorded, counted from 0; of a stack's outputs those of its sites.
-    None: all. The forward pass itself is unchanged. Works for VLT5, our BLIP models and plain Hugging Face
-    T5, BERT (sites "encoder.self", or with `is_decoder` "decoder.self" and "decoder.cross"), ViT
-    ("vision.self") and BLIP. ValueError: a site the model lacks. UserError: an untested version of
-    transformers.
+    sites: None for all that the model has, see `sites_of`. layers: of each site those that are recorded,
+    counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a trace that will be
+    looked at, of "probs", "scores", "queries", "keys", "values", "output_weight" and "hidden" (which is what
+    `hidden` asks for); what is left out is not kept. None: all but "hidden".
+
+    The forward pass itself is unchanged, and may be compiled, before or inside; one pass for each call of
+    `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose
+    attention goes through transformers' interface, at sites that are known (docs/recorder.md). Afterwards
+    nothing is left on the model.
+    ValueError: a site that the model lacks, a model that is being recorded, windows folded into the batch.
+    UserError: an untested version of transformers.
     """
-    if "transformers" in sys.modules:
-        check_versions("transformers")
-    recorder = Recorder(model, sites, hidden, layers)
+    recorder = Recorder(model, sites, layers, hidden, reads)
     try:
         yield recorder
     finally:
         recorder.close()
 
 
-def _companion(site: str) -> str:
-    return site.replace(".cross", ".self")
+def _refuse_windows(module: nn.Module, around: Mapping[nn.Module, nn.Module], where: str) -> None:
+    """ValueError for attention within windows of an image, whose maps are no maps of the image's tokens."""
+    outer: nn.Module | None = module
+    while outer is not None:
+        names = getattr(getattr(type(outer).forward, "__code__", None), "co_names", ())
+        if "window_partition" in names and getattr(outer, "window_size", 0):
+            raise ValueError(
+                f"{where}: {type(outer).__name__} attends within windows that it folds into the batch: "
+                "record other sites or layers of this model"
+            )
+        outer = around.get(outer)
 
 
-def _cross(site: str) -> str:
-    return site.replace(".self", ".cross")
-
-
-def _keep(store: dict[Any, Tensor], key: Any) -> Callable[[nn.Module, tuple, Any], None]:
-    def hook(_module: nn.Module, _args: tuple, output: Any) -> None:
-        store[key] = output[0] if isinstance(output, tuple) else output
-
-    return hook
-
-
-def _by_name(signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A call's arguments by the names of the parameters, however they were passed."""
-    arguments = dict(signature.bind(*args, **kwargs).arguments)
-    for name, parameter in signature.parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            arguments |= arguments.pop(name, {})
-    return arguments
+def _has_gradient(output: Any) -> bool:
+    """Whether a tensor of a model's output has one."""
+    parts = output.values() if isinstance(output, Mapping) else output
+    parts = parts if isinstance(parts, Collection) and not isinstance(parts, Tensor) else [output]
+    return any(isinstance(part, Tensor) and part.requires_grad for part in parts)

@@ -6,8 +6,9 @@ V vocabulary.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,9 +105,9 @@ class LayerTrace:
             return scores_BHQK.softmax(-1)
         # A row that may attend to nothing would be NaN, its gradient too: give it finite scores, then 0.
         empty_BHQ1 = ~self.mask_BHQK.any(-1, keepdim=True)
-        if (
-            empty_BHQ1.device.type == "cpu" and not empty_BHQ1.any()
-        ):  # a look that a GPU would have to wait for
+        # A look that a GPU would have to wait for, and that a compiled graph has no place for.
+        may_look = empty_BHQ1.device.type == "cpu" and not torch.compiler.is_compiling()
+        if may_look and not empty_BHQ1.any():
             return scores_BHQK.softmax(-1)
         probs_BHQK = scores_BHQK.masked_fill(empty_BHQ1, 0.0).softmax(-1)
         return probs_BHQK.masked_fill(~self.mask_BHQK, 0.0)
@@ -145,6 +146,8 @@ class Trace:
     sample_weight_B: what each example's labels count in the cross-entropy; None: all tokens count alike.
     totals: of the batch that this is a part of: a loss is then this part's summand of the whole batch's.
     None: the trace is the whole.
+    sample_numbers: (B,), on the host; what a loss draws for a sample, it draws by its number; None: by
+    a count of its calls.
     """
 
     logits_BLV: Tensor
@@ -153,3 +156,4 @@ class Trace:
     hidden: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     sample_weight_B: Tensor | None = None
     totals: Totals | None = None
+    sample_numbers: np.ndarray[Any, Any] | None = None

@@ -30,6 +30,7 @@ from transformers.models.blip.modeling_blip import (
 )
 from transformers.models.blip.modeling_blip_text import BlipTextLMHeadModel, BlipTextSelfAttention
 
+from amad_bench.models.attention.capture import capture
 from amad_bench.models.blip.ranking import groups_of_answers, summed_loss
 
 RANKED_LOGITS = 2**27  # numbers that ranking answers holds at once: half a GiB
@@ -43,6 +44,7 @@ class SdpaVisionAttention(BlipAttention):
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in self.qkv(hidden_states).chunk(3, dim=-1)
         )
+        capture(self, query, key, value, scale=self.scale)
         dropout = self.dropout.p if self.training else 0.0
         context = scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=self.scale)
         return self.projection(context.transpose(1, 2).flatten(2)), None
@@ -84,6 +86,8 @@ class SdpaTextAttention(BlipTextSelfAttention):
         texts = len(query) // len(key)
         if texts > 1:  # several texts for each source, whose keys they share: as one long text
             query = query.unflatten(0, (-1, texts)).transpose(1, 2).flatten(2, 3)
+        elif cache is None:  # a whole pass: neither that of ranked answers nor a step of a generation
+            capture(self, query, key, value, mask=mask)
         context = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
         if texts > 1:
             context = context.unflatten(2, (texts, -1)).transpose(1, 2).flatten(0, 1)

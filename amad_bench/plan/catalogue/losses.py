@@ -17,9 +17,12 @@ from amad_bench.plan.catalogue.supports import (
     one_to_one,
     projectable,
     relation_heads_divide,
+    rows_of_maps,
     tinybert,
 )
 from amad_bench.plan.limits import LARGEST_NUMBER, MOST_PARTS
+
+QUERY_ROWS_VERSION = 1  # of how rows are drawn, losses.query_rows
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,13 @@ class Loss(WithOptions):
         return (self.name, *(self.label({str(self.labelled_by): value}) for value in self.labelling_values))
 
     def label(self, options: Mapping[str, Any]) -> str:
-        return f"{self.name}_{self.complete(options)[self.labelled_by]}" if self.labelled_by else self.name
+        complete = self.complete(options)
+        label = f"{self.name}_{complete[self.labelled_by]}" if self.labelled_by else self.name
+        return f"{label}-rows{rows}" if (rows := complete.get("query_rows")) else label
+
+    def versions(self, options: Mapping[str, Any]) -> dict[str, int]:
+        """Of what these options bring in, by name."""
+        return {"query_rows": QUERY_ROWS_VERSION} if options.get("query_rows") else {}
 
     def supports(
         self, teacher: ModelShape, student: ModelShape, options: Mapping[str, Any] | None = None
@@ -111,6 +120,14 @@ _KERNEL_OR_TRITON = replace(
     choices=(*_KERNEL.choices, "triton"),
     description="how it is computed, which moves last digits: maps of all samples at once, of some at a "
     "time, by Triton (CUDA only), or as a table of sizes says",
+)
+_QUERY_ROWS = OptionSpec(
+    int,
+    0,
+    minimum=0,
+    maximum=MOST_PARTS,
+    description="query rows of each sample that are drawn anew each time and looked at; 0: all. An estimate "
+    "of the loss, for distances by rows",
 )
 
 LOSSES: dict[str, Loss] = by_name(
@@ -145,22 +162,34 @@ LOSSES: dict[str, Loss] = by_name(
             "distance": _DISTANCE,
             "head_reduction": _HEAD_REDUCTION,
             "kernel": _KERNEL_OR_TRITON,
+            "query_rows": _QUERY_ROWS,
         },
         supports_shapes=one_to_one,
+        clash_of=rows_of_maps,
+        seeded=True,
     ),
     Loss(
         "head_mean",
         "HeadMean",
         "logit_kd",
         ("probs",),
-        {"distance": _DISTANCE, "kernel": _KERNEL_OR_TRITON},
+        {"distance": _DISTANCE, "kernel": _KERNEL_OR_TRITON, "query_rows": _QUERY_ROWS},
+        clash_of=rows_of_maps,
+        seeded=True,
     ),
     Loss(
         "student_mean",
         "StudentMean",
         "logit_kd",
         ("probs",),
-        {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL_OR_TRITON},
+        {
+            "distance": _DISTANCE,
+            "head_reduction": _HEAD_REDUCTION,
+            "kernel": _KERNEL_OR_TRITON,
+            "query_rows": _QUERY_ROWS,
+        },
+        clash_of=rows_of_maps,
+        seeded=True,
     ),
     Loss(
         "random_alignment",
@@ -292,9 +321,11 @@ LOSSES: dict[str, Loss] = by_name(
                 str, "mean", ("mean", "sum"), description="over valid query rows, which `mse` does not have"
             ),
             "kernel": _KERNEL_OR_TRITON,
+            "query_rows": _QUERY_ROWS,
         },
         labelled_by="variant",
         supports_shapes=projectable,
         clash_of=amad,
+        seeded=True,
     ),
 )

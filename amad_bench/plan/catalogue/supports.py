@@ -81,10 +81,20 @@ def never(_: object) -> str:
     return ""
 
 
+def rows_of_maps(options: Mapping[str, Any]) -> str:
+    if options["query_rows"] and options["distance"] == "mse":
+        return "query_rows: rows cannot stand for the whole map that mse flattens, remove it"
+    return ""
+
+
 def amad(options: Mapping[str, Any]) -> str:
     variant, kernel = options["variant"], options["kernel"]
     if variant == "mse" and options["row_reduction"] == "sum":
         return "row_reduction: sum is for the variants with rows; mse flattens the map, remove it"
     if variant == "projected" and kernel in ("chunked", "triton"):
         return f"kernel: {kernel} is for variants without parameters; projected needs auto or dense"
+    if options["query_rows"] and variant in ("mse", "projected"):
+        return f"query_rows: rows cannot stand for the whole map that {variant} flattens, remove it"
+    if options["query_rows"] and options["row_reduction"] == "sum":
+        return "query_rows: estimates the mean over rows, not row_reduction: sum, remove one of them"
     return ""

@@ -128,8 +128,8 @@ class Config(Closed):
     )
     compile: bool = Field(
         default=False,
-        description="torch.compile of trainings that record no attention (`ce`, `logit_kd`), others say that "
-        "they are not compiled; no number depends on it but by rounding and by which dropout masks are drawn",
+        description="torch.compile of the steps of teachers and students, and of teachers that run for each "
+        "batch; no number depends on it but by rounding and by which dropout masks are drawn",
     )
     workers: Processes = Field(
         default=0, description="processes that read images, per run; no number depends on it"

@@ -84,7 +84,9 @@ def test_umt5_which_has_a_bias_table_in_each_layer_is_not_taken_for_t5():
 
 def test_two_stacks_of_one_name_are_refused():
     both = nn.ModuleDict({"left": plain_model("bert"), "right": plain_model("bert")})
-    with pytest.raises(ValueError, match=r"ModuleDict has two stacks called 'encoder'"):
+    with pytest.raises(
+        ValueError, match=r"ModuleDict has several stacks called 'encoder.self', left.encoder.layer and right"
+    ):
         record(both).__enter__()
 
 

@@ -225,7 +225,7 @@ def test_of_chosen_layers_the_same_is_recorded_and_of_others_nothing(kind):
     with record(model, SITES[kind], hidden=True) as recorder:
         whole = recorder.trace(model(**batch), batch["labels"])
     for site in SITES[kind]:
-        with record(model, [site], True, {site: [1]}) as recorder:
+        with record(model, [site], {site: [1]}, hidden=True) as recorder:
             trace = recorder.trace(model(**batch), batch["labels"])
         assert len(trace.sites[site]) == 2
         layer, expected = trace.sites[site][-1], whole.sites[site][1]
