@@ -11,6 +11,7 @@ from amad_bench.distil.models import takes_targets, unwrapped
 from amad_bench.distil.side import Side, common_sites
 from amad_bench.losses import build_loss
 from amad_bench.losses.base import LayerMap, TraceLoss
+from amad_bench.losses.lazy_parameters import LazyParameters
 from amad_bench.losses.weighted import WeightedLosses, mapped_layers
 from amad_bench.models.attention.trace import Trace
 from amad_bench.plan.catalogue import LOSSES
