@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from amad_bench.losses import build_loss
+from amad_bench.losses.kernels.by_samples import by_samples
 from amad_bench.losses.kernels.choice import ENTRIES_AT_ONCE
+from amad_bench.losses.kernels.compared import Compared
 from amad_bench.models.attention.trace import LayerTrace, Totals, Trace, unread
 from tests.losses import naive
 
@@ -260,6 +262,28 @@ def test_alignment_and_totals_are_the_dense_ones():
     assert dense.parts["attention"].item() == pytest.approx(chunked.parts["attention"].item(), rel=1e-12)
     assert (dense.alignment["a/0"] - chunked.alignment["a/0"]).abs().max() <= 1e-12
     assert chunked.alignment["a/0"].sum().item() == pytest.approx(3 * 2 / 5)  # 2 of 5 samples, rows sum to 1
+
+
+def test_a_causal_mask_of_all_samples_is_no_single_sample():
+    """As of a causal language model without padding, whose queries are known to be real."""
+    real_BQ = torch.ones(3, 5, dtype=torch.bool)
+    teacher, student = (
+        replace(layer(4, 8, seed=s, grad=s > 1, mask="causal"), query_mask_BQ=real_BQ, every_query=True)
+        for s in (1, 2)
+    )
+    expected = naive.amad(maps(teacher), maps(student), valid(teacher, student), variant="kl").item()
+    seen = []
+
+    def compare(*layers):
+        seen.append([len(x.query_BHQD) for x in layers])
+        return Compared(sum(x.query_BHQD.sum() for x in layers))
+
+    by_samples(compare, teacher, student, 2)
+    assert seen == [[2, 2], [1, 1]]
+    for kernel in ("dense", "chunked"):
+        loss = build_loss("amad", kernel=kernel)
+        found = loss(whole(teacher), whole(student, Totals(tokens=9, samples=7, by_site={"a": 7})))
+        assert found["attention"].item() == pytest.approx(expected * 3 / 7, rel=1e-12)
 
 
 def test_no_valid_entry_at_all_is_zero():
