@@ -138,8 +138,8 @@ def _materialise(
 ) -> None:
     """Parameters of the loss must be there before the optimizer is; their sizes are those of an example.
 
-    examples: as many of a batch as are computed at once, for which a compiled teacher is compiled. They are as
-    wide as the batch: alone, the first one may have no target at all.
+    examples: as many of a batch as are computed at once, for which a compiled teacher is compiled. They are
+    as wide as the batch: alone, the first one may have no target at all.
     """
     if teacher_trace is None:
         return
