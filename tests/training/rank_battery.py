@@ -118,7 +118,7 @@ def trained(folder: Path, student: Run, teacher: Run, data: TaskData, pieces: in
         ]
         objective.choose_layers(*shapes)
         trace = OnlineOutputs(taught.requires_grad_(False), objective).trace
-        loop._materialise(objective, model, data, DEVICE, trace, BATCH)
+        loop._materialise(objective, model, data, DEVICE, trace, BATCH, BATCH)
     objective.double()
     own = ceil(BATCH / here().world)
     log = folder / f"log{here().rank}of{here().world}.jsonl"

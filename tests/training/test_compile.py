@@ -91,7 +91,7 @@ def _step(plan, run, compiled):
     torch.manual_seed(0)
     teacher, model = fresh_model(source, data).requires_grad_(False), fresh_model(config, data)
     taught = OnlineOutputs(teacher, objective, compiled=compiled).trace
-    loop._materialise(objective, model, data, torch.device("cpu"), taught, 8)
+    loop._materialise(objective, model, data, torch.device("cpu"), taught, 8, 8)
     rows = np.arange(8)
     batch = make_batch(data.train, data.images, rows, "cpu")
     with objective.record_student(model.train()) as recorder:

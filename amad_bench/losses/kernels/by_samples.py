@@ -77,9 +77,7 @@ class _Sums:
         self._found: list[list[Tensor]] = [[] for _ in inputs]
 
     def add(self, summand: Tensor, leaves: Sequence[Tensor]) -> None:
-        with without_autocast(
-            summand.device
-        ):  # as a backward pass is; else its products are in half precision
+        with without_autocast(summand.device):  # as in a backward pass: it would halve products' precision
             gradients = torch.autograd.grad(summand, leaves, allow_unused=True)
         for found, shared, gradient in zip(self._found, self._shared, gradients, strict=True):
             if cast("Tensor | None", gradient) is None:
