@@ -12,6 +12,10 @@ from torch import Tensor
 
 from amad_bench.models.attention.trace import AttentionDomainError
 
+# What an additive mask adds to masked entries, at most: older models (MarkupLM) add -10,000, which is -9,984 in
+# bfloat16, others the lowest number there is. No bias of an entry that may be attended is as low.
+MASKED = -9e3
+
 
 def mask_and_bias(
     mask: Any, query_BHQD: Tensor, key_BJKD: Tensor, implementation: str, is_causal: bool
@@ -29,7 +33,7 @@ def mask_and_bias(
         return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=query_BHQD.device).tril(), None
     if mask.dtype == torch.bool:
         return mask, None
-    open_BHQK = mask > torch.finfo(mask.dtype).min / 2
+    open_BHQK = mask > MASKED
     return open_BHQK, mask.masked_fill(~open_BHQK, 0.0)
 
 

@@ -89,7 +89,6 @@ class Recorder:
         for site, layer in [*self._queries, *filter(None, self._queries.values())]:
             module, where = attention[site][layer].module, f"site {site}, layer {layer}"
             if module not in made and captures(module):
-                _refuse_windows(module, around, where)
                 output = known[module].output if module in known else output_projection(module, around)
                 made[module] = SlotLayer(module, where, site.endswith(".cross"), output, self._reads)
             elif module not in made:
@@ -199,7 +198,7 @@ def record(
     `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose
     attention goes through transformers' interface, at sites that are known (docs/recorder.md). Afterwards
     nothing is left on the model.
-    ValueError: a site that the model lacks, a model that is being recorded, windows folded into the batch.
+    ValueError: a site that the model lacks, a model that is being recorded.
     UserError: an untested version of transformers.
     """
     recorder = Recorder(model, sites, layers, hidden, reads)
@@ -207,19 +206,6 @@ def record(
         yield recorder
     finally:
         recorder.close()
-
-
-def _refuse_windows(module: nn.Module, around: Mapping[nn.Module, nn.Module], where: str) -> None:
-    """ValueError for attention within windows of an image, whose maps are no maps of the image's tokens."""
-    outer: nn.Module | None = module
-    while outer is not None:
-        names = getattr(getattr(type(outer).forward, "__code__", None), "co_names", ())
-        if "window_partition" in names and getattr(outer, "window_size", 0):
-            raise ValueError(
-                f"{where}: {type(outer).__name__} attends within windows that it folds into the batch: "
-                "record other sites or layers of this model"
-            )
-        outer = around.get(outer)
 
 
 def _has_gradient(output: Any) -> bool:

@@ -12,6 +12,7 @@ REFUSED = {
     "SAM 2": "no site: windows folded into the batch",
     "ALBERT": "no site: all layers are one module, called again and again",
     "DeBERTa": "no site: attention written by hand, with scores of its own",
+    "RoFormer, BigBird, LUKE": "no site: attention written by hand, of BERT's parts and yet another",
 }
 # By argument the models whose files give it.
 GIVEN = {

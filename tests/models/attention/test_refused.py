@@ -41,6 +41,11 @@ WITHOUT_SITES = {
         ("AlbertConfig", TEXT),
         "encoder.albert_layer_groups.0.albert_layers.0.attention: its layers are one module",
     ),
+    "RoFormer": (
+        "RoFormerModel",
+        ("RoFormerConfig", TEXT),
+        "encoder.layer.0.attention.self: RoFormerSelfAttention is written by hand",
+    ),
     "SAM 2": (
         "Sam2HieraDetModel",
         (
@@ -88,7 +93,7 @@ def test_gemma_2_without_its_cap_is_right():
 @pytest.mark.parametrize("name", WITHOUT_SITES)
 def test_attention_that_is_no_map_of_a_layer_has_no_site(name):
     model, config, message = WITHOUT_SITES[name]
-    network = build(model, config, "eager" if name == "DeBERTa" else "sdpa")
+    network = build(model, config, "eager" if name in ("DeBERTa", "RoFormer") else "sdpa")
     with pytest.raises(ValueError, match=rf"^{model} has no .*{re.escape(message)}"):
         sites_of(network)
     with pytest.raises(

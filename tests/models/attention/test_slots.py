@@ -79,12 +79,13 @@ def _mask(kind):
     if kind == "bool":
         return open_B1QK
     finite = torch.linspace(-2, 1, 9).view(1, 1, 3, 3) if kind == "finite" else 0.0
-    return torch.zeros(2, 1, 3, 3).add(finite).masked_fill(~open_B1QK, SMALLEST)
+    masked = {"infinite": -torch.inf, "MarkupLM's": -1e4}.get(kind, SMALLEST)
+    return torch.zeros(2, 1, 3, 3).add(finite).masked_fill(~open_B1QK, masked)
 
 
 @pytest.mark.trap("map-3")
 @pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("kind", ["bool", "additive", "finite"])
+@pytest.mark.parametrize("kind", ["bool", "additive", "finite", "infinite", "MarkupLM's"])
 def test_masks_of_every_form_and_a_bias_beside_them(kind, biased):
     """transformers' SDPA adds the position bias of T5 and its kin to whatever mask there is."""
     told = {"position_bias": torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(3))}
