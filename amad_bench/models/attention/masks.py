@@ -61,12 +61,11 @@ def check_fits(what: str, tensor_BHQK: Tensor, query_BHQD: Tensor, key_BJKD: Ten
 
 
 def query_mask(mask_BHQK: Tensor | None, query_BHQD: Tensor) -> Tensor:
-    """Queries of a self-attention that are real tokens: their own key may be attended (the diagonal)."""
+    """Queries of a self-attention that are real tokens: some query, mostly they themselves, attends to them."""
     batch, _, queries, _ = query_BHQD.shape
     if mask_BHQK is None or mask_BHQK.shape[-1] != queries:
         return query_BHQD.new_ones(batch, queries, dtype=torch.bool)
-    entries_BQK = mask_BHQK[:, 0].expand(batch, queries, queries)
-    return entries_BQK.diagonal(dim1=-2, dim2=-1)
+    return mask_BHQK[:, 0].any(-2).expand(batch, queries)
 
 
 def _check_mask_function(implementation: str) -> None:

@@ -79,7 +79,11 @@ def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[
     """
     found, others = _find(model)
     name = type(model).__name__
-    stacks = {site: _stacks_of(ones) for site, ones in found.items()}
+    # A cross-attention's queries are those of its stack's self-attention: both are known, or neither.
+    stacks = {
+        site: max(_stacks_of(ones), _stacks_of(found.get(_own(site), ones)), key=len)
+        for site, ones in found.items()
+    }
     single = [site for site in found if len(stacks[site]) == 1]
     for site in single or found if sites is None else sites:
         if site not in found:

@@ -125,6 +125,8 @@ def _check(module: nn.Module, slot: Slot, crosses: bool) -> tuple[Tensor, Tensor
         altering = ["sinks"]
     if altering:
         raise AttentionDomainError(f"{altering[0]} changes its maps beyond scores, bias and mask")
+    if getattr(module, "indexer", None) is not None:
+        raise AttentionDomainError("an indexer chooses its keys: which tokens are real its mask does not say")
     if slot.told and kernel not in IN_FULL:
         raise AttentionDomainError(f"{kernel} masks by {slot.told[0]}: use the attention sdpa or eager")
     if query_BHQD.dim() != 4 or query_BHQD.shape[0] != key_BJKD.shape[0]:

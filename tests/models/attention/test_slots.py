@@ -96,6 +96,13 @@ def test_masks_of_every_form_and_a_bias_beside_them(kind, biased):
     assert layer.query_mask_BQ.tolist() == [[True] * 3, [True, True, False]]
 
 
+def test_a_token_that_does_not_attend_to_itself_is_a_query():
+    mask = torch.tensor([[0, 1, 0], [1, 0, 0], [1, 1, 0]]).bool()[None, None].expand(2, 1, 3, 3)
+    model, site = attending()
+    layer, _ = recorded(model, site, *heads(3, 3), mask)
+    assert layer.query_mask_BQ.tolist() == [[True, True, False]] * 2
+
+
 def test_a_bias_without_a_mask_leaves_later_keys_masked():
     model, site = attending(is_causal=True)
     bias = torch.linspace(-1, 2, 18).view(1, 2, 3, 3).requires_grad_()
