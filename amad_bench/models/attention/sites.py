@@ -77,6 +77,8 @@ def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[
     Layers are counted among a site's own, as where only every second block has a cross-attention.
     ValueError: one of `sites` that the model lacks or several stacks have, or a model without any.
     """
+    if isinstance(sites, str):
+        raise ValueError(f"sites {sites!r}: expected a list of sites, or None for all")
     found, others = _find(model)
     name = type(model).__name__
     # A cross-attention's queries are those of its stack's self-attention: both are known, or neither.
