@@ -5,6 +5,7 @@ Axes: B batch, H heads, J <= H key heads, Q query tokens, K key tokens, D head s
 """
 
 from collections.abc import Collection
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -30,6 +31,11 @@ class SlotLayer:
         self.module, self._output, self._reads = module, output, reads
         self._where, self._crosses = where, crosses
         self._slot = Slot("values" in reads, self._look)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, of a recorder and its model, has a slot of its own."""
+        self.__dict__.update(state)
+        self._slot = Slot("values" in self._reads, self._look)
 
     def open(self) -> None:
         """Gives the module its slot."""
