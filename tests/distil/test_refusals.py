@@ -21,6 +21,8 @@ LONGER = batch(tokens=7)
     [
         ("amat", {}, "unknown loss 'amat'. Did you mean 'amad'?"),
         ({}, {}, "losses: none is given; name one, such as 'amad'"),
+        (["amad"], {}, "losses: expected a name or a mapping of names to weights, found ['amad']"),
+        ("amad", {"layer_map": None}, "decoder.self: layer_map None is none of 'last', 'uniform'"),
         (
             {"amad": {"variant": "kll"}},
             {},

@@ -31,7 +31,7 @@ def moved_bytes(method: Method, shape: Shape, item: int) -> int:
 
 
 def operations(method: Method, shape: Shape) -> int:
-    """Operations of matrix products alone: scores, gradients of the student's queries and keys, heads with heads.
+    """Operations of matrix products alone: scores, gradients of student queries and keys, heads with heads.
 
     Relations of a tensor to itself have one score product a side, and one in the gradient.
     """

@@ -1,4 +1,4 @@
-"""The measurements that must be shown of a GPU, in minutes: steps with AMAD beside `logit_kd`, the figure, others' models."""
+"""Measurements on a GPU, in minutes: steps with AMAD beside `logit_kd`, the figure, others' models."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
