@@ -56,4 +56,7 @@ class MiniLM(MapLoss):
     function = staticmethod(minilm_loss)
 
     def arguments(self, pair: LayerPair) -> dict[str, Any]:
-        return {"teacher_value_BHKD": pair.teacher.value_BJKD, "student_value_BHKD": pair.student.value_BJKD}
+        return {
+            "teacher_value_BHKD": pair.teacher.values_BHKD(),
+            "student_value_BHKD": pair.student.values_BHKD(),
+        }
