@@ -20,5 +20,5 @@ def require_compiler(device: str, key: str = "compile: true", instead: str = "co
     if not any(shutil.which(name) for name in ([named] if named else names)):
         raise UserError(
             f"{key} needs a compiler of {language}, and {named or ' or '.join(names)} is not here; "
-            f"install {'g++' if language == 'C++' else 'gcc'}, set {variable} to another one, or set {instead}"
+            f"install {names[0]}, set {variable} to another one, or set {instead}"
         )

@@ -230,7 +230,9 @@ def _check_asked(
     """ValueError for a layer that a site lacks, a site without its layers, a part that no trace has."""
     if unknown := sorted(set(reads or ()) - READS - {"hidden"}):
         raise ValueError(f"reads: {unknown[0]!r} is none of {', '.join(sorted({*READS, 'hidden'}))}")
-    for site in sites if layers is not None else ():
+    if layers is None:
+        return
+    for site in sites:
         if site not in layers:
             raise ValueError(f"layers: none of {site} are named; name them, or leave it out of the sites")
         if outside := sorted(layer for layer in layers[site] if not 0 <= layer < depths[site]):
