@@ -56,7 +56,4 @@ class MiniLM(MapLoss):
     function = staticmethod(minilm_loss)
 
     def arguments(self, pair: LayerPair) -> dict[str, Any]:
-        return {
-            "teacher_value_BHKD": pair.teacher.values_BHKD(),
-            "student_value_BHKD": pair.student.values_BHKD(),
-        }
+        return {"teacher_value_BHKD": pair.teacher.value_BJKD, "student_value_BHKD": pair.student.value_BJKD}

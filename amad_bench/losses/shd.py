@@ -106,4 +106,4 @@ class SqueezingHeads(MapLoss):
         weight_HDd = pair.teacher.output_weight_HDd
         if weight_HDd is None:
             raise ValueError("shd needs the teacher's output projection, which its trace does not hold")
-        return {"teacher_value_BHKD": pair.teacher.values_BHKD(), "teacher_output_weight_HDd": weight_HDd}
+        return {"teacher_value_BHKD": pair.teacher.value_BJKD, "teacher_output_weight_HDd": weight_HDd}

@@ -111,16 +111,6 @@ def test_the_module_reads_maps_values_and_masks_of_the_traces():
     assert_close(parts["attention"], expected, rtol=1e-6, atol=0)
 
 
-def test_grouped_values_are_those_of_each_head_of_their_group():
-    teacher, student = layer_trace(4, seed=0), layer_trace(4, seed=1)
-    shared = teacher.value_BJKD[:, :2]
-    teacher.value_BJKD = shared[:, [0, 0, 1, 1]]
-    expected = build_loss("minilm")(trace({"a": [teacher]}), trace({"a": [student]}))
-    teacher.value_BJKD = shared
-    found = build_loss("minilm")(trace({"a": [teacher]}), trace({"a": [student]}))
-    assert torch.equal(found["attention"], expected["attention"])
-
-
 def test_values_of_another_length_are_refused():
     maps = torch.rand(2, 3, 4, 5).softmax(-1)
     with pytest.raises(

@@ -136,16 +136,6 @@ def test_the_module_reads_the_teacher_s_values_and_output_weight():
         build_loss("shd")(trace({"a": [teacher]}), trace({"a": [student]}))
 
 
-def test_grouped_values_are_those_of_each_head_of_their_group():
-    teacher, student = layer_trace(4), layer_trace(2)
-    shared = teacher.value_BJKD[:, :2]
-    teacher.value_BJKD = shared[:, [0, 0, 1, 1]]
-    expected = build_loss("shd")(trace({"a": [teacher]}), trace({"a": [student]}))
-    teacher.value_BJKD = shared
-    found = build_loss("shd")(trace({"a": [teacher]}), trace({"a": [student]}))
-    assert torch.equal(found["attention"], expected["attention"])
-
-
 @pytest.mark.trap("shd-3")
 def test_more_student_than_teacher_heads_are_refused_by_plan_and_loss():
     teacher, student = (trace({"a": [layer_trace(n)]}) for n in (2, 4))

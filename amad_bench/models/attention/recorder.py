@@ -49,8 +49,6 @@ class Recorder:
         if "transformers" in sys.modules:
             check_versions("transformers")
         attention = find_layers(model, sites)
-        depths = {site: len(ones) for site, ones in attention.items()}
-        _check_asked(depths, attention if sites is None else sites, layers, reads)
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
         self._depth = {site: len(ones) for site, ones in attention.items()}
@@ -222,21 +220,6 @@ def _refuse_windows(module: nn.Module, around: Mapping[nn.Module, nn.Module], wh
                 "record other sites or layers of this model"
             )
         outer = around.get(outer)
-
-
-def _check_asked(
-    depths: Mapping[str, int], sites: Collection[str], layers: Layers | None, reads: Collection[str] | None
-) -> None:
-    """ValueError for a layer that a site lacks, a site without its layers, a part that no trace has."""
-    if unknown := sorted(set(reads or ()) - READS - {"hidden"}):
-        raise ValueError(f"reads: {unknown[0]!r} is none of {', '.join(sorted({*READS, 'hidden'}))}")
-    if layers is None:
-        return
-    for site in sites:
-        if site not in layers:
-            raise ValueError(f"layers: none of {site} are named; name them, or leave it out of the sites")
-        if outside := sorted(layer for layer in layers[site] if not 0 <= layer < depths[site]):
-            raise ValueError(f"layers: {site} has {depths[site]}, so no layer {outside[0]} (counted from 0)")
 
 
 def _has_gradient(output: Any) -> bool:

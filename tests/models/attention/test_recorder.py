@@ -238,22 +238,6 @@ def test_of_chosen_layers_the_same_is_recorded_and_of_others_nothing(kind):
                 layers[0]
 
 
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ({"reads": ["prob"]}, "reads: 'prob' is none of hidden, keys"),
-        ({"layers": {"encoder.self": [2]}}, "layers: encoder.self has 2, so no layer 2"),
-        ({"layers": {"decoder.self": [0]}}, "layers: none of encoder.self are named"),
-    ],
-)
-def test_what_cannot_be_recorded_is_refused_before_a_pass(asked, message):
-    with (
-        pytest.raises(ValueError, match=f"^{message}"),
-        record(tiny_model("vlt5"), ["encoder.self"], **asked),
-    ):
-        pass
-
-
 def test_only_a_vit_is_known_to_have_no_padding():
     """By what it is, not by a look at a mask; decoders are masked by their labels."""
     for kind, sites in SITES.items():
