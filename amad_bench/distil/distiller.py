@@ -182,11 +182,11 @@ def _lacking(losses: nn.Module) -> bool:
 
 def _by_name(losses: Losses) -> dict[str, dict[str, Any]]:
     """Options by a loss's name. ValueError for an unknown name, and for a weight that is none."""
-    given: Any = {losses: {}} if isinstance(losses, str) else losses
-    if not isinstance(given, Mapping) or not given:
-        raise ValueError(
-            f"losses: expected a name such as 'amad', or a mapping of names to weights, found {losses!r}"
-        )
+    given: Mapping[str, float | Mapping[str, Any]] = {losses: {}} if isinstance(losses, str) else losses
+    if not given:
+        raise ValueError("losses: none is given; name one, such as 'amad'")
+    if not isinstance(given, Mapping):
+        raise ValueError(f"losses: expected a name or a mapping of names to weights, found {given!r}")
     options: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
         if name not in LOSSES:
