@@ -11,7 +11,7 @@ import torch
 
 from amad_bench.losses import build_loss
 from amad_bench.plan.catalogue import LOSSES
-from amad_bench.plan.catalogue.losses import Loss
+from amad_bench.plan.catalogue.loss import Loss
 from amad_bench.plan.catalogue.options import OptionSpec
 from tests.losses.cases import layer_trace, trace
 

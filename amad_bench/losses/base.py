@@ -161,11 +161,12 @@ class LayerLoss(TraceLoss):
     A subclass defines `compare(pair) -> scalar`, a mean over samples with a valid entry. One with parameters
     keeps them in a `LazyParameters` of its own, named by `pair.key`, and defines `create_parameters(pair)`.
     `sites`: None = all that both traces hold. kernel: how it is computed, see `losses.kernels`. When called,
-    raises ValueError that names the site for layers that cannot be compared.
+    raises ValueError that names the site for layers that cannot be compared. kernels: those that it has; a
+    loss whose parameters are part of `compare` has no "chunked", which gives them no gradient.
     """
 
     kernel = "dense"
-    kernels: ClassVar[Sequence[str]] = KERNELS
+    kernels: Sequence[str] = KERNELS
 
     def __init__(self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last") -> None:
         super().__init__()
@@ -197,13 +198,13 @@ class LayerLoss(TraceLoss):
 
     def by_kernel(self, pair: LayerPair) -> Compared:
         """The pair compared by this loss's kernel."""
-
         check_choice("kernel", self.kernel, self.kernels)
+        kernel = self.kernel if "chunked" in self.kernels else "dense"
 
         def compare(teacher: LayerTrace, student: LayerTrace) -> Compared:
             return self.compared(pair._replace(teacher=teacher, student=student))
 
-        return by_kernel(self.kernel, compare, pair.teacher, pair.student)
+        return by_kernel(kernel, compare, pair.teacher, pair.student)
 
     def create_parameters(self, pair: LayerPair) -> None:
         """Creates the parameters that are still lacking for this pair of layers; none by default."""

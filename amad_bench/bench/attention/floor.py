@@ -17,7 +17,7 @@ ROUNDS = 9
 
 
 class Rates(NamedTuple):
-    """What the device moves and computes, measured: GiB read and written in a second, and TFLOP."""
+    """Measured rates of the device: GiB read and written in a second, and TFLOP."""
 
     copy_gib_s: float
     product_tflop_s: float
@@ -31,7 +31,7 @@ def moved_bytes(method: Method, shape: Shape, item: int) -> int:
 
 
 def operations(method: Method, shape: Shape) -> int:
-    """Of matrix products alone: scores, gradients of the student's queries and keys, heads with heads.
+    """Operations of matrix products alone: scores, gradients of student queries and keys, heads with heads.
 
     Relations of a tensor to itself have one score product a side, and one in the gradient.
     """

@@ -106,7 +106,7 @@ def _step(function: LayerFunction, case: Case) -> None:
 
 
 def _extra_mib(step: partial[None], case: Case, device: str) -> float:
-    """Of a second call: a first one on a GPU allocates workspaces and compiles kernels."""
+    """Memory of a second call: a first one on a GPU allocates workspaces and compiles kernels."""
     if device != CPU.name:
         step()
         DEVICES[device].release()

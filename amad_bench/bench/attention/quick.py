@@ -1,4 +1,4 @@
-"""What must be shown of a GPU, in minutes: steps with AMAD beside `logit_kd`, the figure, others' models."""
+"""Measurements on a GPU, in minutes: steps with AMAD beside `logit_kd`, the figure, others' models."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,7 +56,7 @@ def _parts(plan: Plan, batch: int, rounds: int, device: str) -> Iterator[Part]:
 
 
 def must_show(rows: Sequence[dict[str, Any]]) -> Rows:
-    """Of rows of `bench_attention_steps` those with an upper limit, beside it; "no" is above one.
+    """Rows of `bench_attention_steps`, those with an upper limit, beside it; "no" is above one.
 
     Columns: compiled, layers, kernel, N, batch, precision; added_ms, added_share, most; memory_share,
     most_memory; floor_ms, over_floor; met.

@@ -179,7 +179,7 @@ def _measured(
 
 
 def _ways(plan: Plan, batch: int, device: str, kind: Kind, layers: str, stack: ExitStack) -> Iterator[_Way]:
-    """Of one model, whose steps differ in the loss alone."""
+    """The ways of one model, whose steps differ in the loss alone."""
     attention = layers != NONE
     run = run_of(plan, kind.family, ATTENTION if attention else LOGITS, batch, LAYER_MAPS.get(layers))
     data = synthetic_data(run.config, data_facts(run.config), 2 * batch)

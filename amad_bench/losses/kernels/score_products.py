@@ -19,7 +19,7 @@ def products_of(layer: LayerTrace, samples: slice) -> Tensor:
 
 
 class Gradients:
-    """Of a layer's queries, keys and, where asked for, bias: written part by part."""
+    """Gradients of a layer's queries, keys and, where asked for, bias: written part by part."""
 
     def __init__(self, layer: LayerTrace) -> None:
         self.layer = layer

@@ -13,7 +13,7 @@ FUSED = {"enable_fp_fusion": True}  # multiply and add at once, whatever Triton'
 
 
 class RowProducts(NamedTuple):
-    """Of each query row, in float32."""
+    """Products and sums of each query row, in float32."""
 
     cross_BQHG: Tensor
     teacher_squares_BQH: Tensor
@@ -130,7 +130,7 @@ def row_divergence(
 
 
 class Coefficients(NamedTuple):
-    """Of the student's gradient, by triton_kernels.py's letters; contiguous float32."""
+    """Coefficients of the student's gradient, by triton_kernels.py's letters; contiguous float32."""
 
     W_BRHG: Tensor
     U_BH: Tensor

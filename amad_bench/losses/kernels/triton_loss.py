@@ -117,5 +117,5 @@ def _check(teacher: LayerTrace, student: LayerTrace, mask_B1QK: Tensor | None) -
 
 
 def _on(device: torch.device) -> AbstractContextManager[object]:
-    """Where Triton starts its kernels: on the current device, which need not be the tensors'."""
+    """The current device is where Triton starts its kernels; it need not be the tensors' own."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

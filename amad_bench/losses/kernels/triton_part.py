@@ -43,7 +43,7 @@ class Part:
 
     @cached_property
     def divergence(self) -> tuple[Tensor, Tensor]:
-        """Of each row: distances (B, Q, H), and products of what remains with the student's maps."""
+        """Distances of each row (B, Q, H), and products of what remains with the student's maps."""
         return launch.row_divergence(self.maps, *self.of_kernel, self.how.mse)
 
     def loss(self, share_BH: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Part:
         return (total_BHG / rows_BQ.sum(1).clamp_min(1)[:, None, None]).float()
 
     def gradient_of_scores(self, share_BH: Tensor) -> Tensor:
-        """Of `loss` with the same shares, (B, G, Q, K)."""
+        """The gradient of `loss` with the same shares, (B, G, Q, K)."""
         remainder_BQHG = self.divergence[1].double()
         of_distance_B1H1 = -(2 if self.how.mse else 1) * share_BH[:, None, :, None]
         to_remainder_BRHG = of_distance_B1H1 * self.mixture_BRHG

@@ -1,4 +1,4 @@
-"""What the losses ask of the Triton kernels: weights of the mixtures, and their gradient, from a few numbers.
+"""The losses' demands on the Triton kernels: weights of the mixtures, and their gradient, from a few numbers.
 
 Axes as in mixture.py. A loss is a distance of each teacher head to a mixture of student heads, whose weights
 are fixed or the softmax of a similarity; `head_mean` has one teacher head, the mean of all.
@@ -43,7 +43,7 @@ class Recipe:
 
 
 def recipe(method: str, heads: tuple[int, int], options: Mapping[str, Any]) -> Recipe:
-    """Of a loss by its name in the catalogue; options left out are those of its function.
+    """The recipe of a loss by its name in the catalogue; options left out are those of its function.
 
     Raises ValueError for a loss that has no such kernels and for values that its function refuses, TypeError
     for options that its function does not have.
@@ -143,7 +143,7 @@ def fixed_weights(how: Recipe, heads: int, students: int, like: Tensor) -> Tenso
 
 
 def shares(how: Recipe, rows_B: Tensor, heads: int, students: int) -> Tensor:
-    """What each teacher head's distance counts in the loss (B, H), in float64; rows_B: valid rows."""
+    """Shares of the teacher heads' distances in the loss (B, H), in float64; rows_B: valid rows."""
     compared = min(heads, students) if how.method == "one_to_one" else heads
     counts_B = rows_B > 0
     share_B = counts_B.double() / counts_B.sum().clamp_min(1)

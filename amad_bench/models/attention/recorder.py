@@ -124,8 +124,14 @@ class Recorder:
         (0, 0). `hidden` holds the stacks that the pass went through; `sites`, where `record` was given none,
         those that it went through.
         Raises AttentionDomainError when a layer of a requested site was not reached by the forward pass, was
-        called twice, or computed what its trace would not show.
+        called twice, or computed what its trace would not show. The pass is forgotten, whatever happens.
         """
+        try:
+            return self._read(output, labels)
+        finally:  # where memory runs out in here, too: the pass is made again
+            self.forget()
+
+    def _read(self, output: Any, labels: Tensor | None) -> Trace:
         wanted = dict(self._wanted)
         if self._every_site:
             reached = {site for site, layer in self._layers if self._layers[site, layer].seen}
@@ -140,7 +146,6 @@ class Recorder:
             if watched.output is not None:
                 outputs.setdefault(stack, {})[layer] = watched.output
         hidden = {stack: Recorded(by_layer, self._depth[stack]) for stack, by_layer in outputs.items()}
-        self.forget()
         if labels is None:
             return Trace(torch.empty(0, 0, 0), torch.empty(0, 0, dtype=torch.long), sites, hidden)
         return Trace(output.logits, labels, sites, hidden)

@@ -7,7 +7,8 @@ from amad_bench.plan.catalogue.datasets import DATASETS, SPLITS, Dataset
 from amad_bench.plan.catalogue.families import FAMILIES, KEEPS, ModelShape, model_shape
 from amad_bench.plan.catalogue.family import Family
 from amad_bench.plan.catalogue.formats import FORMATS, Format, label_of, own_role, record_of
-from amad_bench.plan.catalogue.losses import LOSSES, Loss
+from amad_bench.plan.catalogue.loss import Loss
+from amad_bench.plan.catalogue.losses import LOSSES
 from amad_bench.plan.catalogue.metrics import (
     EXTRA_METRICS,
     METRICS,
