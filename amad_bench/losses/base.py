@@ -38,8 +38,8 @@ def layer_pairs(layer_map: LayerMap, student_layers: int, teacher_layers: int) -
             (i, max(0, (2 * (i + 1) * teacher_layers + student_layers) // (2 * student_layers) - 1))
             for i in range(student_layers)
         ]
-    given: object = layer_map
-    pairs = [tuple(pair) for pair in layer_map] if isinstance(given, list | tuple) else []
+    given: Any = layer_map
+    pairs = [] if given is None or isinstance(layer_map, str) else [tuple(pair) for pair in layer_map]
     if not pairs or any(len(pair) != 2 or any(type(i) is not int for i in pair) for pair in pairs):
         raise ValueError(
             f"layer_map {layer_map!r} is none of 'last', 'uniform', [[student layer, teacher layer], ...]"

@@ -55,7 +55,7 @@ class HookedLayer:
         return self._trace is not None
 
     def trace(self, has_gradient: bool) -> LayerTrace:
-        """The last pass. has_gradient: whether its output has one. AttentionDomainError: these queries lack it."""
+        """The last pass. has_gradient: whether its output has one; AttentionDomainError: its queries not."""
         assert self._trace is not None
         try:
             check_gradient(self._attention.module, self._grad, has_gradient)

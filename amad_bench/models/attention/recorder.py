@@ -54,7 +54,9 @@ class Recorder:
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
         if unknown := self._reads - READS - {"hidden"}:
-            raise ValueError(f"reads: {min(unknown)!r} is no part of a trace; those are: {', '.join(sorted(READS))}")
+            raise ValueError(
+                f"reads: {min(unknown)!r} is no part of a trace; those are: {', '.join(sorted(READS))}"
+            )
         self._depth = {site: len(ones) for site, ones in attention.items()}
         # A cross-attention's queries are masked like those of its stack's self-attention.
         self._queries: dict[Place, Place | None] = {}
@@ -198,10 +200,10 @@ def record(
 ) -> Iterator[Recorder]:
     """Records attention at `sites`, and the outputs of layers if `hidden`, while the context is open.
 
-    sites: None for those of `layers`, or all that the model has, see `sites_of`. layers: of each site those that
-    are recorded, counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a trace that will be
-    looked at, of "probs", "scores", "queries", "keys", "values", "output_weight" and "hidden" (which is what
-    `hidden` asks for); what is left out is not kept. None: all but "hidden".
+    sites: None for those of `layers`, or all that the model has, see `sites_of`. layers: of each site those
+    that are recorded, counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a
+    trace that will be looked at, of "probs", "scores", "queries", "keys", "values", "output_weight" and
+    "hidden" (which is what `hidden` asks for); what is left out is not kept. None: all but "hidden".
 
     The forward pass itself is unchanged, and may be compiled, before or inside; one pass for each call of
     `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose
