@@ -38,15 +38,10 @@ def layer_pairs(layer_map: LayerMap, student_layers: int, teacher_layers: int) -
             (i, max(0, (2 * (i + 1) * teacher_layers + student_layers) // (2 * student_layers) - 1))
             for i in range(student_layers)
         ]
-<<<<<<< HEAD
-    given: Any = layer_map
-    pairs = [] if given is None or isinstance(layer_map, str) else [tuple(pair) for pair in layer_map]
-=======
     try:
         pairs = [] if isinstance(layer_map, str) else [tuple(pair) for pair in layer_map]
     except TypeError:  # None, or numbers
         pairs = []
->>>>>>> main
     if not pairs or any(len(pair) != 2 or any(type(i) is not int for i in pair) for pair in pairs):
         raise ValueError(
             f"layer_map {layer_map!r} is none of 'last', 'uniform', [[student layer, teacher layer], ...]"

@@ -54,16 +54,9 @@ class Recorder:
         attention = find_layers(model, sites)
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
-<<<<<<< HEAD
-        if unknown := self._reads - READS - {"hidden"}:
-            raise ValueError(
-                f"reads: {min(unknown)!r} is no part of a trace; those are: {', '.join(sorted(READS))}"
-            )
-=======
         if unknown := self._reads - PARTS:
             known = ", ".join(sorted(PARTS))
             raise ValueError(f"reads: {min(unknown)!r} is no part of a trace; those are: {known}")
->>>>>>> main
         self._depth = {site: len(ones) for site, ones in attention.items()}
         # A cross-attention's queries are masked like those of its stack's self-attention.
         self._queries: dict[Place, Place | None] = {}
