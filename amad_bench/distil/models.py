@@ -18,15 +18,11 @@ SHIFTING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "BertGener
 # Decoders whose loss takes labels as they stand: each is the next token already.
 UNSHIFTED = frozenset(
     {
-        *(
-            "BartForCausalLM",
-            "BigBirdPegasusForCausalLM",
-            "BlenderbotForCausalLM",
-            "BlenderbotSmallForCausalLM",
-        ),
-        *("CpmAntForCausalLM", "FlaubertWithLMHeadModel", "MBartForCausalLM", "MarianForCausalLM"),
-        *("MvpForCausalLM", "PLBartForCausalLM", "PegasusForCausalLM", "ProphetNetForCausalLM"),
-        *("TrOCRForCausalLM", "WhisperForCausalLM", "XLMWithLMHeadModel", "XLNetLMHeadModel"),
+        *("BartForCausalLM", "BigBirdPegasusForCausalLM", "BlenderbotForCausalLM"),
+        *("BlenderbotSmallForCausalLM", "CpmAntForCausalLM", "FlaubertWithLMHeadModel", "MBartForCausalLM"),
+        *("MarianForCausalLM", "MvpForCausalLM", "PLBartForCausalLM", "PegasusForCausalLM"),
+        *("ProphetNetForCausalLM", "TrOCRForCausalLM", "WhisperForCausalLM", "XLMWithLMHeadModel"),
+        "XLNetLMHeadModel",
     }
 )
 

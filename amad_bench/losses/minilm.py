@@ -7,8 +7,9 @@ Transformers", NeurIPS 2020, arXiv:2002.10957.
     VR_h = softmax(V_h V_h^T / sqrt(D)),  D: head size
 
 Domain: attention probabilities and projected values; as many student heads as teacher heads, head sizes may
-differ. With grouped queries a head's values are those of its group. The published method maps the last layers (`layer_map: last`). VR relates all valid tokens to each
-other, without the causal mask; a token is valid where a valid row may attend to it.
+differ. With grouped queries a head's values are those of its group. The published method maps the last layers
+(`layer_map: last`). VR relates all valid tokens to each other, without the causal mask; a token is valid
+where a valid row may attend to it.
 """
 
 from typing import Any

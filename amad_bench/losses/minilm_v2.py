@@ -8,8 +8,9 @@ Transformers", Findings of ACL 2021, arXiv:2012.15828.
         KL(softmax(X_T X_T^T / sqrt(d_R,T)) || softmax(X_S X_S^T / sqrt(d_R,S)))
 
 Domain: projected queries, keys and values. Any numbers of heads, as long as R divides both widths (heads
-times head size), with grouped queries also those of keys and values, which are narrower. The paper uses R = 48 for a width of 768 and 64 for 1,024. Relations are among queries (QxQ)
-and among keys (KxK), so that cross-attention works too; no causal mask; padded tokens are no row and no key.
+times head size), with grouped queries also those of keys and values, which are narrower. The paper uses
+R = 48 for a width of 768 and 64 for 1,024. Relations are among queries (QxQ) and among keys (KxK), so that
+cross-attention works too; no causal mask; padded tokens are no row and no key.
 """
 
 from collections.abc import Sequence

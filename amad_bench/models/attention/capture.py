@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from amad_bench.models.attention.trace import AttentionDomainError
+
 INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 EAGER = "eager_attention_forward"
 SLOT = "_amad_slot"  # a module's attribute while it is recorded
@@ -109,6 +111,18 @@ def _forward(module: nn.Module) -> tuple[Any, tuple[str, ...]]:
 def is_recomputed() -> bool:
     """Whether this is a pass that a backward pass makes again, of a checkpointed layer."""
     return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+def check_gradient(module: nn.Module, recorded: bool, has_gradient: bool) -> None:
+    """AttentionDomainError where a module that trains ran without the gradients that its pass has.
+
+    recorded: whether gradients were on where it ran. has_gradient: whether the pass's output has one.
+    """
+    if has_gradient and not recorded and any(parameter.requires_grad for parameter in module.parameters()):
+        raise AttentionDomainError(
+            "it ran without gradients in a pass that has them, as under reentrant checkpointing: "
+            "use use_reentrant=False"
+        )
 
 
 class Overrides:

@@ -3,8 +3,10 @@
 import inspect
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from amad_bench.models.attention.capture import check_gradient, is_recomputed
 from amad_bench.models.attention.kinds import Attention
 from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace
 
@@ -15,6 +17,7 @@ class HookedLayer:
     def __init__(self, where: str, attention: Attention) -> None:
         self._where, self._attention = where, attention
         self._trace: LayerTrace | None = None
+        self._grad = False  # whether gradients were recorded in it
         self._handles: list[Any] = []
 
     def open(self) -> None:
@@ -24,6 +27,10 @@ class HookedLayer:
         signature = inspect.signature(attention.module.forward)
 
         def after(_module: nn.Module, args: tuple, kwargs: dict[str, Any], _output: Any) -> None:
+            if is_recomputed():
+                projected.clear()
+                return
+            self._grad = torch.is_grad_enabled()
             arguments = _by_name(signature, args, kwargs)
             try:
                 if len(projected) < len(attention.kind.projections):
@@ -47,9 +54,13 @@ class HookedLayer:
         """Whether there was a pass."""
         return self._trace is not None
 
-    def trace(self, _has_gradient: bool) -> LayerTrace:
-        """The last pass."""
+    def trace(self, has_gradient: bool) -> LayerTrace:
+        """The last pass. has_gradient: whether its output has one; AttentionDomainError: its queries not."""
         assert self._trace is not None
+        try:
+            check_gradient(self._attention.module, self._grad, has_gradient)
+        except AttentionDomainError as error:
+            raise AttentionDomainError(f"{self._where}: {error}") from None
         return self._trace
 
     def forget(self) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from amad_bench.models.attention.trace import AttentionDomainError
 
-# What an additive mask adds to masked entries, at most: older models (MarkupLM) add -10,000, which is -9,984 in
-# bfloat16, others the lowest number there is. No bias of an entry that may be attended is as low.
+# What an additive mask adds to masked entries, at most: older models (MarkupLM) add -10,000, which is -9,984
+# in bfloat16, others the lowest number there is. No bias of an entry that may be attended is as low.
 MASKED = -9e3
 
 
@@ -61,7 +61,7 @@ def check_fits(what: str, tensor_BHQK: Tensor, query_BHQD: Tensor, key_BJKD: Ten
 
 
 def query_mask(mask_BHQK: Tensor | None, query_BHQD: Tensor) -> Tensor:
-    """Queries of a self-attention that are real tokens: some query, mostly they themselves, attends to them."""
+    """Queries of a self-attention that are real tokens: some query, mostly their own, attends to them."""
     batch, _, queries, _ = query_BHQD.shape
     if mask_BHQK is None or mask_BHQK.shape[-1] != queries:
         return query_BHQD.new_ones(batch, queries, dtype=torch.bool)

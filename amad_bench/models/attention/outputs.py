@@ -58,8 +58,9 @@ def _watched(kind: type[nn.Module]) -> type[nn.Module]:
 
     def reduced(self: nn.Module, protocol: Any) -> Any:
         """For copies and files: a module of its own class, that is not watched."""
-        _, _, state, *rest = kind.__reduce_ex__(self, protocol)
-        return _empty, (kind,), {name: one for name, one in state.items() if name != KEPT}, *rest
+        parts: Any = kind.__reduce_ex__(self, protocol)
+        state = {name: one for name, one in parts[2].items() if name != KEPT}
+        return _empty, (kind,), state, *parts[3:]
 
     own = {"forward": forward, "__reduce_ex__": reduced, "__module__": kind.__module__}
     watched = type(kind.__name__, (kind,), own)

@@ -200,10 +200,10 @@ def record(
 ) -> Iterator[Recorder]:
     """Records attention at `sites`, and the outputs of layers if `hidden`, while the context is open.
 
-    sites: None for those of `layers`, or all that the model has, see `sites_of`. layers: of each site those that
-    are recorded, counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a trace that will be
-    looked at, of "probs", "scores", "queries", "keys", "values", "output_weight" and "hidden" (which is what
-    `hidden` asks for); what is left out is not kept. None: all but "hidden".
+    sites: None for those of `layers`, or all that the model has, see `sites_of`. layers: of each site those
+    that are recorded, counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a
+    trace that will be looked at, of "probs", "scores", "queries", "keys", "values", "output_weight" and
+    "hidden" (which is what `hidden` asks for); what is left out is not kept. None: all but "hidden".
 
     The forward pass itself is unchanged, and may be compiled, before or inside; one pass for each call of
     `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose

@@ -40,8 +40,8 @@ REFUSED = (
 )
 
 
-# Classes of attention written by hand that is known. Others of the same parts compute something else: BigBird's
-# is sparse, RoFormer's rotates queries after their projection.
+# Classes of attention written by hand that is known. Others of the same parts compute something else:
+# BigBird's is sparse, RoFormer's rotates queries after their projection.
 BY_HAND = ("BlipAttention", "BlipTextSelfAttention")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from amad_bench.models.attention.capture import ALTERING, SLOT, Slot
+from amad_bench.models.attention.capture import ALTERING, SLOT, Slot, check_gradient
 from amad_bench.models.attention.masks import check_fits, check_mask, mask_and_bias, query_mask
 from amad_bench.models.attention.projections import output_weight
 from amad_bench.models.attention.trace import AttentionDomainError, LayerTrace, unread
@@ -76,12 +76,7 @@ class SlotLayer:
                     "its attention was called more than once: no single map is the layer's; "
                     "if these were several passes, call the recorder's forget() between them"
                 )
-            trains = any(parameter.requires_grad for parameter in self.module.parameters())
-            if has_gradient and not self._slot.grad and trains:
-                raise AttentionDomainError(
-                    "it ran without gradients in a pass that has them, as under reentrant checkpointing: "
-                    "use use_reentrant=False"
-                )
+            check_gradient(self.module, self._slot.grad, has_gradient)
             return self._trace(query_BHQD, key_BJKD)
         except AttentionDomainError as error:
             raise self._named(error) from None

@@ -9,6 +9,7 @@ from torch import nn
 from amad_bench.losses import build_loss
 from amad_bench.models.attention.kinds import find_stacks
 from amad_bench.models.attention.recorder import record
+from amad_bench.models.attention.trace import AttentionDomainError
 from tests.models.attention.plain_models import KINDS, SOURCE_MASK, plain_model
 
 
@@ -255,3 +256,26 @@ def test_two_models_of_different_head_counts_give_a_loss_with_gradients(kind):
 def test_a_model_of_another_kind_is_named():
     with pytest.raises(ValueError, match=r"Linear has no attention site that is known"):
         record(nn.Linear(2, 2)).__enter__()
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable`:FutureWarning")
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointed_layers_written_by_hand(reentrant):
+    """A second pass in the backward one is not recorded; queries without gradient are refused."""
+    model = plain_model("blip").train()
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+    for parameter in model.parameters():
+        parameter.requires_grad_()
+    with record(model, ["decoder.self"]) as recorder:
+        output = model(**KINDS["blip"].batch)
+        if reentrant:
+            refused = r"site decoder\.self, layer 0: it ran without gradients .* use_reentrant=False"
+            with pytest.raises(AttentionDomainError, match=refused):
+                recorder.trace(output)
+            return
+        probs_BHQK = recorder.trace(output).sites["decoder.self"][0].probs_BHQK()
+        probs_BHQK.square().sum().backward()
+        with pytest.raises(AttentionDomainError, match="recorded no attention"):
+            recorder.trace(output)
+    query = model.text_decoder.bert.encoder.layer[0].attention.self.query
+    assert query.weight.grad.abs().max() > 1e-6
