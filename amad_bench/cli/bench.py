@@ -103,7 +103,7 @@ def _attention_steps(device: str, threads: int) -> None:
 
     plan, batch, rounds = size_of(device)
     rows: list[dict[str, Any]] = []
-    for kind in kinds(plan):
+    for kind in kinds(plan, device):
         measured = bench_attention_steps(plan, batch, rounds, device, kind)
         _show(measured)
         rows += measured
