@@ -44,7 +44,7 @@ def _parts(plan: Plan, batch: int, rounds: int, device: str) -> Iterator[Part]:
     drawn = [method for method in METHODS if method.label == METHOD]
     others = [method for method in METHODS if method.label != METHOD]
     pictures = {run.config.family for run in plan.runs if run.config.inputs.patches is not None}
-    every = kinds(plan, device)
+    every = kinds(plan)
     shown = [kind for kind in every if kind.family in pictures and kind.precision == "bf16"]
     yield from steps(shown[:1])
     yield "losses", partial(bench_attention, device, shapes, drawn, rounds)

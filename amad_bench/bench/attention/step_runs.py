@@ -17,7 +17,11 @@ TEACHER_HEADS, STUDENT_HEADS = 12, 8
 SMALL = "small"  # the student that is taken of a family that has several sizes
 LOGITS, ATTENTION = "logit_kd", "amad"
 OPTIONS: dict[str, Any] = {"variant": "kl", "head_reduction": "sum"}
-LEAST = {"layers": 2, "width": 192, "feed_forward": 768}  # of a small plan's models: what a CPU does in minutes
+LEAST = {
+    "layers": 2,
+    "width": 192,
+    "feed_forward": 768,
+}  # of a small plan's models
 LEAST_PICTURE = 224
 
 

@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
@@ -70,9 +70,13 @@ def size_of(device: str) -> tuple[Plan, int, int]:
     return attention_plan(), BATCH, ROUNDS
 
 
-def kinds(plan: Plan, device: str) -> list[Kind]:
-    """All that a plan has: eager before compiled, families in their order; on a CPU in fp32 alone."""
-    precisions: list[Precision] = ["fp32"] if device == CPU.name else [*PRECISIONS]
+def precisions_of(device: str) -> tuple[Precision, ...]:
+    """Those that are measured there; on a CPU one, for time."""
+    return ("fp32",) if device == CPU.name else tuple(PRECISIONS)
+
+
+def kinds(plan: Plan, precisions: Iterable[Precision] = PRECISIONS) -> list[Kind]:
+    """All that a plan has: eager before compiled, families in their order."""
     families = dict.fromkeys(run.config.family for run in plan.runs)
     return [
         Kind(family, precision, compiled)
@@ -88,8 +92,9 @@ def bench_attention_steps(
     """One row per choice of layers and way to compute the loss; the first is `logit_kd` alone.
 
     A step is that of a training whose teacher runs for each batch. Layers: none, last (on no CPU, where
-    compiling for them takes too long), all (pairs: how many pairs of layers are compared). Kernels: naive, softmax of scores and the formula as printed, by autograd;
-    dense, chunked, triton; and sampled query rows. They take turns. Columns: family, task, precision,
+    compiling for it takes too long), all (pairs: how many pairs of layers are compared). Kernels: naive,
+    softmax of scores and the formula as printed, by autograd; dense, chunked, triton; and sampled query rows.
+    They take turns. Columns: family, task, precision,
     compiled, layers, kernel, pairs; batch, N, heads; rounds; best_ms, p50_ms, p20_ms, p80_ms; steps_s;
     added_ms and added_share: over `logit_kd`, medians of a round's differences and ratios; peak_mib: weights,
     their gradients, the optimizer's numbers, the teacher, and the most that torch's allocator had handed out

@@ -11,7 +11,7 @@ from amad_bench.bench.attention import foreign, quick, steps
 from amad_bench.bench.attention.foreign import Size, bench_foreign
 from amad_bench.bench.attention.quick import bench_quick, must_show
 from amad_bench.bench.attention.step_runs import attention_plan, run_of
-from amad_bench.bench.attention.steps import Kind, bench_attention_steps, kinds
+from amad_bench.bench.attention.steps import Kind, bench_attention_steps, kinds, precisions_of
 from amad_bench.cli import main
 from tests.training.conftest import tiny_plan  # noqa: F401 (a fixture)
 
@@ -40,8 +40,8 @@ def test_base_models_and_eight_heads(monkeypatch):
     small = attention_plan(small=True)
     assert {(run.config.model.layers, run.config.model.width) for run in small.runs} == {(2, 192)}
     assert run_of(small, "blip", "logit_kd", 2).config.inputs.patches[0] == 224
-    assert len(kinds(small, "cpu")) == 4
-    assert len(kinds(small, "cuda")) == 8
+    assert len(kinds(small, precisions_of("cpu"))) == 4
+    assert len(kinds(small, precisions_of("cuda"))) == 8
 
 
 @pytest.mark.slow
