@@ -4,7 +4,7 @@ FROM python:3.12-slim
 # The index that pytorch.org names for a CUDA version; empty: the build of torch that pip finds by itself.
 ARG TORCH_INDEX=""
 
-# git: a result names the commit that it comes from. g++: for `compile: true`.
+# git: a result names the commit that it comes from. g++: for `compile: true` and `kernel: triton`.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ git \
  && rm -rf /var/lib/apt/lists/*

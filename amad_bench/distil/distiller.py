@@ -185,6 +185,8 @@ def _by_name(losses: Losses) -> dict[str, dict[str, Any]]:
     given: Mapping[str, float | Mapping[str, Any]] = {losses: {}} if isinstance(losses, str) else losses
     if not given:
         raise ValueError("losses: none is given; name one, such as 'amad'")
+    if not isinstance(given, Mapping):
+        raise ValueError(f"losses: expected a name or a mapping of names to weights, found {given!r}")
     options: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
         if name not in LOSSES:

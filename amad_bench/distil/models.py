@@ -14,6 +14,22 @@ from amad_bench.losses.ce import IGNORED
 
 _WRAPPERS = ("module", "_orig_mod")  # of DistributedDataParallel, and of what torch.compile gives
 
+SHIFTING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "BertGenerationDecoder")
+# Decoders whose loss takes labels as they stand: each is the next token already.
+UNSHIFTED = frozenset(
+    {
+        *(
+            "BartForCausalLM",
+            "BigBirdPegasusForCausalLM",
+            "BlenderbotForCausalLM",
+            "BlenderbotSmallForCausalLM",
+        ),
+        *("CpmAntForCausalLM", "FlaubertWithLMHeadModel", "MBartForCausalLM", "MarianForCausalLM"),
+        *("MvpForCausalLM", "PLBartForCausalLM", "PegasusForCausalLM", "ProphetNetForCausalLM"),
+        *("TrOCRForCausalLM", "WhisperForCausalLM", "XLMWithLMHeadModel", "XLNetLMHeadModel"),
+    }
+)
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model within DistributedDataParallel, what accelerate makes of it, and torch.compile."""
@@ -31,12 +47,12 @@ def takes_targets(model: nn.Module) -> bool:
 def shifts_labels(model: nn.Module) -> bool:
     """Whether a model's logits at a token are of the next one while its labels are the tokens themselves.
 
-    So it is with transformers' causal models, which shift in their own loss.
+    So it is with most of transformers' causal models, which shift in their own loss.
     """
     if getattr(model, "config", None) is None or takes_targets(model):
         return False
     names = type(model).__name__, str(getattr(model, "loss_type", None))
-    return any(name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for name in names)
+    return names[0] not in UNSHIFTED and any(name.endswith(SHIFTING) for name in names)
 
 
 def logits_of(output: Any, role: str) -> Tensor:

@@ -131,6 +131,7 @@ class Amad(SampledRows, AlignedMapLoss):
         super().__init__(sites, layer_map, seed, **options)
         self.projects = options.get("variant") == "projected"
         if self.projects:
+            self.kernels = ("auto", "dense")
             self.weights, self.biases = LazyParameters(), LazyParameters()
 
     def create_parameters(self, pair: LayerPair) -> None:

@@ -38,7 +38,10 @@ def layer_pairs(layer_map: LayerMap, student_layers: int, teacher_layers: int) -
             (i, max(0, (2 * (i + 1) * teacher_layers + student_layers) // (2 * student_layers) - 1))
             for i in range(student_layers)
         ]
-    pairs = [] if isinstance(layer_map, str) else [tuple(pair) for pair in layer_map]
+    try:
+        pairs = [] if isinstance(layer_map, str) else [tuple(pair) for pair in layer_map]
+    except TypeError:  # None, or numbers
+        pairs = []
     if not pairs or any(len(pair) != 2 or any(type(i) is not int for i in pair) for pair in pairs):
         raise ValueError(
             f"layer_map {layer_map!r} is none of 'last', 'uniform', [[student layer, teacher layer], ...]"
@@ -160,11 +163,12 @@ class LayerLoss(TraceLoss):
     A subclass defines `compare(pair) -> scalar`, a mean over samples with a valid entry. One with parameters
     keeps them in a `LazyParameters` of its own, named by `pair.key`, and defines `create_parameters(pair)`.
     `sites`: None = all that both traces hold. kernel: how it is computed, see `losses.kernels`. When called,
-    raises ValueError that names the site for layers that cannot be compared.
+    raises ValueError that names the site for layers that cannot be compared. kernels: those that it has; a
+    loss whose parameters are part of `compare` has no "chunked", which gives them no gradient.
     """
 
     kernel = "dense"
-    kernels: ClassVar[Sequence[str]] = KERNELS
+    kernels: Sequence[str] = KERNELS
 
     def __init__(self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last") -> None:
         super().__init__()
@@ -196,13 +200,13 @@ class LayerLoss(TraceLoss):
 
     def by_kernel(self, pair: LayerPair) -> Compared:
         """The pair compared by this loss's kernel."""
-
         check_choice("kernel", self.kernel, self.kernels)
+        kernel = self.kernel if "chunked" in self.kernels else "dense"
 
         def compare(teacher: LayerTrace, student: LayerTrace) -> Compared:
             return self.compared(pair._replace(teacher=teacher, student=student))
 
-        return by_kernel(self.kernel, compare, pair.teacher, pair.student)
+        return by_kernel(kernel, compare, pair.teacher, pair.student)
 
     def create_parameters(self, pair: LayerPair) -> None:
         """Creates the parameters that are still lacking for this pair of layers; none by default."""

@@ -31,6 +31,7 @@ def traced_entries(teacher: LayerTrace, student: LayerTrace) -> Tensor | None:
 def traced_samples(teacher: LayerTrace, student: LayerTrace) -> Tensor:
     """Samples (B,) with a valid entry in both layers' maps, bool. Raises ValueError as `traced_entries`."""
     mask_B1QK = traced_entries(teacher, student)
+    batch = student.shape_BHQK[0]
     if mask_B1QK is None:
-        return student.query_mask_BQ.new_ones(student.shape_BHQK[0])
-    return mask_B1QK.flatten(1).any(1)
+        return student.query_mask_BQ.new_ones(batch)
+    return mask_B1QK.flatten(1).any(1).expand(batch)  # a causal mask may be one for all samples

@@ -7,7 +7,7 @@ Transformers", NeurIPS 2020, arXiv:2002.10957.
     VR_h = softmax(V_h V_h^T / sqrt(D)),  D: head size
 
 Domain: attention probabilities and projected values; as many student heads as teacher heads, head sizes may
-differ. The published method maps the last layers (`layer_map: last`). VR relates all valid tokens to each
+differ. With grouped queries a head's values are those of its group. The published method maps the last layers (`layer_map: last`). VR relates all valid tokens to each
 other, without the causal mask; a token is valid where a valid row may attend to it.
 """
 
@@ -56,4 +56,7 @@ class MiniLM(MapLoss):
     function = staticmethod(minilm_loss)
 
     def arguments(self, pair: LayerPair) -> dict[str, Any]:
-        return {"teacher_value_BHKD": pair.teacher.value_BJKD, "student_value_BHKD": pair.student.value_BJKD}
+        return {
+            "teacher_value_BHKD": pair.teacher.value_BHKD(),
+            "student_value_BHKD": pair.student.value_BHKD(),
+        }

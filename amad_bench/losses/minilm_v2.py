@@ -8,7 +8,7 @@ Transformers", Findings of ACL 2021, arXiv:2012.15828.
         KL(softmax(X_T X_T^T / sqrt(d_R,T)) || softmax(X_S X_S^T / sqrt(d_R,S)))
 
 Domain: projected queries, keys and values. Any numbers of heads, as long as R divides both widths (heads
-times head size). The paper uses R = 48 for a width of 768 and 64 for 1,024. Relations are among queries (QxQ)
+times head size), with grouped queries also those of keys and values, which are narrower. The paper uses R = 48 for a width of 768 and 64 for 1,024. Relations are among queries (QxQ)
 and among keys (KxK), so that cross-attention works too; no causal mask; padded tokens are no row and no key.
 """
 
@@ -22,7 +22,7 @@ from amad_bench.losses.entries import traced_entries
 from amad_bench.losses.maps import check_mask
 from amad_bench.losses.relations import relation_kl, valid_tokens
 
-Projected = tuple[Tensor, Tensor, Tensor]  # query_BHQD, key_BHKD, value_BHKD
+Projected = tuple[Tensor, Tensor, Tensor]  # query_BHQD, key_BJKD, value_BJKD; J <= H
 
 
 def minilm_v2_loss(
@@ -33,19 +33,14 @@ def minilm_v2_loss(
     key_mask_BK: Tensor | None = None,
     relation_heads: int = 8,
 ) -> Tensor:
-    """A scalar in float64 if an input is, else float32. teacher, student: (query_BHQD, key_BHKD, value_BHKD).
+    """A scalar in float64 if an input is, else float32. teacher, student: (query_BHQD, key_BJKD, value_BJKD).
 
     Masks: bool, True = valid; invalid tokens may hold anything and get a gradient of exactly 0. Each relation
     is averaged over samples that have a valid token (none: 0). Raises ValueError where `relation_heads` does
     not divide a width and for shapes and masks that do not fit.
     """
-    teacher_heads, teacher_size = teacher[0].shape[1], teacher[0].shape[3]
-    student_heads, student_size = student[0].shape[1], student[0].shape[3]
-    if teacher_heads * teacher_size % relation_heads or student_heads * student_size % relation_heads:
-        raise ValueError(
-            f"minilm_v2: relation_heads {relation_heads} must divide both widths, but the teacher has "
-            f"{teacher_heads} heads of {teacher_size} and the student {student_heads} of {student_size}"
-        )
+    for what, x_teacher, x_student in zip(("", " of keys", " of values"), teacher, student, strict=True):
+        _check_widths(what, x_teacher, x_student, relation_heads)
     rows_BQ, keys_BK = _tokens(query_mask_BQ, key_mask_BK, teacher)
     tokens = (rows_BQ, keys_BK, keys_BK)
     terms = [
@@ -53,6 +48,16 @@ def minilm_v2_loss(
         for x_teacher, x_student, tokens_BL in zip(teacher, student, tokens, strict=True)
     ]
     return terms[0] + terms[1] + terms[2]
+
+
+def _check_widths(what: str, teacher_BHLD: Tensor, student_BHLD: Tensor, relation_heads: int) -> None:
+    teacher_heads, teacher_size = teacher_BHLD.shape[1], teacher_BHLD.shape[3]
+    student_heads, student_size = student_BHLD.shape[1], student_BHLD.shape[3]
+    if teacher_heads * teacher_size % relation_heads or student_heads * student_size % relation_heads:
+        raise ValueError(
+            f"minilm_v2: relation_heads {relation_heads} must divide both widths, but the teacher has "
+            f"{teacher_heads} heads{what} of {teacher_size} and the student {student_heads} of {student_size}"
+        )
 
 
 def _tokens(

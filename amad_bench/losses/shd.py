@@ -10,7 +10,8 @@ Within a group heads are merged left to right, p being what was merged so far an
     alpha = clip(<D X_p, D X> / |D X|^2, 0, 1),  D = A_p - A_q,    0.5 where D X = 0
 
 the alpha with which A X is nearest to A_p X_p + A_q X_q, per sample and over valid rows. Then
-L = sum over g of KL(A_g || s_g), mean over valid rows. Domain: attention probabilities; H >= G.
+L = sum over g of KL(A_g || s_g), mean over valid rows. Domain: attention probabilities; H >= G. With
+grouped queries a head's values are those of its group.
 """
 
 from typing import Any
@@ -106,4 +107,4 @@ class SqueezingHeads(MapLoss):
         weight_HDd = pair.teacher.output_weight_HDd
         if weight_HDd is None:
             raise ValueError("shd needs the teacher's output projection, which its trace does not hold")
-        return {"teacher_value_BHKD": pair.teacher.value_BJKD, "teacher_output_weight_HDd": weight_HDd}
+        return {"teacher_value_BHKD": pair.teacher.value_BHKD(), "teacher_output_weight_HDd": weight_HDd}

@@ -1,4 +1,4 @@
-"""A compiler of C or C++, which torch.compile calls; where there is none torch itself ends in a traceback."""
+"""A compiler of C or C++, which torch.compile and Triton call; without one they end in a traceback."""
 
 import os
 import shutil
@@ -7,8 +7,11 @@ import sys
 from amad_bench.runtime.errors import UserError
 
 
-def require_compiler(device: str) -> None:
-    """UserError where torch.compile finds none: of C++ for the CPU, of C for other devices."""
+def require_compiler(device: str, key: str = "compile: true", instead: str = "compile: false") -> None:
+    """UserError where they find none: of C++ for the CPU, of C for other devices.
+
+    key: what asks for it in a config; instead: what does not.
+    """
     if device == "cpu":
         language, variable, names = "C++", "CXX", ["clang++" if sys.platform == "darwin" else "g++"]
     else:
@@ -16,6 +19,6 @@ def require_compiler(device: str) -> None:
     named = os.environ.get(variable)
     if not any(shutil.which(name) for name in ([named] if named else names)):
         raise UserError(
-            f"compile: true needs a compiler of {language}, and {named or ' or '.join(names)} is not here; "
-            f"install g++, set {variable} to another one, or set compile: false"
+            f"{key} needs a compiler of {language}, and {named or ' or '.join(names)} is not here; "
+            f"install {names[0]}, set {variable} to another one, or set {instead}"
         )

@@ -57,7 +57,7 @@ def train(
     """
     options, steps = config.training, config.training.steps
     micro = micro or MicroBatch(None, options.batch)
-    _materialise(objective, model, data, device, teacher_trace, micro.size)
+    _materialise(objective, model, data, device, teacher_trace, options.batch, micro.size)
     ranks = here()
     updates = Updates([model, objective], options)
     evaluate_at = evaluation_steps(options)
@@ -133,16 +133,19 @@ def _materialise(
     data: TaskData,
     device: torch.device,
     teacher_trace: TeacherTrace | None,
+    batch_size: int,
     examples: int,
 ) -> None:
     """Parameters of the loss must be there before the optimizer is; their sizes are those of an example.
 
-    examples: as many as are computed at once, for which a compiled teacher is compiled.
+    examples: as many of a batch as are computed at once, for which a compiled teacher is compiled. They are
+    as wide as the batch: alone, the first one may have no target at all.
     """
     if teacher_trace is None:
         return
-    rows = np.arange(min(examples, len(data.train)))
-    batch = make_batch(data.train, data.images, rows, device)
+    rows = np.arange(min(batch_size, len(data.train)))
+    batch = make_batch(data.train, data.images, rows, device).part(slice(0, examples))
+    rows = rows[:examples]
     with evaluating(model), torch.no_grad():
         with objective.record_student(model) as recorder:
             student = recorder.trace(model(**batch.inputs, labels=batch.labels_BL), batch.labels_BL)

@@ -12,6 +12,7 @@ from torch import nn
 from amad_bench.data.pretraining.data import load_pretraining
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.data.tasks.prepare import load_task_data
+from amad_bench.losses.kernels.triton_loss import require_triton
 from amad_bench.models.checkpoints import (
     checkpoint_weights,
     load_weights,
@@ -255,6 +256,13 @@ def _train(
     config, folder = run.config, RESULTS.run(run.id)
     objective = Objective(config.loss, config.seeds.init)
     print(f"{run.id}: {objective}", flush=True)
+    if config.loss.options.get("kernel") == "triton":
+        try:
+            require_triton(device)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        if device.type == "cuda":
+            require_compiler(device.type, "kernel: triton", "kernel: chunked")
     data = trained_examples(run, data, objective)
     if compiled:
         require_compiler(device.type)

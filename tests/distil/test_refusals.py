@@ -21,6 +21,8 @@ LONGER = batch(tokens=7)
     [
         ("amat", {}, "unknown loss 'amat'. Did you mean 'amad'?"),
         ({}, {}, "losses: none is given; name one, such as 'amad'"),
+        (["amad"], {}, "losses: expected a name or a mapping of names to weights, found ['amad']"),
+        ("amad", {"layer_map": None}, "decoder.self: layer_map None is none of 'last', 'uniform'"),
         (
             {"amad": {"variant": "kll"}},
             {},
@@ -38,6 +40,7 @@ LONGER = batch(tokens=7)
             {"layer_map": [[0, 2]]},
             "decoder.self: layer_map pair [0, 2] is outside the student's 2 and",
         ),
+        ("amad", {"layer_map": [1]}, "decoder.self: layer_map [1] is none of 'last', 'uniform'"),
         ("amad", {"layer_map": "first"}, "decoder.self: layer_map 'first' is none of 'last', 'uniform'"),
     ],
     ids=str,

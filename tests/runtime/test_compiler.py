@@ -32,6 +32,13 @@ def test_one_that_is_there_is_enough(
     require_compiler(device)
 
 
+def test_what_asks_for_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(UserError, match=r"^kernel: triton needs a .* or set kernel: chunked$"):
+        require_compiler("cuda", "kernel: triton", "kernel: chunked")
+
+
 def test_one_that_is_named_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gcc").write_text("")
     (tmp_path / "gcc").chmod(0o755)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import nn
 
 from amad_bench.data.tasks.data import Answers, TaskData
 from amad_bench.data.tasks.prepare import load_task_data
+from amad_bench.losses.kernels.choice import ENTRIES_AT_ONCE
 from amad_bench.models.weights import own_tensors
 from amad_bench.plan.catalogue import model_shape
 from amad_bench.plan.config.load import load_config
@@ -33,7 +35,7 @@ from amad_bench.training.distill import Objective
 from amad_bench.training.run_model import started_model
 from amad_bench.training.teacher_outputs import OnlineOutputs
 from tests.training.conftest import CONFIG
-from tests.training.test_every_loss import LINES
+from tests.training.test_every_loss import IN_CHUNKS, LINES
 
 BATCH, STEPS = 7, 3  # so that ranks, and their parts, have unequally many examples
 LABELS = ["ce", "logit_kd", "amad_kl", *LINES, "minilm"]
@@ -59,7 +61,8 @@ def battery(
     found: dict[tuple[str, str, str, int], Came] = {}
     for family, task, label, data, teacher, student in cases(folder):
         for count in pieces if label in labels else ():
-            found[family, task, label, count] = trained(folder, student, teacher, data, count)
+            with patch.dict(ENTRIES_AT_ONCE, {"cpu": 1} if label in IN_CHUNKS else {}):
+                found[family, task, label, count] = trained(folder, student, teacher, data, count)
     return found
 
 

@@ -13,6 +13,7 @@ import torch
 
 from amad_bench.data.tasks.data import Answers
 from amad_bench.data.tasks.prepare import load_task_data
+from amad_bench.losses.kernels.choice import ENTRIES_AT_ONCE
 from amad_bench.plan.catalogue import FAMILIES, LOSSES
 from amad_bench.training.accumulation import MicroBatch, accumulated_step
 from amad_bench.training.distill import Objective, ObjectiveValue
@@ -22,7 +23,7 @@ from amad_bench.training.random_state import random_state, set_random_state
 from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_outputs import OnlineOutputs
 from tests.training.conftest import pick
-from tests.training.test_every_loss import LINES
+from tests.training.test_every_loss import IN_CHUNKS, LINES
 
 CPU = torch.device("cpu")
 STEPS, BATCH, EXAMPLES = 4, 8, 22  # the batches do not fit into an epoch
@@ -39,11 +40,12 @@ def _double():
 
 
 @pytest.fixture
-def trained(tiny_plan, tmp_path):
+def trained(tiny_plan, tmp_path, monkeypatch):
     """trained(family, task, label, micro_batch, ...): weights, of the loss, too, and the lines of the log."""
     plan = tiny_plan(more_losses="".join(LINES.values()))
 
     def run(family, task, label, micro_batch=None, *, dropout=0.0, fails_at=None):
+        monkeypatch.setitem(ENTRIES_AT_ONCE, "cpu", 1 if label in IN_CHUNKS else 2**22)
         minilm = label == "minilm"  # which needs a teacher of as many heads: of the student's shape here
         config = _config(pick(plan, family, task, "amad_kl" if minilm else label).config, dropout)
         if minilm:

@@ -15,6 +15,7 @@ from torch._dynamo.utils import counters
 from amad_bench.bench.processes import AMAD_BENCH, environment
 from amad_bench.data.tasks.batches import make_batch
 from amad_bench.data.tasks.prepare import load_task_data
+from amad_bench.losses.kernels.choice import ENTRIES_AT_ONCE
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.checkpoints import checkpoint_weights
 from amad_bench.plan.catalogue import model_shape
@@ -30,7 +31,7 @@ from amad_bench.training.teacher_outputs import OnlineOutputs
 from tests.tiny_models import tiny_batch, tiny_model
 from tests.training import conftest
 from tests.training.conftest import pick, run_dir
-from tests.training.test_every_loss import LINES
+from tests.training.test_every_loss import IN_CHUNKS, LINES
 
 NO_DROPOUT = conftest.CONFIG.replace("dropout: 0.1", "dropout: 0.0")
 
@@ -103,9 +104,10 @@ def _step(plan, run, compiled):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("label", ["amad_kl", "minilm_v2", "hidden_mse", "shd"])
+@pytest.mark.parametrize("label", ["amad_kl", "minilm_v2", "hidden_mse", "shd", *IN_CHUNKS])
 @pytest.mark.parametrize("family", ["vlt5", "blip"])
 def test_whatever_is_recorded_a_step_is_that_of_plain_models(tiny_plan, monkeypatch, graphs, family, label):
+    monkeypatch.setitem(ENTRIES_AT_ONCE, "cpu", 1 if label in IN_CHUNKS else ENTRIES_AT_ONCE["cpu"])
     monkeypatch.setattr(conftest, "CONFIG", NO_DROPOUT)
     plan = tiny_plan(more_losses=LINES.get(label, ""))
     run = pick(plan, family, "vqa", label)

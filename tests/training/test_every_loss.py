@@ -21,6 +21,9 @@ LINES = {
     for name in LOSSES
     if name not in ("ce", "logit_kd", "amad", "minilm")  # minilm refuses other head counts
 } | {f"amad_{v}": f"  - {{name: amad, variant: {v}}}\n" for v in ("mse", "projected", "token")}
+LINES["chunked"] = "  - {name: amad, kernel: chunked, label: chunked}\n"
+LINES["amad_token-rows2"] = "  - {name: amad, variant: token, query_rows: 2, kernel: chunked}\n"
+IN_CHUNKS = ("chunked", "amad_token-rows2")
 
 
 def _rows(run):

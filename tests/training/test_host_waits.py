@@ -12,6 +12,7 @@ import torch
 from amad_bench.data.pretraining.data import load_pretraining
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.data.tasks.prepare import load_task_data
+from amad_bench.losses.kernels.choice import ENTRIES_AT_ONCE, OTHERS
 from amad_bench.plan.catalogue import model_shape
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
@@ -24,7 +25,7 @@ from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_outputs import OnlineOutputs, TeacherTrace, teacher_trace
 from tests.training.conftest import pick
 from tests.training.host_waits import HostWaits
-from tests.training.test_every_loss import LINES
+from tests.training.test_every_loss import IN_CHUNKS, LINES
 
 # torch says that best weights are not put back into a model without values.
 pytestmark = pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter:UserWarning")
@@ -113,9 +114,12 @@ def test_no_step_waits(tiny_plan, tmp_path, ends_of_steps, family, task):
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_values")
 @pytest.mark.parametrize(("family", "task"), FAMILIES)
-def test_no_step_of_any_loss_waits(tiny_plan, tmp_path, ends_of_steps, family, task):
+def test_no_step_of_any_loss_waits(tiny_plan, tmp_path, monkeypatch, ends_of_steps, family, task):
+    """Nor with the maps of one sample at a time, the rows of which were drawn."""
     plan = tiny_plan(more_losses="".join(LINES.values()))
+    whole = ENTRIES_AT_ONCE[OTHERS]
     for label in LABELS:
+        monkeypatch.setitem(ENTRIES_AT_ONCE, OTHERS, 1 if label in IN_CHUNKS else whole)
         by_steps = train_on_meta(plan, pick(plan, family, task, label), ends_of_steps, tmp_path / "steps")
         by_steps.require_none(quiet=[2, 4, 5], noisy=[1, 3, 6], but=[*REASONS])
 

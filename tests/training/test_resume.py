@@ -22,7 +22,7 @@ from amad_bench.training.optim import Updates
 from amad_bench.training.run import train_run
 from tests.run_folders import content
 from tests.training.conftest import pick, run_dir
-from tests.training.test_every_loss import LINES
+from tests.training.test_every_loss import IN_CHUNKS, LINES
 
 MADE = ("steps.jsonl", "model.safetensors", "loss.safetensors", "predictions.jsonl", "scores.parquet")
 
@@ -67,12 +67,14 @@ CASES = [
     ("vlt5", "translation", "amad_kl"),  # alignments are logged
     ("blip", "vqa", "amad_projected"),  # parameters of the loss
     ("vlt5", "vqa", "a2d"),
+    pytest.param("vlt5", "vqa", "amad_token-rows2", marks=pytest.mark.slow),  # rows are drawn
+    pytest.param("blip", "vqa", "amad_token-rows2", marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.parametrize(("family", "task", "label"), CASES)
 def test_interrupted_twice_a_run_ends_as_it_would_have(tiny_plan, tmp_path, monkeypatch, family, task, label):
-    plan = tiny_plan(more_losses=LINES["amad_projected"] + LINES["a2d"])
+    plan = tiny_plan(more_losses="".join(LINES[name] for name in ("amad_projected", "a2d", *IN_CHUNKS)))
     *needed, run = chain(plan, family, task, label)
     results = []
     for name in ("undisturbed", "interrupted"):

@@ -311,6 +311,17 @@ def test_cuda_where_there_is_none_is_one_line(tiny_plan, monkeypatch):
     assert not Path(run_dir(run.id)).exists()
 
 
+def test_triton_where_there_is_no_cuda_is_one_line(tiny_plan, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    plan = tiny_plan(more_losses="  - {name: head_mean, kernel: triton}\n")
+    run = pick(plan, "vlt5", "vqa", "head_mean")
+    train_run(plan.by_id[run.teacher_id], "cpu")
+    with pytest.raises(
+        UserError, match=r"^kernel 'triton' needs a CUDA device, not cpu; use kernel 'chunked'$"
+    ):
+        train_run(run, "cpu")
+
+
 @pytest.mark.parametrize(
     ("family", "task", "drawn"),
     [("vlt5", "vqa", True), ("vlt5", "translation", False), ("blip", "vqa", False)],

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from amad_bench.analysis.drawing import GREY, STYLE, Look, dashed, grid, looks, marked, write_figure
 from amad_bench.bench.attention.cases import KERNELS, NAIVE
 from amad_bench.bench.attention.losses import DRAWN
+from amad_bench.runtime.devices import CPU
 
 METHOD = "amad kl"
 HEIGHT = 2.7  # inches of a panel
@@ -41,21 +42,25 @@ def _figure(table: pd.DataFrame) -> Figure:
     dtypes = list(dict.fromkeys(table["dtype"]))
     look = {name: own for name, own in looks([NAIVE, *KERNELS]).items() if name in set(table["provider"])}
     figure, axes = grid(2 * len(dtypes), HEIGHT)
-    first = table.iloc[0]
     for number, dtype in enumerate(dtypes):
         own: Any = table[table["dtype"] == dtype]
         time, memory = axes[2 * number : 2 * number + 2]
         _panel(time, own, look, "best_ms", "floor_ms", "Forward and backward (ms)")
         _panel(memory, own, look, "extra_mib", "least_mib", "Extra memory (MiB)")
-        time.set_title(f"Time, {NAMES.get(dtype, dtype)}, {first['device']}")
-        memory.set_title(
-            f"Memory, {NAMES.get(dtype, dtype)}, batch {first['B']}, {DRAWN[0]} → {DRAWN[1]} heads"
-        )
+        time.set_title(f"Time, {NAMES.get(dtype, dtype)}")
+        memory.set_title(f"Memory, {NAMES.get(dtype, dtype)}")
+    figure.suptitle(_measured(table.iloc[0]))
     marks = [marked(name, own, size=4) for name, own in look.items()]
     sns.despine(fig=figure)
     handles = [*marks, dashed("floor", FLOOR)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """The loss, its shape, and what it was measured on."""
+    device = f"cpu, threads {row['threads']}" if row["device"] == CPU.name else row["device"]
+    return f"{row['method']}, batch {row['B']}, {row['H']} → {row['G']} heads, {device}"
 
 
 def _panel(

@@ -16,6 +16,7 @@ from torch import Tensor
 from amad_bench.losses.entries import traced_samples
 from amad_bench.losses.kernels.compared import Compared
 from amad_bench.losses.kernels.given_gradients import with_gradients
+from amad_bench.losses.maps import without_autocast
 from amad_bench.models.attention.trace import LayerTrace
 
 Compare = Callable[[LayerTrace, LayerTrace], Compared]  # of teacher and student
@@ -76,7 +77,10 @@ class _Sums:
         self._found: list[list[Tensor]] = [[] for _ in inputs]
 
     def add(self, summand: Tensor, leaves: Sequence[Tensor]) -> None:
-        gradients = torch.autograd.grad(summand, leaves, allow_unused=True)
+        with without_autocast(
+            summand.device
+        ):  # as a backward pass is; else its products are in half precision
+            gradients = torch.autograd.grad(summand, leaves, allow_unused=True)
         for found, shared, gradient in zip(self._found, self._shared, gradients, strict=True):
             if cast("Tensor | None", gradient) is None:
                 continue

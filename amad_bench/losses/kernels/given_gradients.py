@@ -27,5 +27,5 @@ class _WithGradients(Function):
         ctx: Any, factor: Tensor
     ) -> tuple[Tensor | None, ...]:
         found = ctx.saved_tensors
-        scaled = [None if gradient is None else gradient * factor.to(gradient.dtype) for gradient in found]
+        scaled = [None if gradient is None else gradient * factor for gradient in found]
         return None, None, *scaled, *([None] * len(found))

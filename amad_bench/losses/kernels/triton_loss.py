@@ -95,15 +95,21 @@ def _valid_rows(student: LayerTrace, mask_B1QK: Tensor | None) -> Tensor:
     return mask_B1QK.expand(batch, 1, queries, keys)[:, 0].any(-1)
 
 
-def _check(teacher: LayerTrace, student: LayerTrace, mask_B1QK: Tensor | None) -> None:
-    device = student.query_BHQD.device
+def require_triton(device: torch.device) -> None:
+    """ValueError where the kernels cannot run: no CUDA, or no package."""
     instead = "use kernel 'chunked'"
     if importlib.util.find_spec("triton") is None:
         raise ValueError(f"kernel 'triton' needs the package triton, which is not installed; {instead}")
-    if student.given_probs_BHQK is not None:
-        raise ValueError(f"kernel 'triton' reads the student's queries and keys, not given maps; {instead}")
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":  # as the tests set it
         raise ValueError(f"kernel 'triton' needs a CUDA device, not {device.type}; {instead}")
+
+
+def _check(teacher: LayerTrace, student: LayerTrace, mask_B1QK: Tensor | None) -> None:
+    device = student.query_BHQD.device
+    instead = "use kernel 'chunked'"
+    require_triton(device)
+    if student.given_probs_BHQK is not None:
+        raise ValueError(f"kernel 'triton' reads the student's queries and keys, not given maps; {instead}")
     if student.query_BHQD.dtype == torch.float64:
         raise ValueError(f"kernel 'triton' computes in float32, not in float64; {instead}")
     taught = teacher.query_BHQD, teacher.key_BJKD, teacher.bias_BHQK, teacher.given_probs_BHQK

@@ -12,6 +12,10 @@ from torch import Tensor
 
 from amad_bench.models.attention.trace import AttentionDomainError
 
+# What an additive mask adds to masked entries, at most: older models (MarkupLM) add -10,000, which is -9,984 in
+# bfloat16, others the lowest number there is. No bias of an entry that may be attended is as low.
+MASKED = -9e3
+
 
 def mask_and_bias(
     mask: Any, query_BHQD: Tensor, key_BJKD: Tensor, implementation: str, is_causal: bool
@@ -29,7 +33,7 @@ def mask_and_bias(
         return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=query_BHQD.device).tril(), None
     if mask.dtype == torch.bool:
         return mask, None
-    open_BHQK = mask > torch.finfo(mask.dtype).min / 2
+    open_BHQK = mask > MASKED
     return open_BHQK, mask.masked_fill(~open_BHQK, 0.0)
 
 
@@ -57,12 +61,11 @@ def check_fits(what: str, tensor_BHQK: Tensor, query_BHQD: Tensor, key_BJKD: Ten
 
 
 def query_mask(mask_BHQK: Tensor | None, query_BHQD: Tensor) -> Tensor:
-    """Queries of a self-attention that are real tokens: their own key may be attended (the diagonal)."""
+    """Queries of a self-attention that are real tokens: some query, mostly they themselves, attends to them."""
     batch, _, queries, _ = query_BHQD.shape
     if mask_BHQK is None or mask_BHQK.shape[-1] != queries:
         return query_BHQD.new_ones(batch, queries, dtype=torch.bool)
-    entries_BQK = mask_BHQK[:, 0].expand(batch, queries, queries)
-    return entries_BQK.diagonal(dim1=-2, dim2=-1)
+    return mask_BHQK[:, 0].any(-2).expand(batch, queries)
 
 
 def _check_mask_function(implementation: str) -> None:

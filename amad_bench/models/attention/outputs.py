@@ -27,14 +27,15 @@ class WatchedOutput:
         self._module.__class__ = _watched(self._class)
         setattr(self._module, KEPT, self)
 
-    def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        return type(None), ()  # a copy of a watched module is not watched
-
     def close(self) -> None:
         """Leaves the module as it was."""
         self.output = None
         self._module.__class__ = self._class
         delattr(self._module, KEPT)
+
+
+def _empty(kind: type[nn.Module]) -> nn.Module:
+    return kind.__new__(kind)
 
 
 @cache
@@ -55,5 +56,11 @@ def _watched(kind: type[nn.Module]) -> type[nn.Module]:
             kept.output = output[0] if isinstance(output, tuple) else output
         return output
 
-    watched = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    def reduced(self: nn.Module, protocol: Any) -> Any:
+        """For copies and files: a module of its own class, that is not watched."""
+        _, _, state, *rest = kind.__reduce_ex__(self, protocol)
+        return _empty, (kind,), {name: one for name, one in state.items() if name != KEPT}, *rest
+
+    own = {"forward": forward, "__reduce_ex__": reduced, "__module__": kind.__module__}
+    watched = type(kind.__name__, (kind,), own)
     return watched

@@ -30,6 +30,7 @@ from amad_bench.runtime.versions import check_versions
 Layers = Mapping[str, Collection[int]]  # by site
 Place = tuple[str, int]  # site or stack, and layer
 READS = frozenset({"probs", "scores", "queries", "keys", "values", "output_weight"})
+PARTS = READS | {"hidden", "logits"}  # of a trace; logits are there without being recorded
 
 
 class Recorder:
@@ -48,14 +49,19 @@ class Recorder:
     ) -> None:
         if "transformers" in sys.modules:
             check_versions("transformers")
+        if sites is None and layers is not None:
+            sites = list(layers)
         attention = find_layers(model, sites)
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
+        if unknown := self._reads - PARTS:
+            known = ", ".join(sorted(PARTS))
+            raise ValueError(f"reads: {min(unknown)!r} is no part of a trace; those are: {known}")
         self._depth = {site: len(ones) for site, ones in attention.items()}
         # A cross-attention's queries are masked like those of its stack's self-attention.
         self._queries: dict[Place, Place | None] = {}
         self._wanted = {
-            site: range(self._depth[site]) if layers is None else sorted(layers[site])
+            site: range(self._depth[site]) if layers is None else _layers(layers, site, self._depth[site])
             for site in (attention if sites is None else sites)
         }
         self._layers: dict[Place, SlotLayer | HookedLayer] = {}
@@ -89,7 +95,6 @@ class Recorder:
         for site, layer in [*self._queries, *filter(None, self._queries.values())]:
             module, where = attention[site][layer].module, f"site {site}, layer {layer}"
             if module not in made and captures(module):
-                _refuse_windows(module, around, where)
                 output = known[module].output if module in known else output_projection(module, around)
                 made[module] = SlotLayer(module, where, site.endswith(".cross"), output, self._reads)
             elif module not in made:
@@ -195,8 +200,8 @@ def record(
 ) -> Iterator[Recorder]:
     """Records attention at `sites`, and the outputs of layers if `hidden`, while the context is open.
 
-    sites: None for all that the model has, see `sites_of`. layers: of each site those that are recorded,
-    counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a trace that will be
+    sites: None for those of `layers`, or all that the model has, see `sites_of`. layers: of each site those that
+    are recorded, counted from 0; of a stack's outputs those of its sites; None: all. reads: parts of a trace that will be
     looked at, of "probs", "scores", "queries", "keys", "values", "output_weight" and "hidden" (which is what
     `hidden` asks for); what is left out is not kept. None: all but "hidden".
 
@@ -204,7 +209,7 @@ def record(
     `trace` or `forget`. Works for VLT5 and our BLIP models, for stock BLIP, and for every model whose
     attention goes through transformers' interface, at sites that are known (docs/recorder.md). Afterwards
     nothing is left on the model.
-    ValueError: a site that the model lacks, a model that is being recorded, windows folded into the batch.
+    ValueError: a site, layer or part that there is not, a model that is being recorded.
     UserError: an untested version of transformers.
     """
     recorder = Recorder(model, sites, layers, hidden, reads)
@@ -214,17 +219,13 @@ def record(
         recorder.close()
 
 
-def _refuse_windows(module: nn.Module, around: Mapping[nn.Module, nn.Module], where: str) -> None:
-    """ValueError for attention within windows of an image, whose maps are no maps of the image's tokens."""
-    outer: nn.Module | None = module
-    while outer is not None:
-        names = getattr(getattr(type(outer).forward, "__code__", None), "co_names", ())
-        if "window_partition" in names and getattr(outer, "window_size", 0):
-            raise ValueError(
-                f"{where}: {type(outer).__name__} attends within windows that it folds into the batch: "
-                "record other sites or layers of this model"
-            )
-        outer = around.get(outer)
+def _layers(layers: Layers, site: str, depth: int) -> list[int]:
+    """Those of a site, in order. ValueError where there are none, or one does not exist."""
+    if site not in layers:
+        raise ValueError(f"layers: none is given for site '{site}'")
+    if outside := [layer for layer in layers[site] if not 0 <= layer < depth]:
+        raise ValueError(f"layers: site '{site}' has {depth}, counted from 0, and none is {outside[0]}")
+    return sorted(layers[site])
 
 
 def _has_gradient(output: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from amad_bench.models.attention.capture import asks_interface
+from amad_bench.models.attention.capture import asks_interface, captures
 from amad_bench.models.attention.kinds import find_blocks
 
 BLOCK = r"(?:layers|layer|blocks|block|h)"  # what a list of blocks is called
@@ -38,6 +38,11 @@ REFUSED = (
     (r"(?:layers|blocks|stages)\.\d+\.(?:layers|blocks)\.\d", "it has stages, with windows in the batch"),
     (r"^(?:sam[23]|edgetam|lw_detr_vit|rf_detr_dinov2)", "it folds windows into the batch"),
 )
+
+
+# Classes of attention written by hand that is known. Others of the same parts compute something else: BigBird's
+# is sparse, RoFormer's rotates queries after their projection.
+BY_HAND = ("BlipAttention", "BlipTextSelfAttention")
 
 
 class Layer(NamedTuple):
@@ -72,9 +77,15 @@ def find_layers(model: nn.Module, sites: Collection[str] | None = None) -> dict[
     Layers are counted among a site's own, as where only every second block has a cross-attention.
     ValueError: one of `sites` that the model lacks or several stacks have, or a model without any.
     """
+    if isinstance(sites, str):
+        raise ValueError(f"sites {sites!r}: expected a list of sites, or None for all")
     found, others = _find(model)
     name = type(model).__name__
-    stacks = {site: _stacks_of(ones) for site, ones in found.items()}
+    # A cross-attention's queries are those of its stack's self-attention: both are known, or neither.
+    stacks = {
+        site: max(_stacks_of(ones), _stacks_of(found.get(_own(site), ones)), key=len)
+        for site, ones in found.items()
+    }
     single = [site for site in found if len(stacks[site]) == 1]
     for site in single or found if sites is None else sites:
         if site not in found:
@@ -97,10 +108,17 @@ def _find(model: nn.Module) -> tuple[dict[str, list[Found]], dict[str, str]]:
     others: dict[str, str] = {}
     for found in find_blocks(model):
         for kind, attention in found.block.attention.items():
-            if not asks_interface(attention.module):
-                place = found.name.rpartition(".")[0], found.layer, attention.module
-                for site in (f"{stack}.{kind}" for stack in found.names):
-                    sites.setdefault(site, []).append(Found(site, *place))
+            module = attention.module
+            if asks_interface(module):
+                continue
+            if not captures(module) and type(module).__name__ not in BY_HAND:
+                others[f"{found.name}.{found.stack.attention[kind]}"] = (
+                    f"{type(module).__name__} is written by hand, and does not ask transformers' interface"
+                )
+                continue
+            for site in (f"{stack}.{kind}" for stack in found.names):
+                place = found.name.rpartition(".")[0], found.layer, module
+                sites.setdefault(site, []).append(Found(site, *place))
     for path, module in model.named_modules():
         if asks_interface(module):
             one = _found(path, module)

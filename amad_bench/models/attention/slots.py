@@ -5,6 +5,7 @@ Axes: B batch, H heads, J <= H key heads, Q query tokens, K key tokens, D head s
 """
 
 from collections.abc import Collection
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -30,6 +31,11 @@ class SlotLayer:
         self.module, self._output, self._reads = module, output, reads
         self._where, self._crosses = where, crosses
         self._slot = Slot("values" in reads, self._look)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, of a recorder and its model, has a slot of its own."""
+        self.__dict__.update(state)
+        self._slot = Slot("values" in self._reads, self._look)
 
     def open(self) -> None:
         """Gives the module its slot."""
@@ -125,6 +131,8 @@ def _check(module: nn.Module, slot: Slot, crosses: bool) -> tuple[Tensor, Tensor
         altering = ["sinks"]
     if altering:
         raise AttentionDomainError(f"{altering[0]} changes its maps beyond scores, bias and mask")
+    if getattr(module, "indexer", None) is not None:
+        raise AttentionDomainError("an indexer chooses its keys: which tokens are real its mask does not say")
     if slot.told and kernel not in IN_FULL:
         raise AttentionDomainError(f"{kernel} masks by {slot.told[0]}: use the attention sdpa or eager")
     if query_BHQD.dim() != 4 or query_BHQD.shape[0] != key_BJKD.shape[0]:

@@ -79,6 +79,13 @@ class LayerTrace:
             return tuple(self.given_probs_BHQK.shape)
         return (*self.query_BHQD.shape[:3], self.key_BJKD.shape[2])
 
+    def value_BHKD(self) -> Tensor:
+        """Values with a head for each of queries: those of grouped queries are copied within a group."""
+        heads, value_heads = self.shape_BHQK[1], self.value_BJKD.shape[1]
+        if value_heads in (0, heads):  # 0: not recorded
+            return self.value_BJKD
+        return self.value_BJKD.repeat_interleave(heads // value_heads, dim=1)
+
     def scores_BHQK(self) -> Tensor:
         """Pre-softmax scores in float32, under autocast too, or in a model's float64; masked entries -inf."""
         precision = torch.promote_types(self.query_BHQD.dtype, torch.float32)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from amad_bench.losses import build_loss
 from amad_bench.losses.entries import traced_entries
 from amad_bench.losses.kernels import triton_launch, triton_loss
 from amad_bench.models.attention.trace import LayerTrace
@@ -224,6 +225,23 @@ def test_given_maps_of_the_teacher_and_no_gradient():
     found = triton_loss.triton_loss(given, student, None, method="amad", options=options)
     assert not found.loss.requires_grad
     assert_close(found.loss.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", slow_but(["token"], ["kl", "token", "one to one, kl", "head mean, kl"]))
+def test_drawn_rows_are_those_of_the_formula(name):
+    """Of padded maps too; expected: the rows' own formula, by autograd from whole queries, keys and bias."""
+    method, options = {**VARIANTS, **METHODS}[name]
+    mask, _, tokens = masks("padding")
+    teacher = of_dtype(replace(layer(3, mask=mask), query_mask_BQ=tokens), torch.float32)
+    student = replace(layer(4, 2, mask=mask, seed=1), query_mask_BQ=tokens)
+    found = []
+    for kernel, dtype in (("dense", torch.float64), ("triton", torch.float32)):
+        computed, inputs = leaves(student, dtype)
+        loss = build_loss(method, kernel=kernel, query_rows=2, seed=3, **options)
+        value = loss(fused.trace(teacher), fused.trace(computed))["attention"]
+        found.append([value.detach(), *torch.autograd.grad(value, inputs)])
+    for exact, other in zip(*found, strict=True):
+        assert (exact - other).norm() <= 1e-5 * exact.norm()
 
 
 def test_a_copy_is_at_no_distance():

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from amad_bench.losses import build_loss
-from amad_bench.models.attention.trace import LayerTrace, Totals, Trace
+from amad_bench.losses.kernels.by_samples import by_samples
+from amad_bench.losses.kernels.choice import ENTRIES_AT_ONCE
+from amad_bench.losses.kernels.compared import Compared
+from amad_bench.models.attention.trace import LayerTrace, Totals, Trace, unread
 from tests.losses import naive
 
 SHARP = 1.5
@@ -128,7 +131,7 @@ def test_values_and_gradients_are_those_of_the_formula(name, case, dtype):
 
 @pytest.fixture(autouse=True)
 def _one_sample_at_a_time(monkeypatch):
-    monkeypatch.setattr("amad_bench.losses.kernels.choice.CPU_ENTRIES", 1)
+    monkeypatch.setitem(ENTRIES_AT_ONCE, "cpu", 1)
 
 
 @pytest.mark.parametrize("name", ["amad kl", "amad mse", "amad token", "student_mean"])
@@ -159,6 +162,64 @@ def test_large_maps(name, tokens, sizes):
         whole(cast(teacher, torch.float32)), whole(student)
     )
     require_close(student, found["attention"], exact, expected, 1e-5)
+
+
+@pytest.mark.parametrize("axes", ["1HQK", "BHQK", "1H1K", "B1QK"])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_bias_of_its_own_shape_and_given_maps_of_the_teacher(axes, batch):
+    """With one sample an axis of 1 is the sample's own, and all samples'."""
+    sizes = {"1": 1, "B": batch, "H": 4, "Q": 5, "K": 5}
+    bias = torch.linspace(-2, 2, 100 * batch, dtype=torch.float64).reshape(batch, 4, 5, 5)
+    bias = bias[tuple(slice(sizes[axis]) for axis in axes)].clone().requires_grad_()
+    teacher, exact = layer(3, 8, batch=3, seed=1, grad=False), layer(4, 6, batch=3, seed=2)
+    names = ("query_BHQD", "key_BJKD", "value_BJKD", "query_mask_BQ")
+    teacher, exact = (
+        replace(x, **{name: getattr(x, name).detach()[:batch] for name in names}) for x in (teacher, exact)
+    )
+    exact.query_BHQD.requires_grad_()
+    exact.key_BJKD.requires_grad_()
+    exact = replace(exact, bias_BHQK=bias)
+    expected = naive.amad(maps(teacher), maps(exact), valid(teacher, exact), variant="kl")
+    given = {name: unread() for name in names[:3]}
+    given = replace(teacher, given_probs_BHQK=maps(teacher), **given)
+    student = cast(exact, torch.float64)
+    found = build_loss("amad", kernel="chunked")(whole(given), whole(student))["attention"]
+    require_close(student, found, exact, expected, 1e-10)
+
+
+def test_autocast_rounds_no_gradient():
+    """It would run a backward pass's products in half precision; none runs under it otherwise."""
+    teacher = cast(layer(3, 8, seed=1, grad=False), torch.float32)
+    found = []
+    for enabled in (False, True):
+        student = cast(layer(4, 6, seed=2, bias=True), torch.float32)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            scalar = build_loss("amad", kernel="chunked")(whole(teacher), whole(student))["attention"]
+        found.append([scalar.detach(), *gradients(scalar, student)])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_the_factor_from_above_is_not_rounded():
+    teacher, exact = layer(3, 8, seed=1, grad=False), layer(4, 6, seed=2)
+    student = cast(exact, torch.bfloat16)
+    scalar = build_loss("amad", kernel="chunked")(whole(cast(teacher, torch.bfloat16)), whole(student))
+    (plain,) = torch.autograd.grad(scalar["attention"], student.key_BJKD, retain_graph=True)
+    (scaled,) = torch.autograd.grad(-0.3 * scalar["attention"], student.key_BJKD)
+    assert torch.equal(scaled, (-0.3 * plain.float()).bfloat16())
+
+
+def test_losses_of_the_same_queries_add_their_gradients():
+    teacher = layer(3, 8, seed=1, grad=False)
+    found = []
+    for kernel in ("dense", "chunked"):
+        student = layer(4, 6, seed=2, bias=True)
+        pair = whole(teacher), whole(student)
+        for factor, name in ((0.5, "amad"), (-2, "head_mean")):
+            loss = build_loss(name, kernel=kernel)
+            (factor * loss(*pair)["attention"]).backward()
+        found.append([x.grad for x in (student.query_BHQD, student.key_BJKD, student.bias_BHQK)])
+    for one, other in zip(*found, strict=True):
+        assert (one - other).abs().max() <= 1e-12
 
 
 @pytest.mark.parametrize("name", ["minilm", "minilm_v2"])
@@ -201,6 +262,28 @@ def test_alignment_and_totals_are_the_dense_ones():
     assert dense.parts["attention"].item() == pytest.approx(chunked.parts["attention"].item(), rel=1e-12)
     assert (dense.alignment["a/0"] - chunked.alignment["a/0"]).abs().max() <= 1e-12
     assert chunked.alignment["a/0"].sum().item() == pytest.approx(3 * 2 / 5)  # 2 of 5 samples, rows sum to 1
+
+
+def test_a_causal_mask_of_all_samples_is_no_single_sample():
+    """As of a causal language model without padding, whose queries are known to be real."""
+    real_BQ = torch.ones(3, 5, dtype=torch.bool)
+    teacher, student = (
+        replace(layer(4, 8, seed=s, grad=s > 1, mask="causal"), query_mask_BQ=real_BQ, every_query=True)
+        for s in (1, 2)
+    )
+    expected = naive.amad(maps(teacher), maps(student), valid(teacher, student), variant="kl").item()
+    seen = []
+
+    def compare(*layers):
+        seen.append([len(x.query_BHQD) for x in layers])
+        return Compared(sum(x.query_BHQD.sum() for x in layers))
+
+    by_samples(compare, teacher, student, 2)
+    assert seen == [[2, 2], [1, 1]]
+    for kernel in ("dense", "chunked"):
+        loss = build_loss("amad", kernel=kernel)
+        found = loss(whole(teacher), whole(student, Totals(tokens=9, samples=7, by_site={"a": 7})))
+        assert found["attention"].item() == pytest.approx(expected * 3 / 7, rel=1e-12)
 
 
 def test_no_valid_entry_at_all_is_zero():

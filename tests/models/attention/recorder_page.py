@@ -7,11 +7,13 @@ from tests.models.attention.architectures import ARCHITECTURES
 REFUSED = {
     "Gemma-2 (`softcap`)": "soft-capping; right with `attn_logit_softcapping=None`",
     "GPT-OSS (`s_aux`)": "sinks",
+    "GLM-MoE-DSA, DeepSeek 3.2": "an indexer chooses keys: which tokens are real is not in the mask",
     "Qwen2-VL, `vision.self`": "several images are one row, each a call of the function; right with one",
     "Swin": "no site: stages, and windows folded into the batch",
     "SAM 2": "no site: windows folded into the batch",
     "ALBERT": "no site: all layers are one module, called again and again",
     "DeBERTa": "no site: attention written by hand, with scores of its own",
+    "RoFormer, BigBird, LUKE": "no site: attention written by hand, of BERT's parts and yet another",
 }
 # By argument the models whose files give it.
 GIVEN = {

@@ -207,6 +207,11 @@ def test_a_copy_made_meanwhile_is_not_recorded():
         mine(**batch)
         output = model(**batch)
         recorder.trace(output)  # which would else have been called twice
+        loaded = pickle.loads(pickle.dumps(model))
+    for one in (mine, loaded):
+        assert type(one.layers[0]) is modeling_llama.LlamaDecoderLayer
+        with record(one, hidden=True) as recorder:
+            assert len(recorder.trace(one(**batch)).hidden["decoder"]) == 2
     assert torch.equal(first(mine(**batch)), first(output))
 
 

@@ -193,6 +193,36 @@ def test_unknown_site_names_the_model_and_what_it_has():
         record(tiny_model("vlt5"), ["vision.self"]).__enter__()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sites": "decoder.self"}, "sites 'decoder.self': expected a list of sites, or None for all"),
+        (
+            {"layers": {"decoder.self": [0, 5]}},
+            "layers: site 'decoder.self' has 2, counted from 0, and none is 5",
+        ),
+        (
+            {"sites": ["decoder.self"], "layers": {"encoder.self": [0]}},
+            "layers: none is given for site 'decoder.self'",
+        ),
+        (
+            {"reads": ["prob"]},
+            "reads: 'prob' is no part of a trace; those are: hidden, keys, logits, output_weight",
+        ),
+    ],
+)
+def test_what_cannot_be_recorded_is_said_in_one_line(options, message):
+    with pytest.raises(ValueError, match=f"^{message}[^\n]*$"):
+        record(tiny_model("vlt5"), **options).__enter__()
+
+
+def test_sites_are_those_of_the_layers():
+    model, batch = tiny_model("vlt5"), tiny_batch("vlt5")
+    with record(model, layers={"decoder.self": [1]}) as recorder:
+        trace = recorder.trace(model(**batch), batch["labels"])
+    assert list(trace.sites) == ["decoder.self"]
+
+
 @pytest.mark.trap("map-5")
 def test_a_trace_without_a_forward_pass_is_an_error():
     model = tiny_model("vlt5")

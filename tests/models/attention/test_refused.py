@@ -20,6 +20,23 @@ EXPERTS = {
 }
 ALTERED = {
     "Gemma-2": ("Gemma2Model", ("Gemma2Config", GROUPED), "softcap changes its maps"),
+    "GLM-MoE-DSA": (
+        "GlmMoeDsaModel",
+        (
+            "GlmMoeDsaConfig",
+            GROUPED
+            | {"num_key_value_heads": 4, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4}
+            | {
+                "qk_nope_head_dim": 4,
+                "v_head_dim": 8,
+                "index_head_dim": 8,
+                "index_n_heads": 2,
+                "index_topk": 2,
+            }
+            | {"n_routed_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 8},
+        ),
+        "an indexer chooses its keys",
+    ),
     "GPT-OSS": (
         "GptOssModel",
         (
@@ -40,6 +57,11 @@ WITHOUT_SITES = {
         "AlbertModel",
         ("AlbertConfig", TEXT),
         "encoder.albert_layer_groups.0.albert_layers.0.attention: its layers are one module",
+    ),
+    "RoFormer": (
+        "RoFormerModel",
+        ("RoFormerConfig", TEXT),
+        "encoder.layer.0.attention.self: RoFormerSelfAttention is written by hand",
     ),
     "SAM 2": (
         "Sam2HieraDetModel",
@@ -88,7 +110,7 @@ def test_gemma_2_without_its_cap_is_right():
 @pytest.mark.parametrize("name", WITHOUT_SITES)
 def test_attention_that_is_no_map_of_a_layer_has_no_site(name):
     model, config, message = WITHOUT_SITES[name]
-    network = build(model, config, "eager" if name == "DeBERTa" else "sdpa")
+    network = build(model, config, "eager" if name in ("DeBERTa", "RoFormer") else "sdpa")
     with pytest.raises(ValueError, match=rf"^{model} has no .*{re.escape(message)}"):
         sites_of(network)
     with pytest.raises(

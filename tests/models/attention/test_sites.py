@@ -5,7 +5,7 @@ from torch import nn
 
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.sites import find_layers, sites_of
-from tests.models.attention.architectures import GROUPED, IMAGE, OPT, PAIR, TEXT, build, make
+from tests.models.attention.architectures import GROUPED, IMAGE, OPT, PAIR, TEXT, WORDS, build, make
 
 CROSS = {"is_decoder": True, "add_cross_attention": True}
 WITH_CROSS = {**GROUPED, "num_hidden_layers": 3, "cross_attention_layers": [1], "max_position_embeddings": 32}
@@ -83,6 +83,15 @@ def test_a_block_without_self_attention_has_the_queries_of_the_one_before():
     with record(model):
         pass
     assert sites_of(model.model.vision_model.transformer) == ("vision.self",)
+
+
+def test_a_cross_attention_whose_queries_are_not_known_is_refused():
+    """Their mask would be that of nobody: two decoders, one of them without a cross-attention."""
+    config = ("GPT2Config", WORDS | {"n_embd": 24, "n_layer": 2, "n_head": 3})
+    crossing = (config[0], config[1] | {"add_cross_attention": True})
+    model = nn.ModuleList([build("GPT2Model", crossing), build("GPT2Model", config)])
+    with pytest.raises(ValueError, match=r"stacks called 'decoder.cross', 0.h and 1.h: record each"):
+        record(model, ["decoder.cross"]).__enter__()
 
 
 def test_a_path_that_no_pattern_knows_is_named():

@@ -79,12 +79,13 @@ def _mask(kind):
     if kind == "bool":
         return open_B1QK
     finite = torch.linspace(-2, 1, 9).view(1, 1, 3, 3) if kind == "finite" else 0.0
-    return torch.zeros(2, 1, 3, 3).add(finite).masked_fill(~open_B1QK, SMALLEST)
+    masked = {"infinite": -torch.inf, "MarkupLM's": -1e4}.get(kind, SMALLEST)
+    return torch.zeros(2, 1, 3, 3).add(finite).masked_fill(~open_B1QK, masked)
 
 
 @pytest.mark.trap("map-3")
 @pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("kind", ["bool", "additive", "finite"])
+@pytest.mark.parametrize("kind", ["bool", "additive", "finite", "infinite", "MarkupLM's"])
 def test_masks_of_every_form_and_a_bias_beside_them(kind, biased):
     """transformers' SDPA adds the position bias of T5 and its kin to whatever mask there is."""
     told = {"position_bias": torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(3))}
@@ -93,6 +94,13 @@ def test_masks_of_every_form_and_a_bias_beside_them(kind, biased):
     torch.testing.assert_close(layer.probs_BHQK(), map_BHQK, atol=1e-6, rtol=0)
     assert torch.equal(layer.mask_BHQK, _mask("bool"))
     assert layer.query_mask_BQ.tolist() == [[True] * 3, [True, True, False]]
+
+
+def test_a_token_that_does_not_attend_to_itself_is_a_query():
+    mask = torch.tensor([[0, 1, 0], [1, 0, 0], [1, 1, 0]]).bool()[None, None].expand(2, 1, 3, 3)
+    model, site = attending()
+    layer, _ = recorded(model, site, *heads(3, 3), mask)
+    assert layer.query_mask_BQ.tolist() == [[True, True, False]] * 2
 
 
 def test_a_bias_without_a_mask_leaves_later_keys_masked():

@@ -129,6 +129,11 @@ def test_an_unknown_key_far_from_all_known_ones_lists_them(raw: Raw, errors: Err
             "losses[0].loss_weights.attention: ",
             "ce",
         ),
+        (
+            lambda c: c.update(device="cpu") or c["losses"][3].update(kernel="triton"),
+            "losses[3].kernel: triton needs CUDA",
+            "choose chunked",
+        ),
         (lambda c: c["losses"].append({"name": "ce"}), "losses[4]: losses[0] is labelled 'ce' too", "label"),
         (lambda c: c["losses"][3].update(label="teacher"), "losses[3].label: ", "another label"),
         (lambda c: c["losses"][0].update(label="plain"), "losses[0].label: ", "remove it"),

@@ -6,6 +6,7 @@ from amad_bench.plan.catalogue import LOSSES
 from amad_bench.plan.config.losses import Assistant, LossEntry
 from amad_bench.plan.config.schema import Config
 from amad_bench.plan.shown import unknown
+from amad_bench.runtime import devices
 from amad_bench.runtime.errors import did_you_mean
 
 TAKEN_LABELS = {label: loss.name for loss in LOSSES.values() for label in loss.labels}
@@ -21,6 +22,8 @@ def check_losses(config: Config) -> Iterator[str]:
                 hint = did_you_mean(key, loss.weighted_parts)
                 known = ", ".join(loss.weighted_parts)
                 yield f"{where}.loss_weights.{key}: {loss.name} has the weights {known}.{hint}"
+        if entry.options.get("kernel") == "triton" and config.device not in (devices.AUTO, "cuda"):
+            yield f"{where}.kernel: triton needs CUDA, which device: {config.device} is not; choose chunked"
         if entry.assistant:
             yield from _assistant(config, where, entry, entry.assistant)
         yield from _label(where, entry, labels)
