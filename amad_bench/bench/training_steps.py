@@ -12,7 +12,6 @@ from torch import nn
 from amad_bench.data.tasks.batches import training_order
 from amad_bench.data.tasks.data import TaskData
 from amad_bench.data.tasks.loader import batches
-from amad_bench.models.attention.recorder import record
 from amad_bench.plan.catalogue import model_shape
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
@@ -59,9 +58,7 @@ def training_step(
     objective = Objective(config.loss, config.seeds.init)
     teacher = _teacher(plan, run, data, objective).to(where) if objective.needs_teacher else None
     taught = None if teacher is None else OnlineOutputs(teacher, objective, precision, compiled).trace
-    recorder = stack.enter_context(
-        record(model, objective.sites, objective.student_layers, objective.needs_hidden, objective.reads)
-    )
+    recorder = stack.enter_context(objective.record_student(model))
     order = training_order(data.train, config.training.batch, 10**9, np.random.default_rng(0))
     loader = batches(data.train, data.images, order, where)
     stack.callback(loader.close)

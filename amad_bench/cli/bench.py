@@ -99,11 +99,11 @@ def _attention_losses(device: str, threads: int) -> None:
 
 def _attention_steps(device: str, threads: int) -> None:
     from amad_bench.bench.attention.foreign import bench_foreign
-    from amad_bench.bench.attention.steps import bench_attention_steps, kinds, size_of
+    from amad_bench.bench.attention.steps import bench_attention_steps, kinds, precisions_of, size_of
 
     plan, batch, rounds = size_of(device)
     rows: list[dict[str, Any]] = []
-    for kind in kinds(plan):
+    for kind in kinds(plan, precisions_of(device)):
         measured = bench_attention_steps(plan, batch, rounds, device, kind)
         _show(measured)
         rows += measured

@@ -17,13 +17,19 @@ TEACHER_HEADS, STUDENT_HEADS = 12, 8
 SMALL = "small"  # the student that is taken of a family that has several sizes
 LOGITS, ATTENTION = "logit_kd", "amad"
 OPTIONS: dict[str, Any] = {"variant": "kl", "head_reduction": "sum"}
+LEAST = {
+    "layers": 2,
+    "width": 192,
+    "feed_forward": 768,
+}  # of a small plan's models
+LEAST_PICTURE = 224
 
 
-def attention_plan(layers: int | None = None) -> Plan:
+def attention_plan(small: bool = False) -> Plan:
     """Students with `logit_kd` and with `amad_kl`, one of each family, without any file of data or weights.
 
-    Each family's first site is compared, in its first task whose pictures have the model's own size. layers:
-    of all models, where that is fewer than the config's.
+    Each family's first site is compared, in its first task whose pictures have the model's own size. small:
+    models of few and narrow layers, and small pictures.
     """
     config = yaml.safe_load(shipped(PAPER_CORE).read_text(encoding="utf-8"))
     tasks: dict[str, Any] = {}
@@ -36,8 +42,12 @@ def attention_plan(layers: int | None = None) -> Plan:
             model["students"] = {SMALL: model["students"][SMALL]}
         students = model["students"].values() if "students" in model else [model["student"]]
         for size in (model["teacher"], *students):
-            size["layers"] = min(size["layers"], layers or size["layers"])
             size.pop("heads", None)
+            size.update(LEAST if small else {})
+        if small and model["inputs"]["kind"] == "pixels":
+            model["inputs"]["size"] = LEAST_PICTURE
+    for entry in tasks.values():
+        entry.pop("image_size", None)  # the model's own
     config |= {
         "name": "attention",
         "replicates": 1,

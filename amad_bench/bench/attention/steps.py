@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ ROWS = "dense, 128 query rows"
 PRECISIONS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 WARM = 2  # steps that nobody counts: they compile and choose kernels
 ROUNDS = 5
-CPU_LAYERS, CPU_BATCH, CPU_ROUNDS = 3, 2, 3  # of a small version, that takes minutes
+CPU_BATCH, CPU_ROUNDS = 2, 5  # of a small version, most of whose minutes go into compiling
 BATCH = 16
 _KL = next(method for method in METHODS if method.label == "amad kl")
 
@@ -66,17 +66,22 @@ class NaiveAmad(LayerLoss):
 def size_of(device: str) -> tuple[Plan, int, int]:
     """The plan whose steps are measured there, their batch and rounds; on a CPU a small version."""
     if device == CPU.name:
-        return attention_plan(CPU_LAYERS), CPU_BATCH, CPU_ROUNDS
+        return attention_plan(small=True), CPU_BATCH, CPU_ROUNDS
     return attention_plan(), BATCH, ROUNDS
 
 
-def kinds(plan: Plan) -> list[Kind]:
+def precisions_of(device: str) -> tuple[Precision, ...]:
+    """Those that are measured there; on a CPU one, for time."""
+    return ("fp32",) if device == CPU.name else tuple(PRECISIONS)
+
+
+def kinds(plan: Plan, precisions: Iterable[Precision] = PRECISIONS) -> list[Kind]:
     """All that a plan has: eager before compiled, families in their order."""
     families = dict.fromkeys(run.config.family for run in plan.runs)
     return [
         Kind(family, precision, compiled)
         for compiled in (False, True)
-        for precision in PRECISIONS
+        for precision in precisions
         for family in families
     ]
 
@@ -86,9 +91,10 @@ def bench_attention_steps(
 ) -> list[dict[str, Any]]:
     """One row per choice of layers and way to compute the loss; the first is `logit_kd` alone.
 
-    A step is that of a training whose teacher runs for each batch. Layers: none, last, all (pairs: how many
-    pairs of layers are compared). Kernels: naive, softmax of scores and the formula as printed, by autograd;
-    dense, chunked, triton; and sampled query rows. They take turns. Columns: family, task, precision,
+    A step is that of a training whose teacher runs for each batch. Layers: none, last (on no CPU, where
+    compiling for it takes too long), all (pairs: how many pairs of layers are compared). Kernels: naive,
+    softmax of scores and the formula as printed, by autograd; dense, chunked, triton; and sampled query rows.
+    They take turns. Columns: family, task, precision,
     compiled, layers, kernel, pairs; batch, N, heads; rounds; best_ms, p50_ms, p20_ms, p80_ms; steps_s;
     added_ms and added_share: over `logit_kd`, medians of a round's differences and ratios; peak_mib: weights,
     their gradients, the optimizer's numbers, the teacher, and the most that torch's allocator had handed out
@@ -123,7 +129,8 @@ class _Way(NamedTuple):
 def _measured(
     plan: Plan, batch: int, rounds: int, device: str, kind: Kind, stack: ExitStack
 ) -> list[dict[str, Any]]:
-    ways = [way for layers in (NONE, LAST, ALL) for way in _ways(plan, batch, device, kind, layers, stack)]
+    chosen = (NONE, ALL) if device == CPU.name else (NONE, LAST, ALL)
+    ways = [way for layers in chosen for way in _ways(plan, batch, device, kind, layers, stack)]
     facts = {**kind._asdict(), "device": device, "threads": torch.get_num_threads(), "batch": batch}
     extra: dict[int, float] = {}
     graphs = Counter[str]()

@@ -11,7 +11,7 @@ from amad_bench.bench.attention import foreign, quick, steps
 from amad_bench.bench.attention.foreign import Size, bench_foreign
 from amad_bench.bench.attention.quick import bench_quick, must_show
 from amad_bench.bench.attention.step_runs import attention_plan, run_of
-from amad_bench.bench.attention.steps import Kind, bench_attention_steps, kinds
+from amad_bench.bench.attention.steps import Kind, bench_attention_steps, kinds, precisions_of
 from amad_bench.cli import main
 from tests.training.conftest import tiny_plan  # noqa: F401 (a fixture)
 
@@ -37,9 +37,11 @@ def test_base_models_and_eight_heads(monkeypatch):
         "blip": (12, 12, 12, 8, ["vision.self"]),
     }
     assert run_of(plan, "blip", "logit_kd", 2).config.inputs.patches[0] == 384
-    small = attention_plan(3)
-    assert {run.config.model.layers for run in small.runs} == {3}
-    assert len(kinds(small)) == 8
+    small = attention_plan(small=True)
+    assert {(run.config.model.layers, run.config.model.width) for run in small.runs} == {(2, 192)}
+    assert run_of(small, "blip", "logit_kd", 2).config.inputs.patches[0] == 224
+    assert len(kinds(small, precisions_of("cpu"))) == 4
+    assert len(kinds(small, precisions_of("cuda"))) == 8
 
 
 @pytest.mark.slow
@@ -49,10 +51,9 @@ def test_what_is_measured(tiny_plan, family):  # noqa: F811
     assert table["problem"].isna().all()
     assert table["layers"].tolist()[0] == "none"
     by_layers = table.groupby("layers")["pairs"].unique()
-    assert [by_layers[name].tolist() for name in ("none", "last", "all")] == [[0], [1], [2]]
-    for layers in ("last", "all"):
-        kernels = table.loc[table["layers"] == layers, "kernel"].tolist()
-        assert kernels[:3] == ["naive", "dense", "chunked"]
+    assert {name: pairs.tolist() for name, pairs in by_layers.items()} == {"none": [0], "all": [2]}
+    kernels = table.loc[table["layers"] == "all", "kernel"].tolist()
+    assert kernels[:3] == ["naive", "dense", "chunked"]
     added = table[table["layers"] != "none"]
     assert (added["heads"] == "4 -> 2").all()
     assert (added["memory_share"] > 0).all()
@@ -68,7 +69,7 @@ def test_steps_that_fail_are_rows_and_others_go_on(tiny_plan, monkeypatch):  # n
     monkeypatch.setattr(steps, "naive_loss", no_memory)
     rows = bench_attention_steps(tiny_plan(), 4, 1, "cpu", Kind("blip", "fp32", False))
     failed = [row for row in rows if row["problem"] is not None]
-    assert [(row["layers"], row["kernel"]) for row in failed] == [("last", "naive"), ("all", "naive")]
+    assert [(row["layers"], row["kernel"]) for row in failed] == [("all", "naive")]
     assert {row["problem"] for row in failed} == {"out of memory"}
     assert all(row["added_share"] is not None for row in rows[1:] if row not in failed)
     assert all("p50_ms" not in row for row in failed)
@@ -131,7 +132,7 @@ def test_the_command(tiny_plan, monkeypatch, capsys):  # noqa: F811
     monkeypatch.setattr(foreign, "bench_foreign", lambda _device: [{"model": "x", "compiled": False}])
     assert main(["bench", "attention-steps", "--device", "cpu", "--threads", "1"]) == 0
     table = pd.read_csv("results/bench/attention-steps.csv")
-    assert table["part"].tolist() == ["steps"] * 2 * 8 + ["foreign"]
+    assert table["part"].tolist() == ["steps"] * 2 * 4 + ["foreign"]
     monkeypatch.setattr(quick, "bench_quick", lambda *_, **__: [("losses", []), ("steps", steps_rows)])
     assert main(["bench", "attention-quick", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out

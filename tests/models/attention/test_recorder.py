@@ -9,6 +9,7 @@ from transformers.models.t5.configuration_t5 import T5Config
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from amad_bench.losses import build_loss
+from amad_bench.models.attention import slots
 from amad_bench.models.attention.recorder import record
 from amad_bench.models.attention.trace import AttentionDomainError
 from amad_bench.runtime.errors import UserError
@@ -231,6 +232,26 @@ def test_a_trace_without_a_forward_pass_is_an_error():
         recorder.trace(output, batch["labels"])
         with pytest.raises(AttentionDomainError, match=r"encoder\.self, layer 0"):
             recorder.trace(output, batch["labels"])
+
+
+@pytest.mark.parametrize("kind", ["vlt5", "blip-vqa"])
+def test_a_pass_is_forgotten_where_memory_runs_out_while_it_is_read(kind, monkeypatch):
+    model, batch, masks = tiny_model(kind), tiny_batch(kind), slots.mask_and_bias
+    found = []
+
+    def short_of_memory(*arguments):
+        if len(found) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        found.append(arguments)
+        return masks(*arguments)
+
+    with record(model, SITES[kind]) as recorder:
+        with monkeypatch.context() as patch:
+            patch.setattr(slots, "mask_and_bias", short_of_memory)
+            with pytest.raises(torch.OutOfMemoryError):
+                recorder.trace(model(**batch), batch["labels"])
+        trace = recorder.trace(model(**batch), batch["labels"])
+    assert trace.sites.keys() == set(SITES[kind])
 
 
 def test_untested_versions_of_transformers_are_refused(monkeypatch):
