@@ -46,7 +46,9 @@ def test_every_causal_model_that_does_not_shift_is_known():
     found = set()
     for path in Path(transformers.__file__).parent.glob("models/*/modeling_*.py"):
         text = path.read_text(encoding="utf-8")
-        for match in re.finditer(r"(?ms)^class (\w+)(?:ForCausalLM|LMHeadModel)\(.*?(?=^@|^class |^__all__|\Z)", text):
+        for match in re.finditer(
+            r"(?ms)^class (\w+)(?:ForCausalLM|LMHeadModel)\(.*?(?=^@|^class |^__all__|\Z)", text
+        ):
             body = re.sub(r"\s", "", match[0])
             if "CrossEntropyLoss(" in body and ",1:" not in body:
                 found.add(re.match(r"class (\w+)", match[0])[1])

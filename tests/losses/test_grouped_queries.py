@@ -69,6 +69,7 @@ def test_value_and_gradients_are_those_of_loops_over_heads(name, kernel):
 def test_relation_heads_must_divide_the_width_of_the_keys_too():
     teacher, student = (layer(4, key_heads, 2, seed=0) for key_heads in (4, 1))
     with pytest.raises(
-        ValueError, match=r"^a: minilm_v2: relation_heads 4 .* has 4 heads of keys of 2 and the student 1 of 2$"
+        ValueError,
+        match=r"^a: minilm_v2: relation_heads 4 .* has 4 heads of keys of 2 and the student 1 of 2$",
     ):
         build_loss("minilm_v2", relation_heads=4)(trace({"a": [teacher]}), trace({"a": [student]}))

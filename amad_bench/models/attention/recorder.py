@@ -54,7 +54,9 @@ class Recorder:
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
         if unknown := self._reads - READS - {"hidden"}:
-            raise ValueError(f"reads: {min(unknown)!r} is no part of a trace; those are: {', '.join(sorted(READS))}")
+            raise ValueError(
+                f"reads: {min(unknown)!r} is no part of a trace; those are: {', '.join(sorted(READS))}"
+            )
         self._depth = {site: len(ones) for site, ones in attention.items()}
         # A cross-attention's queries are masked like those of its stack's self-attention.
         self._queries: dict[Place, Place | None] = {}

@@ -196,7 +196,10 @@ def test_unknown_site_names_the_model_and_what_it_has():
     ("options", "message"),
     [
         ({"sites": "decoder.self"}, "sites 'decoder.self': expected a list of sites, or None for all"),
-        ({"layers": {"decoder.self": [0, 5]}}, "layers: site 'decoder.self' has 2, counted from 0, and none is 5"),
+        (
+            {"layers": {"decoder.self": [0, 5]}},
+            "layers: site 'decoder.self' has 2, counted from 0, and none is 5",
+        ),
         (
             {"sites": ["decoder.self"], "layers": {"encoder.self": [0]}},
             "layers: none is given for site 'decoder.self'",

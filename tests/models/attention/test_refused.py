@@ -26,7 +26,13 @@ ALTERED = {
             "GlmMoeDsaConfig",
             GROUPED
             | {"num_key_value_heads": 4, "q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4}
-            | {"qk_nope_head_dim": 4, "v_head_dim": 8, "index_head_dim": 8, "index_n_heads": 2, "index_topk": 2}
+            | {
+                "qk_nope_head_dim": 4,
+                "v_head_dim": 8,
+                "index_head_dim": 8,
+                "index_n_heads": 2,
+                "index_topk": 2,
+            }
             | {"n_routed_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 8},
         ),
         "an indexer chooses its keys",
