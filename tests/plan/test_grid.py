@@ -137,6 +137,8 @@ def test_the_canonical_config_leaves_nothing_out(raw: Raw, planned: Planned) -> 
         "detach_alignment": False,
         "head_reduction": "sum",
         "row_reduction": "mean",
+        "kernel": "auto",
+        "query_rows": 0,
     }
     assert set(config.versions) == {
         *("dataset:scenes", "family:vlt5", "loss:ce", "loss:logit_kd", "loss:amad", "prepared", "training"),

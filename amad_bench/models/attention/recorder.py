@@ -30,6 +30,7 @@ from amad_bench.runtime.versions import check_versions
 Layers = Mapping[str, Collection[int]]  # by site
 Place = tuple[str, int]  # site or stack, and layer
 READS = frozenset({"probs", "scores", "queries", "keys", "values", "output_weight"})
+PARTS = READS | {"hidden", "logits"}  # of a trace; logits are there without being recorded
 
 
 class Recorder:
@@ -53,10 +54,9 @@ class Recorder:
         attention = find_layers(model, sites)
         self._every_site = sites is None
         self._reads = READS if reads is None else frozenset(reads)
-        if unknown := self._reads - READS - {"hidden"}:
-            raise ValueError(
-                f"reads: {min(unknown)!r} is no part of a trace; those are: {', '.join(sorted(READS))}"
-            )
+        if unknown := self._reads - PARTS:
+            known = ", ".join(sorted(PARTS))
+            raise ValueError(f"reads: {min(unknown)!r} is no part of a trace; those are: {known}")
         self._depth = {site: len(ones) for site, ones in attention.items()}
         # A cross-attention's queries are masked like those of its stack's self-attention.
         self._queries: dict[Place, Place | None] = {}

@@ -204,7 +204,10 @@ def test_unknown_site_names_the_model_and_what_it_has():
             {"sites": ["decoder.self"], "layers": {"encoder.self": [0]}},
             "layers: none is given for site 'decoder.self'",
         ),
-        ({"reads": ["prob"]}, "reads: 'prob' is no part of a trace; those are: keys, output_weight, probs"),
+        (
+            {"reads": ["prob"]},
+            "reads: 'prob' is no part of a trace; those are: hidden, keys, logits, output_weight",
+        ),
     ],
 )
 def test_what_cannot_be_recorded_is_said_in_one_line(options, message):
