@@ -202,6 +202,11 @@ class LayerLoss(TraceLoss):
         """The pair compared by this loss's kernel."""
         check_choice("kernel", self.kernel, self.kernels)
         kernel = self.kernel if "chunked" in self.kernels else "dense"
+        if kernel != "dense" and next(self.parameters(), None) is not None:
+            name = type(self).__name__
+            raise ValueError(
+                f"by chunks the parameters of {name} get no gradient: kernels = ('auto', 'dense')"
+            )
 
         def compare(teacher: LayerTrace, student: LayerTrace) -> Compared:
             return self.compared(pair._replace(teacher=teacher, student=student))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from amad_bench.losses import amad_loss, build_loss
-from amad_bench.losses.base import layer_pairs
+from amad_bench.losses import amad_loss, build_loss, one_to_one_loss
+from amad_bench.losses.base import LayerPair, MapLoss, layer_pairs
 from amad_bench.losses.entries import traced_entries, traced_samples
 from tests.losses.cases import layer_trace, trace
 
@@ -169,3 +169,27 @@ def test_no_mask_is_made_where_every_query_and_key_is_known_to_be_real():
     keys_BK = torch.tensor([[True] * 5, [False] * 5])
     student.mask_BHQK = keys_BK[:, None, None, :]
     assert traced_samples(teacher, student).tolist() == [True, False]
+
+
+def test_parameters_that_chunks_would_give_no_gradient_are_an_error():
+    class Scaled(MapLoss):
+        function = staticmethod(one_to_one_loss)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def compare(self, pair: LayerPair) -> torch.Tensor:
+            return self.scale * super().compare(pair)
+
+    class Dense(Scaled):
+        kernels = ("auto", "dense")
+
+    teacher, student = trace({"a": [layer_trace(2, seed=1)]}), trace({"a": [layer_trace(2)]})
+    with pytest.raises(
+        ValueError, match=r"^a: by chunks the parameters of Scaled get no gradient: kernels = "
+    ):
+        Scaled()(teacher, student)
+    loss = Dense()
+    loss(teacher, student)["attention"].backward()
+    assert loss.scale.grad is not None
