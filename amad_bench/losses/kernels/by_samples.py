@@ -47,7 +47,8 @@ def by_samples(compare: Compare, teacher: LayerTrace, student: LayerTrace, sampl
     for start in range(0, max(1, batch), samples):
         part = slice(start, start + samples)
         leaves = {
-            name: _of(inputs[name], part, batch).detach().requires_grad_(name in names) for name in inputs
+            name: _of(tensor, part, batch).detach().to(_kept_type(tensor)).requires_grad_(name in names)
+            for name, tensor in inputs.items()
         }
         sliced = replace(_part(student, part, batch), **leaves)
         with torch.set_grad_enabled(bool(names)):
@@ -92,7 +93,12 @@ class _Sums:
     def totals(self) -> list[Tensor | None]:
         """None for what nothing was read of."""
         pairs = zip(self.inputs, self._found, strict=True)
-        return [torch.cat(found).to(tensor.dtype) if found else None for tensor, found in pairs]
+        return [torch.cat(found).to(_kept_type(tensor)) if found else None for tensor, found in pairs]
+
+
+def _kept_type(tensor: Tensor) -> torch.dtype:
+    """Type of a gradient until it is scaled: in float16 small ones were 0 before a GradScaler's factor."""
+    return torch.float32 if tensor.dtype == torch.float16 else tensor.dtype
 
 
 def _wants(tensor: Tensor | None) -> bool:

@@ -37,7 +37,7 @@ def triton_loss(
 
     mask_B1QK: entries that count, as `traced_entries` gives them. A scalar in float32, with a gradient to the
     student's queries, keys and bias only; the alignment (of fixed weights: those) has none.
-    Raises ValueError without CUDA or Triton, for float64, for maps in place of the student's queries, for a
+    Raises ValueError without CUDA or Triton, for float16 and float64, for maps in place of the student's queries, for a
     teacher that asks for a gradient, and for what the loss's function refuses.
     """
     check_shapes(teacher.shape_BHQK, student.shape_BHQK)
@@ -110,8 +110,8 @@ def _check(teacher: LayerTrace, student: LayerTrace, mask_B1QK: Tensor | None) -
     require_triton(device)
     if student.given_probs_BHQK is not None:
         raise ValueError(f"kernel 'triton' reads the student's queries and keys, not given maps; {instead}")
-    if student.query_BHQD.dtype == torch.float64:
-        raise ValueError(f"kernel 'triton' computes in float32, not in float64; {instead}")
+    if (dtype := student.query_BHQD.dtype) in (torch.float16, torch.float64):  # small gradients would be 0
+        raise ValueError(f"kernel 'triton' reads float32 and bfloat16, not {dtype}; {instead}")
     taught = teacher.query_BHQD, teacher.key_BJKD, teacher.bias_BHQK, teacher.given_probs_BHQK
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in taught):
         raise ValueError("kernel 'triton' gives the teacher no gradient; detach its trace or use 'dense'")

@@ -292,3 +292,18 @@ def test_no_valid_entry_at_all_is_zero():
     found = build_loss("amad", kernel="chunked")(whole(teacher), whole(student))["attention"]
     assert found == 0
     assert all(g.abs().max() == 0 for g in gradients(found, student))
+
+
+def test_small_gradients_of_float16_queries_outlive_until_they_are_scaled():
+    """A GradScaler's factor comes with the backward pass: 1e-9, say, is 0 in float16 and 6e-5 times 65,536."""
+    teacher, exact = layer(4, 8, grad=False), replace(layer(2, 8, seed=1), scale=1e-8)
+    student = cast(exact, torch.float16)
+    exact = cast(student, torch.float64)
+    loss, expected = (
+        build_loss("amad", kernel=kernel)(whole(teacher), whole(one))["attention"]
+        for kernel, one in (("chunked", student), ("dense", exact))
+    )
+    pairs = (loss, student), (expected, exact)
+    found, wanted = (torch.autograd.grad(2.0**16 * x, one.query_BHQD)[0] for x, one in pairs)
+    assert wanted.abs().max() < 2.0**16 * 2.0**-25  # unscaled, each rounds to 0
+    assert torch.linalg.vector_norm(found.double() - wanted) < 2e-2 * torch.linalg.vector_norm(wanted)

@@ -87,12 +87,13 @@ def test_an_option_that_the_loss_does_not_have():
         triton_loss(layer_trace(3), layer_trace(2), None, method="amad", options={"distance": "kl"})
 
 
-def test_float64_is_refused(monkeypatch):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_number_types_are_refused(monkeypatch, dtype):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     teacher, student = layer_trace(3), layer_trace(2)
-    student.query_BHQD = student.query_BHQD.double()
-    with pytest.raises(ValueError, match="not in float64"):
+    student.query_BHQD = student.query_BHQD.to(dtype)
+    with pytest.raises(ValueError, match=f"float32 and bfloat16, not {dtype}"):
         triton_loss(teacher, student, None, method="amad", options={})
 
 
