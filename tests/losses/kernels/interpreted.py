@@ -17,6 +17,9 @@ from amad_bench.models.attention.trace import LayerTrace
 from tests.gpu import fused
 from tests.losses import naive
 
+# Triton's own interpreter, with numpy before 2.4
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array with ndim > 0:DeprecationWarning")
+
 BATCH, QUERIES, KEYS = 2, 5, 6
 
 
