@@ -64,7 +64,8 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "loss": "amad_kl",
         "loss_name": "amad",
         "loss_options": '{"detach_alignment": false, "head_reduction": "sum", "kernel": "auto", '
-        '"query_rows": 0, "row_reduction": "mean", "similarity": "cosine", "temperature": 1.0, "variant": "kl"}',
+        '"query_rows": 0, "row_reduction": "mean", "similarity": "cosine", "temperature": 1.0, '
+        '"variant": "kl"}',
         "replicate": 1,
         "parameters": 150000,
         "best_step": 800,
