@@ -63,8 +63,9 @@ def test_one_row_per_planned_run_with_its_axes(fake_results):
         "pretraining": "none",
         "loss": "amad_kl",
         "loss_name": "amad",
-        "loss_options": '{"detach_alignment": false, "head_reduction": "sum", "kernel": "auto", "query_rows": 0, '
-        '"row_reduction": "mean", "similarity": "cosine", "temperature": 1.0, "variant": "kl"}',
+        "loss_options": '{"detach_alignment": false, "head_reduction": "sum", "kernel": "auto", '
+        '"query_rows": 0, "row_reduction": "mean", "similarity": "cosine", "temperature": 1.0, '
+        '"variant": "kl"}',
         "replicate": 1,
         "parameters": 150000,
         "best_step": 800,

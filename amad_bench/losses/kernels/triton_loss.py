@@ -37,8 +37,8 @@ def triton_loss(
 
     mask_B1QK: entries that count, as `traced_entries` gives them. A scalar in float32, with a gradient to the
     student's queries, keys and bias only; the alignment (of fixed weights: those) has none.
-    Raises ValueError without CUDA or Triton, for float16 and float64, for maps in place of the student's queries, for a
-    teacher that asks for a gradient, and for what the loss's function refuses.
+    Raises ValueError without CUDA or Triton, for float16 and float64, for maps in place of the student's
+    queries, for a teacher that asks for a gradient, and for what the loss's function refuses.
     """
     check_shapes(teacher.shape_BHQK, student.shape_BHQK)
     how = recipe(method, (teacher.shape_BHQK[1], student.shape_BHQK[1]), options)

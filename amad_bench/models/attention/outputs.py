@@ -57,7 +57,7 @@ def _watched(kind: type[nn.Module]) -> type[nn.Module]:
         return output
 
     def reduced(self: nn.Module, protocol: Any) -> Any:
-        """For copies and files: a module of its own class, that is not watched."""
+        """A module of its own class, that is not watched, for copies and files."""
         parts: Any = kind.__reduce_ex__(self, protocol)
         state = {name: one for name, one in parts[2].items() if name != KEPT}
         return _empty, (kind,), state, *parts[3:]

@@ -295,7 +295,7 @@ def test_no_valid_entry_at_all_is_zero():
 
 
 def test_small_gradients_of_float16_queries_outlive_until_they_are_scaled():
-    """A GradScaler's factor comes with the backward pass: 1e-9, say, is 0 in float16 and 6e-5 times 65,536."""
+    """A GradScaler's factor comes with the backward pass: 1e-9 is 0 in float16, and 6e-5 times 65,536."""
     teacher, exact = layer(4, 8, grad=False), replace(layer(2, 8, seed=1), scale=1e-8)
     student = cast(exact, torch.float16)
     exact = cast(student, torch.float64)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from amad_bench.losses.kernels.triton_loss import triton_loss
 from tests.losses.cases import layer_trace
