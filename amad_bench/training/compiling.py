@@ -9,8 +9,8 @@ from torch import nn
 
 from amad_bench.runtime.errors import UserError
 
-# Of one code, which a student and its teacher share. A ragged training makes about four of a model: of the
-# first batch's lengths, of any lengths, and of lengths that are 1 or alike.
+# Of one code, which a student and its teacher share. A ragged training makes two of a model, of the first
+# batch's lengths and of any, and a few of texts of 1 token and targets of 1 or 2.
 GRAPHS = 64
 
 

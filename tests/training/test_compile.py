@@ -150,14 +150,16 @@ def test_a_recorded_model_is_one_graph(graphs):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vlt5", "blip-vqa"])
 def test_lengths_that_vary_do_not_make_a_graph_each(graphs, kind):
-    """Nine lengths; a length of 1 and lengths that happen to be alike may cost a graph of their own."""
+    """One of the first batch's lengths, one of any; torch makes others for texts of 1 and targets of 1 or 2."""
     model, whole = tiny_model(kind).train(), tiny_batch(kind)
     forward = forward_pass_of(model, compiled=True)
-    for text, labels in [(6, 5), (5, 4), (4, 4), (3, 5), (6, 2), (2, 3), (5, 1), (4, 3), (3, 2)]:
+    for text, labels in [(6, 5), (5, 4), (4, 4), (3, 5), (6, 3), (2, 3), (5, 5), (4, 3), (3, 4)]:
         lengths = {"input_ids": text, "attention_mask": text, "labels": labels}
-        batch = {name: x[:, : lengths[name]] if name in lengths else x for name, x in whole.items()}
+        batch = {
+            name: x[:, : lengths[name]].contiguous() if name in lengths else x for name, x in whole.items()
+        }
         torch.testing.assert_close(forward(**batch).logits, model(**batch).logits, atol=1e-5, rtol=1e-5)
-    assert 1 < graphs() <= 4
+    assert graphs() == 2
 
 
 @pytest.mark.usefixtures("graphs")
