@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
         "--device",
         choices=devices.choices(),
         default=devices.AUTO,
-        help="engine, attention*: (default: %(default)s)",
+        help="engine, attention*: where it is measured (default: %(default)s)",
     )
     measured.add_argument(
         "--records", type=int, default=100_000, help="data: questions (default: %(default)s)"
