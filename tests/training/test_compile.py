@@ -150,7 +150,7 @@ def test_a_recorded_model_is_one_graph(graphs):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vlt5", "blip-vqa"])
 def test_lengths_that_vary_do_not_make_a_graph_each(graphs, kind):
-    """One of the first batch's lengths, one of any; torch makes others for texts of 1 and targets of 1 or 2."""
+    """One of the first batch's lengths, one of any. (Texts of 1 and targets of 1 or 2 get others.)"""
     model, whole = tiny_model(kind).train(), tiny_batch(kind)
     forward = forward_pass_of(model, compiled=True)
     for text, labels in [(6, 5), (5, 4), (4, 4), (3, 5), (6, 3), (2, 3), (5, 5), (4, 3), (3, 4)]:
