@@ -86,6 +86,6 @@ def projected_loss(maps: MaskedMaps, weights_BHG: Tensor, head_reduction: str, r
     with without_autocast(weights_BHG.device):
         mixture_BHQK = (weights_BHG @ maps.student_BGQK.flatten(2)).view_as(maps.teacher_BHQK)
     mixture_BHQK = mixture_BHQK / mixture_BHQK.sum(-1, keepdim=True).clamp_min(EPSILON)
-    rows_B = valid_rows(maps.mask_B1QK, maps.teacher_BHQK).sum(1)
+    rows_B = valid_rows(maps.mask_B1QK, maps.teacher_BHQK.shape, maps.teacher_BHQK.device).sum(1)
     distance_BH = kl_distance(maps.teacher_BHQK, mixture_BHQK, rows_B, row_reduction)
     return aligned(distance_BH, rows_B, weights_BHG, head_reduction)

@@ -113,11 +113,11 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def valid_rows(mask_B1QK: Tensor | None, maps_BHQK: Tensor) -> Tensor:
-    """rows_BQ, bool: query rows with a valid entry."""
-    batch, _, queries, keys = maps_BHQK.shape
+def valid_rows(mask_B1QK: Tensor | None, shape_BHQK: Sequence[int], device: torch.device) -> Tensor:
+    """rows_BQ, bool: query rows of maps of this shape with a valid entry."""
+    batch, _, queries, keys = shape_BHQK
     if mask_B1QK is None:
-        return torch.ones(batch, queries, dtype=torch.bool, device=maps_BHQK.device)
+        return torch.ones(batch, queries, dtype=torch.bool, device=device)
     return mask_B1QK.expand(batch, 1, queries, keys)[:, 0].any(-1)
 
 
@@ -128,7 +128,8 @@ def prepare(teacher_BHQK: Tensor, student_BGQK: Tensor, mask_B1QK: Tensor | None
         # where, not a product with the mask: 0 * inf is NaN, and where sends a gradient of exactly 0 there.
         teacher_BHQK = torch.where(mask_B1QK, teacher_BHQK, 0.0)
         student_BGQK = torch.where(mask_B1QK, student_BGQK, 0.0)
-    return Maps(teacher_BHQK, student_BGQK, valid_rows(mask_B1QK, teacher_BHQK).sum(1).to(teacher_BHQK.dtype))
+    rows_BQ = valid_rows(mask_B1QK, teacher_BHQK.shape, teacher_BHQK.device)
+    return Maps(teacher_BHQK, student_BGQK, rows_BQ.sum(1).to(teacher_BHQK.dtype))
 
 
 def kl_distance(

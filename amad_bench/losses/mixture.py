@@ -109,7 +109,7 @@ def mixture_loss(
     """
     check_choice("distance", distance, DISTANCES)
     check_choice("row_reduction", row_reduction, ("mean", "sum"))
-    rows_BQ = valid_rows(maps.mask_B1QK, maps.teacher_BHQK)
+    rows_BQ = valid_rows(maps.mask_B1QK, maps.teacher_BHQK.shape, maps.teacher_BHQK.device)
     rows_B = rows_BQ.sum(1)
     if distance == "mse":
         distance_BH = gram_mse(products or head_products(*maps.operands), weights_BRHG)

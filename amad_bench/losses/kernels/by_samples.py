@@ -47,12 +47,12 @@ def by_samples(compare: Compare, teacher: LayerTrace, student: LayerTrace, sampl
     for start in range(0, max(1, batch), samples):
         part = slice(start, start + samples)
         leaves = {
-            name: _of(tensor, part, batch).detach().to(_kept_type(tensor)).requires_grad_(name in names)
+            name: of_samples(tensor, part).detach().to(_kept_type(tensor)).requires_grad_(name in names)
             for name, tensor in inputs.items()
         }
-        sliced = replace(_part(student, part, batch), **leaves)
+        sliced = replace(_part(student, part), **leaves)
         with torch.set_grad_enabled(bool(names)):
-            found = compare(_part(teacher, part, batch), sliced)
+            found = compare(_part(teacher, part), sliced)
             share = counted_B[part].sum().to(found.loss.dtype) / counted
             summand = found.loss * share
             if summand.requires_grad:
@@ -109,13 +109,13 @@ def _plus(total: Tensor | None, summand: Tensor) -> Tensor:
     return summand if total is None else total + summand
 
 
-def _part(layer: LayerTrace, part: slice, batch: int) -> LayerTrace:
+def _part(layer: LayerTrace, part: slice) -> LayerTrace:
     """The layer's trace of some samples."""
     whole: dict[str, Any] = {name: getattr(layer, name) for name in _BY_SAMPLE}
-    sliced = {name: _of(tensor, part, batch) for name, tensor in whole.items() if tensor is not None}
+    sliced = {name: of_samples(tensor, part) for name, tensor in whole.items() if tensor is not None}
     return replace(layer, **sliced)
 
 
-def _of(tensor: Tensor, part: slice, batch: int) -> Tensor:
-    """Its samples; all of a tensor that samples share, or that was not recorded."""
-    return tensor[part] if len(tensor) == batch else tensor
+def of_samples(tensor: Tensor, samples: slice) -> Tensor:
+    """These samples' part of a tensor, a view; all of one that samples share, or that was not recorded."""
+    return tensor if len(tensor) == 1 else tensor[samples]

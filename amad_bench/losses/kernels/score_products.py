@@ -7,14 +7,15 @@ in float32, which CUDA's products can give out as such: scores are never rounded
 import torch
 from torch import Tensor
 
-from amad_bench.models.attention.trace import LayerTrace
+from amad_bench.losses.kernels.by_samples import of_samples
+from amad_bench.models.attention.trace import LayerTrace, by_key_head
 
 
 def products_of(layer: LayerTrace, samples: slice) -> Tensor:
     """<query, key> (b, H, Q, K) of these samples, contiguous, neither scaled nor biased nor masked."""
     query_BHQD, key_BJKD = layer.query_BHQD[samples], layer.key_BJKD[samples]
     batch, heads, queries, _ = query_BHQD.shape
-    products_BJnK = _products(_by_key_head(query_BHQD, key_BJKD), key_BJKD.mT)
+    products_BJnK = _products(by_key_head(query_BHQD, key_BJKD.shape[1]), key_BJKD.mT)
     return products_BJnK.view(batch, heads, queries, key_BJKD.shape[2])
 
 
@@ -31,9 +32,11 @@ class Gradients:
 
     def write(self, samples: slice, of_scores_BHQK: Tensor) -> None:
         query_BHQD, key_BJKD = self.layer.query_BHQD[samples], self.layer.key_BJKD[samples]
-        of_scores_BJnK = _by_key_head(of_scores_BHQK, key_BJKD)
+        of_scores_BJnK = by_key_head(of_scores_BHQK, key_BJKD.shape[1])
         of_query_BJnD = _products(of_scores_BJnK, key_BJKD) * self.layer.scale
-        of_key_BJKD = _products(of_scores_BJnK.mT, _by_key_head(query_BHQD, key_BJKD)) * self.layer.scale
+        of_key_BJKD = (
+            _products(of_scores_BJnK.mT, by_key_head(query_BHQD, key_BJKD.shape[1])) * self.layer.scale
+        )
         self.query_BHQD[samples] = of_query_BJnD.view(query_BHQD.shape)
         self.key_BJKD[samples] = of_key_BJKD
         if self.bias_BHQK is not None:
@@ -44,17 +47,6 @@ class Gradients:
         if self.bias_BHQK is None or self.layer.bias_BHQK is None:
             return [self.query_BHQD, self.key_BJKD]
         return [self.query_BHQD, self.key_BJKD, self.bias_BHQK.to(self.layer.bias_BHQK.dtype)]
-
-
-def of_samples(tensor: Tensor, samples: slice) -> Tensor:
-    """A view of these samples' part of a tensor that may be one for all."""
-    return tensor if len(tensor) == 1 else tensor[samples]
-
-
-def _by_key_head(tensor_BHQX: Tensor, key_BJKD: Tensor) -> Tensor:
-    """(B, J, n, X): what belongs to the heads of one key head, in a row."""
-    batch, key_heads = key_BJKD.shape[:2]
-    return tensor_BHQX.reshape(batch, key_heads, -1, tensor_BHQX.shape[-1])
 
 
 def _products(left: Tensor, right: Tensor) -> Tensor:

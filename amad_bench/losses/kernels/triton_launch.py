@@ -77,7 +77,7 @@ def softmax_(scores_BHQK: Tensor, bias_BHQK: Tensor | None, mask_B1QK: Tensor | 
 
 def row_products(maps: MapPair, of_mean: bool) -> RowProducts:
     """of_mean: the student's squares are products with the mean of its heads."""
-    heads, students, queries, keys = maps.sizes
+    heads, students, queries, _ = maps.sizes
     shape = maps.student_BGQK.shape[0], queries
     found = RowProducts(
         *(
@@ -90,10 +90,7 @@ def row_products(maps: MapPair, of_mean: bool) -> RowProducts:
         maps.student_BGQK,
         _bytes(maps.mask_B1QK, maps.student_BGQK),
         *found,
-        heads,
-        students,
-        queries,
-        keys,
+        *maps.sizes,
         *maps.strides(),
         MEAN=of_mean,
         **maps.constants(),
@@ -105,7 +102,7 @@ def row_divergence(
     maps: MapPair, weights_BRHG: Tensor, inverse_norm_BH: Tensor, mse: bool
 ) -> tuple[Tensor, Tensor]:
     """Distances D (B, Q, H) and products R (B, Q, H, G) of what remains with the student's maps."""
-    heads, students, queries, keys = maps.sizes
+    heads, students, queries, _ = maps.sizes
     batch = maps.student_BGQK.shape[0]
     distance_BQH = maps.student_BGQK.new_empty(batch, queries, heads)
     products_BQHG = maps.student_BGQK.new_empty(batch, queries, heads, students)
@@ -117,10 +114,7 @@ def row_divergence(
         inverse_norm_BH,
         distance_BQH,
         products_BQHG,
-        heads,
-        students,
-        queries,
-        keys,
+        *maps.sizes,
         *maps.strides(),
         *_weight_strides(weights_BRHG),
         MSE=mse,
@@ -145,7 +139,6 @@ def gradient_of_scores(
     maps: MapPair, of: Coefficients, mse: bool, of_mean: bool, dtype: torch.dtype
 ) -> Tensor:
     """dscores (B, G, Q, K) in float32, in place of the student's maps, or in another dtype beside them."""
-    heads, students, queries, keys = maps.sizes
     student = maps.student_BGQK
     gradient = student if dtype == student.dtype else torch.empty_like(student, dtype=dtype)
     kernels.row_gradient[(maps.rows,)](
@@ -154,10 +147,7 @@ def gradient_of_scores(
         gradient,
         _bytes(maps.mask_B1QK, student),
         *of,
-        heads,
-        students,
-        queries,
-        keys,
+        *maps.sizes,
         *maps.strides(),
         *_weight_strides(of.W_BRHG),
         MSE=mse,

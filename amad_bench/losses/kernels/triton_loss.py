@@ -8,7 +8,7 @@ float32, sums over rows float64. Of bfloat16 queries and keys the scores' gradie
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from amad_bench.losses.aligned import Aligned
+from amad_bench.losses.kernels.by_samples import of_samples
+from amad_bench.losses.kernels.choice import samples_at_once
 from amad_bench.losses.kernels.given_gradients import with_gradients
-from amad_bench.losses.kernels.score_products import Gradients, of_samples
+from amad_bench.losses.kernels.score_products import Gradients
 from amad_bench.losses.kernels.triton_recipe import Recipe, recipe, shares
-from amad_bench.losses.maps import check_mask, check_shapes, without_autocast
+from amad_bench.losses.maps import check_mask, check_shapes, valid_rows, without_autocast
 from amad_bench.models.attention.trace import LayerTrace
-
-CHUNK = 2**26  # entries of both sides' maps at a time: 256 MiB, for few launches
 
 
 def triton_loss(
@@ -67,11 +67,13 @@ def _by_parts(
     from amad_bench.losses.kernels.triton_part import Part  # which imports Triton
 
     heads, students = 1 if how.of_mean else teacher.shape_BHQK[1], student.shape_BHQK[1]
-    rows_BQ = _valid_rows(student, mask_B1QK)
+    rows_BQ = valid_rows(mask_B1QK, student.shape_BHQK, student.query_BHQD.device)
     share_BH = shares(how, rows_BQ.sum(1), heads, students)
     loss = torch.zeros((), dtype=torch.float64, device=rows_BQ.device)
     alignments: list[Tensor] = []
-    for samples in _parts(teacher, student):
+    step = samples_at_once(teacher, student)
+    for start in range(0, len(rows_BQ), step):
+        samples = slice(start, start + step)
         mask = None if mask_B1QK is None else of_samples(mask_B1QK, samples)
         part = Part(teacher, student, samples, mask, how)
         loss += part.loss(share_BH[samples])
@@ -79,20 +81,6 @@ def _by_parts(
         if gradients is not None:
             gradients.write(samples, part.gradient_of_scores(share_BH[samples]))
     return Aligned(loss.float(), torch.cat(alignments), rows_BQ.any(1))
-
-
-def _parts(teacher: LayerTrace, student: LayerTrace) -> Iterator[slice]:
-    batch, students, queries, keys = student.shape_BHQK
-    step = max(1, CHUNK // max(1, (teacher.shape_BHQK[1] + students) * queries * keys))
-    return (slice(first, first + step) for first in range(0, batch, step))
-
-
-def _valid_rows(student: LayerTrace, mask_B1QK: Tensor | None) -> Tensor:
-    """Query rows (B, Q) that have an entry that counts."""
-    batch, _, queries, keys = student.shape_BHQK
-    if mask_B1QK is None:
-        return torch.ones(batch, queries, dtype=torch.bool, device=student.query_BHQD.device)
-    return mask_B1QK.expand(batch, 1, queries, keys)[:, 0].any(-1)
 
 
 def require_triton(device: torch.device) -> None:

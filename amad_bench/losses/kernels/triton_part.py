@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from amad_bench.losses.kernels import triton_launch as launch
-from amad_bench.losses.kernels.score_products import of_samples, products_of
+from amad_bench.losses.kernels.by_samples import of_samples
+from amad_bench.losses.kernels.score_products import products_of
 from amad_bench.losses.kernels.triton_recipe import Products, Recipe, weights
 from amad_bench.models.attention.trace import LayerTrace
 

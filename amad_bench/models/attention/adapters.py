@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from amad_bench.models.attention.masks import mask_and_bias
+from amad_bench.models.attention.masks import check_mask, mask_and_bias
 
 
 class Scoring(NamedTuple):
@@ -35,6 +35,6 @@ def read_blip_text(module: Any, query_BHQD: Tensor, key_BHKD: Tensor, arguments:
     """
     crosses = arguments.get("encoder_hidden_states") is not None
     given = arguments.get("encoder_attention_mask" if crosses else "attention_mask")
-    implementation = module.config._attn_implementation
-    mask, bias = mask_and_bias(given, query_BHQD, key_BHKD, implementation, False)
+    check_mask(given, query_BHQD, key_BHKD, module.config._attn_implementation)
+    mask, bias = mask_and_bias(given, query_BHQD, key_BHKD, False)
     return Scoring(module.attention_head_size**-0.5, bias, mask)

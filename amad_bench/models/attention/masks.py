@@ -18,14 +18,13 @@ MASKED = -9e3
 
 
 def mask_and_bias(
-    mask: Any, query_BHQD: Tensor, key_BJKD: Tensor, implementation: str, is_causal: bool
+    mask: Tensor | None, query_BHQD: Tensor, key_BJKD: Tensor, is_causal: bool
 ) -> tuple[Tensor | None, Tensor | None]:
     """A bool or additive mask as (bool mask, what an additive one adds to the entries it leaves open).
 
-    implementation: of the attention, by transformers' name; "" for modules of our own. is_causal: whether the
-    function masks later keys itself, where it gets no mask. AttentionDomainError: see `check_mask`.
+    mask: one that `check_mask` lets through. is_causal: whether the attention function masks later keys
+    itself, where it gets no mask.
     """
-    check_mask(mask, query_BHQD, key_BJKD, implementation)
     if mask is None:
         if not is_causal:
             return None, None
@@ -38,7 +37,10 @@ def mask_and_bias(
 
 
 def check_mask(mask: Any, query_BHQD: Tensor, key_BJKD: Tensor, implementation: str) -> None:
-    """AttentionDomainError for a mask that is not known, does not fit, or masks nothing."""
+    """AttentionDomainError for a mask that is not known, does not fit, or masks nothing.
+
+    implementation: of the attention, by transformers' name; "" for modules of our own.
+    """
     if mask is None:
         _check_mask_function(implementation)
         return

@@ -107,13 +107,8 @@ class Recorder:
             layers = attention.get(f"{stack}.self") or attention[f"{stack}.cross"]
             self._depth[stack] = len(layers)
             # those of the stack's sites, or all where it has none
-            own = {
-                layer
-                for place in self._queries.values()
-                if place
-                for site, layer in [place]
-                if site == f"{stack}.self"
-            }
+            queries = filter(None, self._queries.values())
+            own = {layer for site, layer in queries if site == f"{stack}.self"}
             for layer in sorted(own or range(len(layers))):
                 block = layers[layer].block
                 made[block] = made.get(block) or WatchedOutput(block)

@@ -84,7 +84,7 @@ class SlotLayer:
     def _trace(self, query_BHQD: Tensor, key_BJKD: Tensor) -> LayerTrace:
         slot = self._slot
         causal = _is_causal(self.module, slot, query_BHQD)
-        mask, bias = mask_and_bias(slot.mask, query_BHQD, key_BJKD, slot.implementation, causal)
+        mask, bias = mask_and_bias(slot.mask, query_BHQD, key_BJKD, causal)
         if slot.bias is not None:
             bias = slot.bias if bias is None else slot.bias + bias
         scale = query_BHQD.shape[-1] ** -0.5 if slot.scale is None else float(slot.scale)

@@ -120,15 +120,15 @@ class LayerTrace:
         return probs_BHQK.masked_fill(~self.mask_BHQK, 0.0)
 
 
+def by_key_head(tensor_BHQX: Tensor, key_heads: int) -> Tensor:
+    """(B, J, n, X): the rows of all heads that share a key head, side by side; a view where it can be."""
+    return tensor_BHQX.unflatten(1, (key_heads, -1)).flatten(2, 3)
+
+
 def _products(query_BHQD: Tensor, key_BJKD: Tensor) -> Tensor:
     """(B, H, Q, K): keys are shared among the queries of their group, not copied."""
-    heads, queries = query_BHQD.shape[1:3]
-    key_heads = key_BJKD.shape[1]
-    if key_heads == heads:
-        return query_BHQD @ key_BJKD.transpose(-1, -2)
-    grouped_BJnD = query_BHQD.unflatten(1, (key_heads, -1)).flatten(2, 3)
-    products_BJnK = grouped_BJnD @ key_BJKD.transpose(-1, -2)
-    return products_BJnK.unflatten(2, (-1, queries)).flatten(1, 2)
+    products_BJnK = by_key_head(query_BHQD, key_BJKD.shape[1]) @ key_BJKD.transpose(-1, -2)
+    return products_BJnK.unflatten(2, (-1, query_BHQD.shape[2])).flatten(1, 2)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from amad_bench.losses import build_loss
 from amad_bench.losses.entries import traced_entries
 from amad_bench.losses.kernels import triton_launch, triton_loss
+from amad_bench.losses.kernels.choice import ENTRIES_AT_ONCE
 from amad_bench.models.attention.trace import LayerTrace
 from tests.gpu import fused
 from tests.losses import naive
@@ -173,7 +174,7 @@ def test_masks(variant, kind):
 @pytest.mark.parametrize("name", slow_but(QUICK, METHODS))
 def test_methods(name, heads, monkeypatch):
     """One sample at a time, too."""
-    monkeypatch.setattr(triton_loss, "CHUNK", 1)
+    monkeypatch.setitem(ENTRIES_AT_ONCE, "cpu", 1)
     mask, _, tokens = masks("padding")
     teacher, student = (
         replace(layer(n, mask=mask, seed=i), query_mask_BQ=tokens) for i, n in enumerate(heads)
