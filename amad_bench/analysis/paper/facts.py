@@ -1,0 +1,143 @@
+"""What the paper says of a results folder: numbers, names and tables."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from amad_bench.analysis.collect import SKIPPED
+from amad_bench.analysis.measured_by import dataset_of
+from amad_bench.analysis.shown.claims import claim_parts_table, claims_table
+from amad_bench.analysis.shown.contrasts import blocks_table, comparisons_tables
+from amad_bench.analysis.shown.protocol import protocol_table
+from amad_bench.analysis.shown.results import results_tables
+from amad_bench.analysis.shown.runs import failures_table, steps_tables
+from amad_bench.analysis.shown.table import ShownTable
+from amad_bench.data.formats.overlap import NO_OVERLAP
+from amad_bench.plan import catalogue
+from amad_bench.runtime.results import TableName
+
+CHOICES = "open_choices.csv"  # beside the template
+PRINTED = (
+    TableName.RUNS,
+    TableName.FAILURES,
+    TableName.RESULTS,
+    TableName.COMPARISONS,
+    TableName.CLAIMS,
+    TableName.CLAIM_PARTS,
+    TableName.BLOCKS,
+    TableName.STEPS_TO_SCORE,
+)
+MOST_CONTRASTS = 40  # within settings; more are no reading matter
+HEADLINE = "blocks"
+IN_TEXT = (HEADLINE, "head_gap", "learning_curves")  # figures that the text speaks of
+TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in catalogue.TASKS.items()}
+
+
+def facts_of(
+    tables: Mapping[TableName, pd.DataFrame], plan: Mapping[str, Any], figures: Mapping[str, Any], choices: Path
+) -> dict[str, Any]:
+    """The JSON object that paper/format.typ reads.
+
+    tables: those of PRINTED. plan: what `collect` wrote. figures: the manifest that `figures` wrote.
+    """
+    runs, comparisons = tables[TableName.RUNS], tables[TableName.COMPARISONS]
+    failures, claims = tables[TableName.FAILURES], tables[TableName.CLAIMS]
+    students = pd.DataFrame(runs[runs["kind"] == "student"])
+    printed = len(comparisons) <= MOST_CONTRASTS
+    shown: dict[str, list[ShownTable]] = {
+        "protocol": [protocol_table(runs)],
+        "claims": [claims_table(claims)] if len(claims) else [],
+        "claim_parts": _unless_empty(tables[TableName.CLAIM_PARTS], claim_parts_table),
+        "blocks": _unless_empty(tables[TableName.BLOCKS], blocks_table),
+        "results": results_tables(tables[TableName.RESULTS]),
+        "comparisons": comparisons_tables(comparisons) if printed else [],
+        "steps": steps_tables(tables[TableName.STEPS_TO_SCORE]),
+        "failures": _unless_empty(failures, failures_table),
+    }
+    return {
+        "config": plan["name"],
+        "plan": plan["hash"],
+        "tables": {name: [table.canonical() for table in found] for name, found in shown.items()},
+        "unprinted": 0 if printed else len(comparisons),
+        "verdicts": [],
+        "choices": _choices(choices).canonical(),
+        "figures": figures,
+        "headline": HEADLINE,
+        "appendix": [name for name in figures if name not in IN_TEXT],
+        "losses": list(dict.fromkeys(students["loss"])),
+        "students": len(students),
+        "teachers": len(runs[runs["kind"] == "teacher"]),
+        "pretrainings": len(runs[runs["kind"] == "pretrain"]),
+        "replicates": _replicates(runs),
+        "teacher_per": _teacher_per(runs),
+        "planned": len(runs),
+        "failed": len(runs[runs["status"] != "done"]),
+        "skipped": len(failures[failures["status"] == SKIPPED]),
+        "overlaps": _overlaps(runs),
+        "signatures": _signatures(runs),
+        "commits": _commits(runs),
+        "machines": _distinct(runs, "cpu"),
+        "torch": _distinct(runs, "torch"),
+    }
+def _replicates(runs: pd.DataFrame) -> list[int]:
+    """The numbers of replicates, each once, in order: tasks may have their own."""
+    students = runs[runs["kind"] == "student"]
+    by_task = students.groupby(["family", "task", "dataset"])["replicate"].nunique()
+    return sorted({int(number) for number in by_task})
+
+
+def _signatures(runs: pd.DataFrame) -> list[str]:
+    """Ways in which sacreBLEU computed the primary metrics, for example BLEU|nrefs:1|case:mixed|..."""
+    scored = runs[runs["kind"] != "pretrain"]
+    found = set()
+    columns = (scored[name] for name in ("task", "dataset", "dataset_options", "signatures"))
+    for task, dataset, options, signatures in zip(*columns, strict=True):
+        metric = catalogue.primary_metric(task, dataset_of(dataset, options))
+        if signature := json.loads(signatures).get(metric):
+            found.add(f"{metric}|{signature}")
+    return sorted(found)
+
+
+def _overlaps(runs: pd.DataFrame) -> list[dict[str, str]]:
+    """Each pair of splits that share images: {dataset, task, splits: "train/test", images: "1,409"}."""
+    found = {}
+    for task, dataset, overlap in zip(runs["task"], runs["dataset"], runs["image_overlap"], strict=True):
+        pairs = overlap.split("; ") if isinstance(overlap, str) and overlap != NO_OVERLAP else []
+        for splits, count in (pair.rsplit(" ", 1) for pair in pairs):
+            labels = {"dataset": catalogue.label_of(dataset), "task": TASKS[task]}
+            found[dataset, task, splits, count] = labels | {"splits": splits, "images": f"{int(count):,}"}
+    return [found[key] for key in sorted(found)]
+
+
+def _commits(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each commit once, or twice when it was used with and without uncommitted changes."""
+    made = runs.reindex(columns=["commit", "dirty"]).dropna(subset=["commit"])
+    found = {(row["commit"], row["dirty"] is True) for row in made.to_dict("records")}
+    return [{"commit": commit, "dirty": dirty} for commit, dirty in sorted(found)]
+
+
+def _distinct(runs: pd.DataFrame, column: str) -> list[str]:
+    return sorted({str(value) for value in runs[column].dropna()}) if column in runs else []
+
+
+def _unless_empty(frame: pd.DataFrame, shown: Callable[[pd.DataFrame], ShownTable]) -> list[ShownTable]:
+    return [shown(frame)] if len(frame) else []
+
+
+def _choices(path: Path) -> ShownTable:
+    """What published texts leave open, or what is done otherwise here; also in docs/methods.md."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(row["where"], row["published"], row["here"]) for row in csv.DictReader(file)]
+    return ShownTable("Open choices and deviations", ("Where", "Published", "Here"), (False,) * 3, tuple(rows))
+
+
+def _teacher_per(runs: pd.DataFrame) -> str:
+    """ "replicate", "block" or "sweep": what has teachers of its own."""
+    teachers = runs[runs["kind"] == "teacher"]
+    if teachers["replicate"].nunique() > 1:
+        return "replicate"
+    return "block" if teachers["block"].notna().any() else "sweep"

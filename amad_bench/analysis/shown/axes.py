@@ -1,0 +1,58 @@
+"""Axes of settings in words: what rows share is said once, what differs stands in each row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import UNKNOWN, grouped
+from amad_bench.data.formats.overlap import NO_OVERLAP
+from amad_bench.plan import catalogue
+from amad_bench.plan.run_config import head_pair
+
+_DATA = ["family", "task", "dataset", "metric"]
+
+
+def by_data(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """(name of family, task and data set, rows) for each that occurs, in the order of occurrence."""
+    return [(data_name(values), rows) for values, rows in grouped(frame, _DATA[:3])]
+
+
+def data_name(row: Any) -> str:
+    """ "VL-T5, VQA, scenes"; row: has the columns family, task, dataset."""
+    families, tasks = catalogue.FAMILIES, catalogue.TASKS
+    return f"{families[row['family']].label}, {tasks[row['task']].label}, {catalogue.label_of(row['dataset'])}"
+
+
+def phrases(row: Any) -> dict[str, str]:
+    """What tells a setting from another of the same family, task and data set, by topic; "" where it is the usual."""
+    pretraining = (row["teacher_pretraining"], row["pretraining"])
+    seen = row["inputs"] if row.get("features", UNKNOWN) == UNKNOWN else row["features"]
+    return {
+        "heads": head_pair(row["teacher_heads"], row["student_heads"], row["student"] or "").replace("->", "→"),
+        "pretraining": "" if pretraining == ("none", "none") else f"pre-training {' → '.join(pretraining)}",
+        "budget": "" if row.get("budget", "steps") == "steps" else f"equal {row['budget'].upper()}",
+        "cut": "" if row["cut"] in UNCUT else f"cut: {row['cut']}",
+        "student": f"students {row['student_shape'].replace('x', ' × ', 1)}",
+        "examples": f"{row['examples']} training examples",
+        "limit": row["limit"],
+        "inputs": seen,
+        "precision": row["precision"],
+        "overlap": "" if row.get("image_overlap") in (None, NO_OVERLAP, UNKNOWN) else
+            f"images in two splits: {row['image_overlap']}",
+    }
+
+
+def shared_and_own(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """(phrases that all rows share, of each row those that differ); topics in one order."""
+    found = [phrases(row) for row in rows.to_dict("records")]
+    differ = [topic for topic in found[0] if len({of[topic] for of in found}) > 1]
+    shared = [text for topic, text in found[0].items() if topic not in differ and text]
+    return shared, [[of[topic] for topic in differ if of[topic]] for of in found]
+
+
+def sentence(parts: Sequence[str]) -> str:
+    """The phrases as one sentence, "" without any."""
+    text = "; ".join(part for part in parts if part)
+    return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -1,0 +1,77 @@
+"""What was run, and what was not, as readers see it."""
+
+from typing import Any
+
+import pandas as pd
+
+from amad_bench.analysis.learning_curves import SHOWN_GROUP
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import grouped
+from amad_bench.analysis.shown.axes import data_name, sentence
+from amad_bench.analysis.shown.numbers import points
+from amad_bench.analysis.shown.table import NOTHING, ShownTable
+from amad_bench.plan.run_config import head_pair
+
+SAME_REASON = 3  # runs that are named one by one for a reason that they share
+
+
+def failures_table(failures: pd.DataFrame) -> ShownTable:
+    """From the table `failures`: a row per reason."""
+    cells = []
+    for values, rows in grouped(failures.fillna({"run_id": "", "reason": ""}), ["status", "reason"]):
+        named = [text for text in rows["run_id"][:SAME_REASON] if text]
+        others = len(rows) - len(named)
+        which = ", ".join(named) + (f" and {others} more" if named and others else "")
+        cells.append((which or NOTHING, str(len(rows)), values["status"].replace("_", " "), values["reason"]))
+    return ShownTable(
+        title="Planned runs and metrics without a result, and combinations that are skipped",
+        columns=("Which", "Number", "Status", "Reason"),
+        numbers=(False, True, False, False),
+        rows=tuple(cells),
+    )
+
+
+def steps_tables(steps: pd.DataFrame) -> list[ShownTable]:
+    """From the table `steps_to_score`: a table per family, task and data set."""
+    found = []
+    for _, rows in grouped(steps, ["family", "task", "dataset"]):
+        cells = []
+        for group, own in grouped(rows, SHOWN_GROUP):
+            who = _who(group)
+            for row in own.to_dict("records"):
+                cells.append((who, *_step(row)))
+        first = rows.iloc[0]
+        found.append(
+            ShownTable(
+                title=f"{data_name(first)}: steps to the best validation score without pre-training",
+                columns=("Model", "Score to reach", "Pre-training", "Cut", "Runs", "Failed", "First step", "Best"),
+                numbers=(False, True, False, False, True, True, True, True),
+                rows=tuple(cells),
+                note=sentence([f"{first['examples']} training examples", first["limit"], first["inputs"]]),
+            )
+        )
+    return found
+
+
+def _who(group: dict[str, Any]) -> str:
+    """Words for what all runs of a group are, e.g. "ce, 8 → 2 heads"."""
+    if group["kind"] == "teacher":
+        parts = [f"teacher, {group['heads']} heads"]
+    else:
+        parts = [f"{group['loss']}, {head_pair(group['teacher_heads'], group['heads'], group['student'])}"]
+    parts += [f"of the block {group['block']} alone"] if pd.notna(group["block"]) else []
+    taught = group["teacher_pretraining"]
+    parts += [f"teacher pre-trained on {taught}"] if pd.notna(taught) and taught != "none" else []
+    return ", ".join(parts).replace("->", "→")
+
+
+def _step(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        points(row["fixed_score"], 3),
+        row["pretraining"],
+        NOTHING if row["cut"] in UNCUT else row["cut"],
+        str(row["n_runs"]),
+        str(row["n_failed"]),
+        str(row["first_step"]) if row["reached"] == "yes" else row["reached"],
+        points(row["best_score"], 3),
+    )
