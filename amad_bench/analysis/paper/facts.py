@@ -10,12 +10,12 @@ import pandas as pd
 
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.measured_by import dataset_of
-from amad_bench.analysis.shown.claims import claim_parts_table, claims_table
-from amad_bench.analysis.shown.contrasts import blocks_table, comparisons_tables
-from amad_bench.analysis.shown.protocol import protocol_table
-from amad_bench.analysis.shown.results import results_tables
-from amad_bench.analysis.shown.runs import failures_table, steps_tables
-from amad_bench.analysis.shown.table import ShownTable
+from amad_bench.analysis.printed.claims import claim_parts_table, claims_table
+from amad_bench.analysis.printed.contrasts import blocks_table, comparisons_tables
+from amad_bench.analysis.printed.protocol import protocol_table
+from amad_bench.analysis.printed.results import results_tables
+from amad_bench.analysis.printed.runs import failures_table, steps_tables
+from amad_bench.analysis.printed.table import ShownTable
 from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.results import TableName

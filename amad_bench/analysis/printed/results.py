@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.settings import SETTING, TEACHER, grouped
-from amad_bench.analysis.shown.axes import by_data, sentence, shared_and_own
-from amad_bench.analysis.shown.numbers import points
-from amad_bench.analysis.shown.table import NOTHING, ShownTable
+from amad_bench.analysis.printed.axes import by_data, sentence, shared_and_own
+from amad_bench.analysis.printed.numbers import points
+from amad_bench.analysis.printed.table import NOTHING, ShownTable
 from amad_bench.plan.catalogue import METRICS
 
 COLUMNS = 5  # settings side by side, at most

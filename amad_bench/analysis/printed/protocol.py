@@ -7,8 +7,8 @@ import pandas as pd
 
 from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.analysis.settings import seen_images
-from amad_bench.analysis.shown.axes import by_data, sentence
-from amad_bench.analysis.shown.table import ShownTable
+from amad_bench.analysis.printed.axes import by_data, sentence
+from amad_bench.analysis.printed.table import ShownTable
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import USABLE
 

@@ -7,9 +7,9 @@ import pandas as pd
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import grouped
-from amad_bench.analysis.shown.axes import data_name, sentence
-from amad_bench.analysis.shown.numbers import points
-from amad_bench.analysis.shown.table import NOTHING, ShownTable
+from amad_bench.analysis.printed.axes import data_name, sentence
+from amad_bench.analysis.printed.numbers import points
+from amad_bench.analysis.printed.table import NOTHING, ShownTable
 from amad_bench.plan.run_config import head_pair
 
 SAME_REASON = 3  # runs that are named one by one for a reason that they share

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.settings import SETTING, grouped
-from amad_bench.analysis.shown.axes import by_data, sentence, shared_and_own
-from amad_bench.analysis.shown.numbers import interval, p_value, points
-from amad_bench.analysis.shown.table import ShownTable
+from amad_bench.analysis.printed.axes import by_data, sentence, shared_and_own
+from amad_bench.analysis.printed.numbers import interval, p_value, points
+from amad_bench.analysis.printed.table import ShownTable
 from amad_bench.plan.catalogue import METRICS
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from amad_bench.analysis.shown.table import NOTHING
+from amad_bench.analysis.printed.table import NOTHING
 
 
 def points(value: float, digits: int = 1, signed: bool = False) -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.shown.numbers import interval, p_value, points
-from amad_bench.analysis.shown.table import ShownTable
+from amad_bench.analysis.printed.numbers import interval, p_value, points
+from amad_bench.analysis.printed.table import ShownTable
 
 
 def claims_table(claims: pd.DataFrame) -> ShownTable:

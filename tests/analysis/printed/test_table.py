@@ -2,7 +2,7 @@
 
 import re
 
-from amad_bench.analysis.shown.table import ShownTable, latex_text, write_fragments
+from amad_bench.analysis.printed.table import ShownTable, latex_text, write_fragments
 
 TABLE = ShownTable(
     title="Scores & more",
