@@ -15,7 +15,7 @@ from amad_bench.analysis.printed.contrasts import blocks_table, comparisons_tabl
 from amad_bench.analysis.printed.protocol import protocol_table
 from amad_bench.analysis.printed.results import results_tables
 from amad_bench.analysis.printed.runs import failures_table, steps_tables
-from amad_bench.analysis.printed.table import ShownTable
+from amad_bench.analysis.printed.table import PrintedTable
 from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.results import TableName
@@ -48,7 +48,7 @@ def facts_of(
     failures, claims = tables[TableName.FAILURES], tables[TableName.CLAIMS]
     students = pd.DataFrame(runs[runs["kind"] == "student"])
     printed = len(comparisons) <= MOST_CONTRASTS
-    shown: dict[str, list[ShownTable]] = {
+    shown: dict[str, list[PrintedTable]] = {
         "protocol": [protocol_table(runs)],
         "claims": [claims_table(claims)] if len(claims) else [],
         "claim_parts": _unless_empty(tables[TableName.CLAIM_PARTS], claim_parts_table),
@@ -124,15 +124,15 @@ def _distinct(runs: pd.DataFrame, column: str) -> list[str]:
     return sorted({str(value) for value in runs[column].dropna()}) if column in runs else []
 
 
-def _unless_empty(frame: pd.DataFrame, shown: Callable[[pd.DataFrame], ShownTable]) -> list[ShownTable]:
+def _unless_empty(frame: pd.DataFrame, shown: Callable[[pd.DataFrame], PrintedTable]) -> list[PrintedTable]:
     return [shown(frame)] if len(frame) else []
 
 
-def _choices(path: Path) -> ShownTable:
+def _choices(path: Path) -> PrintedTable:
     """What published texts leave open, or what is done otherwise here; also in docs/methods.md."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(row["where"], row["published"], row["here"]) for row in csv.DictReader(file)]
-    return ShownTable("Open choices and deviations", ("Where", "Published", "Here"), (False,) * 3, tuple(rows))
+    return PrintedTable("Open choices and deviations", ("Where", "Published", "Here"), (False,) * 3, tuple(rows))
 
 
 def _teacher_per(runs: pd.DataFrame) -> str:

@@ -30,18 +30,29 @@ def phrases(row: Any) -> dict[str, str]:
     pretraining = (row["teacher_pretraining"], row["pretraining"])
     seen = row["inputs"] if row.get("features", UNKNOWN) == UNKNOWN else row["features"]
     return {
-        "heads": head_pair(row["teacher_heads"], row["student_heads"], row["student"] or "").replace("->", "→"),
+        "heads": heads_of(row["teacher_heads"], row["student_heads"], row["student"]),
         "pretraining": "" if pretraining == ("none", "none") else f"pre-training {' → '.join(pretraining)}",
         "budget": "" if row.get("budget", "steps") == "steps" else f"equal {row['budget'].upper()}",
         "cut": "" if row["cut"] in UNCUT else f"cut: {row['cut']}",
         "student": f"students {row['student_shape'].replace('x', ' × ', 1)}",
-        "examples": f"{row['examples']} training examples",
+        "examples": f"{counted(row['examples'])} training examples",
         "limit": row["limit"],
         "inputs": seen,
         "precision": row["precision"],
         "overlap": "" if row.get("image_overlap") in (None, NO_OVERLAP, UNKNOWN) else
             f"images in two splits: {row['image_overlap']}",
     }
+
+
+def heads_of(teacher: Any, student: Any, size: Any) -> str:
+    """ "8 → 2 heads", with the name of the student's size where it has one."""
+    pair = head_pair(teacher, student, "").replace("->", "→")
+    return f"{pair} heads" + (f" ({size})" if size else "")
+
+
+def counted(examples: str) -> str:
+    """ "6000" as "6,000"; "all" as it is."""
+    return f"{int(examples):,}" if examples.isdigit() else examples
 
 
 def shared_and_own(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

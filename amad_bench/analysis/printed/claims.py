@@ -5,16 +5,16 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.printed.numbers import interval, p_value, points
-from amad_bench.analysis.printed.table import ShownTable
+from amad_bench.analysis.printed.table import PrintedTable
 
 
-def claims_table(claims: pd.DataFrame) -> ShownTable:
+def claims_table(claims: pd.DataFrame) -> PrintedTable:
     """From the table `claims`: verdicts."""
     cells = [
         (row["claim"], row["text"], row["verdict"], p_value(row["p_value"]), row["reason"])
         for row in claims.to_dict("records")
     ]
-    return ShownTable(
+    return PrintedTable(
         title="Registered claims and what these runs say about them",
         columns=("Claim", "Text", "Verdict", "p", "Why"),
         numbers=(False, False, False, True, False),
@@ -24,10 +24,10 @@ def claims_table(claims: pd.DataFrame) -> ShownTable:
     )
 
 
-def claim_parts_table(parts: pd.DataFrame) -> ShownTable:
+def claim_parts_table(parts: pd.DataFrame) -> PrintedTable:
     """From the table `claim_parts`: the contrasts that the claims consist of."""
     cells = [_part(row) for row in parts.to_dict("records")]
-    return ShownTable(
+    return PrintedTable(
         title="The parts of the claims",
         columns=("Claim", "Part", "Estimate", "95 % interval", "p", "Shown", "Blocks", "Statement"),
         numbers=(False, False, True, True, True, True, True, False),

@@ -6,14 +6,13 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.measured_by import dataset_of
-from amad_bench.analysis.settings import seen_images
-from amad_bench.analysis.printed.axes import by_data, sentence
-from amad_bench.analysis.printed.table import ShownTable
+from amad_bench.analysis.printed.axes import by_data, counted, sentence
+from amad_bench.analysis.printed.table import PrintedTable
 from amad_bench.plan import catalogue
 from amad_bench.runtime.errors import USABLE
 
 
-def protocol_table(runs: pd.DataFrame) -> ShownTable:
+def protocol_table(runs: pd.DataFrame) -> PrintedTable:
     """From the table `runs`, its teachers and students."""
     trained: Any = runs[runs["kind"] != "pretrain"]
     cells = []
@@ -27,11 +26,11 @@ def protocol_table(runs: pd.DataFrame) -> ShownTable:
                 catalogue.METRICS[metric].label,
                 _models(teachers),
                 _models(students),
-                _each(f"{seen_images(row)}" for row in rows.to_dict("records")),
+                _each(_seen(row, rows) for row in rows.to_dict("records")),
                 _each(_test_examples(row) for row in rows.to_dict("records")),
             )
         )
-    return ShownTable(
+    return PrintedTable(
         title="What was trained",
         columns=("Models and data", "Metric", "Teachers", "Students", "Image input", "Test"),
         numbers=(False, False, False, False, False, True),
@@ -56,7 +55,14 @@ def _models(rows: pd.DataFrame) -> str:
     shapes = _each(row["shape"].replace("x", " × ", 1) for row in records)
     steps = sorted({json.loads(row["training"])["steps"] for row in records})
     spans = " to ".join(dict.fromkeys(f"{end:,}" for end in (steps[0], steps[-1])))
-    return f"{counted}, {shapes}, {_each(row['examples'] for row in records)} examples, {spans} steps"
+    return f"{counted}, {shapes}, {_each(counted(row['examples']) for row in records)} examples, {spans} steps"
+
+
+def _seen(row: Any, rows: pd.DataFrame) -> str:
+    """Image input of a run; "" of one that has not read its data, where others have."""
+    if isinstance(row["features"], str):
+        return row["features"]
+    return "" if rows["features"].notna().any() else row["inputs"]
 
 
 def _test_examples(row: Any) -> str:

@@ -7,13 +7,13 @@ import pandas as pd
 from amad_bench.analysis.settings import SETTING, TEACHER, grouped
 from amad_bench.analysis.printed.axes import by_data, sentence, shared_and_own
 from amad_bench.analysis.printed.numbers import points
-from amad_bench.analysis.printed.table import NOTHING, ShownTable
+from amad_bench.analysis.printed.table import NOTHING, PrintedTable
 from amad_bench.plan.catalogue import METRICS
 
 COLUMNS = 5  # settings side by side, at most
 
 
-def results_tables(results: pd.DataFrame) -> list[ShownTable]:
+def results_tables(results: pd.DataFrame) -> list[PrintedTable]:
     """From the table `results`, its primary scores: mean and half of the 95 % interval.
 
     More settings than stand side by side are several tables.
@@ -31,7 +31,7 @@ def results_tables(results: pd.DataFrame) -> list[ShownTable]:
     return found
 
 
-def _table(name: str, shared: list[str], headings: list[str], settings: list[pd.DataFrame]) -> ShownTable:
+def _table(name: str, shared: list[str], headings: list[str], settings: list[pd.DataFrame]) -> PrintedTable:
     metric = METRICS[settings[0]["metric"].iloc[0]]
     losses = list(dict.fromkeys(loss for rows in settings for loss in rows["loss"]))
     by_loss = [rows.set_index("loss").to_dict("index") for rows in settings]
@@ -40,7 +40,7 @@ def _table(name: str, shared: list[str], headings: list[str], settings: list[pd.
     examples = sorted({int(n) for rows in settings for n in rows["n_examples"] if n})
     warnings = [text for rows in settings for text in dict.fromkeys(rows["warning"]) if text]
     counted = [f"{_range(seeds)} seeds a loss", f"{_range(examples)} test examples"] if examples else []
-    return ShownTable(
+    return PrintedTable(
         title=f"{name}: {metric.label}, points{'' if metric.higher_is_better else ' (less is better)'}",
         columns=("Loss", *headings),
         numbers=(False, *(True for _ in headings)),

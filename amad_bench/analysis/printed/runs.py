@@ -7,15 +7,14 @@ import pandas as pd
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import grouped
-from amad_bench.analysis.printed.axes import data_name, sentence
+from amad_bench.analysis.printed.axes import counted, data_name, heads_of, sentence
 from amad_bench.analysis.printed.numbers import points
-from amad_bench.analysis.printed.table import NOTHING, ShownTable
-from amad_bench.plan.run_config import head_pair
+from amad_bench.analysis.printed.table import NOTHING, PrintedTable
 
 SAME_REASON = 3  # runs that are named one by one for a reason that they share
 
 
-def failures_table(failures: pd.DataFrame) -> ShownTable:
+def failures_table(failures: pd.DataFrame) -> PrintedTable:
     """From the table `failures`: a row per reason."""
     cells = []
     for values, rows in grouped(failures.fillna({"run_id": "", "reason": ""}), ["status", "reason"]):
@@ -23,7 +22,7 @@ def failures_table(failures: pd.DataFrame) -> ShownTable:
         others = len(rows) - len(named)
         which = ", ".join(named) + (f" and {others} more" if named and others else "")
         cells.append((which or NOTHING, str(len(rows)), values["status"].replace("_", " "), values["reason"]))
-    return ShownTable(
+    return PrintedTable(
         title="Planned runs and metrics without a result, and combinations that are skipped",
         columns=("Which", "Number", "Status", "Reason"),
         numbers=(False, True, False, False),
@@ -31,7 +30,7 @@ def failures_table(failures: pd.DataFrame) -> ShownTable:
     )
 
 
-def steps_tables(steps: pd.DataFrame) -> list[ShownTable]:
+def steps_tables(steps: pd.DataFrame) -> list[PrintedTable]:
     """From the table `steps_to_score`: a table per family, task and data set."""
     found = []
     for _, rows in grouped(steps, ["family", "task", "dataset"]):
@@ -42,12 +41,12 @@ def steps_tables(steps: pd.DataFrame) -> list[ShownTable]:
                 cells.append((who, *_step(row)))
         first = rows.iloc[0]
         found.append(
-            ShownTable(
+            PrintedTable(
                 title=f"{data_name(first)}: steps to the best validation score without pre-training",
                 columns=("Model", "Score to reach", "Pre-training", "Cut", "Runs", "Failed", "First step", "Best"),
                 numbers=(False, True, False, False, True, True, True, True),
                 rows=tuple(cells),
-                note=sentence([f"{first['examples']} training examples", first["limit"], first["inputs"]]),
+                note=sentence([f"{counted(first['examples'])} training examples", first["limit"], first["inputs"]]),
             )
         )
     return found
@@ -58,11 +57,11 @@ def _who(group: dict[str, Any]) -> str:
     if group["kind"] == "teacher":
         parts = [f"teacher, {group['heads']} heads"]
     else:
-        parts = [f"{group['loss']}, {head_pair(group['teacher_heads'], group['heads'], group['student'])}"]
+        parts = [f"{group['loss']}, {heads_of(group['teacher_heads'], group['heads'], group['student'])}"]
     parts += [f"of the block {group['block']} alone"] if pd.notna(group["block"]) else []
     taught = group["teacher_pretraining"]
     parts += [f"teacher pre-trained on {taught}"] if pd.notna(taught) and taught != "none" else []
-    return ", ".join(parts).replace("->", "→")
+    return ", ".join(parts)
 
 
 def _step(row: dict[str, Any]) -> tuple[str, ...]:

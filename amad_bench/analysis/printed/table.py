@@ -13,7 +13,7 @@ NOTHING = "–"  # stands where there is no number
 
 
 @dataclass(frozen=True)
-class ShownTable:
+class PrintedTable:
     """Text in every field. note: what holds for all rows; numbers: of each column, whether it holds any."""
 
     title: str
@@ -51,7 +51,7 @@ class ShownTable:
         return pd.DataFrame([*self.rows], columns=[*self.columns], dtype="str")
 
 
-def write_fragments(tables: Sequence[ShownTable], path_without_suffix: Path) -> None:
+def write_fragments(tables: Sequence[PrintedTable], path_without_suffix: Path) -> None:
     """Write <path>.md and <path>.tex, the tables one after another."""
     for suffix, texts in {
         "md": [table.markdown for table in tables],

@@ -2,9 +2,9 @@
 
 import re
 
-from amad_bench.analysis.printed.table import ShownTable, latex_text, write_fragments
+from amad_bench.analysis.printed.table import PrintedTable, latex_text, write_fragments
 
-TABLE = ShownTable(
+TABLE = PrintedTable(
     title="Scores & more",
     columns=("Loss", "8 → 2"),
     numbers=(False, True),

@@ -1,0 +1,55 @@
+"""Printed tables of a table with settings: one per family, task and data set."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from amad_bench.analysis.printed.axes import by_data, sentence, shared_and_own
+from amad_bench.analysis.printed.table import PrintedTable
+from amad_bench.plan.catalogue import METRICS
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column for readers. text: of its field in a row of the table."""
+
+    heading: str
+    text: Callable[[Row], str]
+    number: bool = True
+
+
+def by_setting(
+    frame: pd.DataFrame, what: str, columns: Sequence[Column], notes: Sequence[str] = ()
+) -> list[PrintedTable]:
+    """A table per family, task and data set; the settings' own words stand in front where there are several.
+
+    what: is in them, for the titles. notes: to be said of all rows.
+    """
+    found = []
+    for name, rows in by_data(frame):
+        shared, own = shared_and_own(rows)
+        settings = [Column("Setting", lambda row: row["words"], number=False)] if any(own) else []
+        every = [*settings, *columns]
+        records = [
+            row | {"words": ", ".join(words)} for row, words in zip(rows.to_dict("records"), own, strict=True)
+        ]
+        found.append(
+            PrintedTable(
+                title=f"{name}: {what}, {points_of(rows['metric'].iloc[0])}",
+                columns=tuple(column.heading for column in every),
+                numbers=tuple(column.number for column in every),
+                rows=tuple(tuple(column.text(row) for column in every) for row in records),
+                note=sentence([*shared, *notes]),
+            )
+        )
+    return found
+
+
+def points_of(metric: str) -> str:
+    """ "CIDEr in points"; says so where less is better."""
+    record = METRICS[metric]
+    return f"{record.label} in points{'' if record.higher_is_better else ' (less is better)'}"

@@ -1,0 +1,53 @@
+"""What is said of each setting: room for distillation, ranks, sources of variance."""
+
+import pandas as pd
+
+from amad_bench.analysis.printed.by_setting import Column, Row, by_setting
+from amad_bench.analysis.printed.numbers import points, share
+from amad_bench.analysis.printed.table import NOTHING, PrintedTable
+
+
+def headroom_tables(headroom: pd.DataFrame) -> list[PrintedTable]:
+    """From the table `headroom`, scores in per cent of what can be reached."""
+    scores = {
+        "Teacher": "teacher",
+        "ce": "ce",
+        "Teacher − ce": "difference",
+        "Majority": "majority",
+        "Teacher, shuffled images": "teacher_blind",
+        "ce, shuffled images": "ce_blind",
+    }
+    columns = [Column(heading, _points_of(column)) for heading, column in scores.items()]
+    return by_setting(headroom, "room for distillation", columns, ["in per cent of what can be reached"])
+
+
+def ranks_tables(ranks: pd.DataFrame) -> list[PrintedTable]:
+    """From the table `ranks`."""
+    columns = (
+        Column("Loss", lambda row: row["loss"], number=False),
+        Column("Mean", _points_of("mean")),
+        Column("Ranks", _ranks),
+    )
+    notes = ["ranks: one more than the losses that are significantly better, to those that are not worse"]
+    return by_setting(ranks, "ranks that the tests leave open", columns, notes)
+
+
+def variance_tables(variance: pd.DataFrame) -> list[PrintedTable]:
+    """From the table `variance`."""
+    columns = (
+        Column("Source", lambda row: row["source"], number=False),
+        Column("Degrees of freedom", lambda row: f"{row['df']:,.0f}"),
+        Column("F", _points_of("F")),
+        Column("Share", lambda row: share(row["share"])),
+        Column("Standard deviation", _points_of("sd")),
+    )
+    return by_setting(variance, "where scores vary", columns)
+
+
+def _points_of(column: str):
+    return lambda row: NOTHING if pd.isna(row[column]) else points(row[column])
+
+
+def _ranks(row: Row) -> str:
+    ends = dict.fromkeys([str(row["best_rank"]), str(row["worst_rank"])])
+    return f"{'–'.join(ends)} of {row['n_losses']}"
