@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from amad_bench.analysis.alignments import alignments_table
 from amad_bench.analysis.example_groups import example_groups
 from amad_bench.analysis.learning_curves import learning_curves
 from amad_bench.analysis.run_columns import DATA_FACTS, SIZES, compact, data_facts, run_columns
@@ -53,6 +54,7 @@ class Tables:
     runs: a row per planned run; scores: per run, split, metric and example.
     examples: per test example and group that it belongs to (a question's answer type, say).
     learning_curves: per validation during the training of a teacher or student.
+    alignments: per logged step and aligned layer of a student.
     failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the
     status "skipped", per combination that is left out.
     made_of: changes exactly when the runs that have ended do, or the extra scores.
@@ -62,6 +64,7 @@ class Tables:
     scores: pd.DataFrame
     examples: pd.DataFrame
     learning_curves: pd.DataFrame
+    alignments: pd.DataFrame
     failures: pd.DataFrame
     made_of: str
 
@@ -98,8 +101,17 @@ def collect(plan: Plan, results: Path) -> Tables:
     filled = [frame for frame in (*frames, extra) if not frame.empty]
     scores = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=SCORE_COLUMNS)
     scores = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable", ignore_index=True)
-    curves = learning_curves(runs, validated)
-    return Tables(runs.drop(columns="log_tail"), scores, example_groups(usable), curves, failures, stamp)
+    return Tables(
+        runs=runs.drop(columns="log_tail"),
+        scores=scores,
+        examples=example_groups(usable),
+        learning_curves=learning_curves(runs, validated),
+        alignments=alignments_table(
+            runs, {run.id: folder.steps for run, folder in usable if run.kind == "student"}
+        ),
+        failures=failures,
+        made_of=stamp,
+    )
 
 
 def _skipped(skip: Skip) -> dict[str, Any]:

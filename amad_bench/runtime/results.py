@@ -16,11 +16,13 @@ class TableName(StrEnum):
     SCORES = "scores"
     EXAMPLES = "examples"
     LEARNING_CURVES = "learning_curves"
+    ALIGNMENTS = "alignments"
     FAILURES = "failures"
     RESULTS = "results"
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
+    PUBLISHED = "published"
 
 
 class FigureName(StrEnum):
@@ -37,6 +39,7 @@ COLLECTED = (
     TableName.EXAMPLES,
     TableName.FAILURES,
     TableName.LEARNING_CURVES,
+    TableName.ALIGNMENTS,
 )
 COMPARED = (TableName.RESULTS, TableName.HEADROOM, TableName.COMPARISONS, TableName.STEPS_TO_SCORE)
 
