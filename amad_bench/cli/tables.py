@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
@@ -60,19 +60,17 @@ def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
 
 
 def compare(options: argparse.Namespace) -> None:
-    from amad_bench.analysis.learning_curves import steps_to_score
-    from amad_bench.analysis.results import results_table
-    from amad_bench.analysis.tables import comparisons_table, headroom_table
+    from amad_bench.analysis.collected import Collected
+    from amad_bench.analysis.compared import MAKERS
     from amad_bench.runtime.files import write_table
 
     plan = _refuse_other_tables(options)
-    runs, scores = _table(TableName.RUNS), _table(TableName.SCORES)
-    results = results_table(runs, scores, _table(TableName.EXAMPLES), plan.extra_metrics)
-    write_table(results, RESULTS.tables / TableName.RESULTS)
-    write_table(headroom_table(runs, scores), RESULTS.tables / TableName.HEADROOM)
-    write_table(comparisons_table(runs, scores), RESULTS.tables / TableName.COMPARISONS)
-    reached = steps_to_score(runs, _table(TableName.LEARNING_CURVES))
-    write_table(reached, RESULTS.tables / TableName.STEPS_TO_SCORE)
+    tables: dict[str, Any] = {name.value: _table(name) for name in COLLECTED}
+    collected = Collected(plan, **tables)
+    made = {name: make(collected) for name, make in MAKERS.items()}
+    for name, table in made.items():
+        write_table(table, RESULTS.tables / name)
+    results = made[TableName.RESULTS]
     axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
     further = ["student", "student_shape", "teacher_pretraining", "pretraining", "cut"]
     axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide
@@ -82,22 +80,18 @@ def compare(options: argparse.Namespace) -> None:
 
 def figures(options: argparse.Namespace) -> None:
     if options.run is not None:
-        from amad_bench.analysis.alignments import draw_alignments
+        from amad_bench.analysis.figures.alignments import draw_run
         from amad_bench.plan.config.load import load_config
         from amad_bench.plan.grid import find_run
 
         run = find_run(load_config(options.config), options.run)
-        for path in draw_alignments(RESULTS.run(run.id), RESULTS.figures):
+        for path in draw_run(RESULTS.run(run.id), RESULTS.figures):
             print(path)
         return
-    from amad_bench.analysis.curves_figure import draw_learning_curves
-    from amad_bench.analysis.figures import figures as draw
+    from amad_bench.analysis.figures.registry import TABLES, draw_figures
 
     _refuse_other_tables(options)
-    paths = draw(_table(TableName.RESULTS), RESULTS.figures)
-    runs, curves = _table(TableName.RUNS), _table(TableName.LEARNING_CURVES)
-    paths += draw_learning_curves(runs, curves, RESULTS.figures)
-    for path in paths:
+    for path in draw_figures({name: _table(name) for name in TABLES}, RESULTS.path):
         print(path)
 
 
