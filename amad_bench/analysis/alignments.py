@@ -46,7 +46,9 @@ def alignments_table(runs: pd.DataFrame, logs: Mapping[str, Path]) -> pd.DataFra
     for run_id in typical_runs(runs, table):
         found = aligned_steps(logs[run_id])
         shown = [found[number] for number in snapshots(len(found))]
-        maps = {(step.step, key): json.dumps(one.rows) for step in shown for key, one in step.alignment.items()}
+        maps = {
+            (step.step, key): json.dumps(one.rows) for step in shown for key, one in step.alignment.items()
+        }
         own: Any = table["run_id"] == run_id
         places = zip(table.loc[own, "step"], table.loc[own, "site"], table.loc[own, "layer"], strict=True)
         table.loc[own, "weights"] = [maps.get((step, f"{site}/{layer}"), "") for step, site, layer in places]
@@ -59,7 +61,9 @@ def aligned_steps(path: Path) -> list[TrainingStep]:
 
 
 def _rows(run: Mapping[Any, Any], steps: Sequence[TrainingStep]) -> list[tuple[Any, ...]]:
-    temperature = json.loads(run["loss_options"]).get("temperature", 1.0) if run["loss_name"] == AMAD else None
+    temperature = (
+        json.loads(run["loss_options"]).get("temperature", 1.0) if run["loss_name"] == AMAD else None
+    )
     rows = []
     for line in steps:
         for key, one in line.alignment.items():
@@ -69,7 +73,9 @@ def _rows(run: Mapping[Any, Any], steps: Sequence[TrainingStep]) -> list[tuple[A
             bound = math.nan if temperature is None else sharpest(student_heads, temperature)
             sharpness = float(weights_HG.max(axis=1).mean())
             sizes = (int(layer), heads, student_heads)
-            rows.append((run["run_id"], line.step, site, *sizes, one.entropy, sharpness, bound, 1 / student_heads))
+            rows.append(
+                (run["run_id"], line.step, site, *sizes, one.entropy, sharpness, bound, 1 / student_heads)
+            )
     return rows
 
 

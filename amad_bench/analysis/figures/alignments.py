@@ -108,7 +108,9 @@ def _page(title: str, layers: Sequence[_Layer], notes: Sequence[str]) -> Page:
 def _maps(figure: Figure, axes: Sequence[Axes], layer: _Layer) -> None:
     top = max(weights_HG.max() for weights_HG in layer.maps.values())
     for ax, (step, weights_HG) in zip(axes, layer.maps.items(), strict=False):
-        image = ax.imshow(weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest")
+        image = ax.imshow(
+            weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest"
+        )
         ax.set_title(f"Step {step:,}", fontweight="normal")
         for axis, heads in ((ax.yaxis, weights_HG.shape[0]), (ax.xaxis, weights_HG.shape[1])):
             axis.set_ticks(range(0, heads, 1 + heads // 9))
@@ -129,5 +131,3 @@ def _entropy(ax: Axes, layer: _Layer) -> None:
     ax.set_xlabel("Step")
     ax.set_ylabel("Entropy (nats)")
     ax.margins(y=0.15)
-
-

@@ -15,7 +15,15 @@ from amad_bench.analysis.settings import SETTING, TEACHER, grouped
 
 TITLE = "Test scores over the cost of training a student"
 NOTHING = "No student with a score has a measured cost."
-PANEL = ["family", "task", "dataset", "limit", "examples", "inputs", "precision"]  # whose scores are one scale
+PANEL = [
+    "family",
+    "task",
+    "dataset",
+    "limit",
+    "examples",
+    "inputs",
+    "precision",
+]  # whose scores are one scale
 HEIGHT = 2.3  # inches of a panel
 BACKWARD = 2  # a backward pass costs two forward passes
 COSTS = {"flops": "Training operations of the student (FLOPs)", "seconds": "Seconds of training"}
@@ -51,7 +59,10 @@ def with_costs(scored: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     students: Any = runs[(runs["kind"] == "student") & runs["flops_per_example"].notna()]
     batch = [json.loads(training)["batch"] for training in students["training"]]
     students = students.assign(
-        flops=(1 + BACKWARD) * students["flops_per_example"].astype(float) * students["steps"].astype(float) * batch,
+        flops=(1 + BACKWARD)
+        * students["flops_per_example"].astype(float)
+        * students["steps"].astype(float)
+        * batch,
         seconds=students["train_seconds"].astype(float),
     )
     axes = [axis for axis in SETTING if axis != "teacher_pretraining"]

@@ -69,7 +69,9 @@ def marked(label: str, look: Look, line: bool = True) -> Line2D:
     """The legend's entry for marks, and for the line between them."""
     colour, marker = look
     style = "-" if line else "none"
-    return Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.2, linestyle=style, label=label)
+    return Line2D(
+        [], [], color=colour, marker=marker, markersize=4.5, linewidth=1.2, linestyle=style, label=label
+    )
 
 
 def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
@@ -77,11 +79,18 @@ def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
     return Line2D([], [], dashes=dashes, label=label, **GREY)
 
 
-def points(ax: Axes, look: Look, x: ArrayLike, y: ArrayLike, *, line: bool = False, hollow: bool = False) -> None:
+def points(
+    ax: Axes, look: Look, x: ArrayLike, y: ArrayLike, *, line: bool = False, hollow: bool = False
+) -> None:
     """Marks at N places, joined by a thin line where asked for."""
     colour, marker = look
     face = "none" if hollow else colour
-    style = {"linestyle": "-" if line else "none", "linewidth": 0.8, "markersize": 4.5, "markeredgewidth": 0.9}
+    style = {
+        "linestyle": "-" if line else "none",
+        "linewidth": 0.8,
+        "markersize": 4.5,
+        "markeredgewidth": 0.9,
+    }
     ax.plot(x, y, color=colour, marker=marker, markerfacecolor=face, zorder=3, **style)
 
 

@@ -108,5 +108,3 @@ def _sentence(text: str) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.6))
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=SIZE)
     return figure
-
-

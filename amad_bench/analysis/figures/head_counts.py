@@ -62,7 +62,9 @@ def _page(panels: Sequence[pd.DataFrame], strongest: Mapping[str, float], height
     figure, axes = sheet(len(panels), height, COLUMNS, alone=3.4)
     for number, (rows, ax) in enumerate(zip(panels, axes, strict=True)):
         _panel(ax, rows, strongest[firsts[number]["metric"]])
-        ax.set_title(f"{letter(number)}  {firsts[number]['loss']}" if len(panels) > 1 else firsts[number]["loss"])
+        ax.set_title(
+            f"{letter(number)}  {firsts[number]['loss']}" if len(panels) > 1 else firsts[number]["loss"]
+        )
     metrics = dict.fromkeys(first["metric"] for first in firsts)
     scales = ", ".join(f"±{strongest[name]:.1f} points of {METRICS[name].label}" for name in metrics)
     drawn = (

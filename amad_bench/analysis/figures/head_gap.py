@@ -41,7 +41,13 @@ def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
         losses = by_name(look, list(rows["loss"]))
         shown |= set(losses)
         teacher = placed[placed["loss"] == TEACHER]
-        ax.hlines(teacher["mean"], teacher["place"] - 0.42, teacher["place"] + 0.42, linestyles=(0, DASHES[TEACHER]), **GREY)
+        ax.hlines(
+            teacher["mean"],
+            teacher["place"] - 0.42,
+            teacher["place"] + 0.42,
+            linestyles=(0, DASHES[TEACHER]),
+            **GREY,
+        )
         for loss, offset in zip(losses, spread(len(losses)), strict=True):
             own = placed[placed["loss"] == loss]
             at = own["place"] + offset

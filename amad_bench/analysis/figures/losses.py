@@ -5,8 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, intervals, looks, marked, points
-from amad_bench.analysis.figures.drawing import INK
+from amad_bench.analysis.figures.drawing import (
+    GREY,
+    INK,
+    Look,
+    by_name,
+    dashed,
+    intervals,
+    looks,
+    marked,
+    points,
+)
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
 from amad_bench.analysis.settings import AMAD, CE, SETTING, TEACHER, grouped

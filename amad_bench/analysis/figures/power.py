@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import GREY, by_name, dashed, looks, marked, points
-from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
-from amad_bench.analysis.figures.titles import in_points, titles_and_notes
+from amad_bench.analysis.figures.sheet import Drawing, Page, pages
 from amad_bench.analysis.settings import SETTING, grouped
 
 TITLE = "Differences that a design shows with 80 % power"

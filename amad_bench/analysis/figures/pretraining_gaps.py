@@ -5,7 +5,18 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import GREY, INK, Look, by_name, dashed, intervals, looks, marked, points, spread
+from amad_bench.analysis.figures.drawing import (
+    GREY,
+    INK,
+    Look,
+    by_name,
+    dashed,
+    intervals,
+    looks,
+    marked,
+    points,
+    spread,
+)
 from amad_bench.analysis.figures.losses import NOTHING, limits, loss_looks, primary_scores
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import condition, in_points, n_of, titles_and_notes
@@ -27,7 +38,7 @@ def draw_pretraining_gaps(results: pd.DataFrame) -> Drawing:
     """
     drawn = primary_scores(results)
     drawn = drawn[drawn["loss"] != TEACHER]
-    drawn = drawn.assign(condition=[condition(row) for row in drawn.to_dict('records')])
+    drawn = drawn.assign(condition=[condition(row) for row in drawn.to_dict("records")])
     panels = [rows for _, rows in grouped(drawn, PANEL) if rows["pretraining"].nunique() > 1]
     if not panels:
         one = "No students with scores differ in their pre-training only."
@@ -67,7 +78,8 @@ def _page(panels: Sequence[pd.DataFrame], order: list[str], look: dict[str, Look
         ax.set_xlabel(f"{in_points(rows['metric'].iloc[0])}\n{n_of(rows)}")
         ax.set_title(title)
     notes.insert(
-        0, "Mean over seeds with its 95 % interval. Bar: from the lowest to the highest condition of the loss."
+        0,
+        "Mean over seeds with its 95 % interval. Bar: from the lowest to the highest condition of the loss.",
     )
     marks = [marked(f"pre-training {name}", own) for name, own in look.items() if name in shown]
     return finish(figure, TITLE, notes, [*marks, dashed("ce after the last of them", DASHES)])
@@ -77,4 +89,7 @@ def _without(rows: pd.DataFrame) -> dict[Any, Any]:
     """What stands for a panel: its first row, without the student's condition."""
     first = rows.iloc[0].to_dict()
     teacher = first.get("teacher_pretraining")
-    return first | {"pretraining": None, "teacher_pretraining": f"{teacher} of the teacher" if teacher else None}
+    return first | {
+        "pretraining": None,
+        "teacher_pretraining": f"{teacher} of the teacher" if teacher else None,
+    }

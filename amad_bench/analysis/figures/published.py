@@ -34,7 +34,9 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, float, float, float, bool]]:
     """(name, value, low, high, whether it is ours) of each line of a panel, best published first."""
     theirs = rows.drop_duplicates(["work", "model", "value"]).sort_values("value", ascending=False)
     lines = [(_name(row), row["value"], row["value"], row["value"], False) for _, row in theirs.iterrows()]
-    ours = rows[rows["mean"].notna()].drop_duplicates(["family", "teacher_heads", "teacher_pretraining", "mean"])
+    ours = rows[rows["mean"].notna()].drop_duplicates(
+        ["family", "teacher_heads", "teacher_pretraining", "mean"]
+    )
     for _, row in ours.iterrows():
         name = f"here: {catalogue.FAMILIES[row['family']].label}, {row['teacher_heads']} heads"
         name = f"{name}, {row['teacher_pretraining']}"
@@ -59,7 +61,9 @@ def _page(panels: Sequence[pd.DataFrame], height: float) -> Page:
         ax.grid(axis="y", visible=False)
         first = rows.iloc[0]
         seeds = rows["n_seeds"].max()
-        counted = f"n = {int(seeds)} {'run' if seeds == 1 else 'runs'}" if pd.notna(seeds) else "n = 0 runs here"
+        counted = (
+            f"n = {int(seeds)} {'run' if seeds == 1 else 'runs'}" if pd.notna(seeds) else "n = 0 runs here"
+        )
         ax.set_xlabel(f"{in_points(first['metric'])}\n{counted}")
         part = "" if first["subset"] == "all" else f" · {first['subset']}"
         title = f"{catalogue.label_of(first['dataset'])} · {catalogue.METRICS[first['metric']].label}{part}"

@@ -40,7 +40,10 @@ def mean_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame
     lines: Any = alignments.merge(runs[["run_id", *axes, "loss"]], on="run_id")
     by_run = lines.groupby([*axes, "loss", "step", "run_id"], sort=False, dropna=False)
     own = by_run.agg(
-        sharpness=("sharpness", "mean"), bound=("bound", "mean"), uniform=("uniform", "mean"), layers=("layer", "size")
+        sharpness=("sharpness", "mean"),
+        bound=("bound", "mean"),
+        uniform=("uniform", "mean"),
+        layers=("layer", "size"),
     )
     curves = own.reset_index().groupby([*axes, "loss", "step"], sort=False, dropna=False)
     return curves.agg(
@@ -69,14 +72,24 @@ def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
             own, (colour, marker) = rows[rows["loss"] == loss], look[loss]
             ax.fill_between(own["step"], own["low"], own["high"], color=colour, alpha=0.15, linewidth=0)
             every = max(1, len(own) // 6)
-            ax.plot(own["step"], own["mean"], color=colour, marker=marker, markersize=4, markevery=every, linewidth=1.2)
+            ax.plot(
+                own["step"],
+                own["mean"],
+                color=colour,
+                marker=marker,
+                markersize=4,
+                markevery=every,
+                linewidth=1.2,
+            )
             if own["bound"].notna().any():
                 ax.axhline(own["bound"].iloc[0], color=colour, linewidth=1, dashes=BOUND, zorder=1)
         for uniform in sorted(set(rows["uniform"])):
             ax.axhline(uniform, dashes=UNIFORM, zorder=1, **GREY)
         top = rows[["mean", "high", "bound"]].max().max()
         low = rows[["low", "uniform"]].min().min()
-        ax.set_ylim(max(0.0, low - 0.15 * (top - low)), min(1.0, top + 0.15 * (top - low)) if top > low else 1.0)
+        ax.set_ylim(
+            max(0.0, low - 0.15 * (top - low)), min(1.0, top + 0.15 * (top - low)) if top > low else 1.0
+        )
         layers = int(rows["n_layers"].max())
         seeds = int(rows["n_seeds"].max())
         ax.set_xlabel(f"Step; n = {seeds} {_count('seed', seeds)} × {layers} {_count('layer', layers)}")

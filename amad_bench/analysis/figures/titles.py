@@ -90,7 +90,9 @@ def titles_and_notes(
         alike = len(set(said)) <= 1
         if alike and key not in always:
             shared += [said[0]] if said and said[0] else []
-        elif key in _SAID and all(len(" · ".join([*own, new])) <= longest for own, new in zip(parts, said, strict=True)):
+        elif key in _SAID and all(
+            len(" · ".join([*own, new])) <= longest for own, new in zip(parts, said, strict=True)
+        ):
             for own, new in zip(parts, said, strict=True):
                 own += [new] if new else []
         elif alike:
@@ -112,7 +114,11 @@ def letter(number: int) -> str:
 
 def _by_letter(said: Sequence[str]) -> str:
     """ "a–c, e: this; d: that."."""
-    found = [f"{_letters([n for n, other in enumerate(said) if other == one])}: {one}" for one in dict.fromkeys(said) if one]
+    found = [
+        f"{_letters([n for n, other in enumerate(said) if other == one])}: {one}"
+        for one in dict.fromkeys(said)
+        if one
+    ]
     return f"{'; '.join(found)}."
 
 

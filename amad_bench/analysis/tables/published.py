@@ -13,9 +13,24 @@ from amad_bench.runtime.paths import PUBLISHED, shipped
 
 FACTS = ["work", "model", "pretraining", "task", "split", "metric", "value", "source"]
 MATCHED = ["dataset", "metric", "subset"]
-OURS = ["family", "teacher_heads", "teacher_pretraining", "n_seeds", "n_examples", "mean", "ci_low", "ci_high"]
+OURS = [
+    "family",
+    "teacher_heads",
+    "teacher_pretraining",
+    "n_seeds",
+    "n_examples",
+    "mean",
+    "ci_low",
+    "ci_high",
+]
 _DATASETS = {"VQAv2": "vqa_v2", "COCO caption": "coco"}  # as the works name them
-_METRICS = {"accuracy": "vqa_accuracy", "BLEU@4": "Bleu_4", "CIDEr": "CIDEr", "METEOR": "METEOR", "SPICE": "SPICE"}
+_METRICS = {
+    "accuracy": "vqa_accuracy",
+    "BLEU@4": "Bleu_4",
+    "CIDEr": "CIDEr",
+    "METEOR": "METEOR",
+    "SPICE": "SPICE",
+}
 _TEST = "karpathy-test"  # the only split of these data sets that runs are tested on
 _PARTS = {"in-domain": "domain: in", "out-of-domain": "domain: out"}
 _WHOLE = "no data limit"
@@ -34,7 +49,9 @@ def published_table(collected: Collected) -> pd.DataFrame:
     theirs = published_scores(shipped(PUBLISHED))
     theirs = theirs[theirs["dataset"].isin(known)]
     results = results_table(collected)
-    teachers: Any = results[(results["loss"] == TEACHER) & (results["limit"] == _WHOLE) & results["mean"].notna()]
+    teachers: Any = results[
+        (results["loss"] == TEACHER) & (results["limit"] == _WHOLE) & results["mean"].notna()
+    ]
     ours = teachers[[*MATCHED, *OURS]].drop_duplicates()
     return theirs.merge(ours, on=["family", *MATCHED], how="left")[columns]
 
