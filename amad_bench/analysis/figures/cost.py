@@ -11,7 +11,7 @@ from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, int
 from amad_bench.analysis.figures.losses import DASHES, limits, loss_looks, primary_scores
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
-from amad_bench.analysis.settings import SETTING, TEACHER, grouped
+from amad_bench.analysis.settings import SETTING, TEACHER, grouped, settings
 
 TITLE = "Test scores over the cost of training a student"
 NOTHING = "No student with a score has a measured cost."
@@ -52,22 +52,17 @@ def draw_cost(results: pd.DataFrame, runs: pd.DataFrame) -> Drawing:
 
 
 def with_costs(scored: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of students' scores with the medians over their runs of `flops` and `seconds`.
-
-    Students without a teacher serve several settings, so their runs are found without the teacher's condition.
-    """
-    students: Any = runs[(runs["kind"] == "student") & runs["flops_per_example"].notna()]
+    """Rows of students' scores with the medians over their runs of `flops` and `seconds`, where both are known."""
+    students: Any = pd.concat([runs.head(0), *(setting.students for setting in settings(runs))])
+    students = students[students["flops_per_example"].notna() & students["steps"].notna()]
     batch = [json.loads(training)["batch"] for training in students["training"]]
+    passes = (1 + BACKWARD) * students["steps"].astype(float) * batch
     students = students.assign(
-        flops=(1 + BACKWARD)
-        * students["flops_per_example"].astype(float)
-        * students["steps"].astype(float)
-        * batch,
+        flops=passes * students["flops_per_example"].astype(float),
         seconds=students["train_seconds"].astype(float),
     )
-    axes = [axis for axis in SETTING if axis != "teacher_pretraining"]
-    costs = students.groupby([*axes, "loss"], dropna=False)[list(COSTS)].median().reset_index()
-    found = scored[scored["loss"] != TEACHER].merge(costs, on=[*axes, "loss"], how="left")
+    costs = students.groupby([*SETTING, "loss"], dropna=False)[list(COSTS)].median().reset_index()
+    found: Any = scored[scored["loss"] != TEACHER].merge(costs, on=[*SETTING, "loss"])
     return found[(found["flops"] > 0) & (found["seconds"] > 0)]
 
 

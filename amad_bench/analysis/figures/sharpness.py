@@ -9,7 +9,7 @@ from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, mar
 from amad_bench.analysis.figures.losses import loss_looks
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import titles_and_notes
-from amad_bench.analysis.settings import SETTING, grouped
+from amad_bench.analysis.settings import SETTING, grouped, settings
 
 TITLE = "Sharpness of the alignment of heads over training"
 NOTHING = "No finished run has a loss that aligns heads."
@@ -26,7 +26,7 @@ NOTE = (
 def draw_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> Drawing:
     """A line per loss over the logged steps, a panel per setting; bounds dashed, 1/G dotted."""
     curves = mean_sharpness(runs, alignments)
-    panels = grouped(curves, _axes(curves))
+    panels = grouped(curves, SETTING)
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
     look = loss_looks(runs[runs["kind"] == "student"])
@@ -36,16 +36,17 @@ def draw_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> Drawing:
 
 def mean_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame:
     """By setting, loss and step: mean, low and high of the sharpness over seeds; bound, uniform, seeds, layers."""
-    axes = _axes(runs)
-    lines: Any = alignments.merge(runs[["run_id", *axes, "loss"]], on="run_id")
-    by_run = lines.groupby([*axes, "loss", "step", "run_id"], sort=False, dropna=False)
+    students: Any = pd.concat([runs.head(0), *(setting.students for setting in settings(runs))])
+    measured = alignments[["run_id", "step", "layer", "sharpness", "bound", "uniform"]]
+    lines: Any = students[["run_id", *SETTING, "loss"]].merge(measured, on="run_id")
+    by_run = lines.groupby([*SETTING, "loss", "step", "run_id"], sort=False, dropna=False)
     own = by_run.agg(
         sharpness=("sharpness", "mean"),
         bound=("bound", "mean"),
         uniform=("uniform", "mean"),
         layers=("layer", "size"),
     )
-    curves = own.reset_index().groupby([*axes, "loss", "step"], sort=False, dropna=False)
+    curves = own.reset_index().groupby([*SETTING, "loss", "step"], sort=False, dropna=False)
     return curves.agg(
         mean=("sharpness", "mean"),
         low=("sharpness", "min"),
@@ -55,10 +56,6 @@ def mean_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame
         n_seeds=("run_id", "nunique"),
         n_layers=("layers", "max"),
     ).reset_index()
-
-
-def _axes(frame: pd.DataFrame) -> list[str]:
-    return [axis for axis in SETTING if axis in frame]
 
 
 def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from textwrap import fill
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -16,8 +17,8 @@ WIDTH, HEIGHT = 6.6, 8.4  # inches of the largest page: those of A4 inside its m
 ALONE = 4.7  # inches of width of the only panel
 FRAME = 1.5  # inches of height that title, legend and fine print may need
 TITLE, LINE = 0.3, 0.112  # inches of the title; of a line of fine print
-LETTERS = 128  # of fine print on the whole width
-ENTRY = 0.075  # inches of a letter in the legend
+LETTERS = 148  # of fine print on the whole width
+ENTRY, ENTRY_HEIGHT = 0.075, 0.165  # inches of a letter in the legend, and of its lines
 
 
 @dataclass(frozen=True)
@@ -76,25 +77,14 @@ def finish(figure: Figure, title: str, notes: Sequence[str], handles: Sequence[L
     width, body = figure.get_size_inches()
     printed = "\n".join(fill(note, width=int(LETTERS * width / WIDTH)) for note in notes)
     fine = LINE * (printed.count("\n") + 1) + 0.06 if printed else 0.0
-    legend = None
-    if handles:
-        widest = max(len(str(handle.get_label())) for handle in handles)
-        columns = max(1, min(len(handles), int(width / (ENTRY * widest + 0.45))))
-        rows = -(-len(handles) // columns)
-        body += 0.13 + 0.165 * rows
-        legend = columns
-    height = TITLE + body + fine
+    columns = _columns(handles, width)
+    below = fine + (0.12 + ENTRY_HEIGHT * -(-len(handles) // columns) if handles else 0.0)
+    height = TITLE + body + below
     figure.set_size_inches(width, height)
-    if legend:
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            bbox_to_anchor=(0, fine / height, 1, 1),
-            bbox_transform=figure.transFigure,
-            ncols=legend,
-            handlelength=2.2,
-            columnspacing=1.2,
-        )
+    if handles:
+        place: dict[str, Any] = {"bbox_to_anchor": (0.5, fine / height), "loc": "lower center"}
+        legend = figure.legend(handles=handles, ncols=columns, handlelength=2.2, columnspacing=1.2, **place)
+        legend.set_in_layout(False)
     frame = (
         figure.text(0.012, 1 - 0.08 / height, title, fontsize=SIZE + 1.5, weight="bold", ha="left", va="top"),
         figure.text(0.012, fine / height, printed, fontsize=FINE, ha="left", va="top", linespacing=1.25),
@@ -103,7 +93,23 @@ def finish(figure: Figure, title: str, notes: Sequence[str], handles: Sequence[L
         artist.set_in_layout(False)
     engine = figure.get_layout_engine()
     if engine is not None:
-        engine.set(rect=(0, fine / height, 1, body / height))  # pyright: ignore[reportCallIssue]
+        engine.set(rect=(0, below / height, 1, body / height))  # pyright: ignore[reportCallIssue]
         engine.execute(figure)
         figure.set_layout_engine("none")  # else each of the files would find it anew
-    return Page(figure, list(notes), frame, Bbox([[0, fine], [width, fine + body]]))
+        for ax in figure.axes:
+            _align_title(ax)
+    return Page(figure, list(notes), frame, Bbox([[0, fine], [width, below + body]]))
+
+
+def _columns(handles: Sequence[Line2D], width: float) -> int:
+    """Of the legend, whose longest entry has to fit."""
+    widest = max((len(str(handle.get_label())) for handle in handles), default=1)
+    return max(1, min(len(handles), int(width / (ENTRY * widest + 0.45))))
+
+
+def _align_title(ax: Axes) -> None:
+    """The title begins where the names on the left do: above the axis alone there is not always room."""
+    labels = ax.yaxis.get_tightbbox()
+    if ax.get_title(loc="left") and labels is not None:
+        left = ax.transAxes.inverted().transform((labels.x0, labels.y0))[0]
+        ax.set_title(ax.get_title(loc="left"), loc="left", x=min(0.0, left))

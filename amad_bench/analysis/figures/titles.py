@@ -41,8 +41,9 @@ def _known(row: Row, key: str) -> bool:
 
 
 def _pretraining(row: Row) -> str:
-    pair = (row.get("teacher_pretraining"), row.get("pretraining"))
-    return " → ".join(name for name in pair if isinstance(name, str))
+    pair = [row.get("teacher_pretraining"), row.get("pretraining")]
+    known = [name for name in pair if isinstance(name, str)]
+    return "no pre-training" if set(known) == {"none"} else f"pre-training {' → '.join(known)}"
 
 
 def _student(row: Row) -> str:
@@ -53,8 +54,8 @@ def _student(row: Row) -> str:
 _SAID: dict[str, _Say] = {  # by the column that is asked for, in the order of titles
     "dataset": lambda row: catalogue.label_of(row["dataset"]),
     "teacher_heads": head_gap,
-    "pretraining": lambda row: f"pre-training {_pretraining(row)}" if _pretraining(row) else "",
-    "budget": lambda row: f"equal {row['budget']}",
+    "pretraining": _pretraining,
+    "budget": lambda row: "equal FLOPs" if row["budget"] == "flops" else "",
     "student_shape": _student,
     "examples": lambda row: f"{row['examples']} training examples",
     "cut": lambda row: "" if row["cut"] in UNCUT else f"cut: {row['cut']}",
