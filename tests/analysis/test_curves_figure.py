@@ -5,10 +5,10 @@ import re
 import matplotlib
 import pandas as pd
 import pytest
-
-from amad_bench.analysis.collect import collect
 from amad_bench.analysis.curves_figure import NOTHING, _figures, draw_learning_curves
 from amad_bench.analysis.drawing import STYLE, looks
+
+from amad_bench.analysis.collect import collect
 
 CURVES = {"none": {500: 0.4, 1000: 0.5}, "text": {500: 0.3, 1000: 0.45}, "vl": {500: 0.5, 1000: 0.7}}
 

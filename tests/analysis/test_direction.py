@@ -6,10 +6,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from amad_bench.analysis.drawing import STYLE, looks
 
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.collected import Collected
-from amad_bench.analysis.drawing import STYLE, looks
 from amad_bench.analysis.figures import _axis_label, _head_gap_figure, _losses_figure
 from amad_bench.analysis.tables.comparisons import comparisons_table
 from amad_bench.analysis.tables.headroom import headroom_table

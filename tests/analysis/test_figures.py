@@ -6,10 +6,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from amad_bench.analysis.drawing import STYLE, grid, looks, pages, write_figure
 from PIL import Image
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.drawing import STYLE, grid, looks, pages, write_figure
 from amad_bench.analysis.figures import _head_gap_figure, _losses_figure, figures
 from amad_bench.analysis.tables.results import results_table
 

@@ -8,9 +8,9 @@ from decimal import ROUND_HALF_UP, Decimal
 import pandas as pd
 import pytest
 import typst
+from amad_bench.analysis.curves_figure import draw_learning_curves
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.curves_figure import draw_learning_curves
 from amad_bench.analysis.figures import figures
 from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.paper import paper

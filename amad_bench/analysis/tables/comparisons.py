@@ -19,11 +19,9 @@ from amad_bench.analysis.comparisons import (
 )
 from amad_bench.analysis.holm import holm, holm_level
 from amad_bench.analysis.scores import ScoreBook
-from amad_bench.analysis.settings import DATA, SETTING, TEACHER, Setting
+from amad_bench.analysis.settings import AMAD, DATA, SETTING, TEACHER, Setting
 from amad_bench.plan.catalogue import METRICS
 from amad_bench.scoring.metrics import trouble
-
-AMAD = "amad"
 
 
 def comparisons_table(collected: Collected) -> pd.DataFrame:
