@@ -22,6 +22,9 @@ class TableName(StrEnum):
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
+    CLAIMS = "claims"
+    CLAIM_PARTS = "claim_parts"
+    BLOCKS = "blocks"
     PUBLISHED = "published"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.analysis.printed.claims import claim_parts_table, claims_table
-from amad_bench.analysis.printed.contrasts import blocks_table, comparisons_tables
+from amad_bench.analysis.printed.contrasts import blocks_tables, comparisons_tables
 from amad_bench.analysis.printed.protocol import protocol_table
 from amad_bench.analysis.printed.results import results_tables
 from amad_bench.analysis.printed.runs import failures_table, steps_tables
@@ -33,6 +33,7 @@ PRINTED = (
 )
 MOST_CONTRASTS = 40  # within settings; more are no reading matter
 HEADLINE = "blocks"
+MOST_PAGES = 2  # of a figure in the appendix
 IN_TEXT = (HEADLINE, "head_gap", "learning_curves")  # figures that the text speaks of
 TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in catalogue.TASKS.items()}
 
@@ -52,7 +53,7 @@ def facts_of(
         "protocol": [protocol_table(runs)],
         "claims": [claims_table(claims)] if len(claims) else [],
         "claim_parts": _unless_empty(tables[TableName.CLAIM_PARTS], claim_parts_table),
-        "blocks": _unless_empty(tables[TableName.BLOCKS], blocks_table),
+        "blocks": blocks_tables(tables[TableName.BLOCKS]),
         "results": results_tables(tables[TableName.RESULTS]),
         "comparisons": comparisons_tables(comparisons) if printed else [],
         "steps": steps_tables(tables[TableName.STEPS_TO_SCORE]),
@@ -67,7 +68,8 @@ def facts_of(
         "choices": _choices(choices).canonical(),
         "figures": figures,
         "headline": HEADLINE,
-        "appendix": [name for name in figures if name not in IN_TEXT],
+        "appendix": [name for name, one in figures.items() if name not in IN_TEXT and _fits(one)],
+        "left_out": [name for name, one in figures.items() if name not in IN_TEXT and not _fits(one)],
         "losses": list(dict.fromkeys(students["loss"])),
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),
@@ -141,3 +143,7 @@ def _teacher_per(runs: pd.DataFrame) -> str:
     if teachers["replicate"].nunique() > 1:
         return "replicate"
     return "block" if teachers["block"].notna().any() else "sweep"
+
+
+def _fits(figure: Mapping[str, Any]) -> bool:
+    return len(figure["svgs"]) <= MOST_PAGES

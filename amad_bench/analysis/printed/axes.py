@@ -1,6 +1,6 @@
 """Axes of settings in words: what rows share is said once, what differs stands in each row."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,12 +11,10 @@ from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.plan.run_config import head_pair
 
-_DATA = ["family", "task", "dataset", "metric"]
-
 
 def by_data(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """(name of family, task and data set, rows) for each that occurs, in the order of occurrence."""
-    return [(data_name(values), rows) for values, rows in grouped(frame, _DATA[:3])]
+    return [(data_name(values), rows) for values, rows in grouped(frame, ["family", "task", "dataset"])]
 
 
 def data_name(row: Any) -> str:
@@ -26,10 +24,14 @@ def data_name(row: Any) -> str:
 
 
 def phrases(row: Any) -> dict[str, str]:
-    """What tells a setting from another of the same family, task and data set, by topic; "" where it is the usual."""
+    """What tells a setting from another, by topic; "" where it is the usual."""
     pretraining = (row["teacher_pretraining"], row["pretraining"])
     seen = row["inputs"] if row.get("features", UNKNOWN) == UNKNOWN else row["features"]
     return {
+        "family": catalogue.FAMILIES[row["family"]].label,
+        "task": catalogue.TASKS[row["task"]].label,
+        "dataset": catalogue.label_of(row["dataset"]),
+        "metric": catalogue.METRICS[row["metric"]].label,
         "heads": heads_of(row["teacher_heads"], row["student_heads"], row["student"]),
         "pretraining": "" if pretraining == ("none", "none") else f"pre-training {' → '.join(pretraining)}",
         "budget": "" if row.get("budget", "steps") == "steps" else f"equal {row['budget'].upper()}",
@@ -55,9 +57,15 @@ def counted(examples: str) -> str:
     return f"{int(examples):,}" if examples.isdigit() else examples
 
 
-def shared_and_own(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """(phrases that all rows share, of each row those that differ); topics in one order."""
-    found = [phrases(row) for row in rows.to_dict("records")]
+def shared_and_own(rows: pd.DataFrame, named: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """(phrases that all rows share, of each row those that differ); topics in one order.
+
+    named: topics that the reader knows already.
+    """
+    found = [
+        {topic: text for topic, text in phrases(row).items() if topic not in named}
+        for row in rows.to_dict("records")
+    ]
     differ = [topic for topic in found[0] if len({of[topic] for of in found}) > 1]
     shared = [text for topic, text in found[0].items() if topic not in differ and text]
     return shared, [[of[topic] for topic in differ if of[topic]] for of in found]

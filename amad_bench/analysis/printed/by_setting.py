@@ -31,7 +31,7 @@ def by_setting(
     """
     found = []
     for name, rows in by_data(frame):
-        shared, own = shared_and_own(rows)
+        shared, own = shared_and_own(rows, named=("family", "task", "dataset", "metric"))
         settings = [Column("Setting", lambda row: row["words"], number=False)] if any(own) else []
         every = [*settings, *columns]
         records = [

@@ -51,11 +51,11 @@ def _models(rows: pd.DataFrame) -> str:
     if not records:
         return "none"
     heads = sorted({int(row["heads"]) for row in records}, reverse=True)
-    counted = f"{' or '.join(map(str, heads))} head{'' if heads == [1] else 's'}"
+    sizes = f"{' or '.join(map(str, heads))} head{'' if heads == [1] else 's'}"
     shapes = _each(row["shape"].replace("x", " × ", 1) for row in records)
     steps = sorted({json.loads(row["training"])["steps"] for row in records})
     spans = " to ".join(dict.fromkeys(f"{end:,}" for end in (steps[0], steps[-1])))
-    return f"{counted}, {shapes}, {_each(counted(row['examples']) for row in records)} examples, {spans} steps"
+    return f"{sizes}, {shapes}, {_each(counted(row['examples']) for row in records)} examples, {spans} steps"
 
 
 def _seen(row: Any, rows: pd.DataFrame) -> str:
