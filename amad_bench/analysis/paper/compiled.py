@@ -9,7 +9,7 @@ import matplotlib
 import typst
 
 from amad_bench.analysis.figures.files import read_shown
-from amad_bench.analysis.paper.facts import CHOICES, PRINTED, facts_of
+from amad_bench.analysis.paper.facts import CHOICES, READ, facts_of
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, write_bytes_atomic
 from amad_bench.runtime.parquet import read_parquet
@@ -26,10 +26,10 @@ def paper(results: Path, source: Path, output: Path) -> Path:
         if not path.is_file():
             raise UserError(f"{path}: no such file; give the repository's paper/main.typ with --template")
     made = ResultsFolder(results)
-    for path in (*(made.table(name) for name in PRINTED), made.plan):
+    for path in (*(made.table(name) for name in READ), made.plan):
         if not path.is_file():
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
-    tables = {name: read_parquet(made.table(name), "run `amad-bench compare` again") for name in PRINTED}
+    tables = {name: read_parquet(made.table(name), "run `amad-bench compare` again") for name in READ}
     drawn = {name: asdict(shown) for name, shown in read_shown(made.shown_figures).items()}
     facts = facts_of(tables, read_json(made.plan), drawn, source.with_name(CHOICES))
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))

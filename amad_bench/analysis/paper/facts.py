@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,8 @@ import pandas as pd
 
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.measured_by import dataset_of
-from amad_bench.analysis.printed.claims import claim_parts_table, claims_table
-from amad_bench.analysis.printed.contrasts import blocks_tables, comparisons_tables
+from amad_bench.analysis.printed.every import PRINTERS
 from amad_bench.analysis.printed.protocol import protocol_table
-from amad_bench.analysis.printed.results import results_tables
-from amad_bench.analysis.printed.runs import failures_table, steps_tables
 from amad_bench.analysis.printed.table import PrintedTable
 from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
@@ -22,15 +19,14 @@ from amad_bench.runtime.results import TableName
 
 CHOICES = "open_choices.csv"  # beside the template
 PRINTED = (
-    TableName.RUNS,
-    TableName.FAILURES,
+    TableName.CLAIMS,
+    TableName.BLOCKS,
     TableName.RESULTS,
     TableName.COMPARISONS,
-    TableName.CLAIMS,
-    TableName.CLAIM_PARTS,
-    TableName.BLOCKS,
     TableName.STEPS_TO_SCORE,
+    TableName.FAILURES,
 )
+READ = (TableName.RUNS, *PRINTED)
 MOST_CONTRASTS = 40  # within settings; more are no reading matter
 HEADLINE = "blocks"
 MOST_PAGES = 2  # of a figure in the appendix
@@ -43,27 +39,20 @@ def facts_of(
 ) -> dict[str, Any]:
     """The JSON object that paper/format.typ reads.
 
-    tables: those of PRINTED. plan: what `collect` wrote. figures: the manifest that `figures` wrote.
+    tables: those of READ. plan: what `collect` wrote. figures: the manifest that `figures` wrote.
     """
-    runs, comparisons = tables[TableName.RUNS], tables[TableName.COMPARISONS]
-    failures, claims = tables[TableName.FAILURES], tables[TableName.CLAIMS]
+    runs, failures, comparisons = (
+        tables[name] for name in (TableName.RUNS, TableName.FAILURES, TableName.COMPARISONS)
+    )
     students = pd.DataFrame(runs[runs["kind"] == "student"])
-    printed = len(comparisons) <= MOST_CONTRASTS
-    shown: dict[str, list[PrintedTable]] = {
-        "protocol": [protocol_table(runs)],
-        "claims": [claims_table(claims)] if len(claims) else [],
-        "claim_parts": _unless_empty(tables[TableName.CLAIM_PARTS], claim_parts_table),
-        "blocks": blocks_tables(tables[TableName.BLOCKS]),
-        "results": results_tables(tables[TableName.RESULTS]),
-        "comparisons": comparisons_tables(comparisons) if printed else [],
-        "steps": steps_tables(tables[TableName.STEPS_TO_SCORE]),
-        "failures": _unless_empty(failures, failures_table),
-    }
+    printed = {name.value: PRINTERS[name](tables[name]) for name in PRINTED}
+    unprinted = len(comparisons) if len(comparisons) > MOST_CONTRASTS else 0
+    printed |= {"protocol": [protocol_table(runs)]} | ({TableName.COMPARISONS.value: []} if unprinted else {})
     return {
         "config": plan["name"],
         "plan": plan["hash"],
-        "tables": {name: [table.canonical() for table in found] for name, found in shown.items()},
-        "unprinted": 0 if printed else len(comparisons),
+        "tables": {name: [table.canonical() for table in found] for name, found in printed.items()},
+        "unprinted": unprinted,
         "verdicts": [],
         "choices": _choices(choices).canonical(),
         "figures": figures,
@@ -124,10 +113,6 @@ def _commits(runs: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _distinct(runs: pd.DataFrame, column: str) -> list[str]:
     return sorted({str(value) for value in runs[column].dropna()}) if column in runs else []
-
-
-def _unless_empty(frame: pd.DataFrame, shown: Callable[[pd.DataFrame], PrintedTable]) -> list[PrintedTable]:
-    return [shown(frame)] if len(frame) else []
 
 
 def _choices(path: Path) -> PrintedTable:

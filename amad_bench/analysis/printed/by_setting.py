@@ -39,7 +39,7 @@ def by_setting(
         ]
         found.append(
             PrintedTable(
-                title=f"{name}: {what}, {points_of(rows['metric'].iloc[0])}",
+                title=f"{name}: {what}, {_label(rows['metric'].iloc[0])}",
                 columns=tuple(column.heading for column in every),
                 numbers=tuple(column.number for column in every),
                 rows=tuple(tuple(column.text(row) for column in every) for row in records),
@@ -49,7 +49,7 @@ def by_setting(
     return found
 
 
-def points_of(metric: str) -> str:
-    """ "CIDEr in points"; says so where less is better."""
+def _label(metric: str) -> str:
+    """ "CIDEr"; says so where less is better."""
     record = METRICS[metric]
-    return f"{record.label} in points{'' if record.higher_is_better else ' (less is better)'}"
+    return record.label + ("" if record.higher_is_better else " (less is better)")

@@ -8,13 +8,13 @@ from amad_bench.analysis.printed.numbers import interval, p_value, points
 from amad_bench.analysis.printed.table import PrintedTable
 
 
-def claims_table(claims: pd.DataFrame) -> PrintedTable:
+def claims_tables(claims: pd.DataFrame) -> list[PrintedTable]:
     """From the table `claims`: verdicts."""
     cells = [
         (row["claim"], row["text"], row["verdict"], p_value(row["p_value"]), row["reason"])
         for row in claims.to_dict("records")
     ]
-    return PrintedTable(
+    table = PrintedTable(
         title="Registered claims and what these runs say about them",
         columns=("Claim", "Text", "Verdict", "p", "Why"),
         numbers=(False, False, False, True, False),
@@ -22,18 +22,20 @@ def claims_table(claims: pd.DataFrame) -> PrintedTable:
         note="p: one-sided, the largest of a claim's parts. A claim is supported where every part has p of at most half "
         "of its level.",
     )
+    return [table] if cells else []
 
 
-def claim_parts_table(parts: pd.DataFrame) -> PrintedTable:
+def claim_parts_tables(parts: pd.DataFrame) -> list[PrintedTable]:
     """From the table `claim_parts`: the contrasts that the claims consist of."""
     cells = [_part(row) for row in parts.to_dict("records")]
-    return PrintedTable(
+    table = PrintedTable(
         title="The parts of the claims",
         columns=("Claim", "Part", "Estimate", "95 % interval", "p", "Shown", "Blocks", "Statement"),
         numbers=(False, False, True, True, True, True, True, False),
         rows=tuple(cells),
         note="Shown: the difference that this design shows with 80 % power. Only parts that can be tested here.",
     )
+    return [table] if cells else []
 
 
 def _part(row: Any) -> tuple[str, ...]:

@@ -22,14 +22,14 @@ _FOUND = (
 def comparisons_tables(comparisons: pd.DataFrame) -> list[PrintedTable]:
     """From the table `comparisons`."""
     adjusted = Column("p (Holm)", lambda row: p_value(row["p_holm"]))
-    notes = (SHOWN, "exploratory")
+    notes = ("in points", SHOWN, "exploratory")
     return by_setting(comparisons, "differences between losses", (*_CONTRAST, adjusted, *_FOUND), notes)
 
 
 def pairs_of_runs_tables(pairs: pd.DataFrame) -> list[PrintedTable]:
     """From the table `pairs_of_runs`: one seed each, so that nothing is said about losses."""
     raw = Column("p", lambda row: p_value(row["p_value"]))
-    notes = (SHOWN, "each says something about this pair of runs only, nothing about losses", "exploratory")
+    notes = ("in points", SHOWN, "each says something about this pair of runs only, nothing about losses", "exploratory")
     return by_setting(pairs, "differences between two runs", (*_CONTRAST, raw, *_FOUND), notes)
 
 

@@ -14,7 +14,7 @@ from amad_bench.analysis.printed.table import NOTHING, PrintedTable
 SAME_REASON = 3  # runs that are named one by one for a reason that they share
 
 
-def failures_table(failures: pd.DataFrame) -> PrintedTable:
+def failures_tables(failures: pd.DataFrame) -> list[PrintedTable]:
     """From the table `failures`: a row per reason."""
     cells = []
     for values, rows in grouped(failures.fillna({"run_id": "", "reason": ""}), ["status", "reason"]):
@@ -22,12 +22,13 @@ def failures_table(failures: pd.DataFrame) -> PrintedTable:
         others = len(rows) - len(named)
         which = ", ".join(named) + (f" and {others} more" if named and others else "")
         cells.append((which or NOTHING, str(len(rows)), values["status"].replace("_", " "), values["reason"]))
-    return PrintedTable(
+    table = PrintedTable(
         title="Planned runs and metrics without a result, and combinations that are skipped",
         columns=("Which", "Number", "Status", "Reason"),
         numbers=(False, True, False, False),
         rows=tuple(cells),
     )
+    return [table] if cells else []
 
 
 def steps_tables(steps: pd.DataFrame) -> list[PrintedTable]:

@@ -28,7 +28,7 @@ def ranks_tables(ranks: pd.DataFrame) -> list[PrintedTable]:
         Column("Mean", _points_of("mean")),
         Column("Ranks", _ranks),
     )
-    notes = ["ranks: one more than the losses that are significantly better, to those that are not worse"]
+    notes = ["means in points", "ranks: one more than the losses that are significantly better, to those that are not worse"]
     return by_setting(ranks, "ranks that the tests leave open", columns, notes)
 
 
@@ -41,7 +41,7 @@ def variance_tables(variance: pd.DataFrame) -> list[PrintedTable]:
         Column("Share", lambda row: share(row["share"])),
         Column("Standard deviation", _points_of("sd")),
     )
-    return by_setting(variance, "where scores vary", columns)
+    return by_setting(variance, "where scores vary", columns, ["standard deviations in points"])
 
 
 def _points_of(column: str):
