@@ -1,7 +1,7 @@
 """Means and slopes over blocks: the blocks are the replicates, whatever varies inside of them.
 
-Axis: K blocks, which share nothing that is random (see `sharing`). Source: Student's t over K numbers; ordinary
-least squares.
+Axis: K blocks, which share nothing that is random (see `sharing`). Source: Student's t over K numbers;
+ordinary least squares.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Whether losses keep their order at another budget: what is separated at one is separated alike at the other."""
+"""Whether losses keep their order at another budget: pairs separated at one are separated alike there."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,7 @@
 """Share of a gap that a difference makes up, with an interval that is honest where the gap may be 0.
 
-Source: Fieller (1954): a share s belongs to the interval where D - s G is not rejected. Inverted by numbers, since
-the critical value depends on s, too.
+Source: Fieller (1954): a share s belongs to the interval where D - s G is not rejected. Inverted by numbers,
+since the critical value depends on s, too.
 """
 
 import math
@@ -25,8 +25,8 @@ _ROUNDING = 1e-9
 class Share:
     """D / G, and the shares that are not rejected: from low to high.
 
-    kind: a ray has an infinite end. Two rays are the shares up to `high` and those from `low` on, where high is
-    below low: the gap may be 0. The whole line: nothing is known. trouble: why nothing could be computed.
+    kind: a ray has an infinite end. Two rays are the shares up to `high` and those from `low` on, where high
+    is below low: the gap may be 0. The whole line: nothing is known. trouble: why nothing could be computed.
     """
 
     value: float = math.nan
@@ -54,7 +54,7 @@ def share_of_gap(combined: Callable[[float, float], Estimate], level: float = AL
         return Share(trouble=trouble)
     if not of_difference.varies or not of_gap.varies:
         return Share(trouble="no variation between seeds or clusters: nothing to hold the share against")
-    # Both in standard errors: a direction (cos, sin) stands for the share tan * unit, its opposite for the same.
+    # Both in standard errors: a direction (cos, sin), and its opposite, stand for the share tan * unit.
     errors = math.sqrt(of_difference.variance), math.sqrt(of_gap.variance)
     unit = errors[0] / errors[1]
 
