@@ -139,7 +139,7 @@ def together(blocks: Sequence[BlockDifference], direction: float = 1.0) -> Toget
     share = share_of_images([estimates[place] for place in kept])
     first, reasons = _units([blocks[place] for place in kept], share)
     if left := len(blocks) - len(kept):
-        reasons.append(f"{left} blocks without scores of all arms, or of ce, are left out")
+        reasons.append(f"left out, without scores of all arms or of ce: {left}")
     members = {unit_place: [kept[i] for i, f in enumerate(first) if f == unit_place] for unit_place in first}
     differences_K = np.array([fmean(estimates[i].value for i in own) for own in members.values()])
     p_values = [
