@@ -22,9 +22,10 @@ class TableName(StrEnum):
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
+    BLOCKS = "blocks"
+    BLOCK_DIFFERENCES = "block_differences"
     CLAIMS = "claims"
     CLAIM_PARTS = "claim_parts"
-    BLOCKS = "blocks"
     PUBLISHED = "published"
 
 
