@@ -92,7 +92,7 @@ def finish(figure: Figure, title: str, notes: Sequence[str], handles: Sequence[L
         engine.execute(figure)
         figure.set_layout_engine("none")  # else each of the files would find it anew
         for ax in figure.axes:
-            _align(ax)
+            _settle(ax)
     return Page(figure, list(notes), frame, Bbox([[0, fine], [width, below + body]]))
 
 
@@ -102,16 +102,16 @@ def _columns(handles: Sequence[Line2D], width: float) -> int:
     return max(1, min(len(handles), int(width / (ENTRY * widest + 0.45))))
 
 
-def _align(ax: Axes) -> None:
-    """The title begins where the names on the left do, and a label wider than its axis stands below them, too.
+def _settle(ax: Axes) -> None:
+    """Fix where title and labels stand, which each of the files would find anew.
 
-    Above and below the axis alone there is not always room.
+    The title begins where the names on the left do, and a label wider than its axis stands below them, too:
+    above and below the axis alone there is not always room.
     """
-    names = ax.yaxis.get_tightbbox()
-    if names is None:
-        return
-    left = min(0.0, ax.transAxes.inverted().transform((names.x0, names.y0))[0])
-    if title := ax.get_title(loc="left"):
-        ax.set_title(title, loc="left", x=left, fontsize=ax.title.get_fontsize())
-    if ax.xaxis.label.get_window_extent().width > ax.bbox.width:
-        ax.xaxis.label.set_x((1 + left) / 2)
+    names, to_axes = ax.yaxis.get_tightbbox(), ax.transAxes.inverted()
+    left = 0.0 if names is None else min(0.0, to_axes.transform((names.x0, names.y0))[0])
+    ax.set_title(ax.get_title(loc="left"), loc="left", x=left, y=1.0)
+    for axis in (ax.xaxis, ax.yaxis):
+        x, y = to_axes.transform(axis.label.get_transform().transform(axis.label.get_position()))
+        wide = axis is ax.xaxis and axis.label.get_window_extent().width > ax.bbox.width
+        axis.set_label_coords((1 + left) / 2 if wide else x, y)
