@@ -23,6 +23,8 @@ class TableName(StrEnum):
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
     PUBLISHED = "published"
+    BLOCKS = "blocks"
+    BLOCK_DIFFERENCES = "block_differences"
 
 
 class FigureName(StrEnum):
@@ -32,6 +34,7 @@ class FigureName(StrEnum):
     HEAD_GAP = "head_gap"
     HEAD_COUNTS = "head_counts"
     PAIRS = "pairs"
+    BLOCKS = "blocks"
     LEARNING_CURVES = "learning_curves"
     ALIGNMENTS = "alignments"
     SHARPNESS = "sharpness"
