@@ -134,7 +134,15 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", choices=devices.choices(), help="instead of the config's `device`")
         if name == "run":
             sub.add_argument("--strict", action="store_true", help="exit code 1 where the run fails")
-    add("collect", collect, f"gather all runs into {RESULTS.tables}/{{{','.join(COLLECTED)}}}")
+    add("collect", collect, f"gather all runs into {RESULTS.tables}/{{{','.join(COLLECTED)}}}").add_argument(
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="DIR",
+        help="results folders of other machines, whose runs of this config are copied here first",
+    )
     add("compare", compare, f"make {RESULTS.tables}/{{{','.join(COMPARED)}}} from the collected tables")
     add("figures", figures, f"draw {RESULTS.figures} from the tables").add_argument(
         "--run", metavar="ID", help="draw which head teaches which in this run instead"

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from amad_bench.cli.common import planned
+from amad_bench.cli.merge import merge
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, TableName
 
@@ -23,6 +24,8 @@ def collect(options: argparse.Namespace) -> None:
 
     config = load_config(options.config)
     plan = expand(config)
+    if options.sources:
+        merge(config, plan, options.sources)
     tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
     for name in COLLECTED:

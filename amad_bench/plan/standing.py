@@ -16,7 +16,7 @@ from amad_bench.runtime.run_folder.status import Status
 RUNNING = "running"
 INTERRUPTED = "interrupted"
 WAITING = "waiting"
-_FAILED_FOR_ANOTHER = ("teacher_failed", "pretraining_failed")
+FAILED_FOR_ANOTHER = ("teacher_failed", "pretraining_failed")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def standing(plan: Plan, results: ResultsFolder) -> dict[str, Standing]:
     make. It is left again when it failed for another run that can be used by now or is itself left, and when
     a run that is left needs its weights and they are gone.
     """
-    found = {run.id: _of_its_own(run, results.run(run.id)) for run in plan.runs}
+    found = {run.id: standing_alone(run, results.run(run.id)) for run in plan.runs}
     changed = True
     while changed:  # as often as runs stand in a chain: pre-training, teacher, assistant, student
         changed = False
@@ -67,8 +67,8 @@ def outcomes_hash(standings: Mapping[str, Standing]) -> str:
     return short_hash(ended, 16)
 
 
-def _of_its_own(run: Run, folder: RunFolder) -> Standing:
-    """The standing of a run, whatever stands of others."""
+def standing_alone(run: Run, folder: RunFolder) -> Standing:
+    """The standing of a run by a folder of it, whatever stands of other runs."""
     running = folder.worked_on  # asked first: what ends meanwhile is not taken for broken off
     own = _as_written(run, folder)
     return Standing(RUNNING, "still running") if own.left and running else own
@@ -102,7 +102,7 @@ def _left_again(run: Run, found: Mapping[str, Standing], results: ResultsFolder)
     """Runs that have ended and are left all the same, for what stands of this one, each with the reason."""
     own, needed = found[run.id], [name for name in run.prerequisites if name in found]
     hopeful = bool(needed) and all(found[name].left or found[name].usable for name in needed)
-    if own.state in _FAILED_FOR_ANOTHER and hopeful:
+    if own.state in FAILED_FOR_ANOTHER and hopeful:
         return [(run.id, f"{own.state} before, but what it needs can be used by now or is trained again")]
     if not own.left:
         return []

@@ -21,6 +21,7 @@ class TableName(StrEnum):
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
+    MERGED = "merged"  # by `collect --from` alone
 
 
 class FigureName(StrEnum):
