@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amad_bench.runtime.locks import exclusive
-from amad_bench.runtime.results import RESULTS, TableName
+from amad_bench.runtime.results import RESULTS
 
 if TYPE_CHECKING:
     from amad_bench.analysis.merging.choice import Choice
@@ -36,12 +36,12 @@ def merge(config: "Config", plan: "Plan", paths: Sequence[Path]) -> None:
     differing = differences(plan, chosen.choices)
     for source in sources:
         _copy(config, plan, source, chosen.choices, chosen.taken(source))
-    write_table(differing, RESULTS.tables / TableName.MERGED)
+    write_table(differing, RESULTS.merged)
     broken = [line for source in sources for line in source.broken]
     for line in (*broken, *chosen.refused, *difference_lines(differing)):
         print(line, file=sys.stderr)
     if not differing.empty:
-        print(f"{RESULTS.table(TableName.MERGED, 'csv')}: in what copies of one run differ", file=sys.stderr)
+        print(f"{RESULTS.merged.with_suffix('.csv')}: in what copies of one run differ", file=sys.stderr)
 
 
 def _copy(

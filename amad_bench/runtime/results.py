@@ -21,7 +21,6 @@ class TableName(StrEnum):
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
-    MERGED = "merged"  # by `collect --from` alone
 
 
 class FigureName(StrEnum):
@@ -50,6 +49,9 @@ class ResultsFolder:
         self.runs = path / "runs"
         self.plan = path / "plan.json"  # the one that the tables were collected for
         self.tables = path / "tables"
+        self.merged = (
+            self.tables / "merged"
+        )  # without suffix: in what copies of one run differed, when merged
         self.figures = path / "figures"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from

@@ -143,11 +143,7 @@ def test_which_outcome_stays(config, plan, first, second, stays):
     assert merge(config, "a") == 0
     assert standing(plan, RESULTS)[run.id].state == stays
     row, gone = merged().set_index("run_id").loc[[run.id]].iloc[0], second if stays == first else first
-    assert (row["what"], row["kept_status"], row["other_status"]) == (
-        "status",
-        stays,
-        second if stays == first else first,
-    )
+    assert (row["what"], row["kept_status"], row["other_status"]) == ("status", stays, gone)
     assert row["why"] == ("" if stays == first else f"{first} in results is no outcome of the method")
 
 
