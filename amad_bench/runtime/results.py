@@ -51,7 +51,7 @@ class ResultsFolder:
         self.tables = path / "tables"
         self.merged = (
             self.tables / "merged"
-        )  # without suffix: in what copies of one run differed, when merged
+        )  # by `collect --from`, without suffix
         self.figures = path / "figures"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from
