@@ -49,9 +49,7 @@ class ResultsFolder:
         self.runs = path / "runs"
         self.plan = path / "plan.json"  # the one that the tables were collected for
         self.tables = path / "tables"
-        self.merged = (
-            self.tables / "merged"
-        )  # by `collect --from`, without suffix
+        self.merged = self.tables / "merged"  # by `collect --from`, without suffix
         self.figures = path / "figures"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from
