@@ -6,6 +6,7 @@ import pandas as pd
 
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.learning_curves import steps_to_score
+from amad_bench.analysis.power.table import power_table
 from amad_bench.analysis.tables.comparisons import comparisons_table
 from amad_bench.analysis.tables.headroom import headroom_table
 from amad_bench.analysis.tables.results import results_table
@@ -16,4 +17,5 @@ MAKERS: dict[TableName, Callable[[Collected], pd.DataFrame]] = {  # one for each
     TableName.HEADROOM: headroom_table,
     TableName.COMPARISONS: comparisons_table,
     TableName.STEPS_TO_SCORE: lambda collected: steps_to_score(collected.runs, collected.learning_curves),
+    TableName.POWER: power_table,
 }

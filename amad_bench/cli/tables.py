@@ -81,6 +81,13 @@ def compare(options: argparse.Namespace) -> None:
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
 
 
+def power(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.power.text import power_text
+
+    _refuse_other_tables(options)
+    print(power_text(_table(TableName.POWER)))
+
+
 def figures(options: argparse.Namespace) -> None:
     if options.run is not None:
         from amad_bench.analysis.alignments import draw_alignments

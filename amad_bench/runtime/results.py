@@ -21,6 +21,7 @@ class TableName(StrEnum):
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
+    POWER = "power"
 
 
 class FigureName(StrEnum):

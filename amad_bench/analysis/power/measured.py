@@ -45,14 +45,15 @@ def noise_of(influence_LSC: Floats, kish: float) -> Noise:
 
 
 def effect_variance(means_KL: Floats, noise_K: Floats) -> float:
-    """Variance between blocks of the true difference of two losses, the mean over all pairs; at least 0.
+    """Variance between blocks of the true difference of two losses, the median over all pairs; at least 0.
 
     means_KL: scores of the same losses in each block. noise_K: variance of a pair's difference within a
-    block, which is taken off. ValueError with fewer than two blocks or losses.
+    block, which is taken off. The median, for one loss that collapses in some blocks is in many pairs.
+    ValueError with fewer than two blocks or losses.
     """
     blocks, losses = means_KL.shape
     if blocks < 2 or losses < 2:
         raise ValueError(f"means of shape {means_KL.shape}: two blocks and two losses are needed")
-    centred_KL = means_KL - means_KL.mean(axis=1, keepdims=True)
-    between = 2 * float(centred_KL.var(axis=0, ddof=1).sum()) / (losses - 1)
-    return max(between - float(np.mean(noise_K)), 0.0)
+    a_P, b_P = np.triu_indices(losses, 1)
+    between_P = (means_KL[:, a_P] - means_KL[:, b_P]).var(axis=0, ddof=1)
+    return max(float(np.median(between_P)) - float(np.mean(noise_K)), 0.0)

@@ -1,11 +1,11 @@
 """The table `power`: from the noise of finished runs, what other numbers of seeds and blocks would show.
 
-On the primary metric of each setting, in points; across blocks of different metrics in per cent of the block's
-mean score of `ce`.
+On the primary metric of each setting, in points; across blocks of different metrics in per cent of the
+block's mean score of `ce`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,7 +49,8 @@ def power_table(collected: Collected) -> pd.DataFrame:
     for blocks in _groups(measured):
         rows += _block_rows(blocks)
     table = pd.DataFrame(rows, columns=POWER_COLUMNS)
-    return table.astype(dict.fromkeys(_NUMBERS, "Int64") | dict.fromkeys(_SHOWN, "float64"))
+    whole = ("teacher_heads", "student_heads", *_NUMBERS)
+    return table.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(_SHOWN, "float64"))
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,11 @@ def _measured(setting: Setting, book: ScoreBook) -> _Measured | None:
         known = {int(replicate): run for replicate, run in known.items() if book.having([run], metric)}
         if loss != TEACHER and len(known) > 1:
             ids[loss] = known
-    while ids and len(common := sorted(set[int].intersection(*map(set, ids.values())))) < 2:
+    while len(ids) > 1 and len(_common(ids)) < 2:
         del ids[min(ids, key=lambda loss: len(ids[loss]))]
     if len(ids) < 2:
         return None
+    common = _common(ids)
     matrix = book.matrix([own[seed] for own in ids.values() for seed in common], metric)
     values = matrix.values.reshape(len(ids), len(common), *matrix.values.shape[1:])
     influence_LSC = (
@@ -86,6 +88,11 @@ def _measured(setting: Setting, book: ScoreBook) -> _Measured | None:
         return None
     noise = noise_of(influence_LSC[kept], kish(matrix.clusters))
     return _Measured(setting, noise, dict(zip(ids, scores_LS.mean(axis=1).tolist(), strict=True)))
+
+
+def _common(ids: Mapping[str, Mapping[int, str]]) -> list[int]:
+    """The replicates that all of the losses have."""
+    return sorted(set[int].intersection(*(set(own) for own in ids.values())))
 
 
 def _without_twins(influence_LSC: Floats) -> list[int]:
@@ -126,12 +133,12 @@ def _block_rows(blocks: Sequence[_Measured]) -> list[dict[str, Any]]:
     conditions = {axis: blocks[0].setting.axes[axis] for axis in CONDITIONS}
     shared = conditions | {"test": BLOCKS, "metric": " | ".join(metrics), "unit": unit} | _facts(scaled)
     shared |= {"sd_effect": math.sqrt(effect)}
-    asked = sorted({*BLOCKS_ASKED, *([len(scaled)] if len(scaled) >= FEWEST_BLOCKS else [])})
+    asked = {*BLOCKS_ASKED, max(len(scaled), FEWEST_BLOCKS)}
     return [
         shared
         | {"n_seeds": seeds, "n_blocks": count, "shown_80": shown_across(noises, known, seeds, count)}
         | {"floor_80": shown_across_by_images(noises, count)}
-        for count in asked
+        for count in sorted(asked)
         for seeds in (1, *SEEDS_ASKED)
     ]
 
