@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from amad_bench.analysis.blocks.across import BLOCKS
 from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Part
 from amad_bench.analysis.power.measured import Noise
 from amad_bench.analysis.shown import shown_difference
@@ -54,7 +55,7 @@ def _of_images(noise: Noise) -> Part:
 
 
 def _of_blocks(variance: float, blocks: int) -> Part:
-    return Part("blocks", variance / blocks, blocks - 1)
+    return Part(BLOCKS, variance / blocks, blocks - 1)
 
 
 def _shown(*parts: Part) -> float:

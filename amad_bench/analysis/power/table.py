@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amad_bench.analysis.blocks.across import FEWEST_BLOCKS
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.influence import Floats, influence_of_mean, influence_of_statistic, kish
 from amad_bench.analysis.power.measured import Noise, effect_variance, noise_of
@@ -27,7 +28,6 @@ from amad_bench.analysis.settings import BLOCK, CE, SETTING, TEACHER, Setting
 
 SEEDS_ASKED = (2, 3, 5, 10, 20)
 BLOCKS_ASKED = (5, 8, 12, 20)
-FEWEST_BLOCKS = BLOCKS_ASKED[0]
 PAIR, OF_SETTING, BLOCKS = "pair", "setting", "blocks"
 POINTS, OF_CE = "points", "% of ce"
 CONDITIONS = [axis for axis in SETTING if axis not in BLOCK]  # what blocks are grouped by
