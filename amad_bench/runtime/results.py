@@ -25,6 +25,7 @@ class TableName(StrEnum):
     PUBLISHED = "published"
     BLOCKS = "blocks"
     BLOCK_DIFFERENCES = "block_differences"
+    POWER = "power"
 
 
 class FigureName(StrEnum):
@@ -62,6 +63,7 @@ class ResultsFolder:
         self.runs = path / "runs"
         self.plan = path / "plan.json"  # the one that the tables were collected for
         self.tables = path / "tables"
+        self.merged = self.tables / "merged"  # by `collect --from`, without suffix
         self.figures = path / "figures"
         self.shown_figures = self.figures / "figures.json"  # titles, fine print, pages and sizes
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
