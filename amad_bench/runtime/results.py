@@ -41,6 +41,7 @@ class FigureName(StrEnum):
     SHARPNESS = "sharpness"
     COST = "cost"
     PRETRAINING_GAPS = "pretraining_gaps"
+    POWER = "power"
     PUBLISHED = "published"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.figures.drawing import INK, intervals, marked, points
-from amad_bench.analysis.figures.pairs import LOOKS, forest_limits, statement_look, zero
+from amad_bench.analysis.figures.pairs import LOOKS, forest_limits, zero
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import family_and_task, letter
 from amad_bench.analysis.settings import grouped
@@ -49,7 +49,7 @@ def _page(panels: Sequence[tuple[pd.DataFrame, pd.DataFrame]], height: float) ->
         intervals(ax, INK, place_N, rows["ci_low"], rows["ci_high"], upright=False)
         points(ax, ONE, rows["difference"], place_N)
         for place, group in enumerate(groups.to_dict("records"), start=len(rows)):
-            colour, _ = statement_look(group["statement"])
+            colour, _ = LOOKS[group["statement"]]
             intervals(ax, colour, [place], [group["ci_low"]], [group["ci_high"]], upright=False)
             points(ax, (colour, "D"), [group["difference"]], [place], size=6)
             seen.append(group["statement"])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import GREY, INK, PALETTE, Look, intervals, marked, points
+from amad_bench.analysis.figures.drawing import GREY, INK, PALETTE, intervals, marked, points
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
 from amad_bench.analysis.settings import SETTING, grouped
@@ -68,7 +68,7 @@ def forest(ax: Any, rows: pd.DataFrame, names: Sequence[str]) -> None:
     place_N = np.arange(len(rows))
     for statement in dict.fromkeys(rows["statement"]):
         own_N = (rows["statement"] == statement).to_numpy()
-        look, part = statement_look(statement), rows[own_N]
+        look, part = LOOKS[statement], rows[own_N]
         intervals(ax, look[0], place_N[own_N], part["ci_low"], part["ci_high"], upright=False)
         points(ax, look, part["difference"], place_N[own_N], hollow=statement == HOLLOW)
     ax.set_yticks(place_N, names)
@@ -80,11 +80,6 @@ def forest(ax: Any, rows: pd.DataFrame, names: Sequence[str]) -> None:
 def zero(ax: Any) -> None:
     """The line of no difference."""
     ax.axvline(0, zorder=1, **GREY)
-
-
-def statement_look(statement: str) -> Look:
-    """Colour and marker of a statement."""
-    return LOOKS[statement]
 
 
 def forest_limits(rows: pd.DataFrame) -> tuple[float, float]:
