@@ -7,6 +7,7 @@ import pandas as pd
 from amad_bench.analysis.blocks.tables import block_differences_table, blocks_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.learning_curves import steps_to_score
+from amad_bench.analysis.power.table import power_table
 from amad_bench.analysis.tables.comparisons import comparisons_table
 from amad_bench.analysis.tables.headroom import headroom_table
 from amad_bench.analysis.tables.published import published_table
@@ -18,7 +19,8 @@ MAKERS: dict[TableName, Callable[[Collected], pd.DataFrame]] = {  # one for each
     TableName.HEADROOM: headroom_table,
     TableName.COMPARISONS: comparisons_table,
     TableName.STEPS_TO_SCORE: lambda collected: steps_to_score(collected.runs, collected.learning_curves),
+    TableName.PUBLISHED: published_table,
     TableName.BLOCKS: blocks_table,
     TableName.BLOCK_DIFFERENCES: block_differences_table,
-    TableName.PUBLISHED: published_table,
+    TableName.POWER: power_table,
 }

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from amad_bench.cli.common import planned
+from amad_bench.cli.merge import merge
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, TableName
 
@@ -23,6 +24,8 @@ def collect(options: argparse.Namespace) -> None:
 
     config = load_config(options.config)
     plan = expand(config)
+    if options.sources:
+        merge(config, plan, options.sources)
     tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
     for name in COLLECTED:
@@ -76,6 +79,13 @@ def compare(options: argparse.Namespace) -> None:
     axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide
     shown = results.loc[results["primary"], [*axes, "loss", "metric", "mean", "ci_low", "ci_high"]]
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+
+
+def power(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.power.text import power_text
+
+    _refuse_other_tables(options)
+    print(power_text(_table(TableName.POWER)))
 
 
 def figures(options: argparse.Namespace) -> None:

@@ -22,11 +22,10 @@ class TableName(StrEnum):
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
+    PUBLISHED = "published"
     BLOCKS = "blocks"
     BLOCK_DIFFERENCES = "block_differences"
-    CLAIMS = "claims"
-    CLAIM_PARTS = "claim_parts"
-    PUBLISHED = "published"
+    POWER = "power"
 
 
 class FigureName(StrEnum):
@@ -36,11 +35,13 @@ class FigureName(StrEnum):
     HEAD_GAP = "head_gap"
     HEAD_COUNTS = "head_counts"
     PAIRS = "pairs"
+    BLOCKS = "blocks"
     LEARNING_CURVES = "learning_curves"
     ALIGNMENTS = "alignments"
     SHARPNESS = "sharpness"
     COST = "cost"
     PRETRAINING_GAPS = "pretraining_gaps"
+    POWER = "power"
     PUBLISHED = "published"
 
 
@@ -63,6 +64,7 @@ class ResultsFolder:
         self.runs = path / "runs"
         self.plan = path / "plan.json"  # the one that the tables were collected for
         self.tables = path / "tables"
+        self.merged = self.tables / "merged"  # by `collect --from`, without suffix
         self.figures = path / "figures"
         self.shown_figures = self.figures / "figures.json"  # titles, fine print, pages and sizes
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs

@@ -22,7 +22,7 @@ from amad_bench.runtime.run_folder.folder import RunFolder
 
 TITLE = "Alignment of heads over a training"
 NOTHING = "No finished run has a loss that aligns heads."
-ROW = 1.32  # inches of a layer
+ROW = 1.38  # inches of a layer
 MOST = 5  # layers on a page
 DASHES = (2, 2)
 NOTE = (
@@ -49,12 +49,12 @@ def draw_typical(runs: pd.DataFrame, alignments: pd.DataFrame) -> Drawing:
     for run_id in dict.fromkeys(typical):
         own = alignments[alignments["run_id"] == run_id]
         run = runs[runs["run_id"] == run_id].iloc[0]
-        notes.append(f"{family_and_task(run)}, {head_gap(run)}: {run['loss']}, run {run_id}.")
+        notes.append(f"{family_and_task(run)}: run {run_id}.")
         for (site, layer), part in own.groupby(["site", "layer"], sort=False):
             maps = part[part["weights"] != ""]
             layers.append(
                 _Layer(
-                    f"{family_and_task(run)}\n{site} {layer}",
+                    f"{family_and_task(run)} · {head_gap(run)} · {run['loss']} · {site} {layer}",
                     {int(row["step"]): np.array(json.loads(row["weights"])) for _, row in maps.iterrows()},
                     dict(zip(part["step"], part["entropy"], strict=True)),
                 )
@@ -107,16 +107,15 @@ def _page(title: str, layers: Sequence[_Layer], notes: Sequence[str]) -> Page:
 
 def _maps(figure: Figure, axes: Sequence[Axes], layer: _Layer) -> None:
     top = max(weights_HG.max() for weights_HG in layer.maps.values())
+    image: Any = None
     for ax, (step, weights_HG) in zip(axes, layer.maps.items(), strict=False):
-        image = ax.imshow(
-            weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest"
-        )
-        ax.set_title(f"Step {step:,}", fontweight="normal")
+        image = ax.imshow(weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest")
         for axis, heads in ((ax.yaxis, weights_HG.shape[0]), (ax.xaxis, weights_HG.shape[1])):
             axis.set_ticks(range(0, heads, 1 + heads // 9))
         ax.grid(visible=False)
-        ax.set_xlabel("Student head")
-    axes[0].set_ylabel(f"{layer.name}\nTeacher head")
+        ax.set_xlabel(f"Student head\nStep {step:,}")
+    axes[0].set_ylabel("Teacher head")
+    axes[0].set_title(layer.name)
     for ax in axes[1 : len(layer.maps)]:
         ax.set_yticklabels([])
     for ax in axes[len(layer.maps) :]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, intervals, marked, points
+from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, intervals, marked, points, spread
 from amad_bench.analysis.figures.losses import DASHES, limits, loss_looks, primary_scores
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
@@ -24,11 +24,12 @@ PANEL = [
     "inputs",
     "precision",
 ]  # whose scores are one scale
-HEIGHT = 2.3  # inches of a panel
+HEIGHT = 2.25  # inches of a panel
 BACKWARD = 2  # a backward pass costs two forward passes
-COSTS = {"flops": "Training operations of the student (FLOPs)", "seconds": "Seconds of training"}
+COSTS = {"flops": "Training operations of the student ({}FLOPs)", "seconds": "Seconds of training"}
+LARGE = {1e18: "exa", 1e15: "peta", 1e12: "tera", 1e9: "giga", 1.0: ""}
 NOTE = (
-    "Mean over seeds with its 95 % interval; a mark per setting and loss. Operations: forward and backward passes of "
+    "Mean over seeds with its 95 % interval; a mark per setting and loss, those of one cost beside each other. Operations: forward and backward passes of "
     "the student, three times those of a forward pass, times examples and steps; the teacher's passes and the loss's own "
     "products are in the seconds, not in the operations. Seconds: median over seeds, of the machines that ran them, "
     "validation included."
@@ -43,11 +44,9 @@ def draw_cost(results: pd.DataFrame, runs: pd.DataFrame) -> Drawing:
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
     look = loss_looks(results)
-    topics = [(panel["family"], panel["task"]) for panel, _ in panels]
     found = []
-    for page in pages([topic for topic in topics for _ in COSTS], HEIGHT):
-        numbers = list(dict.fromkeys(number // 2 for number in page))
-        found.append(_page([panels[number] for number in numbers], teachers, look))
+    for page in pages(2 * len(panels), HEIGHT, together=2):
+        found.append(_page([panels[number // 2] for number in page[::2]], teachers, look))
     return Drawing(TITLE, found)
 
 
@@ -80,9 +79,11 @@ def _page(
         losses = by_name(look, list(rows["loss"]))
         shown |= set(losses)
         left, right = axes[2 * number : 2 * number + 2]
+        unit = next((unit for unit in LARGE if rows["flops"].max() >= unit), 1.0)
+        scaled = rows.assign(flops=rows["flops"] / unit)
         for ax, cost in zip((left, right), COSTS, strict=True):
-            _panel(ax, rows, own, cost, {loss: look[loss] for loss in losses})
-            ax.set_xlabel(f"{COSTS[cost]}\n{n_of(rows)}")
+            _panel(ax, scaled, own, cost, {loss: look[loss] for loss in losses})
+            ax.set_xlabel(f"{COSTS[cost].format(LARGE[unit])}\n{n_of(rows)}")
         left.set_ylabel(in_points(rows["metric"].iloc[0]))
         left.set_title(title)
     marks = [marked(loss, own, line=False) for loss, own in look.items() if loss in shown]
@@ -92,14 +93,11 @@ def _page(
 def _panel(ax: Axes, rows: pd.DataFrame, teachers: pd.DataFrame, cost: str, look: Mapping[str, Look]) -> None:
     for mean in sorted(set(teachers["mean"])):
         ax.axhline(mean, dashes=DASHES[TEACHER], zorder=1, **GREY)
-    for loss, own_look in look.items():
-        own = rows[rows["loss"] == loss].sort_values(cost)
-        intervals(ax, own_look[0], own[cost], own["ci_low"], own["ci_high"], upright=True)
-        points(ax, own_look, own[cost], own["mean"])
     low, high = rows[cost].min(), rows[cost].max()
-    if high > 8 * low:
-        ax.set_xscale("log")
-    else:
-        room = 0.12 * (high - low) or 0.2 * high
-        ax.set_xlim(low - room, high + room)
+    apart = 0.05 * (high - low) or 0.05 * high
+    for (loss, own_look), offset in zip(look.items(), spread(len(look), apart), strict=True):
+        own = rows[rows["loss"] == loss].sort_values(cost)
+        intervals(ax, own_look[0], own[cost] + offset, own["ci_low"], own["ci_high"], upright=True)
+        points(ax, own_look, own[cost] + offset, own["mean"])
+    ax.set_xlim(max(0.0, low - 3 * apart), high + 3 * apart)
     ax.set_ylim(*limits(pd.concat([rows, teachers])))

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 INK = "#0a0b0c"  # no other colour of any figure: it is looked for in the SVG
 SIZE = 7.5  # points of text; of fine print:
 FINE = 6.0
+MARK = 4.5  # points of a mark
 GREY: dict[str, Any] = {"color": INK, "alpha": 0.6, "linewidth": 1.0}  # of lines that only compare
 # Told apart by colour-blind eyes (after Okabe and Ito 2008, darkened where white would swallow them).
 PALETTE = ("#0173b2", "#c98200", "#029e73", "#d55e00", "#c06fb0", "#8c6239", "#3f97c9", "#808080")
@@ -80,18 +81,22 @@ def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
 
 
 def points(
-    ax: Axes, look: Look, x: ArrayLike, y: ArrayLike, *, line: bool = False, hollow: bool = False
+    ax: Axes,
+    look: Look,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    line: bool = False,
+    hollow: bool = False,
+    size: float = MARK,
 ) -> None:
-    """Marks at N places, joined by a thin line where asked for."""
+    """Marks at N places, joined by a thin line where asked for; size in points."""
     colour, marker = look
-    face = "none" if hollow else colour
-    style = {
-        "linestyle": "-" if line else "none",
-        "linewidth": 0.8,
-        "markersize": 4.5,
-        "markeredgewidth": 0.9,
-    }
-    ax.plot(x, y, color=colour, marker=marker, markerfacecolor=face, zorder=3, **style)
+    style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": size, "markeredgewidth": 0.9}
+    style |= {"linestyle": "-" if line else "none", "linewidth": 0.8, "zorder": 3}
+    ax.plot(np.asarray(x, dtype=float), np.asarray(y, dtype=float), **style)
+    if hollow:
+        ax.lines[-1].set_markerfacecolor("none")
 
 
 def intervals(

@@ -46,6 +46,9 @@ def write_drawing(drawing: Drawing, path_without_suffix: Path) -> tuple[Shown, l
     Where there is nothing to draw, the sentence that says so stands in the files.
     """
     drawn = drawing.pages or [Page(_sentence(drawing.nothing), [])]
+    for number, page in enumerate(drawn, start=1):
+        if len(drawn) > 1:
+            page.frame[0].set_text(f"{drawing.title} (page {number} of {len(drawn)})")
     paths = write_figures([page.figure for page in drawn], path_without_suffix)
     stem = path_without_suffix.name
     svgs = [f"{stem}.svg", *(f"{stem}-{number}.svg" for number in range(2, len(drawn) + 1))]

@@ -20,6 +20,7 @@ TITLE = "What each loss adds to training without distillation, by head counts"
 HEADS = ["teacher_heads", "student_heads"]
 COLOURS = sns.blend_palette([WORSE, "#e9e9e9", BETTER], as_cmap=True)
 COLUMNS = 3
+SMALL = 6.3  # points of a title above a third of a page's width
 
 
 def draw_head_counts(results: pd.DataFrame, comparisons: pd.DataFrame) -> Drawing:
@@ -32,10 +33,9 @@ def draw_head_counts(results: pd.DataFrame, comparisons: pd.DataFrame) -> Drawin
         what = "Only one pair of head counts has scores of ce and of another loss."
         return Drawing(TITLE, nothing=what if len(drawn) else _nothing(results))
     panels = [rows for _, rows in grouped(drawn, [*WITHOUT_HEADS, "loss"])]
-    height = 0.75 + 0.27 * max(rows["teacher_heads"].nunique() for rows in panels)
+    height = 0.75 + 0.27 * max(2, *(rows["teacher_heads"].nunique() for rows in panels))
     strongest = drawn["difference"].abs().groupby(drawn["metric"]).max().to_dict()
-    topics = [tuple(rows.iloc[0][["family", "task"]]) for rows in panels]
-    found = [_page([panels[n] for n in page], strongest, height) for page in pages(topics, height, COLUMNS)]
+    found = [_page([panels[n] for n in page], strongest, height) for page in pages(len(panels), height, COLUMNS)]
     return Drawing(TITLE, found)
 
 
@@ -59,12 +59,11 @@ def _nothing(results: pd.DataFrame) -> str:
 def _page(panels: Sequence[pd.DataFrame], strongest: Mapping[str, float], height: float) -> Page:
     firsts = [rows.iloc[0] for rows in panels]
     _, notes = titles_and_notes(firsts, without=["teacher_heads"], longest=0)
+    names = [f"{family_and_task(first)} · {first['loss']}" for first in firsts]
     figure, axes = sheet(len(panels), height, COLUMNS, alone=3.4)
     for number, (rows, ax) in enumerate(zip(panels, axes, strict=True)):
         _panel(ax, rows, strongest[firsts[number]["metric"]])
-        ax.set_title(
-            f"{letter(number)}  {firsts[number]['loss']}" if len(panels) > 1 else firsts[number]["loss"]
-        )
+        ax.set_title(f"{letter(number)}  {names[number]}" if len(panels) > 1 else names[0], fontsize=SMALL)
     metrics = dict.fromkeys(first["metric"] for first in firsts)
     scales = ", ".join(f"±{strongest[name]:.1f} points of {METRICS[name].label}" for name in metrics)
     drawn = (
@@ -91,4 +90,4 @@ def _panel(ax: Axes, rows: pd.DataFrame, strongest: float) -> None:
     ax.set_yticks(range(len(teachers)), [str(heads) for heads in teachers])
     ax.grid(visible=False)
     ax.set_xlabel("Student heads")
-    ax.set_ylabel(f"{family_and_task(rows.iloc[0])}\nTeacher heads")
+    ax.set_ylabel("Teacher heads")

@@ -13,7 +13,7 @@ from amad_bench.analysis.settings import SETTING, TEACHER, grouped
 TITLE = "Test scores over the head counts of teacher and student"
 HEADS = ["teacher_heads", "student_heads"]
 WITHOUT_HEADS = [axis for axis in SETTING if axis not in HEADS]
-HEIGHT = 2.3  # inches of a panel
+HEIGHT = 2.25  # inches of a panel
 
 
 def draw_head_gap(results: pd.DataFrame) -> Drawing:
@@ -25,8 +25,7 @@ def draw_head_gap(results: pd.DataFrame) -> Drawing:
     if len(drawn.drop_duplicates(HEADS)) == 1:
         return Drawing(TITLE, nothing="Only one pair of head counts was run, so nothing is drawn over them.")
     look = loss_looks(results)
-    topics = [(setting["family"], setting["task"]) for setting, _ in panels]
-    found = [_page([panels[n][1] for n in page], look) for page in pages(topics, HEIGHT)]
+    found = [_page([panels[n][1] for n in page], look) for page in pages(len(panels), HEIGHT)]
     return Drawing(TITLE, found)
 
 
@@ -57,7 +56,7 @@ def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
         ax.set_xlim(-0.6, len(gaps) - 0.4)
         ax.set_ylim(*limits(rows))
         ax.grid(axis="x", visible=False)
-        ax.set_xlabel(f"Heads (teacher → student); {n_of(rows[rows['loss'] != TEACHER])}")
+        ax.set_xlabel(f"Heads (teacher → student)\n{n_of(rows[rows['loss'] != TEACHER])}")
         ax.set_ylabel(in_points(rows["metric"].iloc[0]))
         ax.set_title(title)
     notes.insert(0, "Mean over seeds with its 95 % interval, over seeds and test examples.")

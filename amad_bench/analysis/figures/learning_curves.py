@@ -42,10 +42,9 @@ def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Drawing:
     marks.append(dashed("best of none", FIXED))
     look_of: dict[Any, Look] = {number: look[name] for number, name in names.items()}
     panels = list(found.groupby("group"))
-    topics = [(first[group]["family"], first[group]["task"]) for group, _ in panels]
     replicates = compared.groupby("group")["replicate"].nunique()
     drawn = []
-    for page in pages(topics, HEIGHT):
+    for page in pages(len(panels), HEIGHT):
         groups = [panels[number][0] for number in page]
         titles, notes = _titles([first[group] for group in groups])
         figure, axes = sheet(len(page), HEIGHT)
@@ -72,7 +71,7 @@ def _panel(ax: Axes, points: pd.DataFrame, fixed: float | None, look_of: Mapping
 def _titles(runs: list[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """Titles and fine print of models: teachers, and students with their heads."""
     titles, notes = titles_and_notes(
-        runs, without=["teacher_heads", "pretraining", "cut", "student_shape"], longest=0
+        runs, without=["teacher_heads", "teacher_pretraining", "cut", "student_shape"], longest=0
     )
     parts = [_model(run) for run in runs]
     return [f"{title} · {model}" for title, model in zip(titles, parts, strict=True)], notes

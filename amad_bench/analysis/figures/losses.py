@@ -37,8 +37,7 @@ def draw_losses(results: pd.DataFrame) -> Drawing:
     panels = grouped(drawn, SETTING)
     look = loss_looks(results)
     height = REST + ROW * max((rows["loss"].nunique() for _, rows in panels), default=1)
-    topics = [(setting["family"], setting["task"]) for setting, _ in panels]
-    found = [_page([panels[n][1] for n in page], look, height) for page in pages(topics, height) if page]
+    found = [_page([panels[n][1] for n in page], look, height) for page in pages(len(panels), height)]
     return Drawing(TITLE, found, "" if found else NOTHING)
 
 

@@ -37,8 +37,8 @@ def draw_pairs(comparisons: pd.DataFrame) -> Drawing:
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
     height = REST + ROW * max(len(rows) for rows in panels)
-    topics = [tuple(rows.iloc[0][["family", "task"]]) for rows in panels]
-    return Drawing(TITLE, [_page([panels[n] for n in page], height) for page in pages(topics, height)])
+    found = [_page([panels[n] for n in page], height) for page in pages(len(panels), height)]
+    return Drawing(TITLE, found)
 
 
 def _parts(rows: pd.DataFrame) -> list[pd.DataFrame]:
@@ -58,13 +58,13 @@ def _page(panels: Sequence[pd.DataFrame], height: float) -> Page:
         seen |= set(rows["statement"])
         ax.set_xlabel(f"{in_points(rows['metric'].iloc[0], 'Difference')}\n{n_of(rows)}")
         ax.set_title(title)
-    notes.insert(0, f"Difference of the means with its 95 % interval; {exploratory(pd.concat(panels))}.")
+    notes.insert(0, f"Difference of the means with its 95 % interval, which may be wider than a panel; {exploratory(pd.concat(panels))}.")
     return finish(figure, TITLE, notes, statement_marks(seen))
 
 
 def forest(ax: Any, rows: pd.DataFrame, names: Sequence[str]) -> None:
     """Differences and intervals of the rows, from the top, with the looks of their statements."""
-    ax.axvline(0, zorder=1, **GREY)
+    zero(ax)
     place_N = np.arange(len(rows))
     for statement in dict.fromkeys(rows["statement"]):
         own_N = (rows["statement"] == statement).to_numpy()
@@ -73,7 +73,25 @@ def forest(ax: Any, rows: pd.DataFrame, names: Sequence[str]) -> None:
         points(ax, look, part["difference"], place_N[own_N], hollow=statement == HOLLOW)
     ax.set_yticks(place_N, names)
     ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_xlim(*forest_limits(rows))
     ax.grid(axis="y", visible=False)
+
+
+def zero(ax: Any) -> None:
+    """The line of no difference."""
+    ax.axvline(0, zorder=1, **GREY)
+
+
+def forest_limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """Room for all differences and most intervals: of the widest, those of two seeds, only a part is shown."""
+    ends_2N = rows[["ci_low", "ci_high"]].abs().to_numpy(dtype=float)
+    typical = np.nanmedian(ends_2N) if np.isfinite(ends_2N).any() else 0.0
+    most = max(3 * typical, 1.5 * rows["difference"].abs().max())
+    low = np.nanmin(rows[["difference", "ci_low"]].to_numpy(dtype=float))
+    high = np.nanmax(rows[["difference", "ci_high"]].to_numpy(dtype=float))
+    low, high = max(min(low, 0.0), -most), min(max(high, 0.0), most)
+    margin = 0.06 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def statement_marks(seen: set[str]) -> list[Any]:

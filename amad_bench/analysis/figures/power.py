@@ -1,32 +1,91 @@
 """Power curves: the difference that a design shows with 80 % power, over the number of seeds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.figures.sheet import Drawing, Page, pages
-from amad_bench.analysis.settings import SETTING, grouped
+from amad_bench.analysis.figures.drawing import GREY, Look, dashed, looks, marked, points
+from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
+from amad_bench.analysis.figures.titles import letter, titles_and_notes
+from amad_bench.analysis.settings import BLOCK, SETTING, grouped
+from amad_bench.plan.catalogue import METRICS
 
 TITLE = "Differences that a design shows with 80 % power"
-NOTHING = "No finished runs say how much scores vary, so nothing is planned from them."
-TESTS = ("pair", "setting", "blocks")
+NOTHING = "No two losses of a setting have two seeds in common, so nothing is known of their noise."
+ACROSS = "blocks"  # stands in the column `test`
+NAMES = {"pair": "one pair of losses", "setting": "all losses of the setting"}
 FLOOR = (1, 1.5)  # dashes
-HEIGHT = 2.2  # inches of a panel
+HEIGHT = 2.25  # inches of a panel
+NOTE = (
+    "From the noise of finished runs: the smallest true difference that a test at .05 finds with 80 % power. Dotted: "
+    "the limit that the test examples set, with seeds without end. Both axes are logarithmic."
+)
 
 
 def draw_power(power: pd.DataFrame) -> Drawing:
-    """A line per test over the number of seeds, a panel per setting; dotted: the limit of the test set.
-
-    power: the table. The test across blocks has panels of its own, with a line per number of blocks.
+    """A line per test over the number of seeds, a panel per setting; of the test across blocks a line per number
+    of blocks, a panel per condition. power: the table.
     """
-    known = power[power["shown_80"].notna()]
-    axes = [axis for axis in SETTING if axis in known]
-    panels = [rows for _, rows in grouped(known, [*axes, "metric"])]
+    known: Any = power[power["shown_80"].notna()]
+    across = known["test"] == ACROSS
+    conditions = [axis for axis in SETTING if axis not in BLOCK]
+    panels = [rows for _, rows in grouped(known[~across], [*SETTING, "metric"])]
+    panels += [rows for _, rows in grouped(known[across], [*conditions, "metric"])]
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
-    topics = [tuple(rows.iloc[0].reindex(["family", "task"]).fillna("")) for rows in panels]
-    return Drawing(TITLE, [_page([panels[n] for n in page]) for page in pages(topics, HEIGHT)])
+    names = [*NAMES.values(), *(_blocks(count) for count in sorted(set(known.loc[across, "n_blocks"])))]
+    look = looks(list(dict.fromkeys(names)))
+    return Drawing(TITLE, [_page([panels[n] for n in page], look) for page in pages(len(panels), HEIGHT)])
 
 
-def _page(panels: Sequence[pd.DataFrame]) -> Page:
-    raise NotImplementedError
+def _blocks(count: float) -> str:
+    return f"{int(count)} blocks"
+
+
+def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
+    settings = [rows.iloc[0] for rows in panels if rows["test"].iloc[0] != ACROSS]
+    titles, notes = titles_and_notes(settings, "teacher_heads") if settings else ([], [])
+    conditions = [_condition(rows.iloc[0]) for rows in panels[len(settings) :]]
+    if len(panels) > 1:
+        conditions = [f"{letter(len(settings) + n)}  {name}" for n, name in enumerate(conditions)]
+        titles = titles if len(settings) > 1 else [f"a  {title}" for title in titles]
+    figure, axes = sheet(len(panels), HEIGHT)
+    shown: set[str] = set()
+    for rows, title, ax in zip(panels, [*titles, *conditions], axes, strict=True):
+        across = rows["test"].iloc[0] == ACROSS
+        for _, own in grouped(rows, ["test", "n_blocks"]):
+            name = _blocks(own["n_blocks"].iloc[0]) if across else NAMES[own["test"].iloc[0]]
+            own = own.sort_values("n_seeds")
+            points(ax, look[name], own["n_seeds"].astype(float), own["shown_80"], line=True)
+            shown.add(name)
+        for floor in sorted(set(rows["floor_80"].dropna())):
+            ax.axhline(floor, dashes=FLOOR, zorder=1, **GREY)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        seeds = sorted({int(count) for count in rows["n_seeds"]})
+        ax.set_xticks(seeds, [str(count) for count in seeds])
+        low, high = rows[["shown_80", "floor_80"]].min().min(), rows["shown_80"].max()
+        ticks = [base * ten for ten in (0.01, 0.1, 1, 10, 100, 1000) for base in (1, 2, 5)]
+        ticks = [tick for tick in ticks if low / 2 <= tick <= high * 2]
+        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+        first = rows.iloc[0]
+        n_blocks = f" × {first['n_blocks_measured']} blocks" if across else ""
+        measured = f"{first['n_losses']} losses × {first['n_seeds_measured']} seeds{n_blocks}"
+        ax.set_xlabel(f"Seeds\\n(noise measured on n = {measured})".replace("\\n", "\n"))
+        ax.set_ylabel(f"Difference ({_unit(first)})")
+        ax.set_title(title)
+    marks = [marked(name, own) for name, own in look.items() if name in shown]
+    return finish(figure, TITLE, [NOTE, *notes], [*marks, dashed("limit of the test set", FLOOR)])
+
+
+def _condition(row: pd.Series) -> str:
+    pair = [row["teacher_pretraining"], row["pretraining"]]
+    trained = "" if pair == ["none", "none"] else f" · {' → '.join(map(str, pair))}"
+    return f"Across blocks{trained}{' · equal FLOPs' if row['budget'] == 'flops' else ''}"
+
+
+def _unit(row: pd.Series) -> str:
+    labels = [METRICS[name].label for name in row["metric"].split(" | ")]
+    return f"points, {labels[0]}" if len(labels) == 1 else row["unit"]

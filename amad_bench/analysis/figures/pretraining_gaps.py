@@ -45,14 +45,13 @@ def draw_pretraining_gaps(results: pd.DataFrame) -> Drawing:
         return Drawing(TITLE, nothing=NOTHING if drawn.empty else one)
     order = loss_looks(results)
     height = REST + ROW * max(rows["loss"].nunique() for rows in panels)
-    topics = [tuple(rows.iloc[0][["family", "task"]]) for rows in panels]
     look = looks(list(dict.fromkeys([*catalogue.PRETRAINING, *drawn["condition"]])))
-    found = [_page([panels[n] for n in page], list(order), look, height) for page in pages(topics, height)]
+    found = [_page([panels[n] for n in page], list(order), look, height) for page in pages(len(panels), height)]
     return Drawing(TITLE, found)
 
 
 def _page(panels: Sequence[pd.DataFrame], order: list[str], look: dict[str, Look], height: float) -> Page:
-    titles, notes = titles_and_notes([_without(rows) for rows in panels], "teacher_heads", without=["cut"])
+    titles, notes = titles_and_notes([rows.iloc[0].to_dict() | {'pretraining': None} for rows in panels], "teacher_heads", without=["cut"])
     figure, axes = sheet(len(panels), height)
     shown: set[str] = set()
     for rows, title, ax in zip(panels, titles, axes, strict=True):
@@ -83,13 +82,3 @@ def _page(panels: Sequence[pd.DataFrame], order: list[str], look: dict[str, Look
     )
     marks = [marked(f"pre-training {name}", own) for name, own in look.items() if name in shown]
     return finish(figure, TITLE, notes, [*marks, dashed("ce after the last of them", DASHES)])
-
-
-def _without(rows: pd.DataFrame) -> dict[Any, Any]:
-    """What stands for a panel: its first row, without the student's condition."""
-    first = rows.iloc[0].to_dict()
-    teacher = first.get("teacher_pretraining")
-    return first | {
-        "pretraining": None,
-        "teacher_pretraining": f"{teacher} of the teacher" if teacher else None,
-    }

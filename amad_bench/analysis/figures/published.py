@@ -26,8 +26,8 @@ def draw_published(published: pd.DataFrame) -> Drawing:
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
     height = REST + ROW * max(len(_lines(rows)) for rows in panels)
-    topics = [rows.iloc[0]["dataset"] for rows in panels]
-    return Drawing(TITLE, [_page([panels[n] for n in page], height) for page in pages(topics, height)])
+    found = [_page([panels[n] for n in page], height) for page in pages(len(panels), height)]
+    return Drawing(TITLE, found)
 
 
 def _lines(rows: pd.DataFrame) -> list[tuple[str, float, float, float, bool]]:

@@ -7,6 +7,7 @@ import matplotlib
 import pandas as pd
 
 from amad_bench.analysis.figures.alignments import draw_typical
+from amad_bench.analysis.figures.blocks import draw_blocks
 from amad_bench.analysis.figures.cost import draw_cost
 from amad_bench.analysis.figures.drawing import STYLE
 from amad_bench.analysis.figures.files import Shown, write_drawing, write_shown
@@ -15,6 +16,7 @@ from amad_bench.analysis.figures.head_gap import draw_head_gap
 from amad_bench.analysis.figures.learning_curves import draw_learning_curves
 from amad_bench.analysis.figures.losses import draw_losses
 from amad_bench.analysis.figures.pairs import draw_pairs
+from amad_bench.analysis.figures.power import draw_power
 from amad_bench.analysis.figures.pretraining_gaps import draw_pretraining_gaps
 from amad_bench.analysis.figures.published import draw_published
 from amad_bench.analysis.figures.sharpness import draw_sharpness
@@ -27,11 +29,13 @@ FIGURES: dict[FigureName, tuple[Maker, tuple[TableName, ...]]] = {
     FigureName.HEAD_GAP: (draw_head_gap, (TableName.RESULTS,)),
     FigureName.HEAD_COUNTS: (draw_head_counts, (TableName.RESULTS, TableName.COMPARISONS)),
     FigureName.PAIRS: (draw_pairs, (TableName.COMPARISONS,)),
+    FigureName.BLOCKS: (draw_blocks, (TableName.BLOCKS, TableName.BLOCK_DIFFERENCES)),
     FigureName.LEARNING_CURVES: (draw_learning_curves, (TableName.RUNS, TableName.LEARNING_CURVES)),
     FigureName.ALIGNMENTS: (draw_typical, (TableName.RUNS, TableName.ALIGNMENTS)),
     FigureName.SHARPNESS: (draw_sharpness, (TableName.RUNS, TableName.ALIGNMENTS)),
     FigureName.COST: (draw_cost, (TableName.RESULTS, TableName.RUNS)),
     FigureName.PRETRAINING_GAPS: (draw_pretraining_gaps, (TableName.RESULTS,)),
+    FigureName.POWER: (draw_power, (TableName.POWER,)),
     FigureName.PUBLISHED: (draw_published, (TableName.PUBLISHED,)),
 }
 TABLES = tuple(dict.fromkeys(name for _, reads in FIGURES.values() for name in reads))

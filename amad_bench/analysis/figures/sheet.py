@@ -1,14 +1,14 @@
 """Sheets of paper that panels stand on: how many a page holds, and where title, legend and fine print go."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from textwrap import fill
 from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from amad_bench.analysis.figures.drawing import FINE, SIZE
@@ -31,7 +31,7 @@ class Page:
 
     figure: Figure
     notes: list[str]
-    frame: tuple[Artist, ...] = ()
+    frame: tuple[Text, ...] = ()
     box: Bbox | None = None
 
 
@@ -44,21 +44,16 @@ class Drawing:
     nothing: str = ""
 
 
-def pages(topics: Sequence[Hashable], height: float, columns: int = 2) -> list[list[int]]:
-    """The numbers of the panels that stand on each page; one page, maybe empty, where all of them fit.
+def pages(panels: int, height: float, columns: int = 2, together: int = 1) -> list[list[int]]:
+    """The numbers of the panels that stand on each page, about as many on each.
 
-    topics: of each panel; where there are several pages, none holds panels of two topics. height: inches of a
-    panel.
+    height: inches of a panel. together: panels that follow each other and must not be parted.
     """
-    room = columns * max(1, int((HEIGHT - FRAME) // height))
-    if len(topics) <= room:
-        return [list(range(len(topics)))]
-    found = []
-    for topic in dict.fromkeys(topics):
-        own = [number for number, other in enumerate(topics) if other == topic]
-        even = -(-len(own) // -(-len(own) // room))  # no page with many panels before one with few
-        found += [own[start : start + even] for start in range(0, len(own), even)]
-    return found
+    room = columns * max(1, int((HEIGHT - FRAME) // height)) // together
+    units = -(-panels // together)
+    even = max(1, -(-units // max(1, -(-units // max(1, room)))))  # no page with many before one with few
+    starts = range(0, units, even)
+    return [list(range(s * together, min(panels, (s + even) * together))) for s in starts]
 
 
 def sheet(panels: int, height: float, columns: int = 2, alone: float = ALONE) -> tuple[Figure, list[Axes]]:
@@ -97,7 +92,7 @@ def finish(figure: Figure, title: str, notes: Sequence[str], handles: Sequence[L
         engine.execute(figure)
         figure.set_layout_engine("none")  # else each of the files would find it anew
         for ax in figure.axes:
-            _align_title(ax)
+            _settle(ax)
     return Page(figure, list(notes), frame, Bbox([[0, fine], [width, below + body]]))
 
 
@@ -107,9 +102,16 @@ def _columns(handles: Sequence[Line2D], width: float) -> int:
     return max(1, min(len(handles), int(width / (ENTRY * widest + 0.45))))
 
 
-def _align_title(ax: Axes) -> None:
-    """The title begins where the names on the left do: above the axis alone there is not always room."""
-    labels = ax.yaxis.get_tightbbox()
-    if ax.get_title(loc="left") and labels is not None:
-        left = ax.transAxes.inverted().transform((labels.x0, labels.y0))[0]
-        ax.set_title(ax.get_title(loc="left"), loc="left", x=min(0.0, left))
+def _settle(ax: Axes) -> None:
+    """Fix where title and labels stand, which each of the files would find anew.
+
+    The title begins where the names on the left do, and a label wider than its axis stands below them, too:
+    above and below the axis alone there is not always room.
+    """
+    names, to_axes = ax.yaxis.get_tightbbox(), ax.transAxes.inverted()
+    left = 0.0 if names is None else min(0.0, to_axes.transform((names.x0, names.y0))[0])
+    ax.set_title(ax.get_title(loc="left"), loc="left", x=left, y=1.0)
+    for axis in (ax.xaxis, ax.yaxis):
+        x, y = to_axes.transform(axis.label.get_transform().transform(axis.label.get_position()))
+        wide = axis is ax.xaxis and axis.label.get_window_extent().width > ax.bbox.width
+        axis.set_label_coords((1 + left) / 2 if wide else x, y)

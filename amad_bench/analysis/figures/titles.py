@@ -16,7 +16,7 @@ from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.plan.catalogue import METRICS, UNBOUNDED
 
-LONGEST = 46  # letters of a title above half a page's width
+LONGEST = 48  # letters of a title above half a page's width
 Row = Mapping[Any, Any]
 _Say = Callable[[Row], str]
 
@@ -41,9 +41,16 @@ def _known(row: Row, key: str) -> bool:
 
 
 def _pretraining(row: Row) -> str:
-    pair = [row.get("teacher_pretraining"), row.get("pretraining")]
-    known = [name for name in pair if isinstance(name, str)]
-    return "no pre-training" if set(known) == {"none"} else f"pre-training {' → '.join(known)}"
+    """ "none → vl", of teacher and student; "teacher vl" where a panel has several conditions of the student."""
+    known = [row[key] for key in ("teacher_pretraining", "pretraining") if _known(row, key)]
+    if "pretraining" in row and not _known(row, "pretraining") and known:
+        return f"teacher {known[0]}"
+    return " → ".join(known)
+
+
+def _pretrained(row: Row) -> str:
+    said = _pretraining(row)
+    return "no pre-training" if set(said.split(" → ")) == {"none"} else f"pre-training: {said}" if said else ""
 
 
 def _student(row: Row) -> str:
@@ -54,7 +61,7 @@ def _student(row: Row) -> str:
 _SAID: dict[str, _Say] = {  # by the column that is asked for, in the order of titles
     "dataset": lambda row: catalogue.label_of(row["dataset"]),
     "teacher_heads": head_gap,
-    "pretraining": _pretraining,
+    "teacher_pretraining": _pretrained,
     "budget": lambda row: "equal FLOPs" if row["budget"] == "flops" else "",
     "student_shape": _student,
     "examples": lambda row: f"{row['examples']} training examples",
@@ -62,6 +69,8 @@ _SAID: dict[str, _Say] = {  # by the column that is asked for, in the order of t
     "precision": lambda row: f"precision {row['precision']}",
     "heads_keep": lambda row: f"heads keep the {row['heads_keep'].replace('_', ' ')}",
 }
+_SHORT: dict[str, _Say] = {"teacher_pretraining": _pretraining}  # in a title, where it says the same shorter
+_PRETRAINING = "a pair of words in a title: pre-training of teacher → of student"
 _LONG: dict[str, _Say] = {  # never in a title
     "limit": lambda row: row["limit"],
     "features": lambda row: f"images: {seen_images(row)}",
@@ -88,16 +97,15 @@ def titles_and_notes(
         if key in without:
             continue
         said = [say(row) if _known(row, key) else "" for row in rows]
-        alike = len(set(said)) <= 1
-        if alike and key not in always:
-            shared += [said[0]] if said and said[0] else []
-        elif key in _SAID and all(
-            len(" · ".join([*own, new])) <= longest for own, new in zip(parts, said, strict=True)
-        ):
-            for own, new in zip(parts, said, strict=True):
-                own += [new] if new else []
+        alike = len(set(said)) == 1
+        short = [_SHORT.get(key, say)(row) if _known(row, key) else "" for row in rows]
+        titled = [" · ".join([*own, new] if new else own) for own, new in zip(parts, short, strict=True)]
+        fits = key in _SAID and max(map(len, titled), default=0) <= longest
+        if fits and (not alike or key in always):
+            parts = [[title] for title in titled]
+            shared += [_PRETRAINING] if key == "teacher_pretraining" else []
         elif alike:
-            shared += [said[0]] if said and said[0] else []
+            shared += [said[0]] if said[0] else []
         else:
             by_letter.append(said)
     alone = len(rows) == 1
