@@ -1,0 +1,90 @@
+"""What a plan can say about registered claims, as text for people."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from amad_bench.plan.claims.cells import Runs, independent, settings_of
+from amad_bench.plan.claims.lacking import asked_by, lacking
+from amad_bench.plan.claims.load import claim_hash
+from amad_bench.plan.claims.looks import describe, joined, level_of
+from amad_bench.plan.claims.planned import planned_runs
+from amad_bench.plan.claims.schema import Claim, ClaimsFile
+from amad_bench.plan.plan import Plan
+
+
+def claims_report(path: Path, file: ClaimsFile, plan: Plan) -> str:
+    """A line for each claim: whether this plan's runs can answer it, or what they lack; then what its blocks and
+    seeds can show.
+    """
+    runs = planned_runs(plan)
+    designs: dict[tuple[int, int, float], None] = {}
+    lines = [f"claims of {path}, {describe(file.looks)}:"]
+    for claim in file.claims:
+        name = f"  {claim.id} ({claim_hash(claim, file)}): "
+        missing = lacking(claim, runs)
+        size = _size(claim, runs)
+        if not missing and (level := level_of(file.looks, size[1])) is None:
+            seeds = joined([str(look) for look in file.looks])
+            missing = [f"a planned look at {size[1]} seeds (there are {seeds})"]
+        if missing:
+            lines.append(f"{name}not testable here, missing: {'; '.join(missing)}{_elsewhere(claim)}")
+            continue
+        blocks, seeds = size
+        lines.append(f"{name}answerable here: {_counted(blocks, seeds, claim)}")
+        if claim.order is None:
+            designs[(*size, float(level or 0))] = None
+    lines += [f"  {sentence}" for sentence in _shown(list(designs))]
+    return "\n".join(lines)
+
+
+def _elsewhere(claim: Claim) -> str:
+    return f"; {joined(claim.answered_by)} can answer it"
+
+
+def _size(claim: Claim, runs: Sequence[Runs]) -> tuple[int, int]:
+    """The fewest independent blocks of its contrasts, or settings of an order; the most seeds that all arms of some
+    unit have."""
+    if claim.order is not None:
+        found = list(settings_of(claim.order, runs))
+        return len(found), max(
+            (min(len(one.run_ids) for of in each.values() for one in of.values()) for each in found),
+            default=0,
+        )
+    units = [asked.units(runs) for asked in asked_by(claim)]
+    seeds = max((len(unit.replicates) for found in units for unit in found), default=0)
+    return min((len(independent(found)) for found in units), default=0), seeds
+
+
+def _counted(blocks: int, seeds: int, claim: Claim) -> str:
+    of = "setting" if claim.order is not None else "block"
+    return f"{blocks} {of}{'s'[: blocks != 1]}, {seeds} seed{'s'[: seeds != 1]}"
+
+
+def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
+    """What numbers of blocks and seeds can say at a level, for a difference as large as the standard deviation of a
+    seed's paired difference."""
+    for blocks, seeds, level in designs:
+        power = power_of_one_sd(blocks, seeds, level)
+        one = power_of_one_sd(1, seeds, level) if seeds > 1 else None
+        alone = f"; one block alone: {100 * one:.0f} %" if one is not None and blocks > 1 else ""
+        what = "about blocks of this kind" if blocks > 1 else "about this setting"
+        yield (
+            f"{_plural(blocks, 'block')} with {_plural(seeds, 'seed')} speak {what}; a difference as large as the "
+            f"standard deviation of a seed's paired difference is shown with {100 * power:.0f} % power (level {level:g}{alone})"
+        )
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'s'[: count != 1]}"
+
+
+def power_of_one_sd(blocks: int, seeds: int, level: float) -> float:
+    """Power of the t test over blocks, or over seeds of one block, for a difference of one standard deviation of a
+    seed's paired difference, where nothing else varies. level: two-sided.
+    """
+    from scipy import stats
+
+    df = (blocks if blocks > 1 else seeds) - 1
+    critical = float(stats.t.isf(level / 2, df))
+    return float(stats.nct.sf(critical, df, math.sqrt(blocks * seeds)))
