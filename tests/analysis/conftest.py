@@ -111,7 +111,9 @@ def make_plan(
 def name_of(run: Run) -> str:
     """A name without a hash; runs that blocks have for themselves carry the block's."""
     block = run.config.block
-    return "-".join(filter(None, (run.config.id_prefix, run.student_name, block and f"of {block.pair}")))
+    flops = run.budget == "flops" and run.budget
+    parts = (run.config.id_prefix, run.student_name, block and f"of {block.pair}", flops)
+    return "-".join(filter(None, parts))
 
 
 def of_gaps(run: Run, gaps) -> bool:
