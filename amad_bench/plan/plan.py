@@ -31,7 +31,7 @@ class Skip:
 class Plan:
     """runs: those that others need come first. name: the config's, no part of any identity.
 
-    extra_metrics: those to be computed by one job for all runs. claims: those registered, None where none are.
+    extra_metrics: those to be computed by one job for all runs. claims: those registered, if any.
     """
 
     runs: list[Run]
@@ -46,9 +46,7 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """Changes exactly when the set of runs or of skipped combinations does, or how they are analysed, or what
-        is claimed.
-        """
+        """Changes exactly when the runs, the skipped combinations, their analysis or the claims do."""
         skipped = sorted([skip.setting, skip.reason] for skip in self.skipped)
         parts = {"analysis": ANALYSIS_VERSION, "runs": sorted(self.by_id), "skipped": skipped}
         parts |= {"extra_metrics": self.extra_metrics}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from amad_bench.plan.claims.schema import AXES, BLOCK_AXES, Arm, Order, Over, Where
 
 Value = str | int | None
+_Key = tuple[Hashable, ...]
 STEPS, FLOPS = "steps", "flops"  # the budgets
 
 
@@ -53,7 +54,7 @@ class Unit:
 
 
 def asked_of(arm: Arm, where: Where) -> dict[str, Value]:
-    """The axes that the runs of an arm must have; the budget is that of equal steps unless another is named."""
+    """The axes that the runs of an arm must have; the budget is equal steps unless another is named."""
     return {"budget": STEPS, **where.asked, **arm.asked}
 
 
@@ -66,10 +67,10 @@ def units(arms: Sequence[Arm], where: Where, over: Over, runs: Sequence[Runs]) -
     free = [axis for axis in AXES if axis not in (*named, "loss", "budget")]
     mixed = not named.isdisjoint(BLOCK_AXES)  # then the arms' blocks are others
 
-    def key(found: Runs) -> tuple[Hashable, ...]:
+    def key(found: Runs) -> _Key:
         return (None if mixed else found.block, *(found.axes[axis] for axis in free))
 
-    by_arm: list[dict[tuple[Hashable, ...], Runs]] = []
+    by_arm: list[dict[_Key, Runs]] = []
     for arm in arms:
         asked = asked_of(arm, where)
         by_arm.append({key(found): found for found in runs if found.fits(asked, where.heads)})
@@ -82,8 +83,8 @@ def units(arms: Sequence[Arm], where: Where, over: Over, runs: Sequence[Runs]) -
 
 def _unit(
     arms: Sequence[Arm],
-    by_arm: Sequence[Mapping[tuple[Hashable, ...], Runs]],
-    keys: Sequence[tuple[Hashable, ...]],
+    by_arm: Sequence[Mapping[_Key, Runs]],
+    keys: Sequence[_Key],
 ) -> Unit:
     weighted = [
         (arm.weight / len(keys), of_arm[key])
@@ -116,3 +117,8 @@ def settings_of(order: Order, runs: Sequence[Runs]) -> Iterator[dict[str, dict[s
                 by_budget[str(found.axes["budget"])][str(found.axes["loss"])] = found
         if all(set(order.losses) <= set(of_budget) for of_budget in by_budget.values()):
             yield by_budget
+
+
+def seeds_of(setting: Mapping[str, Mapping[str, Runs]]) -> int:
+    """The number of seeds that all losses of a setting of `settings_of` have."""
+    return min(len(runs.run_ids) for of_budget in setting.values() for runs in of_budget.values())

@@ -12,6 +12,7 @@ from amad_bench.plan.claims.cells import (
     Value,
     asked_of,
     independent,
+    seeds_of,
     settings_of,
     units,
 )
@@ -35,7 +36,7 @@ _CALLED = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A contrast of a claim, whatever kind of claim it belongs to. own_teachers: its blocks may share nothing."""
+    """A contrast of a claim, whatever its kind. own_teachers: its blocks may share nothing."""
 
     arms: Sequence[Arm]
     where: Where
@@ -117,9 +118,7 @@ def _of_order(order: Order, runs: Sequence[Runs]) -> list[str]:
     found = list(settings_of(order, runs))
     if not found:
         return [f"a setting with all of {joined(order.losses)} in both budgets"]
-    seeds = max(
-        min(len(each.run_ids) for of in setting.values() for each in of.values()) for setting in found
-    )
+    seeds = max(map(seeds_of, found))
     return [] if seeds >= FEWEST_SEEDS else [f"{FEWEST_SEEDS} seeds (there {_are(seeds)})"]
 
 
@@ -141,7 +140,7 @@ def _occurs(axis: str, value: Value, runs: Sequence[Runs]) -> bool:
 
 
 def _unknown(axis: str, value: Value, runs: Sequence[Runs]) -> str:
-    """A value that no run has, with the one that may have been meant; not for a loss that is as it is written."""
+    """A value that no run has, with the one that may have been meant."""
     hint = ""
     if isinstance(value, str) and value not in LOSS_LABELS:
         known = dict.fromkeys(str(found.axes[axis]) for found in runs)

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 
-from amad_bench.plan.claims.cells import STEPS, Runs, Value
+from amad_bench.plan.claims.cells import Runs, Value
 from amad_bench.plan.claims.schema import BLOCK_AXES
 from amad_bench.plan.plan import Plan
-from amad_bench.plan.run import Run
+from amad_bench.plan.run import SHARED, Run
 from amad_bench.plan.run_config import head_pair
 
 _Place = tuple[tuple[str, Value], ...]
@@ -15,8 +15,8 @@ _Place = tuple[tuple[str, Value], ...]
 def planned_runs(plan: Plan) -> list[Runs]:
     """The runs of each loss in each setting, in plan order.
 
-    A student that several settings share (no teacher's pre-training matters, or the budgets are one to it) stands in
-    each of them. Assistants that a block of other heads has for itself are compared with nobody.
+    A student that several settings share stands in each of them: no teacher's pre-training matters to it, or
+    the budgets are one. Assistants that a block of other heads has for itself are compared with nobody.
     """
     run_ids: dict[_Place, dict[int, str]] = defaultdict(dict)
     shared: dict[_Place, set[Hashable]] = defaultdict(set)
@@ -27,10 +27,7 @@ def planned_runs(plan: Plan) -> list[Runs]:
         for place in _places(run, taught_after):
             run_ids[place][run.config.replicate] = run.id
             shared[place] |= {run.teacher_id, run.config.seeds.data_order} - {None}
-    return [
-        Runs(dict(place), _block(dict(place)), ids, frozenset(shared[place]))
-        for place, ids in run_ids.items()
-    ]
+    return [Runs(dict(where), _block(where), ids, frozenset(shared[where])) for where, ids in run_ids.items()]
 
 
 def _compared(run: Run) -> bool:
@@ -40,7 +37,7 @@ def _compared(run: Run) -> bool:
 
 
 def _conditions(plan: Plan) -> Mapping[tuple[Value, ...], dict[str, None]]:
-    """Pre-training conditions of the teachers that there are, by family, task, data set and heads; ordered."""
+    """Pre-training conditions of the teachers, by family, task, data set and heads; ordered."""
     found: dict[tuple[Value, ...], dict[str, None]] = defaultdict(dict)
     for run in plan.runs:
         if run.kind == "teacher":
@@ -58,7 +55,7 @@ def _places(run: Run, taught_after: Mapping[tuple[Value, ...], dict[str, None]])
         else [*taught_after.get(where, {None: None})]
     )
     for condition in known:
-        for budget in _budgets(run):
+        for budget in run.budget.split(SHARED):
             yield (
                 ("family", config.family),
                 ("task", config.task),
@@ -73,9 +70,5 @@ def _places(run: Run, taught_after: Mapping[tuple[Value, ...], dict[str, None]])
             )
 
 
-def _budgets(run: Run) -> tuple[str, ...]:
-    return (STEPS,)
-
-
-def _block(axes: Mapping[str, Value]) -> tuple[Value, ...]:
-    return tuple(axes[axis] for axis in BLOCK_AXES)
+def _block(place: _Place) -> tuple[Value, ...]:
+    return tuple(value for axis, value in place if axis in BLOCK_AXES)

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from amad_bench.plan.claims.cells import Runs, independent, settings_of
 from amad_bench.plan.claims.lacking import asked_by, lacking
@@ -14,8 +16,8 @@ from amad_bench.plan.plan import Plan
 
 
 def claims_report(path: Path, file: ClaimsFile, plan: Plan) -> str:
-    """A line for each claim: whether this plan's runs can answer it, or what they lack; then what its blocks and
-    seeds can show.
+    """A line for each claim, whether this plan's runs can answer it or what they lack; then what so many
+    blocks and seeds can show.
     """
     runs = planned_runs(plan)
     designs: dict[tuple[int, int, float], None] = {}
@@ -24,7 +26,8 @@ def claims_report(path: Path, file: ClaimsFile, plan: Plan) -> str:
         name = f"  {claim.id} ({claim_hash(claim, file)}): "
         missing = lacking(claim, runs)
         size = _size(claim, runs)
-        if not missing and (level := level_of(file.looks, size[1])) is None:
+        level = level_of(file.looks, size[1])
+        if not missing and level is None:
             seeds = joined([str(look) for look in file.looks])
             missing = [f"a planned look at {size[1]} seeds (there are {seeds})"]
         if missing:
@@ -43,8 +46,9 @@ def _elsewhere(claim: Claim) -> str:
 
 
 def _size(claim: Claim, runs: Sequence[Runs]) -> tuple[int, int]:
-    """The fewest independent blocks of its contrasts, or settings of an order; the most seeds that all arms of some
-    unit have."""
+    """The fewest independent blocks of its contrasts, or the settings of an order; the most seeds that some
+    of them has in all arms.
+    """
     if claim.order is not None:
         found = list(settings_of(claim.order, runs))
         return len(found), max(
@@ -58,33 +62,32 @@ def _size(claim: Claim, runs: Sequence[Runs]) -> tuple[int, int]:
 
 def _counted(blocks: int, seeds: int, claim: Claim) -> str:
     of = "setting" if claim.order is not None else "block"
-    return f"{blocks} {of}{'s'[: blocks != 1]}, {seeds} seed{'s'[: seeds != 1]}"
+    return f"{plural(blocks, of)}, {plural(seeds, 'seed')}"
 
 
 def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
-    """What numbers of blocks and seeds can say at a level, for a difference as large as the standard deviation of a
-    seed's paired difference."""
+    """What numbers of blocks and seeds can say at a level."""
     for blocks, seeds, level in designs:
         power = power_of_one_sd(blocks, seeds, level)
         one = power_of_one_sd(1, seeds, level) if seeds > 1 else None
-        alone = f"; one block alone: {100 * one:.0f} %" if one is not None and blocks > 1 else ""
-        what = "about blocks of this kind" if blocks > 1 else "about this setting"
+        alone = f", one block alone with {100 * one:.0f} %" if one is not None and blocks > 1 else ""
+        what = "blocks of this kind" if blocks > 1 else "this setting"
         yield (
-            f"{_plural(blocks, 'block')} with {_plural(seeds, 'seed')} speak {what}; a difference as large as the "
-            f"standard deviation of a seed's paired difference is shown with {100 * power:.0f} % power (level {level:g}{alone})"
+            f"{plural(blocks, 'block')} with {plural(seeds, 'seed')} speak about {what}; they show a difference "
+            "as large as the standard deviation of a seed's paired difference with "
+            f"{100 * power:.0f} % power at level {level:g}{alone}"
         )
 
 
-def _plural(count: int, word: str) -> str:
+def plural(count: int, word: str) -> str:
     return f"{count} {word}{'s'[: count != 1]}"
 
 
 def power_of_one_sd(blocks: int, seeds: int, level: float) -> float:
-    """Power of the t test over blocks, or over seeds of one block, for a difference of one standard deviation of a
-    seed's paired difference, where nothing else varies. level: two-sided.
+    """Power of the t test over blocks, or over the seeds of one, for a difference of one standard deviation
+    of a seed's paired difference, where nothing else varies. level: two-sided.
     """
-    from scipy import stats
-
+    stats: Any = import_module("scipy.stats")  # here: it takes longer to load than to plan
     df = (blocks if blocks > 1 else seeds) - 1
     critical = float(stats.t.isf(level / 2, df))
     return float(stats.nct.sf(critical, df, math.sqrt(blocks * seeds)))

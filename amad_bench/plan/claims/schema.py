@@ -95,8 +95,8 @@ class Contrast(Closed):
     """A difference: a weighted sum of the scores of its arms."""
 
     over: Over = Field(
-        description="blocks: over all blocks that fit, each a value of its own; setting: in a single one, over "
-        "seeds and test examples"
+        description="blocks: over all blocks that fit, each a value of its own; setting: in a single one, "
+        "over seeds and test examples"
     )
     where: Where = Field(default=Where(), description="what all arms have in common")
     arms: Arms = Field(description="what is weighed against each other")
@@ -134,7 +134,7 @@ class Share(Closed):
 
 
 class Slope(Closed):
-    """A contrast that grows with the head gap: by so many points for each doubling of teacher over student heads."""
+    """A contrast that grows with the head gap, teacher heads over student heads, at each doubling of it."""
 
     where: Where = Field(default=Where(), description="what all arms have in common")
     arms: Arms = Field(description="what is weighed against each other in each block")
@@ -177,8 +177,8 @@ def _wrong_axes(over: Over, where: Where, arms: Sequence[Arm], key: str = "arms"
                 yield f".{key}[{index}].{axis}: `where` names it, too; keep one"
             elif over == "blocks" and axis in BLOCK_AXES:
                 yield (
-                    f".{key}[{index}].{axis}: a block is one value of a contrast over blocks; name it in `where`, or "
-                    "choose over: setting"
+                    f".{key}[{index}].{axis}: over blocks, each block is a value of its own; name it in "
+                    "`where`, or choose over: setting"
                 )
 
 
@@ -186,7 +186,7 @@ KINDS = ("contrasts", "shares", "slope", "order")
 
 
 class Claim(Closed):
-    """A sentence, and the numbers that must come out for it: exactly one of contrasts, shares, slope and order."""
+    """A sentence, and what must come out for it: exactly one of contrasts, shares, slope and order."""
 
     id: Name = Field(description="short name, in tables")
     text: Annotated[str, Field(min_length=1)] = Field(description="what is claimed, in one sentence")
@@ -196,7 +196,7 @@ class Claim(Closed):
     )
     shares: Annotated[list[Share], Field(min_length=1)] | None = Field(
         default=None,
-        description=f"shares of gaps, two contrasts each, so at most {MOST_CONTRASTS // 2}; the claim is that all hold",
+        description=f"of gaps, two contrasts each, at most {MOST_CONTRASTS // 2}; the claim is that all hold",
     )
     slope: Slope | None = Field(default=None, description="a contrast that grows with the head gap")
     order: Order | None = Field(default=None, description="the order of losses at equal FLOPs")
@@ -215,9 +215,9 @@ class Claim(Closed):
             lines.append(f": expected exactly one of {', '.join(KINDS)}, found {found}")
         for key, each in (("contrasts", 1), ("shares", 2)):
             parts = cast("list[Closed] | None", getattr(self, key))
-            if parts is not None and len(parts) * each > MOST_CONTRASTS:
+            if (count := len(parts or []) * each) > MOST_CONTRASTS:
                 lines.append(
-                    f".{key}: {len(parts) * each} contrasts, expected at most {MOST_CONTRASTS} a claim; split it"
+                    f".{key}: {count} contrasts, expected at most {MOST_CONTRASTS} a claim; split it"
                 )
         if lines:
             raise Problems(lines)

@@ -215,7 +215,7 @@ class Config(Closed):
     )
     claims: str | None = Field(
         default=None,
-        description="file of the claims that are registered before the run (docs/statistics.md#claims); null: "
+        description="file of the claims registered before the run (docs/statistics.md#claims); null: "
         "configs/claims.yaml. No part of any run's identity",
     )
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
