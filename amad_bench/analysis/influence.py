@@ -20,18 +20,26 @@ def cluster_sums(values: NDArray, clusters: NDArray, axis: int) -> tuple[NDArray
     return np.add.reduceat(np.take(values, order, axis=axis), starts, axis=axis), sizes
 
 
-def influence_of_mean(values_SN: Floats, clusters: NDArray) -> Floats:
-    """(..., S, C) influence values of the mean over examples: C n_c (m_sc - m_s) / N + m_s.
+def kish(clusters: NDArray) -> float:
+    """Number of clusters of equal size that tell as much as these: C* = N^2 / sum of n_c^2 (Kish 1965)."""
+    _, sizes_C = np.unique(clusters, return_counts=True)
+    return float(len(clusters) ** 2 / np.square(sizes_C.astype(np.float64)).sum())
 
-    Their mean over clusters is the mean over examples, whatever the clusters' sizes.
+
+def influence_of_mean(values_SN: Floats, clusters: NDArray) -> Floats:
+    """(..., S, C) delete-one-cluster jackknife pseudo-values of the mean over examples.
+
+    m_s + (C - 1) n_c (m_sc - m_s) / (N - n_c): C m_s - (C - 1) (mean without the cluster). For the variance
+    only: where sizes differ their mean is not the score. One cluster has the mean itself.
     """
     sums_SC, sizes_C = cluster_sums(values_SN, clusters, axis=-1)
     mean_S1 = values_SN.mean(axis=-1, keepdims=True)
-    return len(sizes_C) * (sums_SC - sizes_C * mean_S1) / values_SN.shape[-1] + mean_S1
+    others_C = np.maximum(values_SN.shape[-1] - sizes_C, 1)
+    return mean_S1 + (len(sizes_C) - 1) * (sums_SC - sizes_C * mean_S1) / others_C
 
 
 def influence_of_statistic(values_SNK: Floats, clusters: NDArray, statistic: Statistic) -> Floats:
-    """(S, C) delete-one-cluster jackknife pseudo-values of the score `statistic(sum over examples)`.
+    """(..., S, C) delete-one-cluster jackknife pseudo-values of the score `statistic(sum over examples)`.
 
     For the variance only: their mean is not the score.
     """
