@@ -1,13 +1,14 @@
 """Runs that a claim speaks about: selected by their axes, block by block."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from amad_bench.plan.claims.schema import AXES, BLOCK_AXES, Arm, Order, Over, Where
+from amad_bench.plan.claims.schema import AXES, BLOCK_AXES, Arm, Budget, Over, Where
 
 Value = str | int | None
 _Key = tuple[Hashable, ...]
-STEPS, FLOPS = "steps", "flops"  # the budgets
+STEPS: Budget = "steps"
+FLOPS: Budget = "flops"
 
 
 @dataclass(frozen=True)
@@ -103,22 +104,3 @@ def independent(found: Sequence[Unit]) -> list[list[Unit]]:
         shared = unit.shared.union(*(group[0] for group in touched))
         groups.append((shared, [*(one for group in touched for one in group[1]), unit]))
     return [group for _, group in groups]
-
-
-def settings_of(order: Order, runs: Sequence[Runs]) -> Iterator[dict[str, dict[str, Runs]]]:
-    """For each setting that has them all: the runs of each loss by budget, then by label."""
-    free = [axis for axis in AXES if axis not in ("loss", "budget")]
-    fitting = [found for found in runs if found.fits(order.where.asked, order.where.heads)]
-    places = dict.fromkeys((found.block, *(found.axes[axis] for axis in free)) for found in fitting)
-    for place in places:
-        by_budget: dict[str, dict[str, Runs]] = {STEPS: {}, FLOPS: {}}
-        for found in fitting:
-            if (found.block, *(found.axes[axis] for axis in free)) == place:
-                by_budget[str(found.axes["budget"])][str(found.axes["loss"])] = found
-        if all(set(order.losses) <= set(of_budget) for of_budget in by_budget.values()):
-            yield by_budget
-
-
-def seeds_of(setting: Mapping[str, Mapping[str, Runs]]) -> int:
-    """The number of seeds that all losses of a setting of `settings_of` have."""
-    return min(len(runs.run_ids) for of_budget in setting.values() for runs in of_budget.values())

@@ -2,22 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from amad_bench.plan.catalogue import LOSSES
-from amad_bench.plan.claims.cells import (
-    FLOPS,
-    STEPS,
-    Runs,
-    Unit,
-    Value,
-    asked_of,
-    independent,
-    seeds_of,
-    settings_of,
-    units,
-)
+from amad_bench.plan.claims.cells import FLOPS, STEPS, Runs, Unit, Value, asked_of, independent, units
 from amad_bench.plan.claims.looks import joined
-from amad_bench.plan.claims.schema import AXES, Arm, Claim, Order, Over, Where
+from amad_bench.plan.claims.schema import AXES, Arm, Budget, Claim, Order, Over, Where
 from amad_bench.runtime.errors import did_you_mean
 
 FEWEST_BLOCKS = 5  # of a statement about blocks
@@ -49,20 +39,33 @@ class Asked:
 
 
 def asked_by(claim: Claim) -> list[Asked]:
-    """The contrasts of a claim; none of an order, which is about pairs of losses."""
+    """The contrasts of a claim; of an order those of each pair of losses at both budgets."""
     found = [Asked(contrast.arms, contrast.where, contrast.over) for contrast in claim.contrasts or []]
     for share in claim.shares or []:
         found += [Asked(arms, share.where, share.over) for arms in (share.gain, share.gap)]
     if claim.slope is not None:
         found.append(Asked(claim.slope.arms, claim.slope.where, "blocks", own_teachers=True))
+    if claim.order is not None:
+        found += [each for pair in pairs_of(claim.order) for each in pair]
     return found
+
+
+def pairs_of(order: Order) -> list[tuple[Asked, Asked]]:
+    """The contrasts of each pair of losses: at equal steps, at equal FLOPs."""
+    return [
+        (_pair(order, first, second, STEPS), _pair(order, first, second, FLOPS))
+        for first, second in combinations(order.losses, 2)
+    ]
+
+
+def _pair(order: Order, first: str, second: str, budget: Budget) -> Asked:
+    arms = [Arm(weight=1.0, loss=first, budget=budget), Arm(weight=-1.0, loss=second, budget=budget)]
+    return Asked(arms, order.where, order.over)
 
 
 def lacking(claim: Claim, runs: Sequence[Runs]) -> list[str]:
     """What is missing, a phrase each; empty where the runs can answer the claim."""
-    found = _of_order(claim.order, runs) if claim.order else []
-    for asked in asked_by(claim):
-        found += _of_contrast(asked, runs)
+    found = [phrase for asked in asked_by(claim) for phrase in _of_contrast(asked, runs)]
     return list(dict.fromkeys(found))
 
 
@@ -104,22 +107,6 @@ def _of_blocks(asked: Asked, found: Sequence[Unit]) -> Iterator[str]:
             yield f"two or more head gaps (there {_are(len(gaps))})"
     if len(groups) < FEWEST_BLOCKS:
         yield f"{FEWEST_BLOCKS} independent blocks (there {_are(len(groups))})"
-
-
-def _of_order(order: Order, runs: Sequence[Runs]) -> list[str]:
-    absent = [
-        phrase
-        for budget in (STEPS, FLOPS)
-        for loss in order.losses
-        for phrase in _absent({**order.where.asked, "budget": budget, "loss": loss}, order.where.heads, runs)
-    ]
-    if absent:
-        return absent
-    found = list(settings_of(order, runs))
-    if not found:
-        return [f"a setting with all of {joined(order.losses)} in both budgets"]
-    seeds = max(map(seeds_of, found))
-    return [] if seeds >= FEWEST_SEEDS else [f"{FEWEST_SEEDS} seeds (there {_are(seeds)})"]
 
 
 def _absent(asked: Mapping[str, Value], heads: str | None, runs: Sequence[Runs]) -> list[str]:

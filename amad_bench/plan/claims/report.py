@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from amad_bench.plan.claims.cells import Runs, independent, settings_of
+from amad_bench.plan.claims.cells import Runs, independent
 from amad_bench.plan.claims.lacking import asked_by, lacking
 from amad_bench.plan.claims.load import claim_hash
 from amad_bench.plan.claims.looks import describe, joined, level_of
@@ -34,9 +34,8 @@ def claims_report(path: Path, file: ClaimsFile, plan: Plan) -> str:
             lines.append(f"{name}not testable here, missing: {'; '.join(missing)}{_elsewhere(claim)}")
             continue
         blocks, seeds = size
-        lines.append(f"{name}answerable here: {_counted(blocks, seeds, claim)}")
-        if claim.order is None:
-            designs[(*size, float(level or 0))] = None
+        lines.append(f"{name}answerable here: {plural(blocks, 'block')}, {plural(seeds, 'seed')}")
+        designs[blocks, seeds, level or 0.0] = None
     lines += [f"  {sentence}" for sentence in _shown(list(designs))]
     return "\n".join(lines)
 
@@ -46,23 +45,10 @@ def _elsewhere(claim: Claim) -> str:
 
 
 def _size(claim: Claim, runs: Sequence[Runs]) -> tuple[int, int]:
-    """The fewest independent blocks of its contrasts, or the settings of an order; the most seeds that some
-    of them has in all arms.
-    """
-    if claim.order is not None:
-        found = list(settings_of(claim.order, runs))
-        return len(found), max(
-            (min(len(one.run_ids) for of in each.values() for one in of.values()) for each in found),
-            default=0,
-        )
+    """The fewest independent blocks of its contrasts; the most seeds that some block has in all arms."""
     units = [asked.units(runs) for asked in asked_by(claim)]
     seeds = max((len(unit.replicates) for found in units for unit in found), default=0)
     return min((len(independent(found)) for found in units), default=0), seeds
-
-
-def _counted(blocks: int, seeds: int, claim: Claim) -> str:
-    of = "setting" if claim.order is not None else "block"
-    return f"{plural(blocks, of)}, {plural(seeds, 'seed')}"
 
 
 def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
@@ -73,8 +59,8 @@ def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
         alone = f", one block alone with {100 * one:.0f} %" if one is not None and blocks > 1 else ""
         what = "blocks of this kind" if blocks > 1 else "this setting"
         yield (
-            f"{plural(blocks, 'block')} with {plural(seeds, 'seed')} speak about {what}; they show a difference "
-            "as large as the standard deviation of a seed's paired difference with "
+            f"{plural(blocks, 'block')} with {plural(seeds, 'seed')} speak about {what}: a difference as "
+            "large as the standard deviation of a seed's paired difference is shown with "
             f"{100 * power:.0f} % power at level {level:g}{alone}"
         )
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from amad_bench.plan.claims.looks import ONCE, Looks
 from amad_bench.plan.config.base import Closed, Label, Name, Problems, distinct
 from amad_bench.plan.config.numbers import Few
-from amad_bench.plan.config.schema import TaskName
+from amad_bench.plan.config.schema import Budget, TaskName
 from amad_bench.plan.config.training import Condition, FamilyName
 from amad_bench.plan.shown import shown
 
@@ -18,7 +18,6 @@ PAIR_AXES = ("teacher_pretraining", "pretraining")
 AXES = (*BLOCK_AXES, *PAIR_AXES, "budget", "loss")
 _ROUNDING = 1e-9  # of weights, relative to the largest
 
-Budget = Literal["steps", "flops"]
 Over = Literal["blocks", "setting"]
 Direction = Literal["better", "worse"]
 Weight = Annotated[float, Field(ge=-1000, le=1000)]
@@ -150,9 +149,10 @@ class Slope(Closed):
 
 
 class Order(Closed):
-    """The same order of losses at equal steps and at equal FLOPs."""
+    """The same order of losses at both budgets: what is separated at equal steps is so at equal FLOPs."""
 
-    where: Where = Field(default=Where(), description="the settings in which the order is compared")
+    over: Over = Field(description="as of a contrast, for each pair of losses")
+    where: Where = Field(default=Where(), description="where the order is compared")
     losses: Annotated[list[Label], AfterValidator(distinct)] = Field(
         description="labels of entries of the config's `losses`"
     )
