@@ -1,47 +1,67 @@
-"""Comparison of A with B: would A beat B again, with other seeds and other test examples? Holm for several.
+"""Comparison of A with B: would A beat B again, with other seeds and other test examples?
 
+An estimate of the difference, a test of it and a verdict, each a function of its own.
 Axes: S seeds, C clusters, N examples, K sufficient statistics.
 """
 
 import math
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-from amad_bench.analysis.influence import Floats, Statistic, influence_of_mean, influence_of_statistic
-from amad_bench.analysis.significance.outcome import ALPHA, Outcome
+from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate, Part, estimate_of
+from amad_bench.analysis.influence import (
+    Floats,
+    Statistic,
+    influence_of_mean,
+    influence_of_statistic,
+    kish,
+)
+from amad_bench.analysis.shown import shown_difference
+from amad_bench.analysis.significance.outcome import ALPHA, Outcome, one_sided_p
 from amad_bench.plan.catalogue import SIGNIFICANCE_TESTS
 from amad_bench.plan.shown import unknown
 
-CROSSED = "crossed"  # the test that tables are made with
+WEIGHTED_T = "weighted_t"  # the test that tables are made with
 ROUNDING = 1e-9  # relative to the largest score: what is smaller is no variation
+FEWEST_SEEDS = 5  # for the chance of superiority and effect sizes
+ONE_SEED = "this pair of runs"  # scope of what one seed says
 NAN = math.nan
 
 Statement = Literal["equivalent", "better", "worse", "inconclusive", "not testable"]
+
+
+class Verdict(NamedTuple):
+    statement: Statement
+    reason: str
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A minus B, in the units of the scores; `ci_*` is the 95 % interval. What cannot be computed is NaN.
 
-    p_superiority: chance that a run of A is better than a run of B (all pairs of seeds, ties one half).
-    effect_in_seed_sd: the difference over the pooled standard deviation of A's and B's scores over seeds.
-    scope: what the statement speaks about; reason: what the statement rests on. higher_is_better: of the
-    scores, so that A is better than B where the difference is above 0, or else below.
+    df_*: degrees of freedom of the parts of the variance. shown_80: the difference that this design shows
+    with 80 % power. From five seeds on: p_superiority, the chance that a run of A is better than a run of B
+    (all pairs of seeds, ties one half), and effect_in_seed_sd, the difference over the pooled standard
+    deviation of A's and B's scores over seeds. p_equivalent: the larger p of the two one-sided tests against
+    the ends of `region`. scope: what the statement speaks about; reason: what the statement rests on.
+    higher_is_better: of the scores: whether A is better than B where the difference is above 0, or below.
     """
 
     difference: float = NAN
     ci_low: float = NAN
     ci_high: float = NAN
     p_value: float = NAN
-    df: float = NAN
+    df_seeds: float = NAN
+    df_clusters: float = NAN
     n_seeds: int = 0
     n_examples: int = 0
     n_clusters: int = 0
+    shown_80: float = NAN
     p_superiority: float = NAN
     effect_in_seed_sd: float = NAN
     statement: Statement = "not testable"
@@ -49,6 +69,9 @@ class Comparison:
     scope: str = ""
     method: str = ""
     higher_is_better: bool = True
+    region: float = NAN
+    p_equivalent: float = NAN
+    parts: tuple[Part, ...] = ()
 
 
 def compare(
@@ -59,7 +82,7 @@ def compare(
     statistic: Statistic | None = None,
     region: float | None = None,
     scope: str = "this teacher",
-    test: str = CROSSED,
+    test: str = WEIGHTED_T,
     higher_is_better: bool = True,
 ) -> Comparison:
     """Score of A minus score of B with its uncertainty over seeds and clusters of examples.
@@ -68,7 +91,7 @@ def compare(
     (S, N, K) sufficient statistics, and `statistic` maps their (..., K) sums to (...) scores. clusters: (N,)
     labels, by default one cluster per example. region: half-width of equivalence, in the units of the scores.
     test: name of a test of significance in the catalogue. With one seed the scope is "this pair of runs".
-    ValueError: shapes that differ, values that are not finite, an unknown test.
+    ValueError: shapes that differ, values that are not finite, missing labels, an unknown test.
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape:
@@ -79,40 +102,126 @@ def compare(
     _checked(b, "b", clusters, statistic)
 
     a_S, b_S = _scores(a, statistic), _scores(b, statistic)
-    if statistic is None:
-        influence_SC, largest = influence_of_mean(a - b, labels), max(np.abs(a).max(), np.abs(b).max())
-    else:
-        influence_SC = influence_of_statistic(a, labels, statistic) - influence_of_statistic(
-            b, labels, statistic
-        )
-        largest = max(np.abs(a_S).max(), np.abs(b_S).max())
-    tolerance = ROUNDING * float(largest)
-    difference = float(np.mean(a_S - b_S))
-    seeds, n_clusters = influence_SC.shape
-    outcome = _outcome(test, difference, influence_SC, tolerance)
-
-    pairs_SS = a_S[:, None] - b_S[None, :]
-    pairs_SS[np.abs(pairs_SS) <= tolerance] = 0.0
-    pooled_sd = math.sqrt((a_S.var(ddof=1) + b_S.var(ddof=1)) / 2) if seeds > 1 else 0.0
+    tolerance = _tolerance(a if statistic is None else a_S, b if statistic is None else b_S)
+    a_SC, b_SC = _influence(a, labels, statistic), _influence(b, labels, statistic)
+    seeds, examples = a.shape[:2]
+    estimate = estimate_of(
+        float(np.mean(a_S - b_S)), a_SC - b_SC, kish=kish(labels), n_examples=examples, tolerance=tolerance
+    )
+    outcome = outcome_of(estimate, test)
+    superiority, effect = (
+        _sizes(a_S, b_S, tolerance, higher_is_better) if seeds >= FEWEST_SEEDS else (NAN, NAN)
+    )
+    constant = max(np.ptp(a_SC), np.ptp(b_SC)) <= tolerance  # two models at 0 are not equivalent
     undecided = Comparison(
-        difference=difference,
+        difference=estimate.value,
         ci_low=outcome.ci_low,
         ci_high=outcome.ci_high,
         p_value=outcome.p_value,
-        df=outcome.df,
+        df_seeds=estimate.df(SEEDS),
+        df_clusters=estimate.df(CLUSTERS),
         n_seeds=seeds,
-        n_examples=a.shape[1],
-        n_clusters=n_clusters,
-        p_superiority=float(np.mean((np.sign(pairs_SS if higher_is_better else -pairs_SS) + 1) / 2)),
-        effect_in_seed_sd=difference / pooled_sd if pooled_sd > tolerance else NAN,
+        n_examples=examples,
+        n_clusters=estimate.n_clusters,
+        shown_80=shown_difference(estimate.parts) if estimate.varies else NAN,
+        p_superiority=superiority,
+        effect_in_seed_sd=effect,
         statement="inconclusive",
-        scope=scope if seeds > 1 else "this pair of runs",
-        method=f"{outcome.method or SIGNIFICANCE_TESTS[test].label}, {_values(statistic)}",
+        scope=scope if seeds > 1 else ONE_SEED,
+        method=_method(test, estimate.parts),
         higher_is_better=higher_is_better,
+        region=NAN if region is None else region,
+        p_equivalent=NAN if region is None or constant else equivalence_p(estimate, region, test),
+        parts=estimate.parts,
     )
     if outcome.trouble:
         return not_testable(undecided, outcome.trouble)
-    return decide(undecided, outcome.p_value, ALPHA, region)
+    return decide(undecided, outcome.p_value)
+
+
+def outcome_of(estimate: Estimate, test: str = WEIGHTED_T) -> Outcome:
+    """The outcome of a test of significance of the catalogue, or why it could say nothing.
+
+    ValueError: an unknown test.
+    """
+    if test not in SIGNIFICANCE_TESTS:
+        raise ValueError(unknown("test of significance", test, SIGNIFICANCE_TESTS))
+    record = SIGNIFICANCE_TESTS[test]
+    if estimate.trouble:
+        return Outcome(trouble=estimate.trouble)
+    if estimate.n_seeds < record.seeds:
+        return Outcome(trouble=f"{record.label}: needs {record.seeds} seeds, there are {estimate.n_seeds}")
+    return import_module(f"amad_bench.analysis.significance.{record.name}").assess(estimate)
+
+
+def equivalence_p(estimate: Estimate, region: float, test: str = WEIGHTED_T) -> float:
+    """The larger p of two one-sided tests: that the estimate is above -region, and below region.
+
+    At most .025 where the 95 % interval lies within. NaN where it is not testable.
+    """
+    if not estimate.varies:
+        return 0.0 if abs(estimate.value) <= estimate.tolerance else NAN
+    above = replace(estimate, value=estimate.value + region)
+    below = replace(estimate, value=estimate.value - region)
+    of_above = one_sided_p(outcome_of(above, test).p_value, above.value)
+    return max(of_above, one_sided_p(outcome_of(below, test).p_value, -below.value))
+
+
+def verdict(
+    difference: float,
+    p_value: float,
+    *,
+    shown: float = NAN,
+    level: float = ALPHA,
+    higher_is_better: bool = True,
+    region: float = NAN,
+    p_equivalent: float = NAN,
+    trouble: str = "",
+) -> Verdict:
+    """What may be said of a difference; the first of these that holds.
+
+    not testable: there is `trouble`. equivalent: p_equivalent (of two one-sided tests, or adjusted in their
+    family) is at most .025. better, worse: p_value (raw or adjusted) is at most `level`. Else inconclusive;
+    then `shown`, the difference that the design shows with 80 % power, is named.
+    """
+    if trouble:
+        return Verdict("not testable", trouble)
+    if p_equivalent <= ALPHA / 2:
+        return Verdict("equivalent", f"within ±{region:g}: p = {p_equivalent:.2g} of two one-sided tests")
+    if p_value <= level:
+        statement = "better" if (difference > 0) == higher_is_better else "worse"
+        return Verdict(statement, f"p = {p_value:.2g}")
+    if math.isnan(shown):
+        return Verdict("inconclusive", "no difference in any cluster of any seed")
+    return Verdict("inconclusive", f"difference that this design shows with 80 % power: {_plain(shown)}")
+
+
+def decide(
+    comparison: Comparison, p_value: float, level: float = ALPHA, p_equivalent: float = NAN
+) -> Comparison:
+    """The comparison with its verdict.
+
+    p_value, p_equivalent: raw or adjusted; without the second that of the comparison. level: what the raw p
+    has to reach (ALPHA for a single comparison, see `holm_level` for one of a family); the difference that
+    the design shows is that at this level.
+    """
+    if comparison.statement == "not testable":
+        return comparison
+    decided = verdict(
+        comparison.difference,
+        p_value,
+        shown=comparison.shown_80 if level == ALPHA else shown_difference(comparison.parts, level),
+        higher_is_better=comparison.higher_is_better,
+        region=comparison.region,
+        p_equivalent=comparison.p_equivalent if math.isnan(p_equivalent) else p_equivalent,
+    )
+    return replace(comparison, statement=decided.statement, reason=decided.reason)
+
+
+def not_testable(comparison: Comparison, reason: str) -> Comparison:
+    """The comparison without interval and p-value."""
+    nothing = dict.fromkeys(("ci_low", "ci_high", "p_value", "shown_80", "p_equivalent"), NAN)
+    return replace(comparison, **nothing, statement="not testable", reason=reason)
 
 
 def estimate(
@@ -120,64 +229,16 @@ def estimate(
 ) -> tuple[float, float, float]:
     """(score, ci_low, ci_high) of one method: mean over seeds, 95 % interval by the tables' test.
 
-    Arguments as there. The interval is NaN where nothing varies or there is one cluster only.
+    Arguments as there. The interval is NaN where nothing varies or there are too few clusters.
     """
     a = np.asarray(a, dtype=np.float64)
     labels = _checked(a, "a", clusters, statistic)
     a_S = _scores(a, statistic)
-    influence_SC = (
-        influence_of_mean(a, labels) if statistic is None else influence_of_statistic(a, labels, statistic)
-    )
+    influence_SC, tolerance = _influence(a, labels, statistic), _tolerance(a_S)
     mean = float(a_S.mean())
-    outcome = _outcome(CROSSED, mean, influence_SC, ROUNDING * float(np.abs(a_S).max()))
-    if outcome.trouble or outcome.ci_low == outcome.ci_high:
-        return mean, NAN, NAN
-    return mean, outcome.ci_low, outcome.ci_high
-
-
-def decide(comparison: Comparison, p_value: float, level: float, region: float | None = None) -> Comparison:
-    """The comparison with the statement that its interval and `p_value` (raw or adjusted) allow.
-
-    level: what the raw p has to reach (ALPHA for a single comparison, see `holm_level` for one of a family).
-    """
-    if comparison.statement == "not testable":
-        return comparison
-    if region is not None and -region <= comparison.ci_low and comparison.ci_high <= region:
-        reason = f"the 95 % interval lies within ±{region:g}"
-        return replace(comparison, statement="equivalent", reason=reason)
-    if p_value <= ALPHA:
-        statement = "better" if (comparison.difference > 0) == comparison.higher_is_better else "worse"
-        return replace(comparison, statement=statement, reason=f"p = {p_value:.2g}")
-    if comparison.ci_low == comparison.ci_high:
-        reason = "the paired scores do not differ in any cluster of any seed"
-    elif math.isnan(comparison.df):
-        reason = f"p = {p_value:.2g}"
-    else:
-        half_width = (comparison.ci_high - comparison.ci_low) / 2
-        smallest = half_width * _quantile(level, comparison.df) / _quantile(ALPHA, comparison.df)
-        reason = f"smallest difference that could have been shown: {_plain(smallest)}"
-    return replace(comparison, statement="inconclusive", reason=reason)
-
-
-def not_testable(comparison: Comparison, reason: str) -> Comparison:
-    """The comparison without interval and p-value."""
-    nothing = {"ci_low": NAN, "ci_high": NAN, "p_value": NAN, "df": NAN}
-    return replace(comparison, **nothing, statement="not testable", reason=reason)
-
-
-def holm(p_values: ArrayLike) -> Floats:
-    """Holm's (1979) adjusted p-values of one family; NaN (not testable) stays NaN and does not count."""
-    p = np.asarray(p_values, dtype=np.float64)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    adjusted = np.full_like(p, NAN)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
-    return adjusted
-
-
-def holm_level(adjusted: Floats) -> float:
-    """The raw p that one more comparison of the family would have needed: ALPHA over those not rejected."""
-    return ALPHA / max(1, int(np.sum(adjusted > ALPHA)))
+    found = estimate_of(mean, influence_SC, kish=kish(labels), n_examples=a.shape[1], tolerance=tolerance)
+    outcome = outcome_of(found)
+    return (mean, outcome.ci_low, outcome.ci_high) if found.varies else (mean, NAN, NAN)
 
 
 def _checked(a: Floats, name: str, clusters: ArrayLike | None, statistic: Statistic | None) -> NDArray:
@@ -194,6 +255,10 @@ def _checked(a: Floats, name: str, clusters: ArrayLike | None, statistic: Statis
         raise ValueError(
             f"clusters has shape {labels.shape}, {name} {a.shape}: one label per example is needed"
         )
+    if missing := int(pd.isna(labels).sum()):
+        raise ValueError(
+            f"clusters holds {missing} missing labels (None or NaN): give each example its cluster"
+        )
     return labels
 
 
@@ -202,30 +267,31 @@ def _scores(a: Floats, statistic: Statistic | None) -> Floats:
     return a.mean(axis=1) if statistic is None else np.asarray(statistic(a.sum(axis=1)), dtype=np.float64)
 
 
-def _outcome(test: str, center: float, influence_SC: Floats, tolerance: float) -> Outcome:
-    """The test of a mean against 0, or the reason why none could say anything."""
-    if test not in SIGNIFICANCE_TESTS:
-        raise ValueError(unknown("test of significance", test, SIGNIFICANCE_TESTS))
-    record, (seeds, clusters) = SIGNIFICANCE_TESTS[test], influence_SC.shape
-    outcome = import_module(f"amad_bench.analysis.significance.{record.name}").assess
-    if clusters < 2:
-        return Outcome(trouble="one cluster: no variance between clusters can be estimated")
-    if not np.isfinite(influence_SC).all():
-        return Outcome(trouble="the score is undefined when one of the clusters is left out")
-    if seeds < record.seeds:
-        return Outcome(trouble=f"{record.label}: needs {record.seeds} seeds, there are {seeds}")
-    return outcome(center, influence_SC, tolerance)
+def _influence(a: Floats, labels: NDArray, statistic: Statistic | None) -> Floats:
+    return influence_of_mean(a, labels) if statistic is None else influence_of_statistic(a, labels, statistic)
 
 
-def _quantile(level: float, df: float) -> float:
-    """Quantile of |t| that is exceeded with probability `level`."""
-    return float(stats.t.ppf(1 - level / 2, df))
+def _tolerance(*scores: Floats) -> float:
+    return ROUNDING * max(float(np.abs(values).max()) for values in scores)
+
+
+def _sizes(a_S: Floats, b_S: Floats, tolerance: float, higher_is_better: bool) -> tuple[float, float]:
+    """(p_superiority, effect_in_seed_sd)."""
+    if len(a_S) < FEWEST_SEEDS:
+        return NAN, NAN
+    pairs_SS = a_S[:, None] - b_S[None, :]
+    pairs_SS[np.abs(pairs_SS) <= tolerance] = 0.0
+    superiority = float(np.mean((np.sign(pairs_SS if higher_is_better else -pairs_SS) + 1) / 2))
+    pooled_sd = math.sqrt((a_S.var(ddof=1) + b_S.var(ddof=1)) / 2)
+    return superiority, float(np.mean(a_S - b_S)) / pooled_sd if pooled_sd > tolerance else NAN
+
+
+def _method(test: str, parts: tuple[Part, ...]) -> str:
+    over = " and ".join(part.source for part in parts)
+    of_what = f" over {over}" if over else ""
+    return f"{SIGNIFICANCE_TESTS[test].label}{of_what}, delete-one-cluster jackknife"
 
 
 def _plain(value: float) -> str:
     """Three significant digits, never an exponent."""
     return np.format_float_positional(value, precision=3, fractional=False, trim="-")
-
-
-def _values(statistic: Statistic | None) -> str:
-    return "influence values of the mean" if statistic is None else "delete-one-cluster jackknife"

@@ -20,7 +20,7 @@ from tests.first_metric import first_metric
 
 LOSSES = ("ce", "logit_kd", "amad_kl")
 TEACHER = "vlt5-translation-h8-teacher-none-s00"
-SEEDS = range(4)
+SEEDS = range(5)
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,34 @@
 import numpy as np
 import pytest
 
-from amad_bench.analysis.influence import influence_of_mean, influence_of_statistic
+from amad_bench.analysis.influence import influence_of_mean, influence_of_statistic, kish
 
 
 @pytest.mark.trap("stat-2")
 def test_influence_of_the_mean_with_unequal_clusters_by_hand():
     values, clusters = np.array([[1.0, 3.0, 8.0], [0.0, 0.0, 3.0]]), np.array(["x", "x", "y"])
-    # seed 1: m = 4, m_x = 2, m_y = 8, C = 2, N = 3: 2*2*(2-4)/3 + 4 and 2*1*(8-4)/3 + 4; seed 2: m = 1, 0, 3
-    expected = [[4 - 8 / 3, 4 + 8 / 3], [1 - 4 / 3, 1 + 4 / 3]]
-    np.testing.assert_allclose(influence_of_mean(values, clusters), expected)
+    # seed 1: m = 4, without x 8, without y 2: 2*4 - 8 and 2*4 - 2; seed 2: m = 1, without x 3, without y 0
+    np.testing.assert_allclose(influence_of_mean(values, clusters), [[0.0, 6.0], [-1.0, 2.0]])
+
+
+@pytest.mark.trap("stat-2")
+def test_influence_of_the_mean_leaves_out_one_cluster_at_a_time():
+    rng = np.random.default_rng(6)
+    values, clusters = rng.normal(size=(2, 3, 40)), rng.zipf(1.5, 40) % 7
+    found, names = influence_of_mean(values, clusters), np.unique(clusters)
+    for number, name in enumerate(names):
+        without = values[..., clusters != name].mean(axis=-1)
+        expected = len(names) * values.mean(axis=-1) - (len(names) - 1) * without
+        np.testing.assert_allclose(found[..., number], expected)
+
+
+def test_one_cluster_has_the_mean_itself():
+    np.testing.assert_allclose(influence_of_mean(np.array([[1.0, 2.0]]), np.array(["x", "x"])), [[1.5]])
+
+
+def test_effective_number_of_clusters_by_hand():
+    assert kish(np.array(["x", "x", "y"])) == pytest.approx(9 / 5)
+    assert kish(np.repeat(np.arange(20), 3)) == pytest.approx(20)
 
 
 def test_order_of_examples_does_not_matter():
@@ -23,8 +42,8 @@ def test_order_of_examples_does_not_matter():
     )
 
 
-def test_jackknife_of_a_mean_is_the_direct_formula_for_equal_clusters():
-    values, clusters = np.random.default_rng(4).normal(size=(3, 20)), np.repeat(np.arange(5), 4)
+def test_jackknife_of_a_mean_is_the_direct_formula():
+    values, clusters = np.random.default_rng(4).normal(size=(3, 20)), np.arange(20) ** 2 // 40
     with_counts = np.stack([values, np.ones_like(values)], axis=-1)
     jackknife = influence_of_statistic(with_counts, clusters, lambda sums: sums[..., 0] / sums[..., 1])
     np.testing.assert_allclose(jackknife, influence_of_mean(values, clusters))

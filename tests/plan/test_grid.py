@@ -106,8 +106,8 @@ def test_a_raised_version_of_a_test_of_significance_moves_the_tables_and_no_run(
     raw: Raw, planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = planned(raw)
-    before_hash, record = before.hash, catalogue.SIGNIFICANCE_TESTS["crossed"]
-    monkeypatch.setitem(catalogue.SIGNIFICANCE_TESTS, "crossed", replace(record, version=99))
+    before_hash, record = before.hash, catalogue.SIGNIFICANCE_TESTS["weighted_t"]
+    monkeypatch.setitem(catalogue.SIGNIFICANCE_TESTS, "weighted_t", replace(record, version=99))
     after = planned(raw)
     assert list(after.by_id) == list(before.by_id)
     assert after.hash != before_hash

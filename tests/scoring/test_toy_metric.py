@@ -156,7 +156,7 @@ def test_a_metric_goes_from_predictions_to_a_comparison(finished: tuple[Collecte
     assert (row["metric"], row["loss_a"], row["loss_b"]) == ("toy_edits", "amad_kl", "ce")
     assert row["difference"] == pytest.approx(rates["amad_kl"].mean() - rates["ce"].mean())
     assert row["difference"] < -20
-    assert (row["statement"], row["p_superiority"]) == ("better", 1.0)
+    assert row["statement"] == "better"
 
     (row,) = headroom_table(tables).to_dict("records")
     assert row["difference"] == pytest.approx(rates["ce"].mean() - rates["teacher"].mean())

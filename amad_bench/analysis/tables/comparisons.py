@@ -15,10 +15,9 @@ from amad_bench.analysis.comparisons import (
     Comparison,
     compare,
     decide,
-    holm,
-    holm_level,
     not_testable,
 )
+from amad_bench.analysis.holm import holm, holm_level
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import DATA, SETTING, TEACHER, Setting
 from amad_bench.plan.catalogue import METRICS
@@ -52,7 +51,8 @@ def comparisons_table(collected: Collected) -> pd.DataFrame:
                 | {"warning": _warning(setting.primary_metric, decided.n_examples)}
             )
     measured = list(Comparison.__dataclass_fields__)
-    measured.remove("higher_is_better")  # the metric says it
+    for known in ("higher_is_better", "region", "p_equivalent", "parts"):  # the metric's, or of no table
+        measured.remove(known)
     measured.insert(measured.index("p_value") + 1, "p_holm")
     measured.insert(measured.index("n_seeds") + 1, "n_missing")
     contrast = ["metric", "loss_a", "loss_b", "assistant_a", "registered"]

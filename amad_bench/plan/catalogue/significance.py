@@ -19,5 +19,5 @@ class SignificanceTest:
 
 
 SIGNIFICANCE_TESTS: dict[str, SignificanceTest] = by_name(
-    SignificanceTest("crossed", "crossed random effects of seeds and clusters")
+    SignificanceTest("weighted_t", "weighted quantile of t (Cochran and Cox 1950)")
 )

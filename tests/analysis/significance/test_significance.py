@@ -12,18 +12,16 @@ from amad_bench.analysis import significance
 from amad_bench.analysis.comparisons import compare
 from amad_bench.plan.catalogue import SIGNIFICANCE_TESTS, SignificanceTest
 
-SIGN_TEST = """
-import numpy as np
-from scipy.stats import binomtest
+Z_TEST = """
+import math
 
-from amad_bench.analysis.significance.outcome import Outcome
+from scipy.stats import norm
+
+from amad_bench.analysis.significance.outcome import ALPHA, Outcome
 
 
-def assess(center, influence_SC, tolerance):
-    of_clusters_C = influence_SC.mean(axis=0)
-    decided_C = of_clusters_C[np.abs(of_clusters_C) > tolerance]
-    found = binomtest(int((decided_C > 0).sum()), len(decided_C))
-    return Outcome(p_value=float(found.pvalue), method="sign test over clusters")
+def assess(estimate, level=ALPHA):
+    return Outcome(p_value=2 * norm.sf(abs(estimate.value) / math.sqrt(estimate.variance)))
 """
 
 
@@ -33,39 +31,40 @@ def test_the_same_tests():
 
 
 def test_an_unknown_test_is_named():
-    with pytest.raises(ValueError, match=r"unknown test of significance 'cross'\. Did you mean 'crossed'"):
-        compare(np.zeros((2, 3)), np.ones((2, 3)), test="cross")
+    with pytest.raises(
+        ValueError, match=r"unknown test of significance 'weighed_t'\. Did you mean 'weighted_t'"
+    ):
+        compare(np.zeros((2, 3)), np.ones((2, 3)), test="weighed_t")
 
 
 @pytest.fixture
-def toy_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A test that a stranger adds: a sign test, in a folder of its own."""
-    (tmp_path / "toy_sign.py").write_text(SIGN_TEST)
+def toy_z(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A test that a stranger adds: one that takes variances for known, in a folder of its own."""
+    (tmp_path / "toy_z.py").write_text(Z_TEST)
     monkeypatch.setattr(significance, "__path__", [*significance.__path__, str(tmp_path)])
-    record = SignificanceTest("toy_sign", "sign test", seeds=3)
-    monkeypatch.setitem(SIGNIFICANCE_TESTS, "toy_sign", record)
+    record = SignificanceTest("toy_z", "z test", seeds=3)
+    monkeypatch.setitem(SIGNIFICANCE_TESTS, "toy_z", record)
     return record.name
 
 
-def test_one_more_test_is_a_file_and_a_record(toy_sign: str):
+def test_one_more_test_is_a_file_and_a_record(toy_z: str):
     rng = np.random.default_rng(2)
     a, b = rng.normal(0.4, 1, (3, 60)), rng.normal(0, 1, (3, 60))
     clusters = np.repeat(np.arange(20), 3)
-    above = int(((a - b).reshape(3, 20, 3).mean(axis=(0, 2)) > 0).sum())
-    expected = stats.binomtest(above, 20).pvalue
-    found = compare(a, b, clusters=clusters, test=toy_sign)
-    assert 10 < above < 20
+    own, found = compare(a, b, clusters=clusters), compare(a, b, clusters=clusters, test=toy_z)
+    error = math.sqrt(sum(part.variance for part in own.parts))
+    expected = 2 * stats.norm.sf(abs(np.mean(a - b)) / error)
     assert found.p_value == pytest.approx(expected, rel=1e-12)
     assert found.difference == pytest.approx(np.mean(a - b))
     assert found.statement == ("better" if expected <= 0.05 else "inconclusive")
-    assert found.reason == f"p = {expected:.2g}"  # it has no interval to say more
-    assert found.method == "sign test over clusters, influence values of the mean"
+    assert found.method == "z test over seeds and clusters, delete-one-cluster jackknife"
     assert math.isnan(found.ci_low)
-    assert math.isnan(found.df)
-    assert compare(a, b, clusters=clusters).p_value != found.p_value
+    assert own.p_value > found.p_value
+    within = compare(a, b, clusters=clusters, test=toy_z, region=2.0)
+    assert within.p_equivalent == pytest.approx(stats.norm.sf((2.0 - abs(found.difference)) / error))
 
 
-def test_too_few_seeds_for_a_test_are_said(toy_sign: str):
-    found = compare(np.eye(2, 9), np.zeros((2, 9)), test=toy_sign)
+def test_too_few_seeds_for_a_test_are_said(toy_z: str):
+    found = compare(np.eye(2, 19), np.zeros((2, 19)), test=toy_z)
     assert found.statement == "not testable"
-    assert found.reason == "sign test: needs 3 seeds, there are 2"
+    assert found.reason == "z test: needs 3 seeds, there are 2"
