@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from amad_bench.analysis.estimates import CLUSTERS, SEEDS
 from statsmodels.stats.anova import anova_lm
 
 from amad_bench.analysis.contrasts import NO_REPLICATE, Arm, contrast
+from amad_bench.analysis.estimates import CLUSTERS, SEEDS
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.runtime.errors import UserError
 from tests.analysis.oracles import sacre_bleu

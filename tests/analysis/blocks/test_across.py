@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from amad_bench.analysis.significance.weighted_t import assess, one_sided
 from scipy import stats
 
 from amad_bench.analysis.blocks.across import across, slope
+from amad_bench.analysis.significance.weighted_t import assess, one_sided
 
 DIFFERENCES = [1.2, 0.4, 2.2, -0.3, 0.9, 1.4]
 FACTS = {"tolerance": 1e-9, "n_seeds": 2}

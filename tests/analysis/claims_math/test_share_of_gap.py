@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate, Part, estimate_of
-from amad_bench.analysis.significance.weighted_t import assess
 from scipy import stats
 
 from amad_bench.analysis.claims_math.share_of_gap import Share, share_of_gap
+from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate, Part, estimate_of
+from amad_bench.analysis.significance.weighted_t import assess
 
 VARIANCE = np.array([[0.5, 0.2], [0.2, 0.8]])
 

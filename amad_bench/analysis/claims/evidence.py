@@ -1,0 +1,126 @@
+"""The contrasts of a claim, computed from the collected tables: in a setting, or over blocks."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from amad_bench.analysis.blocks.differences import POINTS, BlockDifference, Together, together
+from amad_bench.analysis.blocks.sharing import starts
+from amad_bench.analysis.collected import Collected
+from amad_bench.analysis.comparisons import NAN
+from amad_bench.analysis.contrasts import Arm, Contrast, contrast
+from amad_bench.analysis.estimates import Estimate
+from amad_bench.analysis.measured_by import dataset_of
+from amad_bench.analysis.settings import BLOCK, CE
+from amad_bench.plan.catalogue import METRICS, primary_metric
+from amad_bench.plan.claims.cells import Runs, Unit
+from amad_bench.plan.claims.lacking import FEWEST_SEEDS, Asked
+from amad_bench.plan.claims.looks import joined
+
+THIS_PRETRAINING = "this pre-training"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A contrast as it came out; of the estimate, more than 0 is better. note: why blocks are averaged."""
+
+    estimate: Estimate
+    unit: str
+    n_blocks: int
+    scope: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the tables say about contrasts.
+
+    planned: the runs of the plan. replicates: those that count. with_failed: failed runs count, with the
+    scores of the majority answer.
+    """
+
+    collected: Collected
+    planned: Sequence[Runs]
+    replicates: Collection[int]
+    with_failed: bool = False
+
+    def of(self, asked: Asked) -> Found:
+        """The contrast of a claim: over its blocks, or in its setting."""
+        if asked.over == "setting":
+            return self._in_setting(asked)
+        blocks, trouble = self.blocks(asked)
+        return found_over(together(blocks), trouble)
+
+    def blocks(self, asked: Asked) -> tuple[list[BlockDifference], str]:
+        """The contrast in each block, where more than 0 is better; and why it is none, or ""."""
+        found = [self._block(unit) for unit in asked.units(self.planned)]
+        one_method = bool(found) and all(same for _, same in found)
+        return [block for block, _ in found], _one_method(asked) if one_method else ""
+
+    def _in_setting(self, asked: Asked) -> Found:
+        (unit,) = asked.units(self.planned)
+        result, _, better = self._contrast(unit)
+        estimate = oriented(result.estimate, better)
+        if result.same:
+            estimate = replace(estimate, trouble=_one_method(asked))
+        elif estimate.n_seeds < FEWEST_SEEDS and not estimate.trouble:
+            estimate = replace(estimate, trouble="one seed says nothing about methods")
+        rows = self._rows(unit)
+        scope = f"{result.scope}, {THIS_PRETRAINING}" if starts(rows) else result.scope
+        return Found(estimate, POINTS, 1, scope)
+
+    def _block(self, unit: Unit) -> tuple[BlockDifference, bool]:
+        """The contrast in a block, and whether its arms are one method there."""
+        result, metric, better = self._contrast(unit)
+        rows = self._rows(unit)
+        axes = {str(column): rows[column].iloc[0] for column in BLOCK}
+        teachers = self._by_id.loc[rows["teacher_id"].dropna().unique()]
+        all_rows = pd.concat([rows, teachers], ignore_index=True)
+        estimate = oriented(result.estimate, better)
+        return BlockDifference(axes, metric, estimate, self._ce(unit, metric), all_rows), result.same
+
+    def _contrast(self, unit: Unit) -> tuple[Contrast, str, bool]:
+        """The contrast of a unit, its metric, and whether more of that is better."""
+        arms = [Arm(self._rows_of(runs), weight) for weight, runs in unit.arms]
+        first = arms[0].runs.iloc[0]
+        metric = primary_metric(first["task"], dataset_of(first["dataset"], first["dataset_options"]))
+        controls = self.collected.runs if self.with_failed else None
+        found = contrast(self.collected.book, arms, metric, controls=controls)
+        return found, metric, METRICS[metric].higher_is_better
+
+    def _ce(self, unit: Unit, metric: str) -> float:
+        """Mean score of the block's `ce` students in all settings; NaN without any."""
+        same = [runs for runs in self.planned if runs.block == unit.block and runs.axes["loss"] == CE]
+        ids = dict.fromkeys(run_id for runs in same for run_id in runs.run_ids.values())
+        having = self.collected.book.having([*ids], metric)
+        return float(np.mean(self.collected.book.matrix(having, metric).scores_S())) if having else NAN
+
+    def _rows(self, unit: Unit) -> pd.DataFrame:
+        return pd.concat([self._rows_of(runs) for _, runs in unit.arms], ignore_index=True)
+
+    def _rows_of(self, runs: Runs) -> pd.DataFrame:
+        counted = [run_id for replicate, run_id in runs.run_ids.items() if replicate in self.replicates]
+        return self._by_id.loc[counted]
+
+    @cached_property
+    def _by_id(self) -> pd.DataFrame:
+        return self.collected.runs.set_index("run_id", drop=False)
+
+
+def found_over(found: Together, trouble: str = "") -> Found:
+    """A contrast over blocks as it came out; trouble: why it is none."""
+    estimate = replace(found.estimate, trouble=trouble or found.estimate.trouble)
+    return Found(estimate, found.unit, found.n_blocks, found.scope, found.note)
+
+
+def oriented(estimate: Estimate, higher_is_better: bool) -> Estimate:
+    """The estimate such that more than 0 is better."""
+    return estimate if higher_is_better else replace(estimate, value=-estimate.value)
+
+
+def _one_method(asked: Asked) -> str:
+    losses = joined(list(dict.fromkeys(arm.loss for arm in asked.arms)))
+    return f"{losses} are one method: equal scores in all replicates"
