@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import Setting, settings
 from amad_bench.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,16 @@ class Collected:
     def book(self) -> ScoreBook:
         """The scores, opened by run, split and metric."""
         return ScoreBook(self.scores)
+
+    def once(self, make: "Callable[[Collected], Made]") -> "Made":
+        """What `make` makes of it, made once for all the tables that rest on it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    @cached_property
+    def _made(self) -> dict[Any, Any]:
+        return {}
 
     @cached_property
     def settings(self) -> list[Setting]:

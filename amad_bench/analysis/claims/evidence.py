@@ -1,12 +1,14 @@
 """The contrasts of a claim, computed from the collected tables: in a setting, or over blocks."""
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from amad_bench.analysis.blocks.across import across
 from amad_bench.analysis.blocks.differences import POINTS, BlockDifference, Together, together
 from amad_bench.analysis.blocks.sharing import starts
 from amad_bench.analysis.collected import Collected
@@ -21,6 +23,7 @@ from amad_bench.plan.claims.lacking import FEWEST_SEEDS, Asked
 from amad_bench.plan.claims.looks import joined
 
 THIS_PRETRAINING = "this pre-training"
+Combined = Callable[[float, float], Estimate]
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,43 @@ class Evidence:
         one_method = bool(found) and all(same for _, same in found)
         return [block for block, _ in found], _one_method(asked) if one_method else ""
 
+    def combined(self, first: Asked, second: Asked) -> Combined:
+        """The estimate of a D + b G for any a and b; contrasts D and G, in the same setting or blocks."""
+        if first.over == "setting":
+            (of_first,), (of_second,) = first.units(self.planned), second.units(self.planned)
+            result, _, better = self._contrast(Unit(of_first.block, of_first.arms + of_second.arms))
+            weights = [[weight for weight, _ in unit.arms] for unit in (of_first, of_second)]
+            return lambda a, b: _enough_seeds(
+                oriented(result.at([a * w for w in weights[0]] + [b * w for w in weights[1]]), better)
+            )
+        units = [{unit.block: unit for unit in asked.units(self.planned)} for asked in (first, second)]
+        both = [block for block in units[0] if block in units[1]]
+        blocks = [[self._block(of[block])[0] for block in both] for of in units]
+        scored = [
+            all(math.isfinite(each.estimate.value) for each in pair) for pair in zip(*blocks, strict=True)
+        ]
+        found = [together([each for each, kept in zip(of, scored, strict=True) if kept]) for of in blocks]
+        of_D, of_G = found
+        alike = len(of_D.differences_K) == len(of_G.differences_K)
+
+        def over_blocks(a: float, b: float) -> Estimate:
+            if not alike:
+                nothing = "gain and gap count other blocks as one"
+                return replace(of_D.estimate, value=NAN, parts=(), trouble=nothing)
+            return across(
+                a * of_D.differences_K + b * of_G.differences_K,
+                tolerance=max(of_D.estimate.tolerance, of_G.estimate.tolerance),
+                n_seeds=min(of_D.estimate.n_seeds, of_G.estimate.n_seeds),
+            )
+
+        return over_blocks
+
     def _in_setting(self, asked: Asked) -> Found:
         (unit,) = asked.units(self.planned)
         result, _, better = self._contrast(unit)
-        estimate = oriented(result.estimate, better)
+        estimate = _enough_seeds(oriented(result.estimate, better))
         if result.same:
             estimate = replace(estimate, trouble=_one_method(asked))
-        elif estimate.n_seeds < FEWEST_SEEDS and not estimate.trouble:
-            estimate = replace(estimate, trouble="one seed says nothing about methods")
         rows = self._rows(unit)
         scope = f"{result.scope}, {THIS_PRETRAINING}" if starts(rows) else result.scope
         return Found(estimate, POINTS, 1, scope)
@@ -119,6 +151,12 @@ def found_over(found: Together, trouble: str = "") -> Found:
 def oriented(estimate: Estimate, higher_is_better: bool) -> Estimate:
     """The estimate such that more than 0 is better."""
     return estimate if higher_is_better else replace(estimate, value=-estimate.value)
+
+
+def _enough_seeds(estimate: Estimate) -> Estimate:
+    if estimate.n_seeds >= FEWEST_SEEDS or estimate.trouble:
+        return estimate
+    return replace(estimate, trouble="one seed says nothing about methods")
 
 
 def _one_method(asked: Asked) -> str:
