@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
+from amad_bench.analysis.blocks.of_losses import Pair, pairs_of_losses
+from amad_bench.analysis.claims.judged import Judged, judged_claims
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import Setting, settings
 from amad_bench.plan.plan import Plan
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -41,17 +37,17 @@ class Collected:
         """The scores, opened by run, split and metric."""
         return ScoreBook(self.scores)
 
-    def once(self, make: "Callable[[Collected], Made]") -> "Made":
-        """What `make` makes of it, made once for all the tables that rest on it."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]
-
-    @cached_property
-    def _made(self) -> dict[Any, Any]:
-        return {}
-
     @cached_property
     def settings(self) -> list[Setting]:
         """The settings of all planned students, in plan order; UserError where two runs would be one row."""
         return settings(self.runs)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Each variant of AMAD with every other loss, in all blocks that have both."""
+        return pairs_of_losses(self)
+
+    @cached_property
+    def claims(self) -> list[Judged]:
+        """The registered claims, judged."""
+        return judged_claims(self)

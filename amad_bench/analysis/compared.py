@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from amad_bench.analysis.blocks.tables import block_differences_table, blocks_table
 from amad_bench.analysis.claims.tables import claim_parts_table, claims_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.learning_curves import steps_to_score
@@ -19,4 +20,6 @@ MAKERS: dict[TableName, Callable[[Collected], pd.DataFrame]] = {  # one for each
     TableName.CLAIMS: claims_table,
     TableName.CLAIM_PARTS: claim_parts_table,
     TableName.STEPS_TO_SCORE: lambda collected: steps_to_score(collected.runs, collected.learning_curves),
+    TableName.BLOCKS: blocks_table,
+    TableName.BLOCK_DIFFERENCES: block_differences_table,
 }

@@ -23,6 +23,8 @@ class TableName(StrEnum):
     CLAIMS = "claims"
     CLAIM_PARTS = "claim_parts"
     STEPS_TO_SCORE = "steps_to_score"
+    BLOCKS = "blocks"
+    BLOCK_DIFFERENCES = "block_differences"
 
 
 class FigureName(StrEnum):

@@ -6,18 +6,20 @@ Axis: K blocks.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.blocks.across import SCOPE, across
+from amad_bench.analysis.blocks.across import BLOCKS, SCOPE, across
 from amad_bench.analysis.blocks.partial_conjunction import n_better
 from amad_bench.analysis.blocks.sharing import counted_as, drawn, photos, starts
+from amad_bench.analysis.comparisons import outcome_of
 from amad_bench.analysis.estimates import CLUSTERS, Estimate
 from amad_bench.analysis.influence import Floats
-from amad_bench.analysis.significance.weighted_t import one_sided
+from amad_bench.analysis.significance.outcome import one_sided_p
 from amad_bench.plan.run_config import head_pair
 
 POINTS, PER_CENT = "points", "% of ce"
@@ -30,14 +32,17 @@ LARGEST_SHARE = (
 class BlockDifference:
     """A contrast in one block.
 
-    axes: values of the columns BLOCK. metric: its unit is points of it. estimate: of the contrast. ce: mean
-    score of the block's `ce` students, whatever the contrast: what differences on several metrics are held
-    against; NaN without one. runs: rows of `runs` of all arms, and of their teachers.
+    axes: values of the columns BLOCK. metric: its unit is points of it. estimate: of the contrast.
+    with_failed: likewise, failed runs scored at the majority answer. n_failed: planned runs of each arm that
+    failed. ce: mean score of the block's `ce` students, whatever the contrast: what differences on several
+    metrics are held against; NaN without one. runs: rows of `runs` of all arms, and of their teachers.
     """
 
     axes: Mapping[str, Any]
     metric: str
     estimate: Estimate
+    with_failed: Estimate
+    n_failed: tuple[int, ...]
     ce: float
     runs: pd.DataFrame
 
@@ -47,6 +52,16 @@ class BlockDifference:
         axes = self.axes
         pair = head_pair(axes["teacher_heads"], axes["student_heads"], axes["student"])
         return f"{axes['family']} {axes['task']} {axes['dataset']} {pair}"
+
+    @cached_property
+    def p_value(self) -> float:
+        """Two-sided p of the contrast in this block; NaN where it is not testable."""
+        return outcome_of(self.estimate).p_value
+
+    @cached_property
+    def drawn(self) -> frozenset[str]:
+        """What its runs are drawn from, images of real data aside."""
+        return drawn(self.runs)
 
     @property
     def gap(self) -> float:
@@ -79,6 +94,16 @@ class Together:
     @property
     def n_blocks(self) -> int:
         return len(self.differences_K)
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the t over the blocks; NaN where nothing is tested."""
+        return self.estimate.df(BLOCKS)
+
+
+def with_failed(block: BlockDifference) -> BlockDifference:
+    """The block, its failed runs scored at the majority answer."""
+    return replace(block, estimate=block.with_failed)
 
 
 def unit_of(blocks: Sequence[BlockDifference]) -> str:
@@ -114,15 +139,14 @@ def together(blocks: Sequence[BlockDifference], direction: float = 1.0) -> Toget
     share = share_of_images([estimates[place] for place in kept])
     first, reasons = _units([blocks[place] for place in kept], share)
     if left := len(blocks) - len(kept):
-        reasons.append(f"{left} blocks without scores of all arms, or of ce, are left out")
+        reasons.append(f"left out, without scores of all arms or of ce: {left}")
     members = {unit_place: [kept[i] for i, f in enumerate(first) if f == unit_place] for unit_place in first}
     differences_K = np.array([fmean(estimates[i].value for i in own) for own in members.values()])
     p_values = [
-        max(one_sided(estimates[i], direction) for i in own)  # in all of them: dependent ones allow no less
-        for own in members.values()
-        if all(estimates[i].n_seeds > 1 and not estimates[i].trouble for i in own)
+        max(one_sided_p(blocks[i].p_value, direction * blocks[i].estimate.value) for i in own)
+        for own in members.values()  # in all blocks of a unit, since these are not independent
+        if all(estimates[i].n_seeds > 1 and not math.isnan(blocks[i].p_value) for i in own)
     ]
-    tested = [p_value for p_value in p_values if not math.isnan(p_value)]
     counted = [block.name for block in blocks]
     for unit_place, own in members.items():
         for place in own:
@@ -144,8 +168,8 @@ def together(blocks: Sequence[BlockDifference], direction: float = 1.0) -> Toget
         counted_as=tuple(counted),
         n_averaged=sum(len(own) for own in members.values() if len(own) > 1),
         share_of_images=share,
-        n_better=n_better(tested),
-        n_tested=len(tested),
+        n_better=n_better(p_values),
+        n_tested=len(p_values),
         note="; ".join(reasons),
         scope=f"{SCOPE}, this pre-training" if _share_a_start(blocks) else SCOPE,
     )
@@ -164,7 +188,7 @@ def share_of_images(estimates: Sequence[Estimate]) -> float:
 def _units(blocks: Sequence[BlockDifference], share: float) -> tuple[list[int], list[str]]:
     """By block the place of the first that it counts as one with, and why."""
     reasons: list[str] = []
-    parts = [drawn(block.runs) for block in blocks]
+    parts = [block.drawn for block in blocks]
     first = counted_as(parts)
     if len(set(first)) < len(blocks):
         reasons.append("blocks that share a teacher, the data order or generated images are averaged")

@@ -1,7 +1,7 @@
 """The contrasts of a claim, computed from the collected tables: in a setting, or over blocks."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,12 +11,13 @@ import pandas as pd
 from amad_bench.analysis.blocks.across import across
 from amad_bench.analysis.blocks.differences import POINTS, BlockDifference, Together, together
 from amad_bench.analysis.blocks.sharing import starts
-from amad_bench.analysis.collected import Collected
+from amad_bench.analysis.blocks.of_losses import block_key
 from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.contrasts import Arm, Contrast, contrast
 from amad_bench.analysis.estimates import Estimate
 from amad_bench.analysis.measured_by import dataset_of
-from amad_bench.analysis.settings import BLOCK, CE
+from amad_bench.analysis.scores import ScoreBook
+from amad_bench.analysis.settings import BLOCK
 from amad_bench.plan.catalogue import METRICS, primary_metric
 from amad_bench.plan.claims.cells import Runs, Unit
 from amad_bench.plan.claims.lacking import FEWEST_SEEDS, Asked
@@ -41,13 +42,16 @@ class Found:
 class Evidence:
     """What the tables say about contrasts.
 
-    planned: the runs of the plan. replicates: those that count. with_failed: failed runs count, with the
-    scores of the majority answer.
+    runs, book: the tables `runs` and `scores`; planned: the students of the plan; ces: of `ce_scores`.
+    replicates: those that count, None for all. with_failed: failed runs count, with the scores of the
+    majority answer.
     """
 
-    collected: Collected
+    runs: pd.DataFrame
+    book: ScoreBook
     planned: Sequence[Runs]
-    replicates: Collection[int]
+    ces: Mapping[str, float]
+    replicates: Collection[int] | None = None
     with_failed: bool = False
 
     def of(self, asked: Asked) -> Found:
@@ -110,36 +114,40 @@ class Evidence:
         rows = self._rows(unit)
         axes = {str(column): rows[column].iloc[0] for column in BLOCK}
         teachers = self._by_id.loc[rows["teacher_id"].dropna().unique()]
-        all_rows = pd.concat([rows, teachers], ignore_index=True)
         estimate = oriented(result.estimate, better)
-        return BlockDifference(axes, metric, estimate, self._ce(unit, metric), all_rows), result.same
+        difference = BlockDifference(
+            axes=axes,
+            metric=metric,
+            estimate=estimate,
+            with_failed=estimate,
+            n_failed=result.n_failed,
+            ce=self.ces[block_key(axes)],
+            runs=pd.concat([rows, teachers], ignore_index=True),
+        )
+        return difference, result.same
 
     def _contrast(self, unit: Unit) -> tuple[Contrast, str, bool]:
         """The contrast of a unit, its metric, and whether more of that is better."""
         arms = [Arm(self._rows_of(runs), weight) for weight, runs in unit.arms]
         first = arms[0].runs.iloc[0]
         metric = primary_metric(first["task"], dataset_of(first["dataset"], first["dataset_options"]))
-        controls = self.collected.runs if self.with_failed else None
-        found = contrast(self.collected.book, arms, metric, controls=controls)
+        found = contrast(self.book, arms, metric, controls=self.runs if self.with_failed else None)
         return found, metric, METRICS[metric].higher_is_better
-
-    def _ce(self, unit: Unit, metric: str) -> float:
-        """Mean score of the block's `ce` students in all settings; NaN without any."""
-        same = [runs for runs in self.planned if runs.block == unit.block and runs.axes["loss"] == CE]
-        ids = dict.fromkeys(run_id for runs in same for run_id in runs.run_ids.values())
-        having = self.collected.book.having([*ids], metric)
-        return float(np.mean(self.collected.book.matrix(having, metric).scores_S())) if having else NAN
 
     def _rows(self, unit: Unit) -> pd.DataFrame:
         return pd.concat([self._rows_of(runs) for _, runs in unit.arms], ignore_index=True)
 
     def _rows_of(self, runs: Runs) -> pd.DataFrame:
-        counted = [run_id for replicate, run_id in runs.run_ids.items() if replicate in self.replicates]
+        counted = [
+            run_id
+            for replicate, run_id in runs.run_ids.items()
+            if self.replicates is None or replicate in self.replicates
+        ]
         return self._by_id.loc[counted]
 
     @cached_property
     def _by_id(self) -> pd.DataFrame:
-        return self.collected.runs.set_index("run_id", drop=False)
+        return self.runs.set_index("run_id", drop=False)
 
 
 def found_over(found: Together, trouble: str = "") -> Found:

@@ -2,20 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from amad_bench.analysis.blocks.of_losses import ce_scores
 from amad_bench.analysis.claims import sentences
 from amad_bench.analysis.claims.evidence import Evidence
 from amad_bench.analysis.claims.looks import Look, look_at
 from amad_bench.analysis.claims.parts import Part, parts_of
 from amad_bench.analysis.claims.verdicts import Verdict, verdict
-from amad_bench.analysis.collected import Collected
+from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.failed_runs import failed
-from amad_bench.plan.claims.cells import Runs, Unit
+from amad_bench.plan.claims.cells import Unit
 from amad_bench.plan.claims.lacking import asked_by, lacking
 from amad_bench.plan.claims.looks import Looks
+from amad_bench.plan.claims.planned import planned_runs
 from amad_bench.plan.claims.schema import Claim
+
+if TYPE_CHECKING:
+    from amad_bench.analysis.collected import Collected
 
 DEPENDS = "depends on failed runs"
 
@@ -42,20 +48,29 @@ class Judged:
         return sentences.of_claim(self.verdict.word, said, self.reason)
 
 
-def judged(claim: Claim, looks: Looks, collected: Collected, planned: Sequence[Runs]) -> Judged:
-    """The claim by what has been collected. planned: the runs of the plan."""
-    if missing := lacking(claim, planned):
-        return Judged(claim, Verdict("not testable here", float("nan"), ()), missing=tuple(missing))
-    units = [unit for asked in asked_by(claim) for unit in asked.units(planned)]
-    look = look_at(looks, units, collected.runs)
-    evidence = Evidence(collected, planned, look.replicates)
+def judged_claims(collected: "Collected") -> list[Judged]:
+    """The claims that the plan registers, in their file's order, judged by what has been collected."""
+    file = collected.plan.claims
+    if file is None:
+        return []
+    evidence = Evidence(collected.runs, collected.book, planned_runs(collected.plan), ce_scores(collected))
+    return [_judged(claim, file.looks, evidence) for claim in file.claims]
+
+
+def _judged(claim: Claim, looks: Looks, evidence: Evidence) -> Judged:
+    """evidence: of all replicates that are planned."""
+    if missing := lacking(claim, evidence.planned):
+        return Judged(claim, Verdict("not testable here", NAN, ()), missing=tuple(missing))
+    units = [unit for asked in asked_by(claim) for unit in asked.units(evidence.planned)]
+    look = look_at(looks, units, evidence.runs)
+    evidence = replace(evidence, replicates=look.replicates)
     parts = parts_of(claim, evidence, look.tested_at)
     found = _verdict(parts, look)
     if look.level is None:
         word = "not testable here" if found.word == "not testable here" else "inconclusive"
         reason = f"exploratory: {look.reason}"
         return Judged(claim, replace(found, word=word), tuple(parts), look, reason=reason)
-    if _any_failed(units, collected.runs):
+    if _any_failed(units, evidence.runs):
         with_failed = parts_of(claim, replace(evidence, with_failed=True), look.tested_at)
         if _verdict(with_failed, look).word != found.word:
             undecided = replace(found, word="inconclusive")

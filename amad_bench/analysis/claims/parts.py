@@ -11,9 +11,10 @@ from amad_bench.analysis.blocks.differences import in_unit, together, unit_of
 from amad_bench.analysis.claims import sentences
 from amad_bench.analysis.claims.evidence import Evidence, Found, found_over
 from amad_bench.analysis.claims_math.share_of_gap import share_of_gap
+from amad_bench.analysis.comparisons import outcome_of
 from amad_bench.analysis.holm import holm
 from amad_bench.analysis.shown import shown_difference
-from amad_bench.analysis.significance.weighted_t import assess, one_sided
+from amad_bench.analysis.significance.outcome import one_sided_p
 from amad_bench.plan.claims.lacking import Asked, pairs_of
 from amad_bench.plan.claims.schema import Arm, Claim, Direction, Order, Share, Slope
 
@@ -40,17 +41,21 @@ class Part:
     @property
     def trouble(self) -> str:
         """Why it cannot be tested, or ""."""
-        return assess(self.found.estimate).trouble
+        return outcome_of(self.found.estimate).trouble
 
     @property
     def p_value(self) -> float:
         """One-sided, in the direction that is claimed; NaN where it is not testable."""
-        return one_sided(self.found.estimate, SIGN[self.direction])
+        return self._one_sided(1.0)
 
     @property
     def p_worse(self) -> float:
         """One-sided, in the opposite direction."""
-        return one_sided(self.found.estimate, -SIGN[self.direction])
+        return self._one_sided(-1.0)
+
+    def _one_sided(self, sign: float) -> float:
+        estimate = self.found.estimate
+        return one_sided_p(outcome_of(estimate).p_value, sign * SIGN[self.direction] * estimate.value)
 
     def shown_80(self, level: float) -> float:
         """The difference that the design shows with 80 % power; NaN where it is not testable."""
@@ -85,7 +90,7 @@ def _difference(
     arms: Sequence[Arm], found: Found, direction: Direction, level: float, after: str = ""
 ) -> Part:
     """after: what the part's name says beside its arms."""
-    outcome, value = assess(found.estimate), found.estimate.value
+    outcome, value = outcome_of(found.estimate), found.estimate.value
     part = Part(
         sentences.contrast_name(arms) + after,
         direction,
@@ -134,7 +139,7 @@ def _of_slope(asked: Slope, evidence: Evidence, level: float) -> Part:
     found = replace(
         whole, estimate=replace(estimate, trouble=trouble or estimate.trouble), n_blocks=len(kept)
     )
-    outcome = assess(found.estimate)
+    outcome = outcome_of(found.estimate)
     part = Part(
         f"{sentences.contrast_name(asked.arms)} on log2 of the head gap",
         asked.direction,
@@ -154,7 +159,7 @@ def _of_order(order: Order, evidence: Evidence, level: float) -> Iterator[Part]:
     """At equal FLOPs, the pairs that Holm separates at equal steps, in the direction that they have there."""
     pairs = pairs_of(order)
     at_steps = [evidence.of(steps) for steps, _ in pairs]
-    separated = holm([assess(found.estimate).p_value for found in at_steps])
+    separated = holm([outcome_of(found.estimate).p_value for found in at_steps])
     for (_, flops), found, p_value in zip(pairs, at_steps, separated, strict=True):
         if p_value <= level:
             direction: Direction = "better" if found.estimate.value > 0 else "worse"

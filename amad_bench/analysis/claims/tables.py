@@ -5,28 +5,18 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.claims.judged import Judged, judged
+from amad_bench.analysis.claims.judged import Judged
 from amad_bench.analysis.claims.parts import Part
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.comparisons import verdict as statement_of
 from amad_bench.analysis.holm import holm
 from amad_bench.plan.claims.load import claim_hashes
-from amad_bench.plan.claims.planned import planned_runs
 
 CLAIMS = ["claim", "text", "verdict", "sentence", "reason", "scope", "look", "level", "n_blocks", "n_seeds"]
 CLAIMS += ["p_value", "p_holm", "hash", "answered_by", "missing"]
 PARTS = ["claim", "part", "direction", "difference", "ci_low", "ci_high", "unit", "p_value", "p_holm_worse"]
 PARTS += ["n_blocks", "n_seeds", "shown_80", "statement", "reason"]
-
-
-def judged_claims(collected: Collected) -> list[Judged]:
-    """The claims that the plan registers, in the file's order, judged."""
-    file = collected.plan.claims
-    if file is None:
-        return []
-    planned = planned_runs(collected.plan)
-    return [judged(claim, file.looks, collected, planned) for claim in file.claims]
 
 
 def claims_table(collected: Collected) -> pd.DataFrame:
@@ -36,7 +26,7 @@ def claims_table(collected: Collected) -> pd.DataFrame:
     reason: the same without the verdict. level: two-sided, of the look; NaN where the look was not planned.
     missing: what the plan lacks, which `answered_by` has. n_blocks, n_seeds: the fewest of a part.
     """
-    found, file = collected.once(judged_claims), collected.plan.claims
+    found, file = collected.claims, collected.plan.claims
     adjusted = holm([each.verdict.p_value for each in found])
     hashes = {} if file is None else claim_hashes(file)
     rows = [_claim(each, p_holm, hashes[each.claim.id]) for each, p_holm in zip(found, adjusted, strict=True)]
@@ -72,7 +62,7 @@ def claim_parts_table(collected: Collected) -> pd.DataFrame:
     direction that is claimed; p_holm_worse: in the other one, after Holm over the parts. statement: of the
     part alone.
     """
-    rows = [row for each in collected.once(judged_claims) for row in _parts(each)]
+    rows = [row for each in collected.claims for row in _parts(each)]
     return pd.DataFrame(rows, columns=PARTS).astype({"n_blocks": "Int64", "n_seeds": "Int64"})
 
 
