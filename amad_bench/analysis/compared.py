@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from amad_bench.analysis.blocks.tables import block_differences_table, blocks_table
+from amad_bench.analysis.claims.tables import claim_parts_table, claims_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.power.table import power_table
@@ -18,6 +19,8 @@ MAKERS: dict[TableName, Callable[[Collected], pd.DataFrame]] = {  # one for each
     TableName.RESULTS: results_table,
     TableName.HEADROOM: headroom_table,
     TableName.COMPARISONS: comparisons_table,
+    TableName.CLAIMS: claims_table,
+    TableName.CLAIM_PARTS: claim_parts_table,
     TableName.STEPS_TO_SCORE: lambda collected: steps_to_score(collected.runs, collected.learning_curves),
     TableName.PUBLISHED: published_table,
     TableName.BLOCKS: blocks_table,

@@ -41,7 +41,7 @@ class Contrast:
     scores: by arm, the scores (S,) of its replicates that count. n_missing: planned replicates that do not,
     of the group of arms with most of them; n_failed: by arm, its planned runs that failed.
     same: whether arms that are paired have equal scores in all replicates, so that nothing is left of them.
-    scope: whose teachers it speaks about.
+    scope: whose teachers it speaks about. groups: the arms that are paired.
     """
 
     estimate: Estimate
@@ -50,6 +50,43 @@ class Contrast:
     n_failed: tuple[int, ...]
     same: bool
     scope: str
+    groups: tuple["Group", ...]
+
+    def at(self, weights: Sequence[float]) -> Estimate:
+        """The estimate with other weights of the arms; nothing is read or resampled again."""
+        return _added(self.groups, weights)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Arms on the same examples, paired: their places among all arms, scores, and influence values.
+
+    The last is empty, and trouble says why, where no replicate has scores of all of them.
+    """
+
+    places: tuple[int, ...]
+    scores_AS: Floats
+    influence_ASC: Floats
+    kish: float
+    n_examples: int
+    tolerance: float
+    n_missing: int
+    same: bool
+    trouble: str
+
+    def estimate(self, weights: Sequence[float]) -> Estimate:
+        """The weighted sum of the arms' scores; weights: of all arms."""
+        if not self.influence_ASC.size:
+            return Estimate(NAN, (), 0, 0, 0, 0.0, self.trouble)
+        weights_A = np.array([weights[place] for place in self.places])
+        found = estimate_of(
+            float(weights_A @ self.scores_AS.mean(axis=1)),
+            np.tensordot(weights_A, self.influence_ASC, axes=1),
+            kish=self.kish,
+            n_examples=self.n_examples,
+            tolerance=self.tolerance,
+        )
+        return replace(found, trouble=self.trouble or found.trouble)
 
 
 def contrast(
@@ -63,11 +100,10 @@ def contrast(
     with the worst score where there are none. UserError where paired arms have different examples, and as
     `ScoreBook.matrix`.
     """
-    places = _groups(arms)
-    groups = [_paired(book, [arms[place] for place in group], metric, controls) for group in places]
-    estimates = [group.estimate for group in groups]
-    estimate = added(estimates) if len(groups) > 1 else estimates[0]
-    scores = dict(zip(chain(*places), chain(*(group.scores for group in groups)), strict=True))
+    groups = tuple(_paired(book, arms, places, metric, controls) for places in _groups(arms))
+    estimate = _added(groups, [arm.weight for arm in arms])
+    of_groups = chain(*(group.scores_AS for group in groups))
+    scores = dict(zip(chain(*(group.places for group in groups)), of_groups, strict=True))
     teachers = max(len(set(arm.runs["teacher_id"].dropna())) for arm in arms)
     return Contrast(
         estimate=estimate,
@@ -76,17 +112,13 @@ def contrast(
         n_failed=tuple(int(failed(arm.runs).sum()) for arm in arms),
         same=all(group.same for group in groups),
         scope=ONE_PAIR if estimate.n_seeds == 1 else MORE_TEACHERS if teachers > 1 else ONE_TEACHER,
+        groups=groups,
     )
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Arms on the same examples, paired."""
-
-    estimate: Estimate
-    scores: tuple[Floats, ...]
-    n_missing: int
-    same: bool
+def _added(groups: Sequence[Group], weights: Sequence[float]) -> Estimate:
+    estimates = [group.estimate(weights) for group in groups]
+    return added(estimates) if len(groups) > 1 else estimates[0]
 
 
 def _groups(arms: Sequence[Arm]) -> list[list[int]]:
@@ -100,30 +132,42 @@ def _groups(arms: Sequence[Arm]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.DataFrame | None) -> _Group:
+def _paired(
+    book: ScoreBook,
+    all_arms: Sequence[Arm],
+    places: Sequence[int],
+    metric: str,
+    controls: pd.DataFrame | None,
+) -> Group:
+    arms = [all_arms[place] for place in places]
     found = [_pages(book, arm, metric, controls) for arm in arms]
     planned = set[int]().union(*(arm.runs["replicate"] for arm in arms))
     common = sorted(set[int].intersection(*map(set, found)))
     pages = [[own[replicate] for replicate in common] for own in found]
     known = [page for page in chain(*pages) if page is not None]
     if not known:
-        nothing = Estimate(NAN, (), 0, 0, 0, 0.0, NO_REPLICATE)
-        return _Group(nothing, tuple(np.empty(0) for _ in arms), len(planned), same=False)
+        none_AS, none_ASC = np.empty((len(arms), 0)), np.empty((len(arms), 0, 0))
+        return Group(tuple(places), none_AS, none_ASC, NAN, 0, 0.0, len(planned), False, NO_REPLICATE)
     matrix = book.aligned(known, metric)
     rows, worst = iter(matrix.values), np.zeros(matrix.values.shape[1:])
     values = np.stack([[worst if page is None else next(rows) for page in own] for own in pages])
     scores_AS = np.stack([replace(matrix, values=own).scores_S() for own in values])
-    estimate = _estimate(matrix, values, scores_AS, np.array([arm.weight for arm in arms]))
     trained = matrix.values[[split == TEST for _, split in known]]
     reason = trouble(metric, trained.sum(axis=1)) if matrix.statistic else ""
     if len(known) < values.shape[0] * values.shape[1] and not METRICS[metric].higher_is_better:
         reason = f"failed runs have no {metric}: there is none of the majority answer, and no worst one"
     balanced = math.isclose(sum(arm.weight for arm in arms), 0, abs_tol=1e-12)
-    return _Group(
-        replace(estimate, trouble=reason or estimate.trouble),
-        tuple(scores_AS),
-        len(planned) - len(common),
+    influence_ASC, largest = _influence(matrix, values, scores_AS)
+    return Group(
+        tuple(places),
+        scores_AS,
+        influence_ASC,
+        kish=kish(matrix.clusters),
+        n_examples=len(matrix.examples),
+        tolerance=ROUNDING * largest,
+        n_missing=len(planned) - len(common),
         same=balanced and bool((values == values[0]).all()),
+        trouble=reason,
     )
 
 
@@ -149,19 +193,9 @@ def _majority(book: ScoreBook, arm: Arm, metric: str, controls: pd.DataFrame) ->
     return (having[0], MAJORITY) if having else None
 
 
-def _estimate(matrix: ScoreMatrix, values: Floats, scores_AS: Floats, weights_A: Floats) -> Estimate:
-    """The estimate of paired arms. values: (A, S, N) points or (A, S, N, K) statistics."""
+def _influence(matrix: ScoreMatrix, values: Floats, scores_AS: Floats) -> tuple[Floats, float]:
+    """(influence values (A, S, C), largest score) of (A, S, N) points or (A, S, N, K) statistics."""
     if matrix.statistic is None:
-        influence_SC = influence_of_mean(np.tensordot(weights_A, values, axes=1), matrix.clusters)
-        largest = np.abs(values).max()
-    else:
-        influence_ASC = influence_of_statistic(values, matrix.clusters, matrix.statistic)
-        influence_SC = np.tensordot(weights_A, influence_ASC, axes=1)
-        largest = np.abs(scores_AS).max()
-    return estimate_of(
-        float(weights_A @ scores_AS.mean(axis=1)),
-        influence_SC,
-        kish=kish(matrix.clusters),
-        n_examples=len(matrix.examples),
-        tolerance=ROUNDING * float(largest),
-    )
+        return influence_of_mean(values, matrix.clusters), float(np.abs(values).max())
+    influence_ASC = influence_of_statistic(values, matrix.clusters, matrix.statistic)
+    return influence_ASC, float(np.abs(scores_AS).max())

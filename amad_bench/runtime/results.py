@@ -21,6 +21,8 @@ class TableName(StrEnum):
     RESULTS = "results"
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
+    CLAIMS = "claims"
+    CLAIM_PARTS = "claim_parts"
     STEPS_TO_SCORE = "steps_to_score"
     PUBLISHED = "published"
     BLOCKS = "blocks"

@@ -1,0 +1,172 @@
+"""The contrasts of a claim, computed from the collected tables: in a setting, or over blocks."""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from amad_bench.analysis.blocks.across import across
+from amad_bench.analysis.blocks.differences import POINTS, BlockDifference, Together, together
+from amad_bench.analysis.blocks.sharing import starts
+from amad_bench.analysis.blocks.of_losses import block_key
+from amad_bench.analysis.comparisons import NAN
+from amad_bench.analysis.contrasts import Arm, Contrast, contrast
+from amad_bench.analysis.estimates import Estimate
+from amad_bench.analysis.measured_by import dataset_of
+from amad_bench.analysis.scores import ScoreBook
+from amad_bench.analysis.settings import BLOCK
+from amad_bench.plan.catalogue import METRICS, primary_metric
+from amad_bench.plan.claims.cells import Runs, Unit
+from amad_bench.plan.claims.lacking import FEWEST_SEEDS, Asked
+from amad_bench.plan.claims.looks import joined
+
+THIS_PRETRAINING = "this pre-training"
+Combined = Callable[[float, float], Estimate]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A contrast as it came out; of the estimate, more than 0 is better. note: why blocks are averaged."""
+
+    estimate: Estimate
+    unit: str
+    n_blocks: int
+    scope: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the tables say about contrasts.
+
+    runs, book: the tables `runs` and `scores`; planned: the students of the plan; ces: of `ce_scores`.
+    replicates: those that count, None for all. with_failed: failed runs count, with the scores of the
+    majority answer.
+    """
+
+    runs: pd.DataFrame
+    book: ScoreBook
+    planned: Sequence[Runs]
+    ces: Mapping[str, float]
+    replicates: Collection[int] | None = None
+    with_failed: bool = False
+
+    def of(self, asked: Asked) -> Found:
+        """The contrast of a claim: over its blocks, or in its setting."""
+        if asked.over == "setting":
+            return self._in_setting(asked)
+        blocks, trouble = self.blocks(asked)
+        return found_over(together(blocks), trouble)
+
+    def blocks(self, asked: Asked) -> tuple[list[BlockDifference], str]:
+        """The contrast in each block, where more than 0 is better; and why it is none, or ""."""
+        found = [self._block(unit) for unit in asked.units(self.planned)]
+        one_method = bool(found) and all(same for _, same in found)
+        return [block for block, _ in found], _one_method(asked) if one_method else ""
+
+    def combined(self, first: Asked, second: Asked) -> Combined:
+        """The estimate of a D + b G for any a and b; contrasts D and G, in the same setting or blocks."""
+        if first.over == "setting":
+            (of_first,), (of_second,) = first.units(self.planned), second.units(self.planned)
+            result, _, better = self._contrast(Unit(of_first.block, of_first.arms + of_second.arms))
+            weights = [[weight for weight, _ in unit.arms] for unit in (of_first, of_second)]
+            return lambda a, b: _enough_seeds(
+                oriented(result.at([a * w for w in weights[0]] + [b * w for w in weights[1]]), better)
+            )
+        units = [{unit.block: unit for unit in asked.units(self.planned)} for asked in (first, second)]
+        both = [block for block in units[0] if block in units[1]]
+        blocks = [[self._block(of[block])[0] for block in both] for of in units]
+        scored = [
+            all(math.isfinite(each.estimate.value) for each in pair) for pair in zip(*blocks, strict=True)
+        ]
+        found = [together([each for each, kept in zip(of, scored, strict=True) if kept]) for of in blocks]
+        of_D, of_G = found
+        alike = len(of_D.differences_K) == len(of_G.differences_K)
+
+        def over_blocks(a: float, b: float) -> Estimate:
+            if not alike:
+                nothing = "gain and gap count other blocks as one"
+                return replace(of_D.estimate, value=NAN, parts=(), trouble=nothing)
+            return across(
+                a * of_D.differences_K + b * of_G.differences_K,
+                tolerance=max(of_D.estimate.tolerance, of_G.estimate.tolerance),
+                n_seeds=min(of_D.estimate.n_seeds, of_G.estimate.n_seeds),
+            )
+
+        return over_blocks
+
+    def _in_setting(self, asked: Asked) -> Found:
+        (unit,) = asked.units(self.planned)
+        result, _, better = self._contrast(unit)
+        estimate = _enough_seeds(oriented(result.estimate, better))
+        if result.same:
+            estimate = replace(estimate, trouble=_one_method(asked))
+        rows = self._rows(unit)
+        scope = f"{result.scope}, {THIS_PRETRAINING}" if starts(rows) else result.scope
+        return Found(estimate, POINTS, 1, scope)
+
+    def _block(self, unit: Unit) -> tuple[BlockDifference, bool]:
+        """The contrast in a block, and whether its arms are one method there."""
+        result, metric, better = self._contrast(unit)
+        rows = self._rows(unit)
+        axes = {str(column): rows[column].iloc[0] for column in BLOCK}
+        teachers = self._by_id.loc[rows["teacher_id"].dropna().unique()]
+        estimate = oriented(result.estimate, better)
+        difference = BlockDifference(
+            axes=axes,
+            metric=metric,
+            estimate=estimate,
+            with_failed=estimate,
+            n_failed=result.n_failed,
+            ce=self.ces[block_key(axes)],
+            runs=pd.concat([rows, teachers], ignore_index=True),
+        )
+        return difference, result.same
+
+    def _contrast(self, unit: Unit) -> tuple[Contrast, str, bool]:
+        """The contrast of a unit, its metric, and whether more of that is better."""
+        arms = [Arm(self._rows_of(runs), weight) for weight, runs in unit.arms]
+        first = arms[0].runs.iloc[0]
+        metric = primary_metric(first["task"], dataset_of(first["dataset"], first["dataset_options"]))
+        found = contrast(self.book, arms, metric, controls=self.runs if self.with_failed else None)
+        return found, metric, METRICS[metric].higher_is_better
+
+    def _rows(self, unit: Unit) -> pd.DataFrame:
+        return pd.concat([self._rows_of(runs) for _, runs in unit.arms], ignore_index=True)
+
+    def _rows_of(self, runs: Runs) -> pd.DataFrame:
+        counted = [
+            run_id
+            for replicate, run_id in runs.run_ids.items()
+            if self.replicates is None or replicate in self.replicates
+        ]
+        return self._by_id.loc[counted]
+
+    @cached_property
+    def _by_id(self) -> pd.DataFrame:
+        return self.runs.set_index("run_id", drop=False)
+
+
+def found_over(found: Together, trouble: str = "") -> Found:
+    """A contrast over blocks as it came out; trouble: why it is none."""
+    estimate = replace(found.estimate, trouble=trouble or found.estimate.trouble)
+    return Found(estimate, found.unit, found.n_blocks, found.scope, found.note)
+
+
+def oriented(estimate: Estimate, higher_is_better: bool) -> Estimate:
+    """The estimate such that more than 0 is better."""
+    return estimate if higher_is_better else replace(estimate, value=-estimate.value)
+
+
+def _enough_seeds(estimate: Estimate) -> Estimate:
+    if estimate.n_seeds >= FEWEST_SEEDS or estimate.trouble:
+        return estimate
+    return replace(estimate, trouble="one seed says nothing about methods")
+
+
+def _one_method(asked: Asked) -> str:
+    losses = joined(list(dict.fromkeys(arm.loss for arm in asked.arms)))
+    return f"{losses} are one method: equal scores in all replicates"
