@@ -185,6 +185,7 @@ rule compare:
         RESULTS.plan,
     output:
         tables(*COMPARED),
+        RESULTS.printed_files(),
     params:
         plan=PLAN.hash,
     log:

@@ -45,7 +45,8 @@ def collect(options: argparse.Namespace) -> None:
 
 def _forget_older_tables() -> None:
     """Remove what was made from the tables that are replaced: it must not pass for made from the new ones."""
-    for path in (RESULTS.plan, *RESULTS.table_files(*COMPARED), *RESULTS.figure_files()):
+    made = (*RESULTS.table_files(*COMPARED), *RESULTS.printed_files(), *RESULTS.figure_files())
+    for path in (RESULTS.plan, *made):
         path.unlink(missing_ok=True)
 
 
@@ -65,6 +66,7 @@ def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
 def compare(options: argparse.Namespace) -> None:
     from amad_bench.analysis.collected import Collected
     from amad_bench.analysis.compared import MAKERS
+    from amad_bench.analysis.printed.every import print_tables
     from amad_bench.runtime.files import write_table
 
     plan = _refuse_other_tables(options)
@@ -73,6 +75,7 @@ def compare(options: argparse.Namespace) -> None:
     made = {name: make(collected) for name, make in MAKERS.items()}
     for name, table in made.items():
         write_table(table, RESULTS.tables / name)
+    print_tables({TableName(name): table for name, table in tables.items()} | made, RESULTS.path)
     results = made[TableName.RESULTS]
     axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
     further = ["student", "student_shape", "teacher_pretraining", "pretraining", "cut"]
@@ -108,7 +111,7 @@ def figures(options: argparse.Namespace) -> None:
 
 
 def paper(options: argparse.Namespace) -> None:
-    from amad_bench.analysis.paper import paper as compile_paper
+    from amad_bench.analysis.paper.compiled import paper as compile_paper
 
     _refuse_other_tables(options)
     print(compile_paper(RESULTS.path, options.template, PAPER))

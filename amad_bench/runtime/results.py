@@ -58,6 +58,18 @@ COLLECTED = (
 COMPARED = tuple(name for name in TableName if name not in COLLECTED)  # made from the collected ones
 
 
+PRINTED = (  # also as .md and .tex for readers
+    TableName.CLAIMS,
+    TableName.CLAIM_PARTS,
+    TableName.BLOCKS,
+    TableName.RESULTS,
+    TableName.HEADROOM,
+    TableName.COMPARISONS,
+    TableName.STEPS_TO_SCORE,
+    TableName.FAILURES,
+)
+
+
 class ResultsFolder:
     """Files below `results` in the working directory, or below another folder."""
 
@@ -82,7 +94,7 @@ class ResultsFolder:
         return RunFolder(self.runs / run_id)
 
     def table(self, name: TableName, suffix: str = "parquet") -> Path:
-        """The file of a table; suffix: parquet or csv."""
+        """The file of a table; suffix: parquet, csv, md or tex."""
         return self.tables / f"{name}.{suffix}"
 
     def figure(self, name: FigureName, suffix: str = "pdf") -> Path:
@@ -92,6 +104,10 @@ class ResultsFolder:
     def table_files(self, *names: TableName) -> list[Path]:
         """Both files of each of the tables."""
         return [self.table(name, suffix) for name in names for suffix in ("parquet", "csv")]
+
+    def printed_files(self) -> list[Path]:
+        """The tables that readers get as Markdown and LaTeX."""
+        return [self.table(name, suffix) for name in PRINTED for suffix in ("md", "tex")]
 
     def figure_files(self) -> list[Path]:
         """The files of all figures, but for further pages as SVG, and what is said of them."""

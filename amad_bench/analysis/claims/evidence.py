@@ -5,13 +5,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from amad_bench.analysis.blocks.across import across
 from amad_bench.analysis.blocks.differences import POINTS, BlockDifference, Together, together
-from amad_bench.analysis.blocks.sharing import starts
 from amad_bench.analysis.blocks.of_losses import block_key
+from amad_bench.analysis.blocks.sharing import starts
 from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.contrasts import Arm, Contrast, contrast
 from amad_bench.analysis.estimates import Estimate

@@ -109,7 +109,9 @@ def _maps(figure: Figure, axes: Sequence[Axes], layer: _Layer) -> None:
     top = max(weights_HG.max() for weights_HG in layer.maps.values())
     image: Any = None
     for ax, (step, weights_HG) in zip(axes, layer.maps.items(), strict=False):
-        image = ax.imshow(weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest")
+        image = ax.imshow(
+            weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest"
+        )
         for axis, heads in ((ax.yaxis, weights_HG.shape[0]), (ax.xaxis, weights_HG.shape[1])):
             axis.set_ticks(range(0, heads, 1 + heads // 9))
         ax.grid(visible=False)

@@ -83,7 +83,9 @@ def _title(rows: pd.DataFrame) -> str:
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
-    several = {column: rows[column].nunique() > 1 for column in ("dataset", "student", "cut") if column in rows}
+    several = {
+        column: rows[column].nunique() > 1 for column in ("dataset", "student", "cut") if column in rows
+    }
     names = []
     for row in rows.to_dict("records"):
         more = [f"{row['teacher_heads']} → {row['student_heads']}"]

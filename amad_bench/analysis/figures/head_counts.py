@@ -35,7 +35,9 @@ def draw_head_counts(results: pd.DataFrame, comparisons: pd.DataFrame) -> Drawin
     panels = [rows for _, rows in grouped(drawn, [*WITHOUT_HEADS, "loss"])]
     height = 0.75 + 0.27 * max(2, *(rows["teacher_heads"].nunique() for rows in panels))
     strongest = drawn["difference"].abs().groupby(drawn["metric"]).max().to_dict()
-    found = [_page([panels[n] for n in page], strongest, height) for page in pages(len(panels), height, COLUMNS)]
+    found = [
+        _page([panels[n] for n in page], strongest, height) for page in pages(len(panels), height, COLUMNS)
+    ]
     return Drawing(TITLE, found)
 
 

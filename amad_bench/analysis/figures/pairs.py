@@ -58,7 +58,10 @@ def _page(panels: Sequence[pd.DataFrame], height: float) -> Page:
         seen |= set(rows["statement"])
         ax.set_xlabel(f"{in_points(rows['metric'].iloc[0], 'Difference')}\n{n_of(rows)}")
         ax.set_title(title)
-    notes.insert(0, f"Difference of the means with its 95 % interval, which may be wider than a panel; {exploratory(pd.concat(panels))}.")
+    notes.insert(
+        0,
+        f"Difference of the means with its 95 % interval, which may be wider than a panel; {exploratory(pd.concat(panels))}.",
+    )
     return finish(figure, TITLE, notes, statement_marks(seen))
 
 

@@ -1,7 +1,6 @@
 """How far pre-training conditions of the student lie apart under each loss: dumbbells, a row per loss."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -46,12 +45,16 @@ def draw_pretraining_gaps(results: pd.DataFrame) -> Drawing:
     order = loss_looks(results)
     height = REST + ROW * max(rows["loss"].nunique() for rows in panels)
     look = looks(list(dict.fromkeys([*catalogue.PRETRAINING, *drawn["condition"]])))
-    found = [_page([panels[n] for n in page], list(order), look, height) for page in pages(len(panels), height)]
+    found = [
+        _page([panels[n] for n in page], list(order), look, height) for page in pages(len(panels), height)
+    ]
     return Drawing(TITLE, found)
 
 
 def _page(panels: Sequence[pd.DataFrame], order: list[str], look: dict[str, Look], height: float) -> Page:
-    titles, notes = titles_and_notes([rows.iloc[0].to_dict() | {'pretraining': None} for rows in panels], "teacher_heads", without=["cut"])
+    titles, notes = titles_and_notes(
+        [rows.iloc[0].to_dict() | {"pretraining": None} for rows in panels], "teacher_heads", without=["cut"]
+    )
     figure, axes = sheet(len(panels), height)
     shown: set[str] = set()
     for rows, title, ax in zip(panels, titles, axes, strict=True):

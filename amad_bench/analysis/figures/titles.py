@@ -50,7 +50,9 @@ def _pretraining(row: Row) -> str:
 
 def _pretrained(row: Row) -> str:
     said = _pretraining(row)
-    return "no pre-training" if set(said.split(" → ")) == {"none"} else f"pre-training: {said}" if said else ""
+    return (
+        "no pre-training" if set(said.split(" → ")) == {"none"} else f"pre-training: {said}" if said else ""
+    )
 
 
 def _student(row: Row) -> str:

@@ -18,7 +18,7 @@ from amad_bench.plan import catalogue
 from amad_bench.runtime.results import TableName
 
 CHOICES = "open_choices.csv"  # beside the template
-PRINTED = (
+IN_TABLES = (
     TableName.CLAIMS,
     TableName.BLOCKS,
     TableName.RESULTS,
@@ -26,7 +26,7 @@ PRINTED = (
     TableName.STEPS_TO_SCORE,
     TableName.FAILURES,
 )
-READ = (TableName.RUNS, *PRINTED)
+READ = (TableName.RUNS, *IN_TABLES)
 MOST_CONTRASTS = 40  # within settings; more are no reading matter
 HEADLINE = "blocks"
 MOST_PAGES = 2  # of a figure in the appendix
@@ -35,7 +35,10 @@ TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in ca
 
 
 def facts_of(
-    tables: Mapping[TableName, pd.DataFrame], plan: Mapping[str, Any], figures: Mapping[str, Any], choices: Path
+    tables: Mapping[TableName, pd.DataFrame],
+    plan: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    choices: Path,
 ) -> dict[str, Any]:
     """The JSON object that paper/format.typ reads.
 
@@ -45,7 +48,9 @@ def facts_of(
         tables[name] for name in (TableName.RUNS, TableName.FAILURES, TableName.COMPARISONS)
     )
     students = pd.DataFrame(runs[runs["kind"] == "student"])
-    printed = {name.value: PRINTERS[name](tables[name]) for name in PRINTED}
+    blocks = tables[TableName.BLOCKS]
+    read = {**tables, TableName.BLOCKS: blocks[blocks["over"] == "all"]}
+    printed = {name.value: PRINTERS[name](read[name]) for name in IN_TABLES}
     unprinted = len(comparisons) if len(comparisons) > MOST_CONTRASTS else 0
     printed |= {"protocol": [protocol_table(runs)]} | ({TableName.COMPARISONS.value: []} if unprinted else {})
     return {
@@ -53,7 +58,6 @@ def facts_of(
         "plan": plan["hash"],
         "tables": {name: [table.canonical() for table in found] for name, found in printed.items()},
         "unprinted": unprinted,
-        "verdicts": [],
         "choices": _choices(choices).canonical(),
         "figures": figures,
         "headline": HEADLINE,
@@ -74,6 +78,8 @@ def facts_of(
         "machines": _distinct(runs, "cpu"),
         "torch": _distinct(runs, "torch"),
     }
+
+
 def _replicates(runs: pd.DataFrame) -> list[int]:
     """The numbers of replicates, each once, in order: tasks may have their own."""
     students = runs[runs["kind"] == "student"]
@@ -119,12 +125,14 @@ def _choices(path: Path) -> PrintedTable:
     """What published texts leave open, or what is done otherwise here; also in docs/methods.md."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(row["where"], row["published"], row["here"]) for row in csv.DictReader(file)]
-    return PrintedTable("Open choices and deviations", ("Where", "Published", "Here"), (False,) * 3, tuple(rows))
+    return PrintedTable(
+        "Open choices and deviations", ("Where", "Published", "Here"), (False,) * 3, tuple(rows)
+    )
 
 
 def _teacher_per(runs: pd.DataFrame) -> str:
     """ "replicate", "block" or "sweep": what has teachers of its own."""
-    teachers = runs[runs["kind"] == "teacher"]
+    teachers: Any = runs[runs["kind"] == "teacher"]
     if teachers["replicate"].nunique() > 1:
         return "replicate"
     return "block" if teachers["block"].notna().any() else "sweep"

@@ -20,7 +20,9 @@ def by_data(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def data_name(row: Any) -> str:
     """ "VL-T5, VQA, scenes"; row: has the columns family, task, dataset."""
     families, tasks = catalogue.FAMILIES, catalogue.TASKS
-    return f"{families[row['family']].label}, {tasks[row['task']].label}, {catalogue.label_of(row['dataset'])}"
+    return (
+        f"{families[row['family']].label}, {tasks[row['task']].label}, {catalogue.label_of(row['dataset'])}"
+    )
 
 
 def phrases(row: Any) -> dict[str, str]:
@@ -34,15 +36,16 @@ def phrases(row: Any) -> dict[str, str]:
         "metric": catalogue.METRICS[row["metric"]].label,
         "heads": heads_of(row["teacher_heads"], row["student_heads"], row["student"]),
         "pretraining": "" if pretraining == ("none", "none") else f"pre-training {' → '.join(pretraining)}",
-        "budget": "" if row.get("budget", "steps") == "steps" else f"equal {row['budget'].upper()}",
+        "budget": "" if row.get("budget", "steps") == "steps" else "equal FLOPs",
         "cut": "" if row["cut"] in UNCUT else f"cut: {row['cut']}",
         "student": f"students {row['student_shape'].replace('x', ' × ', 1)}",
         "examples": f"{counted(row['examples'])} training examples",
         "limit": row["limit"],
         "inputs": seen,
         "precision": row["precision"],
-        "overlap": "" if row.get("image_overlap") in (None, NO_OVERLAP, UNKNOWN) else
-            f"images in two splits: {row['image_overlap']}",
+        "overlap": ""
+        if row.get("image_overlap") in (None, NO_OVERLAP, UNKNOWN)
+        else f"images in two splits: {row['image_overlap']}",
     }
 
 

@@ -19,8 +19,8 @@ def claims_tables(claims: pd.DataFrame) -> list[PrintedTable]:
         columns=("Claim", "Text", "Verdict", "p", "Why"),
         numbers=(False, False, False, True, False),
         rows=tuple(cells),
-        note="p: one-sided, the largest of a claim's parts. A claim is supported where every part has p of at most half "
-        "of its level.",
+        note="p: one-sided, the largest of a claim's parts. A claim is supported where every part has p of at "
+        "most half of its level.",
     )
     return [table] if cells else []
 
@@ -33,7 +33,7 @@ def claim_parts_tables(parts: pd.DataFrame) -> list[PrintedTable]:
         columns=("Claim", "Part", "Estimate", "95 % interval", "p", "Shown", "Blocks", "Statement"),
         numbers=(False, False, True, True, True, True, True, False),
         rows=tuple(cells),
-        note="Shown: the difference that this design shows with 80 % power. Only parts that can be tested here.",
+        note="Shown: the difference that this design shows with 80 % power.",
     )
     return [table] if cells else []
 

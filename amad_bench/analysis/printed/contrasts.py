@@ -29,14 +29,19 @@ def comparisons_tables(comparisons: pd.DataFrame) -> list[PrintedTable]:
 def pairs_of_runs_tables(pairs: pd.DataFrame) -> list[PrintedTable]:
     """From the table `pairs_of_runs`: one seed each, so that nothing is said about losses."""
     raw = Column("p", lambda row: p_value(row["p_value"]))
-    notes = ("in points", SHOWN, "each says something about this pair of runs only, nothing about losses", "exploratory")
+    notes = (
+        "in points",
+        SHOWN,
+        "each says something about this pair of runs only, nothing about losses",
+        "exploratory",
+    )
     return by_setting(pairs, "differences between two runs", (*_CONTRAST, raw, *_FOUND), notes)
 
 
 def blocks_tables(blocks: pd.DataFrame) -> list[PrintedTable]:
     """From the table `blocks`: a row per contrast and choice of blocks."""
     columns = (
-        Column("Blocks", lambda row: row["over"], number=False),
+        Column("Blocks", _which, number=False),
         _CONTRAST[0],
         Column("Difference", _difference),
         _CONTRAST[2],
@@ -52,10 +57,20 @@ def blocks_tables(blocks: pd.DataFrame) -> list[PrintedTable]:
         columns=tuple(column.heading for column in columns),
         numbers=tuple(column.number for column in columns),
         rows=rows,
-        note="In points where all blocks share a metric, else in per cent of a block's mean ce score. K: blocks that "
-        f"count. k of N: in so many of N blocks a difference of that sign is shown. {SHOWN.capitalize()}. Exploratory.",
+        note="In points where all blocks share a metric, else in per cent of a block's mean ce score. K: "
+        "blocks that count. k of N: in so many of N blocks a difference of that sign is shown. "
+        f"{SHOWN.capitalize()}. Exploratory.",
     )
     return [table] if rows else []
+
+
+def _which(row: Row) -> str:
+    """ "all, unequal heads", with the pre-training and the budget where they are not the usual."""
+    words = [row["over"], f"{row['heads']} heads"]
+    pretraining = (row["teacher_pretraining"], row["pretraining"])
+    words += [] if pretraining == ("none", "none") else [f"pre-training {' → '.join(map(str, pretraining))}"]
+    words += [] if row["budget"] == "steps" else ["equal FLOPs"]
+    return ", ".join(words)
 
 
 def _difference(row: Row) -> str:

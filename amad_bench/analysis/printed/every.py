@@ -26,7 +26,10 @@ PRINTERS: Mapping[TableName, Callable[[pd.DataFrame], list[PrintedTable]]] = {
 
 
 def print_tables(tables: Mapping[TableName, pd.DataFrame], folder: Path) -> None:
-    """Write <table>.md and <table>.tex below the results folder for each that has a printer; tables: all of them."""
+    """Write <table>.md and <table>.tex of each table that has a printer.
+
+    tables: all of them. folder: the results folder.
+    """
     made = ResultsFolder(folder)
     for name, printed in PRINTERS.items():
         write_fragments(printed(tables[name]), made.tables / name)

@@ -17,15 +17,17 @@ def protocol_table(runs: pd.DataFrame) -> PrintedTable:
     trained: Any = runs[runs["kind"] != "pretrain"]
     cells = []
     for name, rows in by_data(trained):
-        teachers, students = rows[rows["kind"] == "teacher"], rows[rows["kind"] == "student"]
+        by_kind = {kind: own.to_dict("records") for kind, own in rows.groupby("kind")}
         first = rows.iloc[0]
-        metric = catalogue.primary_metric(first["task"], dataset_of(first["dataset"], first["dataset_options"]))
+        metric = catalogue.primary_metric(
+            first["task"], dataset_of(first["dataset"], first["dataset_options"])
+        )
         cells.append(
             (
                 name,
                 catalogue.METRICS[metric].label,
-                _models(teachers),
-                _models(students),
+                _models(by_kind.get("teacher", [])),
+                _models(by_kind.get("student", [])),
                 _each(_seen(row, rows) for row in rows.to_dict("records")),
                 _each(_test_examples(row) for row in rows.to_dict("records")),
             )
@@ -45,9 +47,8 @@ def protocol_table(runs: pd.DataFrame) -> PrintedTable:
     )
 
 
-def _models(rows: pd.DataFrame) -> str:
+def _models(records: list[Any]) -> str:
     """ "8 heads, 2 × 64, all examples, 1,500 steps"; what differs is listed."""
-    records = rows.to_dict("records")
     if not records:
         return "none"
     heads = sorted({int(row["heads"]) for row in records}, reverse=True)
@@ -62,7 +63,7 @@ def _seen(row: Any, rows: pd.DataFrame) -> str:
     """Image input of a run; "" of one that has not read its data, where others have."""
     if isinstance(row["features"], str):
         return row["features"]
-    return "" if rows["features"].notna().any() else row["inputs"]
+    return "" if bool(rows["features"].notna().any()) else row["inputs"]
 
 
 def _test_examples(row: Any) -> str:

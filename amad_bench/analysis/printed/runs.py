@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
-from amad_bench.analysis.run_columns import UNCUT
-from amad_bench.analysis.settings import grouped
 from amad_bench.analysis.printed.axes import counted, data_name, heads_of, sentence
 from amad_bench.analysis.printed.numbers import points
 from amad_bench.analysis.printed.table import NOTHING, PrintedTable
+from amad_bench.analysis.run_columns import UNCUT
+from amad_bench.analysis.settings import grouped
 
 SAME_REASON = 3  # runs that are named one by one for a reason that they share
 
@@ -38,16 +38,26 @@ def steps_tables(steps: pd.DataFrame) -> list[PrintedTable]:
         cells = []
         for group, own in grouped(rows, SHOWN_GROUP):
             who = _who(group)
-            for row in own.to_dict("records"):
-                cells.append((who, *_step(row)))
+            cells += [(who, *_step(row)) for row in own.to_dict("records")]
         first = rows.iloc[0]
         found.append(
             PrintedTable(
                 title=f"{data_name(first)}: steps to the best validation score without pre-training",
-                columns=("Model", "Score to reach", "Pre-training", "Cut", "Runs", "Failed", "First step", "Best"),
+                columns=(
+                    "Model",
+                    "Score to reach",
+                    "Pre-training",
+                    "Cut",
+                    "Runs",
+                    "Failed",
+                    "First step",
+                    "Best",
+                ),
                 numbers=(False, True, False, False, True, True, True, True),
                 rows=tuple(cells),
-                note=sentence([f"{counted(first['examples'])} training examples", first["limit"], first["inputs"]]),
+                note=sentence(
+                    [f"{counted(first['examples'])} training examples", first["limit"], first["inputs"]]
+                ),
             )
         )
     return found

@@ -1,5 +1,7 @@
 """What is said of each setting: room for distillation, ranks, sources of variance."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from amad_bench.analysis.printed.by_setting import Column, Row, by_setting
@@ -28,7 +30,10 @@ def ranks_tables(ranks: pd.DataFrame) -> list[PrintedTable]:
         Column("Mean", _points_of("mean")),
         Column("Ranks", _ranks),
     )
-    notes = ["means in points", "ranks: one more than the losses that are significantly better, to those that are not worse"]
+    notes = [
+        "means in points",
+        "ranks: one more than the losses that are significantly better, to those that are not worse",
+    ]
     return by_setting(ranks, "ranks that the tests leave open", columns, notes)
 
 
@@ -44,7 +49,7 @@ def variance_tables(variance: pd.DataFrame) -> list[PrintedTable]:
     return by_setting(variance, "where scores vary", columns, ["standard deviations in points"])
 
 
-def _points_of(column: str):
+def _points_of(column: str) -> Callable[[Row], str]:
     return lambda row: NOTHING if pd.isna(row[column]) else points(row[column])
 
 

@@ -38,7 +38,7 @@ class PrintedTable:
     def latex(self) -> str:
         r"""A `table` with booktabs rules, for \input."""
         escaped = self._frame().rename(columns=latex_text)
-        styled = escaped.style.hide(axis="index").format(formatter=latex_text)
+        styled: Any = escaped.style.hide(axis="index").format(formatter=latex_text)
         caption = " ".join(filter(None, [f"{self.title}.", self.note]))
         return styled.to_latex(
             hrules=True,

@@ -8,12 +8,13 @@ import pytest
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.compared import MAKERS
 from amad_bench.analysis.printed.contrasts import comparisons_tables
+from amad_bench.analysis.printed.every import PRINTERS, print_tables
 from amad_bench.analysis.printed.numbers import interval, p_value, points, share
 from amad_bench.analysis.printed.protocol import protocol_table
 from amad_bench.analysis.printed.results import results_tables
 from amad_bench.analysis.printed.runs import failures_tables
 from amad_bench.analysis.printed.settings import headroom_tables
-from amad_bench.runtime.results import TableName
+from amad_bench.runtime.results import COLLECTED, PRINTED, ResultsFolder, TableName
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +58,9 @@ def test_scores_stand_side_by_side_with_what_they_share_below(results):
         "student_mean",
         "amad_kl",
     ]
-    row = results.query(
-        "primary and family == 'vlt5' and task == 'translation' and loss == 'amad_kl'"
-    ).iloc[0]
+    row = results.query("primary and family == 'vlt5' and task == 'translation' and loss == 'amad_kl'").iloc[
+        0
+    ]
     half = (row["ci_high"] - row["ci_low"]) / 2
     assert table.rows[5][3] == f"{row['mean']:.1f} ± {half:.1f}"
     assert table.note.startswith("Scenes; 8 → 2 heads; students 2 × 48; 6,000 training examples;")
@@ -132,3 +133,14 @@ def test_the_protocol_says_what_was_trained(collected):
         unread["inputs"].iloc[0],
         "",
     )
+
+
+def test_every_printed_table_has_a_printer_and_two_files(collected, tmp_path):
+    assert tuple(PRINTERS) == PRINTED
+    tables = {TableName(name): getattr(collected, name) for name in COLLECTED}
+    tables |= {name: make(collected) for name, make in MAKERS.items()}
+    print_tables(tables, tmp_path)
+    folder = ResultsFolder(tmp_path)
+    assert sorted(folder.tables.iterdir()) == sorted(folder.printed_files())
+    assert "VL-T5" in folder.table(TableName.COMPARISONS, "md").read_text()
+    assert r"\toprule" in folder.table(TableName.CLAIMS, "tex").read_text()

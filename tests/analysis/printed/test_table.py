@@ -36,9 +36,7 @@ def test_latex_is_booktabs_and_escaped():
 
 
 def test_every_character_with_a_meaning_in_latex_is_written_out():
-    assert latex_text(r"\{}$&#^_~%") == (
-        r"\textbackslash{}\{\}\$\&\#\textasciicircum{}\_\textasciitilde{}\%"
-    )
+    assert latex_text(r"\{}$&#^_~%") == (r"\textbackslash{}\{\}\$\&\#\textasciicircum{}\_\textasciitilde{}\%")
 
 
 def test_fragments_stand_one_after_another(tmp_path):
