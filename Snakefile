@@ -16,8 +16,7 @@ from snakemake.utils import min_version
 
 from amad_bench.plan.workflow import left_runs, planned, run_markers, slots
 from amad_bench.runtime import paths
-from amad_bench.runtime.results import PAPER, RESULTS
-from amad_bench.runtime.results import TableName as Table
+from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS
 from amad_bench.view.sweep import hand_over
 
 min_version("9.0")
@@ -83,8 +82,7 @@ rule all:
         MARKERS,
         EXTRA_MARKER,
         PAPER,
-        tables(Table.RUNS, Table.SCORES, Table.FAILURES),
-        tables(Table.RESULTS, Table.HEADROOM, Table.COMPARISONS, Table.STEPS_TO_SCORE),
+        tables(*COLLECTED, *COMPARED),
 
 
 rule strict:
@@ -169,7 +167,7 @@ rule collect:
         ancient(MARKERS),
         ancient(EXTRA_MARKER),
     output:
-        tables(Table.RUNS, Table.SCORES, Table.EXAMPLES, Table.FAILURES, Table.LEARNING_CURVES),
+        tables(*COLLECTED),
         RESULTS.plan,
     params:
         plan=PLAN.hash,
@@ -183,10 +181,10 @@ rule collect:
 
 rule compare:
     input:
-        tables(Table.RUNS, Table.SCORES, Table.EXAMPLES, Table.LEARNING_CURVES),
+        tables(*COLLECTED),
         RESULTS.plan,
     output:
-        tables(Table.RESULTS, Table.HEADROOM, Table.COMPARISONS, Table.STEPS_TO_SCORE),
+        tables(*COMPARED),
     params:
         plan=PLAN.hash,
     log:
@@ -199,9 +197,7 @@ rule compare:
 
 rule figures:
     input:
-        RESULTS.table(Table.RESULTS),
-        RESULTS.table(Table.RUNS),
-        RESULTS.table(Table.LEARNING_CURVES),
+        tables(*COLLECTED, *COMPARED),
         RESULTS.plan,
     output:
         RESULTS.figure_files(),
@@ -218,7 +214,7 @@ rule figures:
 rule paper:
     input:
         TEMPLATE,
-        tables(Table.RUNS, Table.RESULTS, Table.COMPARISONS, Table.FAILURES, Table.STEPS_TO_SCORE),
+        tables(*COLLECTED, *COMPARED),
         RESULTS.plan,
         rules.figures.output,
     output:

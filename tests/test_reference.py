@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.results import results_table
-from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.analysis.tables.comparisons import comparisons_table
+from amad_bench.analysis.tables.headroom import headroom_table
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.plan import catalogue
 from amad_bench.runtime.provenance import provenance
 from tests.analysis.conftest import make_plan, write_run
@@ -31,9 +32,9 @@ def columns_now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]
     made = {
         "runs": tables.runs,
         "failures": tables.failures,
-        "results": results_table(tables.runs, tables.scores, tables.examples),
-        "headroom": headroom_table(tables.runs, tables.scores),
-        "comparisons": comparisons_table(tables.runs, tables.scores),
+        "results": results_table(tables),
+        "headroom": headroom_table(tables),
+        "comparisons": comparisons_table(tables),
     }
     return {name: list(table.columns) for name, table in made.items()}
 

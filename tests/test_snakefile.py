@@ -27,13 +27,8 @@ from amad_bench.plan.config.load import load_config
 from amad_bench.plan.extra_metrics import extra_ended, signature, usable_runs
 from amad_bench.plan.grid import expand
 from amad_bench.plan.standing import standing
-from amad_bench.runtime.results import RESULTS
+from amad_bench.runtime.results import COLLECTED, COMPARED, RESULTS
 from tests.run_folders import begin_run, end_run
-
-FIGURES = ("losses", "head_gap", "learning_curves")
-
-def tables(*names):
-    return [f"results/tables/{name}.{suffix}" for name in names for suffix in ("parquet", "csv")]
 
 command, options = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
 if command == "failures":
@@ -43,10 +38,10 @@ assert command != "paper" or Path(options["--template"]).is_file()
 outputs = {
     "data": [f"results/data/prepared/{options.get('--key')}.json"],
     "run": [f"results/runs/{options.get('--run')}/ended"],
-    "collect": tables("runs", "scores", "examples", "failures", "learning_curves"),
+    "collect": RESULTS.table_files(*COLLECTED),
     "score": ["results/extra_scores.parquet"],
-    "compare": tables("results", "headroom", "comparisons", "steps_to_score"),
-    "figures": [f"results/figures/{n}.{s}" for n in FIGURES for s in ("pdf", "png")],
+    "compare": RESULTS.table_files(*COMPARED),
+    "figures": RESULTS.figure_files(),
     "paper": ["paper/main.pdf"],
 }[command]
 if Path("broken").exists() and Path("broken").read_text() in options.get("--run", ""):

@@ -1,12 +1,12 @@
 """The results of all planned runs as tables; a run that is missing or failed is a row, never a gap."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.example_groups import example_groups
 from amad_bench.analysis.learning_curves import learning_curves
 from amad_bench.analysis.run_columns import DATA_FACTS, SIZES, compact, data_facts, run_columns
@@ -46,27 +46,7 @@ NOT_RUN = "not_run"
 SKIPPED = "skipped"  # a combination that cannot be trained
 
 
-@dataclass(frozen=True)
-class Tables:
-    """Everything that is known of a plan's runs.
-
-    runs: a row per planned run; scores: per run, split, metric and example.
-    examples: per test example and group that it belongs to (a question's answer type, say).
-    learning_curves: per validation during the training of a teacher or student.
-    failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the
-    status "skipped", per combination that is left out.
-    made_of: changes exactly when the runs that have ended do, or the extra scores.
-    """
-
-    runs: pd.DataFrame
-    scores: pd.DataFrame
-    examples: pd.DataFrame
-    learning_curves: pd.DataFrame
-    failures: pd.DataFrame
-    made_of: str
-
-
-def collect(plan: Plan, results: Path) -> Tables:
+def collect(plan: Plan, results: Path) -> Collected:
     """Read `results`/runs/<id>/ of every planned run, and `results`/extra_scores.{parquet,json}.
 
     A run that is left is a row without scores, whatever its folder holds: what another config, method version
@@ -99,7 +79,8 @@ def collect(plan: Plan, results: Path) -> Tables:
     scores = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=SCORE_COLUMNS)
     scores = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable", ignore_index=True)
     curves = learning_curves(runs, validated)
-    return Tables(runs.drop(columns="log_tail"), scores, example_groups(usable), curves, failures, stamp)
+    groups = example_groups(usable)
+    return Collected(plan, runs.drop(columns="log_tail"), scores, groups, curves, failures, stamp)
 
 
 def _skipped(skip: Skip) -> dict[str, Any]:

@@ -55,22 +55,49 @@ class ScoreBook:
         return [run_id for run_id in run_ids if (run_id, split, metric) in self._pages]
 
     def matrix(self, run_ids: Sequence[str], metric: str, split: str = "test") -> ScoreMatrix:
-        """Scores of runs that all have them, on the same examples; UserError where the examples differ."""
-        pages = [self._pages[run_id, split, metric] for run_id in run_ids]
-        for run_id, page in zip(run_ids, pages, strict=True):
+        """Scores of runs that all have them, on the same examples.
+
+        UserError where the examples or their clusters differ, where a score is no number, and where a cluster
+        is missing.
+        """
+        return self.aligned([(run_id, split) for run_id in run_ids], metric)
+
+    def aligned(self, pages: Sequence[tuple[str, str]], metric: str) -> ScoreMatrix:
+        """The same of (run id, split) pairs."""
+        record, (first_run, first_split) = catalogue.METRICS[metric], pages[0]
+        first = self._pages[first_run, first_split, metric]
+        values = []
+        for run_id, split in pages:
+            page = self._pages[run_id, split, metric]
+            values.append(_values(page, metric, run_id))
             for column in ("example_id", "cluster_id"):
-                if not np.array_equal(page[column].to_numpy(), pages[0][column].to_numpy()):
+                if not np.array_equal(page[column].to_numpy(), first[column].to_numpy()):
                     raise UserError(
                         f"{metric} of run {run_id}: its {column}s on the split {split} are not those of run "
-                        f"{run_ids[0]}; delete the folder of the run that is wrong and run again"
+                        f"{first_run}; delete the folder of the run that is wrong and run again"
                     )
-        record = catalogue.METRICS[metric]
-        examples, clusters = pd.Index(pages[0]["example_id"]), pages[0]["cluster_id"].to_numpy(dtype=str)
-        if not record.statistics:
-            values = np.stack([page["value"].to_numpy(dtype=np.float64) for page in pages])
-            return ScoreMatrix(values * record.scale, examples, clusters, None)
-        statistics = np.stack([np.array(page["statistics"].tolist(), dtype=np.float64) for page in pages])
-        return ScoreMatrix(statistics, examples, clusters, partial(_corpus_points, metric))
+        examples, clusters = pd.Index(first["example_id"]), first["cluster_id"].to_numpy(dtype=str)
+        statistic = partial(_corpus_points, metric) if record.statistics else None
+        return ScoreMatrix(np.stack(values), examples, clusters, statistic)
+
+
+def _values(page: pd.DataFrame, metric: str, run_id: str) -> Floats:
+    """(N,) points or (N, K) statistics of a run."""
+    record = catalogue.METRICS[metric]
+    if record.statistics:
+        values = np.array(page["statistics"].tolist(), dtype=np.float64)
+    else:
+        values = page["value"].to_numpy(dtype=np.float64) * record.scale
+    broken_N = ~np.isfinite(values.reshape(len(page), -1)).all(axis=1)
+    missing_N = page["cluster_id"].isna().to_numpy()
+    for wrong_N, what in ((broken_N, "score that is no number"), (missing_N, "score without a cluster")):
+        if wrong_N.any():
+            example = page["example_id"].iloc[int(wrong_N.argmax())]
+            raise UserError(
+                f"{metric} of run {run_id}: example {example} has a {what}; delete the run's folder and run "
+                "it again"
+            )
+    return values
 
 
 def _corpus_points(metric: str, sums: Floats) -> Floats:

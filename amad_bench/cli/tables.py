@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amad_bench.cli.common import planned
 from amad_bench.runtime.errors import UserError
@@ -60,19 +60,17 @@ def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
 
 
 def compare(options: argparse.Namespace) -> None:
-    from amad_bench.analysis.learning_curves import steps_to_score
-    from amad_bench.analysis.results import results_table
-    from amad_bench.analysis.tables import comparisons_table, headroom_table
+    from amad_bench.analysis.collected import Collected
+    from amad_bench.analysis.compared import MAKERS
     from amad_bench.runtime.files import write_table
 
     plan = _refuse_other_tables(options)
-    runs, scores = _table(TableName.RUNS), _table(TableName.SCORES)
-    results = results_table(runs, scores, _table(TableName.EXAMPLES), plan.extra_metrics)
-    write_table(results, RESULTS.tables / TableName.RESULTS)
-    write_table(headroom_table(runs, scores), RESULTS.tables / TableName.HEADROOM)
-    write_table(comparisons_table(runs, scores), RESULTS.tables / TableName.COMPARISONS)
-    reached = steps_to_score(runs, _table(TableName.LEARNING_CURVES))
-    write_table(reached, RESULTS.tables / TableName.STEPS_TO_SCORE)
+    tables: dict[str, Any] = {name.value: _table(name) for name in COLLECTED}
+    collected = Collected(plan, **tables)
+    made = {name: make(collected) for name, make in MAKERS.items()}
+    for name, table in made.items():
+        write_table(table, RESULTS.tables / name)
+    results = made[TableName.RESULTS]
     axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
     further = ["student", "student_shape", "teacher_pretraining", "pretraining", "cut"]
     axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide

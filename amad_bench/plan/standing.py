@@ -16,7 +16,7 @@ from amad_bench.runtime.run_folder.status import Status
 RUNNING = "running"
 INTERRUPTED = "interrupted"
 WAITING = "waiting"
-_FAILED_FOR_ANOTHER = ("teacher_failed", "pretraining_failed")
+FAILED_FOR_ANOTHER = ("teacher_failed", "pretraining_failed")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _left_again(run: Run, found: Mapping[str, Standing], results: ResultsFolder)
     """Runs that have ended and are left all the same, for what stands of this one, each with the reason."""
     own, needed = found[run.id], [name for name in run.prerequisites if name in found]
     hopeful = bool(needed) and all(found[name].left or found[name].usable for name in needed)
-    if own.state in _FAILED_FOR_ANOTHER and hopeful:
+    if own.state in FAILED_FOR_ANOTHER and hopeful:
         return [(run.id, f"{own.state} before, but what it needs can be used by now or is trained again")]
     if not own.left:
         return []

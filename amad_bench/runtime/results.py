@@ -38,7 +38,7 @@ COLLECTED = (
     TableName.FAILURES,
     TableName.LEARNING_CURVES,
 )
-COMPARED = (TableName.RESULTS, TableName.HEADROOM, TableName.COMPARISONS, TableName.STEPS_TO_SCORE)
+COMPARED = tuple(name for name in TableName if name not in COLLECTED)  # made from the collected ones
 
 
 class ResultsFolder:

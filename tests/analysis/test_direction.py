@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from amad_bench.analysis.collect import Tables, collect
+from amad_bench.analysis.collect import collect
+from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.drawing import STYLE, looks
 from amad_bench.analysis.figures import _axis_label, _head_gap_figure, _losses_figure
-from amad_bench.analysis.results import results_table
-from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.analysis.tables.comparisons import comparisons_table
+from amad_bench.analysis.tables.headroom import headroom_table
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.plan.catalogue import METRICS
 from tests.analysis.conftest import make_plan, write_run
 from tests.first_metric import first_metric
@@ -31,7 +33,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory):
         yield collect(plan, results)
 
 
-def ter(tables: Tables, run_id: str, split: str = "test") -> float:
+def ter(tables: Collected, run_id: str, split: str = "test") -> float:
     """Edits over words, in points."""
     scores = tables.scores[tables.scores["metric"] == "TER"]
     own = scores[(scores["run_id"] == run_id) & (scores["split"] == split)]
@@ -39,12 +41,12 @@ def ter(tables: Tables, run_id: str, split: str = "test") -> float:
     return float(100 * edits / words)
 
 
-def of_loss(tables: Tables, loss: str, split: str = "test") -> list[float]:
+def of_loss(tables: Collected, loss: str, split: str = "test") -> list[float]:
     return [ter(tables, f"vlt5-translation-h8to2-{loss}-none-s{seed:02}", split) for seed in SEEDS]
 
 
-def test_a_lower_rate_is_better_and_the_difference_stays_a_minus_b(tables: Tables):
-    compared = comparisons_table(tables.runs, tables.scores).set_index("loss_b")
+def test_a_lower_rate_is_better_and_the_difference_stays_a_minus_b(tables: Collected):
+    compared = comparisons_table(tables).set_index("loss_b")
     assert set(compared["metric"]) == {"TER"}
     amad = of_loss(tables, "amad_kl")
     for rival in ("ce", "logit_kd"):
@@ -56,12 +58,12 @@ def test_a_lower_rate_is_better_and_the_difference_stays_a_minus_b(tables: Table
         above = np.mean([(a < b) + (a == b) / 2 for a in amad for b in own])
         assert row["p_superiority"] == pytest.approx(above)
     runs = tables.runs.assign(loss_name=tables.runs["loss_name"].replace({"amad": "x", "ce": "amad"}))
-    turned = comparisons_table(runs, tables.scores).set_index(["loss_a", "loss_b"])
+    turned = comparisons_table(replace(tables, runs=runs)).set_index(["loss_a", "loss_b"])
     assert turned.loc[("ce", "amad_kl"), "statement"] == "worse"
 
 
-def test_headroom_is_what_the_teacher_does_better(tables: Tables):
-    row = headroom_table(tables.runs, tables.scores).iloc[0]
+def test_headroom_is_what_the_teacher_does_better(tables: Collected):
+    row = headroom_table(tables).iloc[0]
     teacher, ce = ter(tables, TEACHER), float(np.mean(of_loss(tables, "ce")))
     majority = ter(tables, TEACHER, "test_majority")
     assert teacher + 10 < ce
@@ -74,12 +76,12 @@ def test_headroom_is_what_the_teacher_does_better(tables: Tables):
     assert row[flags].tolist() == [True, True, True, False]
 
 
-def drawn(tables: Tables) -> pd.DataFrame:
-    results = results_table(tables.runs, tables.scores, tables.examples)
+def drawn(tables: Collected) -> pd.DataFrame:
+    results = results_table(tables)
     return results[results["primary"]]
 
 
-def test_the_better_end_of_an_axis_is_right_or_up(tables: Tables):
+def test_the_better_end_of_an_axis_is_right_or_up(tables: Collected):
     with matplotlib.rc_context(STYLE):
         (of_losses,) = _losses_figure(drawn(tables), looks(LOSSES)).axes
         (of_gaps,) = _head_gap_figure(drawn(tables), looks(LOSSES)).axes
@@ -101,7 +103,7 @@ def test_the_better_end_of_an_axis_is_right_or_up(tables: Tables):
         ("CIDEr", -8.0, 1030.0, (-62.28, 1062.28)),
     ],
 )
-def test_axes_end_where_the_metric_does(tables: Tables, metric, low, high, expected):
+def test_axes_end_where_the_metric_does(tables: Collected, metric, low, high, expected):
     rows = drawn(tables).assign(metric=metric, ci_low=low, ci_high=high)
     with matplotlib.rc_context(STYLE):
         (ax,) = _losses_figure(rows, looks(LOSSES)).axes

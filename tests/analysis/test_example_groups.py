@@ -7,7 +7,7 @@ import pytest
 
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.example_groups import EXAMPLE_COLUMNS, example_groups
-from amad_bench.analysis.results import results_table
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.run_folder.folder import RunFolder
 
@@ -90,6 +90,6 @@ def test_blocks_with_images_of_their_own_have_other_examples_under_the_same_ids(
     seeds = {run.config.block.student_heads: str(run.config.dataset.options["seed"]) for run in plan.runs}
     assert of_one.set_index("seed")["value"].to_dict() == {seeds[2]: "number", seeds[4]: "other"}
     tables = collect(plan, tmp_path)
-    results = results_table(tables.runs, tables.scores, tables.examples).query("loss == 'ce'")
+    results = results_table(tables).query("loss == 'ce'")
     shown = results.query("metric == 'vqa_accuracy' and subset == 'answer_type: number'")
     assert shown.set_index("student_heads")["n_examples"].to_dict() == {2: 80, 4: 79}

@@ -11,7 +11,7 @@ from PIL import Image
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.drawing import STYLE, grid, looks, pages, write_figure
 from amad_bench.analysis.figures import _head_gap_figure, _losses_figure, figures
-from amad_bench.analysis.results import results_table
+from amad_bench.analysis.tables.results import results_table
 
 LOSSES = ["ce", "logit_kd", "one_to_one", "student_mean", "amad_kl"]
 
@@ -19,7 +19,7 @@ LOSSES = ["ce", "logit_kd", "one_to_one", "student_mean", "amad_kl"]
 @pytest.fixture(scope="module")
 def results(fake_results):
     tables = collect(*fake_results)
-    return results_table(tables.runs, tables.scores, tables.examples)
+    return results_table(tables)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_head_gap_figure_puts_the_smallest_gap_first(fake, tmp_path):
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
-    results = results_table(tables.runs, tables.scores, tables.examples)
+    results = results_table(tables)
     with matplotlib.rc_context(STYLE):
         figure = _head_gap_figure(results[results["primary"]], looks(["ce", "amad_kl"]))
     (ax,) = figure.axes
@@ -173,7 +173,7 @@ def test_losses_without_a_score_are_absent(fake, tmp_path):
     for run in plan.runs:
         fake.write(tmp_path, run, status="diverged" if "student_mean" in run.id else "done")
     tables = collect(plan, tmp_path)
-    results = results_table(tables.runs, tables.scores, tables.examples)
+    results = results_table(tables)
     with matplotlib.rc_context(STYLE):
         figure = _losses_figure(results[results["primary"] & results["mean"].notna()], looks(LOSSES))
     (ax,) = figure.axes
@@ -213,10 +213,7 @@ def test_titles_and_labels_do_not_run_into_each_other(drawn):
 
 def test_no_results_at_all_still_gives_files(fake, tmp_path):
     tables = collect(fake.plan(), tmp_path)
-    assert all(
-        path.exists()
-        for path in figures(results_table(tables.runs, tables.scores, tables.examples), tmp_path)
-    )
+    assert all(path.exists() for path in figures(results_table(tables), tmp_path))
 
 
 def test_many_losses_have_distinctlooks():

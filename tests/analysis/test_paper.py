@@ -14,8 +14,9 @@ from amad_bench.analysis.curves_figure import draw_learning_curves
 from amad_bench.analysis.figures import figures
 from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.paper import paper
-from amad_bench.analysis.results import results_table
-from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.analysis.tables.comparisons import comparisons_table
+from amad_bench.analysis.tables.headroom import headroom_table
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.plan.catalogue import METRICS
 from amad_bench.plan.plan import Plan, Skip
 from amad_bench.runtime.errors import UserError
@@ -27,13 +28,13 @@ from tests.planned import planned_dataset
 
 def publish(plan, runs_folder, out):
     tables = collect(plan, runs_folder)
-    results = results_table(tables.runs, tables.scores, tables.examples)
+    results = results_table(tables)
     for name, frame in {
         "runs": tables.runs,
         "failures": tables.failures,
         "results": results,
-        "comparisons": comparisons_table(tables.runs, tables.scores),
-        "headroom": headroom_table(tables.runs, tables.scores),
+        "comparisons": comparisons_table(tables),
+        "headroom": headroom_table(tables),
         "steps_to_score": steps_to_score(tables.runs, tables.learning_curves),
     }.items():
         write_table(frame, out / "tables" / name)

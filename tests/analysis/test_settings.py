@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.results import results_table
 from amad_bench.analysis.settings import settings
-from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.analysis.tables.comparisons import comparisons_table
+from amad_bench.analysis.tables.headroom import headroom_table
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run_config import Start
 from amad_bench.runtime.errors import UserError
@@ -95,7 +96,7 @@ def test_names_tell_students_apart_that_differ_in_dropout_or_checkpoint_only(fak
     assert [setting.axes["student"] for setting in found] == ["usual", "other"]
     for name, setting in zip(sizes, found, strict=True):
         assert setting.run_ids == [teacher.id, *(run.id for run in students if run.student_name == name)]
-    results = results_table(collected.runs, collected.scores, collected.examples)
+    results = results_table(collected)
     assert len(results) == 2 * len(results[results["student"] == "usual"]) > 0
 
 
@@ -155,9 +156,9 @@ def test_tables_of_settings_with_shared_students_are_those_of_each_alone(shared)
     tables, _ = shared
     metric = tables.scores[tables.scores["metric"] == "vqa_accuracy"]
     by_run = metric.groupby(["split", "run_id"])["value"].mean().mul(100)
-    results = results_table(tables.runs, tables.scores, tables.examples).query("primary")
-    headroom = headroom_table(tables.runs, tables.scores)
-    compared = comparisons_table(tables.runs, tables.scores)
+    results = results_table(tables).query("primary")
+    headroom = headroom_table(tables)
+    compared = comparisons_table(tables)
     assert (len(results), len(headroom), len(compared)) == (8 * 3, 8, 8)
     means = results.set_index(["student_heads", "teacher_pretraining", "pretraining", "loss"])["mean"]
     for room, contrast in zip(headroom.to_dict("records"), compared.to_dict("records"), strict=True):
@@ -204,7 +205,7 @@ def test_a_setting_that_two_sizes_share_is_named_after_both(fake, tmp_path):
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
-    results = results_table(tables.runs, tables.scores, tables.examples).query("primary")
+    results = results_table(tables).query("primary")
     shown = results.groupby("pretraining")["student"].unique().map(set).to_dict()
     assert shown == {"none": {"own | cut"}, "text": {"own", "cut"}}
     assert results.groupby(["teacher_pretraining", "pretraining", "student"]).size().tolist() == [3] * 6
@@ -234,3 +235,24 @@ def test_blocks_with_teachers_of_their_own(fake, tmp_path, scenes_per):
         for pair in ("none", "nonetotext", "vltonone", "vltotext")
         for number in range(2)
     }
+
+
+def test_students_that_budgets_share_stand_in_both_settings(fake, tmp_path):
+    plan = fake.plan(tasks=VQA, losses=("ce", "logit_kd", "amad_kl"), changes={"budgets": ["steps", "flops"]})
+    runs = collect(plan, tmp_path).runs
+    assert runs["budget"].dropna().value_counts().to_dict() == {"steps | flops": 2, "steps": 4, "flops": 4}
+    by_steps, by_flops = settings(runs)
+    assert [by_steps.axes["budget"], by_flops.axes["budget"]] == ["steps", "flops"]
+    assert by_steps.teachers["run_id"].tolist() == by_flops.teachers["run_id"].tolist()
+    for found in (by_steps, by_flops):
+        assert list(found.by_loss()) == ["teacher", "ce", "logit_kd", "amad_kl"]
+        assert set(found.students["budget"]) == {found.axes["budget"]}
+    shared, own = (
+        [rows["run_id"].tolist() for rows in (a, b)]
+        for a, b in (
+            (by_steps.by_loss()["ce"], by_flops.by_loss()["ce"]),
+            (by_steps.by_loss()["amad_kl"], by_flops.by_loss()["amad_kl"]),
+        )
+    )
+    assert shared[0] == shared[1]
+    assert not set(own[0]) & set(own[1])

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from amad_bench import scoring
-from amad_bench.analysis.collect import Tables, collect
-from amad_bench.analysis.results import results_table
-from amad_bench.analysis.tables import comparisons_table, headroom_table
+from amad_bench.analysis.collect import collect
+from amad_bench.analysis.collected import Collected
+from amad_bench.analysis.tables.comparisons import comparisons_table
+from amad_bench.analysis.tables.headroom import headroom_table
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.plan.catalogue import DATASETS, UNBOUNDED, Metric, metrics_of, primary_metric
 from amad_bench.plan.run import Run
 from amad_bench.runtime.run_folder.folder import RunFolder
@@ -117,7 +119,7 @@ def finish(results: Path, run: Run) -> list[int]:
 
 
 @pytest.fixture
-def finished(tmp_path: Path) -> tuple[Tables, dict[str, np.ndarray]]:
+def finished(tmp_path: Path) -> tuple[Collected, dict[str, np.ndarray]]:
     """Tables, and by loss the wrong words of its runs' test outputs (runs, examples)."""
     plan = make_plan(TRANSLATED, losses=("ce", "amad_kl"), seeds=3)
     wrong = {run.id: finish(tmp_path / "results", run) for run in plan.runs}
@@ -137,11 +139,11 @@ def test_a_metric_is_planned_by_its_record():
     assert {run.config.versions["metric:toy_edits"] for run in plan.runs} == {7}
 
 
-def test_a_metric_goes_from_predictions_to_a_comparison(finished: tuple[Tables, dict[str, np.ndarray]]):
+def test_a_metric_goes_from_predictions_to_a_comparison(finished: tuple[Collected, dict[str, np.ndarray]]):
     """A wrong word of ten is one edit; the right ones are shared, out of the ten and the wrong one's sign."""
     tables, wrong = finished
     rates = {loss: 10 * own.mean(axis=1) for loss, own in wrong.items()}
-    results = results_table(tables.runs, tables.scores, tables.examples)
+    results = results_table(tables)
     primary, other = (
         results[results["metric"] == name].set_index("loss") for name in ("toy_edits", "toy_jaccard")
     )
@@ -150,13 +152,13 @@ def test_a_metric_goes_from_predictions_to_a_comparison(finished: tuple[Tables, 
         assert primary.loc[loss, "mean"] == pytest.approx(rates[loss].mean())
         assert other.loc[loss, "mean"] == pytest.approx(100 * np.mean((10 - own) / (10 + (own > 0))))
 
-    (row,) = comparisons_table(tables.runs, tables.scores).to_dict("records")
+    (row,) = comparisons_table(tables).to_dict("records")
     assert (row["metric"], row["loss_a"], row["loss_b"]) == ("toy_edits", "amad_kl", "ce")
     assert row["difference"] == pytest.approx(rates["amad_kl"].mean() - rates["ce"].mean())
     assert row["difference"] < -20
     assert row["statement"] == "better"
 
-    (row,) = headroom_table(tables.runs, tables.scores).to_dict("records")
+    (row,) = headroom_table(tables).to_dict("records")
     assert row["difference"] == pytest.approx(rates["ce"].mean() - rates["teacher"].mean())
     assert row["majority"] == pytest.approx(10.0)  # nine words of ten are wrong
     assert row["teacher_above_ce"]

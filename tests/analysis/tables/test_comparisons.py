@@ -11,8 +11,9 @@ from statsmodels.stats.multitest import multipletests
 
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.comparisons import compare
-from amad_bench.analysis.results import results_table
-from amad_bench.analysis.tables import _pairs, comparisons_table, headroom_table
+from amad_bench.analysis.tables.comparisons import _pairs, comparisons_table
+from amad_bench.analysis.tables.headroom import headroom_table
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.plan.plan import Plan
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import write_table
@@ -28,7 +29,7 @@ def tables(fake_results):
 
 @pytest.fixture(scope="module")
 def comparisons(tables):
-    return comparisons_table(tables.runs, tables.scores)
+    return comparisons_table(tables)
 
 
 def test_failed_runs_stay_visible(fake, tmp_path):
@@ -37,31 +38,29 @@ def test_failed_runs_stay_visible(fake, tmp_path):
         lost = run.id.endswith("logit_kd-none-s01") or "amad_kl" in run.id
         fake.write(tmp_path, run, status="diverged" if lost else "done")
     tables = collect(plan, tmp_path)
-    rows = results_table(tables.runs, tables.scores, tables.examples).query("primary").set_index("loss")
+    rows = results_table(tables).query("primary").set_index("loss")
     assert rows[["n_seeds", "n_failed"]].to_dict("list") == {
         "n_seeds": [1, 3, 2, 0],
         "n_failed": [0, 0, 1, 3],
     }
     assert math.isnan(rows.at["amad_kl", "mean"])
-    compared = comparisons_table(tables.runs, tables.scores)
+    compared = comparisons_table(tables)
     assert compared["statement"].tolist() == ["not testable", "not testable"]
     assert compared["reason"].unique().tolist() == ["no replicate has scores of both losses"]
     assert compared["n_missing"].tolist() == [3, 3]
-    assert headroom_table(tables.runs, tables.scores)["difference"].notna().all()
+    assert headroom_table(tables)["difference"].notna().all()
 
 
 def test_a_plan_without_results_gives_tables_all_the_same(fake, tmp_path):
     tables = collect(fake.plan(), tmp_path)
-    assert results_table(tables.runs, tables.scores, tables.examples)["mean"].isna().all()
-    assert set(comparisons_table(tables.runs, tables.scores)["statement"]) == {"not testable"}
-    flags = headroom_table(tables.runs, tables.scores)[
-        ["teacher_above_ce", "ce_below_ceiling", "images_matter"]
-    ]
+    assert results_table(tables)["mean"].isna().all()
+    assert set(comparisons_table(tables)["statement"]) == {"not testable"}
+    flags = headroom_table(tables)[["teacher_above_ce", "ce_below_ceiling", "images_matter"]]
     assert flags.isna().all(axis=None)
 
 
 def test_headroom(tables):
-    table = headroom_table(tables.runs, tables.scores)
+    table = headroom_table(tables)
     assert table["metric"].tolist() == ["vqa_accuracy", "CIDEr", "BLEU", "vqa_accuracy", "CIDEr"]
     row = table.iloc[0]
     teacher = "vlt5-vqa-h8-teacher-none-s00"
@@ -107,7 +106,7 @@ def test_headroom_flags_at_their_limits(fake, tmp_path, teacher, ce, above, belo
         )
         scores.to_parquet(folder / "scores.parquet", index=False)
     tables = collect(plan, tmp_path)
-    row = headroom_table(tables.runs, tables.scores).iloc[0]
+    row = headroom_table(tables).iloc[0]
     assert (row["teacher_above_ce"], row["ce_below_ceiling"]) == (above, below)
     assert pd.isna(row["images_matter"])
 
@@ -121,16 +120,16 @@ def test_a_setting_whose_only_metrics_are_unavailable_shows_no_number(fake, tmp_
             (folder / "status.json").write_text(json.dumps(status | {"status": "metric_unavailable"}))
             pd.read_parquet(folder / "scores.parquet").head(0).to_parquet(folder / "scores.parquet")
     tables = collect(plan, tmp_path)
-    rows = results_table(tables.runs, tables.scores, tables.examples).query("primary").set_index("loss")
+    rows = results_table(tables).query("primary").set_index("loss")
     assert rows["mean"].isna().to_dict() == {"teacher": False, "ce": False, "amad_kl": True}
-    assert comparisons_table(tables.runs, tables.scores)["n_missing"].tolist() == [2]
+    assert comparisons_table(tables)["n_missing"].tolist() == [2]
 
 
 @pytest.mark.usefixtures("fake")
 def test_headroom_of_no_students_has_its_columns(tables):
     only_teachers = tables.runs[tables.runs["kind"] == "teacher"]
-    full = headroom_table(tables.runs, tables.scores)
-    empty = headroom_table(only_teachers, tables.scores)
+    full = headroom_table(tables)
+    empty = headroom_table(replace(tables, runs=only_teachers))
     assert empty.empty
     assert list(empty.columns) == list(full.columns)
 
@@ -182,7 +181,7 @@ def test_holm_within_the_setting_decides(fake, tmp_path):
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
-    compared = comparisons_table(tables.runs, tables.scores)
+    compared = comparisons_table(tables)
     for _, family in compared.groupby("family"):
         np.testing.assert_allclose(family["p_holm"], multipletests(family["p_value"], method="holm")[1])
     assert ((compared["p_holm"] <= 0.05) == (compared["statement"] == "better")).all()
@@ -200,7 +199,7 @@ def test_scores_over_other_examples_are_refused(fake, tmp_path):
     with pytest.raises(
         UserError, match=r"vqa_accuracy of run .*: its example_ids on the split test are not those"
     ):
-        comparisons_table(tables.runs, tables.scores)
+        comparisons_table(tables)
 
 
 def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
@@ -213,12 +212,12 @@ def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
         own[own["example_id"] < ("e0049" if few else "e0050")].to_parquet(path, index=False)
     tables = collect(plan, tmp_path)
     for table in (headroom_table, comparisons_table):
-        rows = table(tables.runs, tables.scores).set_index(["family", "task"])["warning"]
+        rows = table(tables).set_index(["family", "task"])["warning"]
         assert rows["vlt5", "captioning"].startswith("CIDEr on 49 images")
         assert rows["blip", "captioning"] == rows["vlt5", "vqa"] == ""
     empty = collect(plan, tmp_path / "nothing has run here")
     for table in (headroom_table, comparisons_table):
-        assert set(table(empty.runs, empty.scores)["warning"]) == {""}
+        assert set(table(empty)["warning"]) == {""}
 
 
 def test_the_smallest_of_the_scores_is_warned_of(fake, tmp_path):
@@ -229,7 +228,7 @@ def test_the_smallest_of_the_scores_is_warned_of(fake, tmp_path):
         if run.kind == "student":
             own[own["example_id"] < "e0007"].to_parquet(path, index=False)
     tables = collect(plan, tmp_path)
-    assert headroom_table(tables.runs, tables.scores)["warning"].item().startswith("CIDEr on 7 images")
+    assert headroom_table(tables)["warning"].item().startswith("CIDEr on 7 images")
 
 
 @pytest.mark.trap("stat-13")
@@ -246,7 +245,7 @@ def test_bleu_with_few_four_grams_is_not_testable(fake, tmp_path):
             scores.loc[is_bleu, "statistics"] = pd.Series(changed, index=scores.index[is_bleu], dtype=object)
             scores.to_parquet(folder / "scores.parquet", index=False)
     tables = collect(plan, tmp_path)
-    row = comparisons_table(tables.runs, tables.scores).iloc[0]
+    row = comparisons_table(tables).iloc[0]
     assert row["statement"] == "not testable"
     assert "19 four-gram matches, 20 are needed" in row["reason"]
     assert math.isnan(row["p_value"])
@@ -259,7 +258,7 @@ def test_another_teacher_per_replicate_widens_the_scope(fake, tmp_path):
     for run in plan.runs:
         fake.write(tmp_path, run)
     tables = collect(plan, tmp_path)
-    assert comparisons_table(tables.runs, tables.scores)["scope"].tolist() == ["teachers of this kind"]
+    assert comparisons_table(tables)["scope"].tolist() == ["teachers of this kind"]
 
 
 def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_path):
@@ -270,7 +269,7 @@ def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_pa
     for run in runs:
         fake.write(tmp_path, run)
     tables = collect(Plan(runs), tmp_path)
-    compared = comparisons_table(tables.runs, tables.scores)
+    compared = comparisons_table(tables)
     assert compared["student_shape"].tolist() == ["2x48", "3x48"]
     assert compared["n_seeds"].tolist() == [2, 2]
     for row, setting in zip(compared.to_dict("records"), (students, larger), strict=True):
@@ -279,10 +278,10 @@ def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_pa
             own = [values(tables, run.id, "vqa_accuracy")["value"] for run in setting if loss in run.id]
             means[loss] = 100 * np.mean([scores.mean() for scores in own])
         assert row["difference"] == pytest.approx(means["amad_kl"] - means["-ce-"])
-    rows = results_table(tables.runs, tables.scores, tables.examples).query("primary")
+    rows = results_table(tables).query("primary")
     assert rows["student_shape"].tolist() == ["2x48"] * 3 + ["3x48"] * 3
     assert rows["n_seeds"].tolist() == [1, 2, 2] * 2
-    headroom = headroom_table(tables.runs, tables.scores)
+    headroom = headroom_table(tables)
     assert headroom[["student_shape", "cut"]].to_numpy().tolist() == [["2x48", "random"], ["3x48", "random"]]
 
 
@@ -290,8 +289,8 @@ def test_students_of_other_sizes_are_never_compared_with_each_other(fake, tmp_pa
 def test_tables_read_from_files_give_the_same(tables, tmp_path, table):
     write_table(tables.runs, tmp_path / "runs")
     write_table(tables.scores, tmp_path / "scores")
-    runs, scores = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("runs", "scores"))
-    pd.testing.assert_frame_equal(table(runs, scores), table(tables.runs, tables.scores))
+    read = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("runs", "scores")}
+    pd.testing.assert_frame_equal(table(replace(tables, **read)), table(tables))
 
 
 @pytest.mark.parametrize("table", [headroom_table, comparisons_table])
@@ -301,7 +300,7 @@ def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, tabl
         overlap = {"train/test": 1409} if run.config.family == "vlt5" else {}
         fake.write(tmp_path, run, data={"image_overlap": overlap, "features": f"of {run.config.family}"})
     tables = collect(plan, tmp_path)
-    rows = table(tables.runs, tables.scores)
+    rows = table(tables)
     found = rows[["family", "features", "image_overlap"]].drop_duplicates().to_numpy().tolist()
     assert found == [["vlt5", "of vlt5", "train/test 1409"], ["blip", "of blip", "none"]]
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.results import results_table
 from amad_bench.analysis.settings import SETTING
+from amad_bench.analysis.tables.results import results_table
 from amad_bench.runtime.files import write_table
 from tests.analysis.oracles import sacre_bleu, values
 
@@ -26,7 +26,7 @@ def tables(fake_results):
 
 @pytest.fixture(scope="module")
 def results(tables):
-    return results_table(tables.runs, tables.scores, tables.examples)
+    return results_table(tables)
 
 
 def test_one_row_per_setting_loss_subset_and_metric(results):
@@ -108,7 +108,7 @@ def test_sums_of_corpus_metrics_run_over_the_subset(fake, tmp_path):
     groups = {"dataset": "scenes", "task": "translation", "seed": "0", "split": "test"}
     groups |= {"group": "domain", "value": "in"}
     examples = pd.DataFrame([groups | {"example_id": example} for example in ids])
-    rows = results_table(tables.runs, tables.scores, examples).query("metric == 'BLEU' and loss == 'ce'")
+    rows = results_table(replace(tables, examples=examples)).query("metric == 'BLEU' and loss == 'ce'")
     page = values(tables, plan.runs[-1].id, "BLEU")
     expected = [sacre_bleu(page), sacre_bleu(page[page["example_id"].isin(ids)])]
     assert rows["mean"].tolist() == pytest.approx(expected)
@@ -134,7 +134,7 @@ def with_further_tests(fake, tmp_path):
 
 def test_every_test_set_has_its_name_and_the_first_one_is_primary(with_further_tests, tmp_path):
     tables = collect(with_further_tests, tmp_path)
-    rows = results_table(tables.runs, tables.scores, tables.examples)
+    rows = results_table(tables)
     assert rows["split"].drop_duplicates().tolist() == ["t2016", "t2018", "t2017"]  # in the config's order
     assert set(rows["subset"]) == {"all"}
     primary = rows[rows["primary"]]
@@ -148,7 +148,7 @@ def test_every_test_set_has_its_name_and_the_first_one_is_primary(with_further_t
 
 def test_further_test_sets_stay_where_every_run_failed(with_further_tests, tmp_path):
     tables = collect(with_further_tests, tmp_path / "nothing has run here")
-    rows = results_table(tables.runs, tables.scores, tables.examples)
+    rows = results_table(tables)
     assert rows.groupby(["loss", "split"]).size().to_dict() == {
         (loss, split): 4 for loss in ("teacher", "ce", "amad_kl") for split in ("t2016", "t2017", "t2018")
     }
@@ -162,7 +162,7 @@ def test_cider_on_few_images_is_flagged(fake, tmp_path):
         own = pd.read_parquet(path)
         own[own["example_id"] < f"e{images:04d}"].to_parquet(path, index=False)
     tables = collect(plan, tmp_path)
-    rows = results_table(tables.runs, tables.scores, tables.examples)
+    rows = results_table(tables)
     flagged = rows[rows["warning"] != ""]
     assert flagged[["loss", "metric", "n_examples"]].to_numpy().tolist() == [["teacher", "CIDEr", 49]]
     assert "49" in flagged["warning"].item()
@@ -188,7 +188,7 @@ def with_extra(fake, tmp_path):
 
 def test_extra_metrics_stand_behind_the_others(with_extra):
     plan, tables = with_extra
-    rows = results_table(tables.runs, tables.scores, tables.examples, plan.extra_metrics)
+    rows = results_table(tables)
     of_ce = rows.query("task == 'captioning' and loss == 'ce'")
     assert of_ce["metric"].tolist()[-2:] == ["METEOR", "SPICE"]
     assert of_ce["n_seeds"].tolist() == [2] * 6 + [0, 1]
@@ -201,17 +201,17 @@ def test_extra_metrics_stand_behind_the_others(with_extra):
 
 
 def test_extra_scores_that_nobody_asked_for_are_not_shown(with_extra):
-    _, tables = with_extra
+    plan, tables = with_extra
     assert "SPICE" in set(tables.scores["metric"])
-    rows = results_table(tables.runs, tables.scores, tables.examples, ["METEOR"])
+    rows = results_table(replace(tables, plan=replace(plan, extra_metrics=("METEOR",))))
     assert set(rows["metric"]) & {"METEOR", "SPICE"} == {"METEOR"}
-    rows = results_table(tables.runs, tables.scores, tables.examples)
+    rows = results_table(replace(tables, plan=replace(plan, extra_metrics=())))
     assert not set(rows["metric"]) & {"METEOR", "SPICE"}
 
 
 def test_a_gap_in_an_extra_metric_has_a_failure(with_extra):
     plan, tables = with_extra
-    rows = results_table(tables.runs, tables.scores, tables.examples, plan.extra_metrics)
+    rows = results_table(tables)
     short = rows[rows["metric"].isin(plan.extra_metrics) & (rows["n_failed"] > 0)]["metric"]
     assert {reason.split(":")[0] for reason in tables.failures["reason"]} == set(short) == {"METEOR", "SPICE"}
 
@@ -225,7 +225,7 @@ def test_features_and_shared_images_of_a_setting(fake, tmp_path):
             data = {"image_overlap": overlap, "features": seen[run.config.family]}
             fake.write(tmp_path, run, data=data)
     tables = collect(plan, tmp_path)
-    rows = results_table(tables.runs, tables.scores, tables.examples)
+    rows = results_table(tables)
     found = rows[["family", "task", "features", "image_overlap"]].drop_duplicates().to_numpy().tolist()
     assert found == [
         ["vlt5", "vqa", "36 regions from file.h5", "train/test 1409; train/validation 3"],
@@ -239,13 +239,13 @@ def test_what_differs_between_the_runs_of_a_setting_is_all_there(fake, tmp_path)
     for run in plan.runs:
         fake.write(tmp_path, run, data={"features": "old" if run.kind == "teacher" else "new"})
     tables = collect(plan, tmp_path)
-    rows = results_table(tables.runs, tables.scores, tables.examples)
+    rows = results_table(tables)
     assert set(rows["features"]) == {"old | new"}
 
 
 def test_a_table_read_from_files_is_the_same(tables, results, tmp_path):
-    read = []
+    read = {}
     for name in ("runs", "scores", "examples"):
         write_table(getattr(tables, name), tmp_path / name)
-        read.append(pd.read_parquet(tmp_path / f"{name}.parquet"))
-    pd.testing.assert_frame_equal(results_table(*read), results)
+        read[name] = pd.read_parquet(tmp_path / f"{name}.parquet")
+    pd.testing.assert_frame_equal(results_table(replace(tables, **read)), results)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.comparisons import NAN, estimate
 from amad_bench.analysis.example_groups import images_seed
 from amad_bench.analysis.measured_by import measured_by
 from amad_bench.analysis.scores import ScoreBook
-from amad_bench.analysis.settings import DATA, SETTING, Setting, grouped, settings
+from amad_bench.analysis.settings import DATA, SETTING, Setting, grouped
 from amad_bench.plan.catalogue import METRICS
 
 ALL = "all"  # stands in the column `subset` for a whole test set
@@ -23,27 +24,24 @@ SUBSET_GROUPS = ("answer_type", "domain")  # question types are too many for a t
 _Parts = dict[str, pd.Index | None]  # name in the column `subset` -> ids of its examples, None for all
 
 
-def results_table(
-    runs: pd.DataFrame, scores: pd.DataFrame, examples: pd.DataFrame, extra_metrics: Sequence[str] = ()
-) -> pd.DataFrame:
+def results_table(collected: Collected) -> pd.DataFrame:
     """One row per setting, loss (the teacher's first), test set, subset and metric.
 
     mean, ci_low, ci_high: over seeds, with the 95 % interval. split: the test set's own name, or "test" where
     it has none. subset: "all", and of the first test set its parts by SUBSET_GROUPS. primary: the first test
-    set, whole, on the primary metric. extra_metrics: those asked for. n_failed counts planned runs without
-    that score; where all are, the row stays, with NaN.
+    set, whole, on the primary metric. n_failed counts planned runs without that score; where all are, the row
+    stays, with NaN.
     """
-    book = ScoreBook(scores)
-    rows = []
-    for setting in settings(runs):
+    book, rows = collected.book, []
+    for setting in collected.settings:
         shared = setting.axes | setting.data
-        metrics = measured_by(setting.axes["task"], setting.dataset, extra_metrics)
+        metrics = measured_by(setting.axes["task"], setting.dataset, collected.plan.extra_metrics)
         test_sets = _test_sets(setting)
         for loss, planned in setting.by_loss().items():
             run_ids = planned["run_id"].tolist()
             for split, name in test_sets.items():
                 first = split == "test"
-                parts: _Parts = {ALL: None, **(_subsets(setting, examples) if first else {})}
+                parts: _Parts = {ALL: None, **(_subsets(setting, collected.examples) if first else {})}
                 for row in _scores_of(book, run_ids, split, parts, metrics):
                     primary = first and row["metric"] == setting.primary_metric and row["subset"] == ALL
                     rows.append(shared | {"loss": loss, "split": name, "primary": primary} | row)
