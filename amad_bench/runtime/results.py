@@ -21,6 +21,8 @@ class TableName(StrEnum):
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
     STEPS_TO_SCORE = "steps_to_score"
+    BLOCKS = "blocks"
+    BLOCK_DIFFERENCES = "block_differences"
 
 
 class FigureName(StrEnum):
