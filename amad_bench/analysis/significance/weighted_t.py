@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.optimize import root_scalar
 
 from amad_bench.analysis.estimates import Estimate, Part
@@ -52,9 +52,10 @@ def critical_value(parts: Sequence[Part], level: float) -> float:
 def weighted_quantile(variances_P: Floats, df_P: Floats, level: float) -> Floats:
     """t* of (..., P) parts of a variance with (P,) degrees of freedom; NaN without variance.
 
-    `t.isf(level / 2)`, for `t.ppf(1 - level / 2)` loses the tail.
+    The quantile of the lower tail with its sign turned: that of 1 - level / 2 loses the tail. (It is scipy's
+    `t.isf`, without what makes that thirty times slower.)
     """
-    quantile_P = stats.t.isf(level / 2, 1.0 if (df_P == 1).any() else df_P)
+    quantile_P = -special.stdtrit(1.0 if (df_P == 1).any() else df_P, level / 2)
     total = variances_P.sum(axis=-1)
     weighted = np.sum(variances_P * quantile_P, axis=-1)
     return np.divide(weighted, total, out=np.full_like(total, np.nan), where=total > 0)
