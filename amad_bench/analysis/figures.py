@@ -157,6 +157,7 @@ def _title(rows: pd.DataFrame, *heads: str) -> str:
     pretraining = (first["teacher_pretraining"], first["pretraining"])
     conditions = [] if pretraining == ("none", "none") else ["pre-training " + " → ".join(pretraining)]
     conditions += [] if first["cut"] in UNCUT else [f"cut: {first['cut']}"]
+    conditions += ["equal FLOPs"] if first["budget"] == "flops" else []
     conditions += [f"{first['examples']} training examples", first["limit"]]
     names = [*labels(first), *heads, f"{named_student(first)} {first['student_shape']}"]
     lines = [", ".join(names), "; ".join(conditions), seen_images(first)]

@@ -11,7 +11,8 @@ from amad_bench.runtime.run_folder.steps import Validation
 
 _, SCORE, LOSS = Validation._fields  # columns that are named as in the step log
 _OF_RUN = ["run_id", "kind", "family", "task", "dataset", "heads", "loss", "pretraining", "replicate"]
-_MODEL = ["kind", "teacher_heads", "teacher_pretraining", "heads", "shape", "heads_keep", "loss", "block"]
+_MODEL = ["kind", "teacher_heads", "teacher_pretraining", "heads", "shape", "heads_keep", "loss"]
+_MODEL += ["budget", "block"]
 # Runs alike in these differ in their pre-training condition and replicate only. `model` is not the student's
 # name: without pre-training, sizes that differ in their checkpoints are one.
 GROUP = [*TRAINED_ON, *_MODEL, "model"]

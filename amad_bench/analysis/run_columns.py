@@ -66,6 +66,7 @@ def run_columns(run: Run) -> dict[str, Any]:
         "teacher_pretraining": config.teacher_pretraining,
         "pretraining": config.pretraining,
         "cut": describe_cut(config.start),
+        "budget": run.budget if is_student else None,
         "start": describe_start(config.start),
         "loss": config.loss.label,
         "loss_name": config.loss.name,

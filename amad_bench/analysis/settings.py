@@ -1,6 +1,7 @@
 """Settings: planned students that differ in loss and replicate only, with their teachers.
 
-Block: family x task x data set x head pair. Setting: block x pre-training pair, in which losses are compared.
+Block: family x task x data set x head pair. Setting: block x pre-training pair x budget, in which losses are
+compared.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import pandas as pd
 
 from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.plan.catalogue import Dataset, primary_metric
+from amad_bench.plan.run import SHARED
 from amad_bench.plan.run_config import head_pair
 from amad_bench.runtime.errors import UserError
 
@@ -18,8 +20,16 @@ TASK = ["family", "task", "dataset", "limit"]
 TRAINED_ON = [*TASK, "examples", "inputs", "precision"]
 # With the columns that say more about its data, its heads and its student.
 BLOCK = [*TRAINED_ON, "teacher_heads", "student_heads", "student", "student_shape", "heads_keep"]
-SETTING = [*BLOCK, "teacher_pretraining", "pretraining", "cut"]
-_OF_STUDENT = ("examples", "student_heads", "student", "student_shape", "teacher_pretraining", "cut")
+SETTING = [*BLOCK, "teacher_pretraining", "pretraining", "cut", "budget"]
+_OF_STUDENT = (
+    "examples",
+    "student_heads",
+    "student",
+    "student_shape",
+    "teacher_pretraining",
+    "cut",
+    "budget",
+)
 _OF_TEACHER = [axis for axis in SETTING if axis not in _OF_STUDENT]
 _SHARED = [axis for axis in (*_OF_TEACHER, "block") if axis != "pretraining"]  # of a teacher and its students
 DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
@@ -33,7 +43,7 @@ class Setting:
     """A setting and its runs.
 
     axes: the value of each column of SETTING. students, teachers: rows of the table `runs`, in plan order;
-    those of students without a teacher, whom several settings share, with this one's teacher_pretraining.
+    those of students that several settings share with this one's teacher_pretraining and budget.
     """
 
     axes: dict[str, Any]
@@ -84,7 +94,7 @@ def settings(runs: pd.DataFrame) -> list[Setting]:
     kinds = {values["kind"]: rows for values, rows in grouped(runs, ["kind"])}
     nothing = runs.head(0)
     teachers = kinds.get("teacher", nothing)
-    students = _with_each_teacher(_compared(kinds.get("student", nothing)), teachers)
+    students = _with_each_teacher(_with_each_budget(_compared(kinds.get("student", nothing))), teachers)
     of_block = grouped(teachers, [*_SHARED, "pretraining"])
     found = []
     for axes, own in grouped(students, SETTING):
@@ -106,6 +116,12 @@ def _compared(students: pd.DataFrame) -> pd.DataFrame:
     own = [head_pair(*of_student) for of_student in heads]
     found: Any = students[students["block"].isna() | (students["block"] == pd.Series(own, students.index))]
     return found
+
+
+def _with_each_budget(students: pd.DataFrame) -> pd.DataFrame:
+    """The students; those that several budgets share once for each of them."""
+    split = students.assign(budget=students["budget"].str.split(SHARED, regex=False))
+    return split.explode("budget", ignore_index=True)
 
 
 def _with_each_teacher(students: pd.DataFrame, teachers: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from amad_bench.plan.catalogue import LOSSES, model_shape
 from amad_bench.plan.config.losses import LossEntry
 from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config, TaskEntry
+from amad_bench.plan.cost.equal_flops import TooFewSteps, at_equal_flops
 from amad_bench.plan.plan import NothingToTrain, Plan, Skip
-from amad_bench.plan.run import Run
+from amad_bench.plan.run import SHARED, Run
 from amad_bench.plan.run_config import Block, Model, RunConfig, readable_prefix
 from amad_bench.plan.task_data import DataMissing, planned_data, present_data
 from amad_bench.plan.task_runs import TaskRuns
@@ -110,8 +111,8 @@ class _Found:
         if assists and compared:
             return
         if known and assists != compared:
-            names = dict.fromkeys([*known.student_name.split(" | "), student.student_name])
-            student = replace(student, student_name=" | ".join(names))
+            names = dict.fromkeys([*known.student_name.split(SHARED), student.student_name])
+            student = replace(student, student_name=SHARED.join(names))
         self.students[student.id] = student
         if not assists:
             self.compared.add(student.id)
@@ -209,6 +210,13 @@ def _add_student(
     if asked:
         student = runs.student(teacher, source, loss, block, heads, condition, replicate)
         found.add_student(student)
+        if "flops" in runs.config.budgets and LOSSES[loss.name].reads:
+            try:
+                found.add_student(at_equal_flops(student, source, teacher))
+            except TooFewSteps as error:
+                name = f"{block.student}-" if block.student else ""
+                label = f"-h{block.teacher_heads}to{heads}-{name}{loss.shown_label}-flops"
+                found.skipped.append(_skip(runs.entry, label, str(error)))
 
 
 def _skip(entry: TaskEntry, which: str, reason: str, absent: bool = False) -> Skip:

@@ -70,7 +70,9 @@ def _setting(run: Run, conditions: _Conditions) -> str:
     if config.block is not None and config.block.student_heads != heads:
         name += _of_block(run)
     pretraining = (taught_after, config.pretraining)
-    return name if pretraining == ("none", "none") else f"{name}, {' -> '.join(pretraining)}"
+    if pretraining != ("none", "none"):
+        name += f", {' -> '.join(pretraining)}"
+    return f"{name}, equal FLOPs" if run.budget == "flops" else name
 
 
 def _of_block(run: Run) -> str:

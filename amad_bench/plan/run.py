@@ -4,19 +4,23 @@ from dataclasses import dataclass
 
 from amad_bench.plan.run_config import RunConfig
 
+SHARED = " | "  # between the names of what shares a run
+
 
 @dataclass(frozen=True)
 class Run:
     """A planned run.
 
-    teacher_id: the teacher that a student, or its assistant, learns from; None for others. student_name: of
-    a student's size, where a family has several; for tables, no part of the identity.
+    teacher_id: the teacher that a student, or its assistant, learns from; None for others. For tables, no
+    part of the identity: student_name, of a student's size, where a family has several; budget, those of the
+    config's `budgets` that a student is trained with, joined by SHARED where they are one run; "" for others.
     """
 
     id: str
     config: RunConfig
     teacher_id: str | None = None
     student_name: str = ""
+    budget: str = ""
 
     @property
     def kind(self) -> str:

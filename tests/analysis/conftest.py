@@ -1,7 +1,7 @@
 """A results folder with generated numbers: what a plan and its finished runs look like, without training."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import getitem
@@ -53,7 +53,7 @@ SIZE = {"layers": 2, "width": 48, "feed_forward": 192, "dropout": 0.0}
 LOSS_OPTIONS = {"one_to_one": {"drop": "extra"}, "amad_kl": {"name": "amad", "variant": "kl"}}
 
 
-def make_plan(
+def make_raw(
     tasks=TASKS,
     losses=LOSSES,
     seeds: int = 2,
@@ -62,11 +62,11 @@ def make_plan(
     examples: int | str = 6000,
     extra_metrics=(),
     changes: Mapping[str, Any] = MappingProxyType({}),
-) -> Plan:
-    """A plan as the planner makes it, but for the hashes in its ids.
+) -> dict[str, Any]:
+    """A config as its file holds it.
 
-    gaps: heads of teachers and of their students; changes: what its config says otherwise, by the path to the
-    key, e.g. {"heads.keep": "head_size"}.
+    gaps: heads of teachers and of their students; changes: what it says otherwise, by the path to the key,
+    e.g. {"heads.keep": "head_size"}.
     """
     of_teachers, of_students = (list(dict.fromkeys(counts)) for counts in zip(*gaps, strict=True))
     training = TRAINING | {"examples": examples, "steps": 1000, "batch": 64}
@@ -98,10 +98,15 @@ def make_plan(
     for path, value in changes.items():
         *parents, key = path.split(".")
         reduce(getitem, parents, raw)[key] = value
-    config = Config.model_validate(raw)
-    if problems := check_meaning(config):
+    return raw
+
+
+def make_plan(gaps=((8, 2),), **config: Any) -> Plan:
+    """A plan as the planner makes it of `make_raw`'s config, but for the hashes in its ids."""
+    checked = Config.model_validate(make_raw(gaps=gaps, **config))
+    if problems := check_meaning(checked):
         raise ValueError("; ".join(problems))
-    plan = expand(config)
+    plan = expand(checked)
     assert not plan.skipped, plan.skipped
     named = {run.id: name_of(run) for run in plan.runs}
     assert len(set(named.values())) == len(named)
@@ -111,7 +116,9 @@ def make_plan(
 def name_of(run: Run) -> str:
     """A name without a hash; runs that blocks have for themselves carry the block's."""
     block = run.config.block
-    return "-".join(filter(None, (run.config.id_prefix, run.student_name, block and f"of {block.pair}")))
+    flops = run.budget == "flops" and run.budget
+    parts = (run.config.id_prefix, run.student_name, block and f"of {block.pair}", flops)
+    return "-".join(filter(None, parts))
 
 
 def of_gaps(run: Run, gaps) -> bool:
@@ -140,7 +147,7 @@ def vary(run: Run, **parts: Any) -> Run:
 def make_pretrain(family: str = "vlt5", condition: str = "vl", heads: int = 2) -> Run:
     """The run of kind `pretrain` from which models with so many heads start."""
     known = {"pretraining.student": [condition]}
-    plan = make_plan(((family, "vqa"),), ("ce",), seeds=1, gaps=((heads, heads),), changes=known)
+    plan = make_plan(tasks=((family, "vqa"),), losses=("ce",), seeds=1, gaps=((heads, heads),), changes=known)
     return next(run for run in plan.runs if run.kind == "pretrain")
 
 
@@ -151,27 +158,40 @@ def join(*plans: Plan) -> Plan:
 
 def make_scores(run: Run, images: int = 60, per_image: int = 4) -> pd.DataFrame:
     """Scores whose level depends on the loss; images and seeds have effects that all losses share."""
-    task = run.config.task
     label = "teacher" if run.kind == "teacher" else run.config.loss.label
-    shared = np.random.default_rng([TASKS.index((run.config.family, task)), 7])
+    shared = np.random.default_rng([TASKS.index((run.config.family, run.config.task)), 7])
     easy = shared.normal(0, 0.1, images).repeat(per_image)
     own = np.random.default_rng([ord(letter) for letter in run.id])
     level = LEVEL[label] + shared.normal(0, 0.02, 20)[run.config.replicate] + own.normal(0, 0.01)
-    examples = [f"e{number:04d}" for number in range(images * per_image)]
-    clusters = [f"i{number // per_image:03d}" for number in range(images * per_image)]
+    return scores_at(run, level + easy, own, per_image, lambda: own.random(images * per_image))
+
+
+def scores_at(
+    run: Run,
+    level_N: np.ndarray,
+    own: np.random.Generator,
+    per_image: int,
+    draw: Callable[[], np.ndarray],
+) -> pd.DataFrame:
+    """Scores of a run whose chance to be right is level_N, on all metrics of its task and on its splits.
+
+    own: what its statistics are drawn with. draw: (N,) uniform numbers; an example whose is below its chance
+    is right.
+    """
+    number_N = np.arange(len(level_N))
+    examples = [f"e{number:04d}" for number in number_N]
+    clusters = [f"i{number // per_image:03d}" for number in number_N]
     splits = ("test", "test_blind", "test_majority") if run.config.controls else ("test",)
     metrics = {
         "vqa": ("vqa_accuracy", "vqa_accuracy_2021"),
         "captioning": ("CIDEr", "Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L"),
         "translation": ("BLEU", "BLEU_lc", "chrF2", "TER"),
-    }[task]
+    }[run.config.task]
     frames = []
     for split in splits:
-        chance = np.clip(
-            level + easy - {"test": 0, "test_blind": 0.4, "test_majority": 0.5}[split], 0.01, 0.99
-        )
+        chance = np.clip(level_N - {"test": 0, "test_blind": 0.4, "test_majority": 0.5}[split], 0.01, 0.99)
         for metric in metrics:
-            right = own.random(len(examples)) < chance
+            right = draw() < chance
             frames.append(
                 pd.DataFrame(
                     {
@@ -235,9 +255,12 @@ def write_run(
     status: str = "done",
     reason: str = "",
     data: dict[str, Any] | None = None,
+    scores: pd.DataFrame | None = None,
+    measured: Mapping[str, Any] = MappingProxyType({}),
     **changes: Any,
 ) -> Path:
-    """`data` replaces parts of what the status says about the data, `changes` parts of the written config."""
+    """`data` replaces parts of what the status says about the data, `measured` of what it says of the run,
+    `changes` parts of the written config; scores: those of `make_scores` where left out."""
     folder = results / "runs" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     provenance = {
@@ -264,13 +287,13 @@ def write_run(
         "best_step": 800,
         "data": DATA | (data or {}),
         "log_tail": [] if status == "done" else ["line one", "line two"],
-    }
+    } | dict(measured)
     (folder / "status.json").write_text(json.dumps(facts))
     write_steps(folder, {500: 0.5, 1000: 0.6})
     if status in USABLE:
         (folder / "model.safetensors").touch()
     if status in USABLE and run.kind != "pretrain":
-        scores = make_scores(run)
+        scores = make_scores(run) if scores is None else scores
         scores.to_parquet(folder / "scores.parquet", index=False)
         lines = [json.dumps(row) for row in make_predictions(run, scores)]
         (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n")

@@ -235,3 +235,24 @@ def test_blocks_with_teachers_of_their_own(fake, tmp_path, scenes_per):
         for pair in ("none", "nonetotext", "vltonone", "vltotext")
         for number in range(2)
     }
+
+
+def test_students_that_budgets_share_stand_in_both_settings(fake, tmp_path):
+    plan = fake.plan(tasks=VQA, losses=("ce", "logit_kd", "amad_kl"), changes={"budgets": ["steps", "flops"]})
+    runs = collect(plan, tmp_path).runs
+    assert runs["budget"].dropna().value_counts().to_dict() == {"steps | flops": 2, "steps": 4, "flops": 4}
+    by_steps, by_flops = settings(runs)
+    assert [by_steps.axes["budget"], by_flops.axes["budget"]] == ["steps", "flops"]
+    assert by_steps.teachers["run_id"].tolist() == by_flops.teachers["run_id"].tolist()
+    for found in (by_steps, by_flops):
+        assert list(found.by_loss()) == ["teacher", "ce", "logit_kd", "amad_kl"]
+        assert set(found.students["budget"]) == {found.axes["budget"]}
+    shared, own = (
+        [rows["run_id"].tolist() for rows in (a, b)]
+        for a, b in (
+            (by_steps.by_loss()["ce"], by_flops.by_loss()["ce"]),
+            (by_steps.by_loss()["amad_kl"], by_flops.by_loss()["amad_kl"]),
+        )
+    )
+    assert shared[0] == shared[1]
+    assert not set(own[0]) & set(own[1])

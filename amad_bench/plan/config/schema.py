@@ -46,6 +46,16 @@ def _device(name: str) -> str:
 TaskName = Annotated[str, known("task", TASKS)]
 ExtraMetrics = Annotated[list[Annotated[str, known("extra metric", EXTRA_METRICS)]], AfterValidator(distinct)]
 DeviceName = Annotated[str, AfterValidator(_device), Field(json_schema_extra={"enum": [*devices.choices()]})]
+Budget = Literal["steps", "flops"]
+
+
+def _with_steps(budgets: list[Budget]) -> list[Budget]:
+    if "steps" not in budgets:
+        raise Problems([": steps is always one of them, flops is reckoned from it; write [steps, flops]"])
+    return budgets
+
+
+Budgets = Annotated[list[Budget], AfterValidator(distinct), AfterValidator(_with_steps)]
 Sites = Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
 
 
@@ -160,6 +170,11 @@ class Config(Closed):
         "from; none: these, too, only as long as a run that is left needs them; no number depends on it",
     )
     replicates: Few = Field(description="students per combination, each with seeds of its own")
+    budgets: Budgets = Field(
+        default=["steps"],
+        description="what all students get alike, a setting each: steps, the updates that their task says; "
+        "flops, as many updates as cost no more FLOPs than those of `ce` (docs/engine.md#equal-flops)",
+    )
     teacher_per: Literal["sweep", "block", "replicate"] = Field(
         default="sweep",
         description="sweep: one teacher for all replicates and students; block: one for each pair of head "
@@ -248,8 +263,11 @@ class Config(Closed):
     @property
     def students(self) -> int:
         """Number that is asked for, those included that cannot be trained."""
-        after_each = len(self.pretraining.teacher)  # a loss without a teacher is trained once
-        losses = sum(after_each if LOSSES[loss.name].reads else 1 for loss in self.losses)
+        after_each = len(
+            self.pretraining.teacher
+        )  # without a teacher a loss is trained once, for all budgets
+        taught = after_each * len(self.budgets)
+        losses = sum(taught if LOSSES[loss.name].reads else 1 for loss in self.losses)
         students = 0
         for entry in self.tasks:
             model = self.models[entry.family]

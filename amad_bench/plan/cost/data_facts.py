@@ -36,7 +36,7 @@ def data_facts(config: RunConfig) -> DataFacts:
     try:
         return _measured(config)
     except (OSError, ValueError, KeyError, TypeError):
-        return _estimated(config)
+        return estimated_facts(config)
 
 
 def _measured(config: RunConfig) -> DataFacts:
@@ -72,7 +72,8 @@ def _vocabulary(path: Path) -> int:
     return len(names | {token["content"] for token in found["added_tokens"]})
 
 
-def _estimated(config: RunConfig) -> DataFacts:
+def estimated_facts(config: RunConfig) -> DataFacts:
+    """Facts by the config and the catalogue alone, whatever is there."""
     vocabulary = config.tokenizer.vocabulary or PRETRAINED_VOCABULARY
     examples = planned_examples(config)
     if config.kind == "pretrain":

@@ -110,9 +110,7 @@ class Costs:
 
         As far as the plan knows: data may have more than one answer to a question where nothing here says so.
         """
-        dataset, own = config.dataset.record, FAMILIES[config.family].by_task.get(config.task)
-        drawn = own is not None and own.draws_answers and dataset.answers == "several"
-        if config.outputs_key is None or (drawn and not dataset.generated) or self.facts(config).trimmed:
+        if config.outputs_key is None or draws_answers(config) or self.facts(config).trimmed:
             return None
         return config.outputs_key
 
@@ -129,7 +127,7 @@ class Costs:
             )
             teacher = self._plan.by_id[taught.run_id].config.model
             read = numbers_read(config.family, config.task, teacher, config.model, config.loss, tokens)
-            found[key] = max(found.get(key, 0), _NUMBER * read * _examples(config, facts))
+            found[key] = max(found.get(key, 0), _NUMBER * read * examples_read(config, facts))
         return sum(found.values())
 
     def _taught_on(self, run_id: str, facts: DataFacts) -> int:
@@ -138,7 +136,7 @@ class Costs:
         key = self._key[run_id]
         if key is None:
             return config.training.batch * config.training.steps
-        return _examples(config, facts) if self._first[key] == run_id else 0
+        return examples_read(config, facts) if self._first[key] == run_id else 0
 
     def _teacher(self, config: RunConfig, facts: DataFacts) -> PassCost | None:
         """A forward pass of the one that teaches; None where nobody does."""
@@ -147,7 +145,15 @@ class Costs:
         return pass_cost(self._plan.by_id[config.teacher.run_id].config, facts)
 
 
-def _examples(config: RunConfig, facts: DataFacts) -> int:
+def draws_answers(config: RunConfig) -> bool:
+    """Whether an example's target is drawn anew each time, so that no outputs on it can be stored."""
+    dataset, own = config.dataset.record, FAMILIES[config.family].by_task.get(config.task)
+    drawn = own is not None and own.draws_answers and dataset.answers == "several"
+    return drawn and not dataset.generated
+
+
+def examples_read(config: RunConfig, facts: DataFacts) -> int:
+    """The number of different training examples that a run may see."""
     asked = config.training.examples
     return facts.examples["train"] if asked == "all" else asked
 

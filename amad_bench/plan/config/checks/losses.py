@@ -14,6 +14,8 @@ TAKEN_LABELS = {label: loss.name for loss in LOSSES.values() for label in loss.l
 
 def check_losses(config: Config) -> Iterator[str]:
     """Messages about the entries of `losses`."""
+    if "flops" in config.budgets and all(entry.name != "ce" for entry in config.losses):
+        yield "budgets: flops needs the loss ce, whose FLOPs are the budget; add `{name: ce}` to losses"
     labels: dict[str, str] = {}
     for index, entry in enumerate(config.losses):
         where, loss = f"losses[{index}]", LOSSES[entry.name]

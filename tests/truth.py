@@ -1,0 +1,248 @@
+"""A results folder whose truth is known: runs of a config's whole plan, with effects and nulls as arguments.
+
+    python -m tests.truth FOLDER [--runs N] [--examples N] [--seeds N]
+
+writes FOLDER/config.yaml and FOLDER/results and collects them, so that `amad-bench compare --config
+config.yaml` and the commands behind it run in FOLDER.
+"""
+
+import argparse
+import math
+from collections.abc import Mapping
+from contextlib import chdir
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy import stats
+
+from amad_bench.cli import main as amad_bench
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.config.schema import Config
+from amad_bench.plan.grid import expand, possible_plan
+from amad_bench.plan.plan import Plan
+from amad_bench.plan.run import Run
+from amad_bench.plan.seeds import seed
+from amad_bench.runtime.run_folder.steps import Alignment, StepLog
+from tests.analysis.conftest import TASKS, make_raw, name_of, scores_at, write_run
+
+CONFIG = "config.yaml"
+AMAD = ("amad_kl", "amad_mse", "amad_kl_sharp")
+COLLAPSED = "random_alignment"
+EFFECTS = {
+    "ce": 0.0,
+    "logit_kd": 2.0,
+    "one_to_one": 2.0,
+    "student_mean": 3.0,
+    "amad_kl": 6.0,
+    "amad_mse": 3.0,
+    "amad_kl_sharp": 6.0,
+    COLLAPSED: -25.0,
+}
+BASE = {"vqa": 55.0, "captioning": 70.0, "translation": 30.0}  # of `ce`, in points of the primary metric
+PER_CHANCE = {"vqa": 100.0, "captioning": 130.0, "translation": 100.0}  # points where the chance is 1
+BLEU_POWER = 0.95  # BLEU is about 100 chance^.95: the mean of the powers in `make_statistics`
+HEADS = (2, 8, 4, 1, 6, 3)  # of students, in the order in which blocks are added
+SPREAD_OF_IMAGES = 0.1  # standard deviation of an image's chance
+SHARED_LUCK = 0.8  # correlation of two runs' luck on one example
+STEPS = (20, 250, 500, 750, 1000)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of the runs; points are of the primary metric, standard deviations too.
+
+    effects: of each loss above `ce`. per_doubling: what a loss gains for each doubling of the head gap.
+    pretrained: a student's gain by its own vl pre-training; well_taught: a distilled one's by its teacher's.
+    block_sd: of a loss's effect between blocks; seed_sd: between replicates, shared by all losses; run_sd:
+    between runs. failed, missing: by loss, how many of its runs diverged and were never started, spread over
+    the blocks. shared: one teacher, and one draw of images, for all blocks of a task entry. changes: of the
+    config.
+    """
+
+    tasks: tuple[tuple[str, str], ...] = TASKS
+    seeds: int = 3
+    students: tuple[int, ...] = HEADS[:2]
+    conditions: tuple[str, ...] = ("none",)
+    examples: int = 240
+    effects: Mapping[str, float] = field(default_factory=lambda: EFFECTS)
+    per_doubling: Mapping[str, float] = field(default_factory=dict[str, float])
+    pretrained: float = 10.0
+    well_taught: float = 1.0
+    block_sd: float = 0.5
+    seed_sd: float = 1.0
+    run_sd: float = 0.5
+    failed: Mapping[str, int] = field(default_factory=lambda: {"student_mean": 2, COLLAPSED: 1})
+    missing: Mapping[str, int] = field(default_factory=lambda: {"amad_mse": 1})
+    shared: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def config(self) -> dict[str, Any]:
+        """The config as its file holds it."""
+        per, conditions = "sweep" if self.shared else "block", [*self.conditions]
+        changes = {"name": "truth", "losses": [LOSS.get(label, {"name": label}) for label in self.effects]}
+        changes |= {"teacher_per": per, "scenes_per": per}
+        changes |= {"pretraining.teacher": conditions, "pretraining.student": conditions}
+        if "vl" in self.conditions:
+            changes |= {"models.vlt5.order_embedding": True}
+        gaps = [(8, heads) for heads in self.students]
+        return make_raw(self.tasks, seeds=self.seeds, gaps=gaps, changes=changes | dict(self.changes))
+
+    def points(self, run: Run) -> float:
+        """The score that a run would have without any chance, in points of the primary metric."""
+        config = run.config
+        base = BASE[config.task] + (self.pretrained if config.pretraining == "vl" else 0.0)
+        if run.kind == "teacher":
+            return base + 15.0
+        label, taught = config.loss.label, config.teacher_pretraining == "vl"
+        gain = self.effects[label] + (self.well_taught if taught else 0.0)
+        assert config.teacher is not None
+        doublings = abs(math.log2(config.teacher.heads / config.model.heads))
+        return base + gain + self.per_doubling.get(label, 0.0) * doublings
+
+    def drawn_points(self, run: Run) -> float:
+        """The score that a run has before its examples are drawn."""
+        config, task = run.config, (run.config.family, run.config.task)
+        if run.kind == "teacher":
+            return self.points(run)
+        block = (*task, config.teacher.heads if config.teacher else 0, config.model.heads)
+        normal = _generator("seed", *(task if self.shared else block), config.replicate).normal
+        of_seed = normal(0, self.seed_sd)
+        of_block = _generator("block", *block, config.loss.label).normal(0, self.block_sd)
+        own = _generator("run", name_of(run)).normal(0, self.run_sd)
+        return self.points(run) + of_seed + (of_block if self.effects[config.loss.label] else 0.0) + own
+
+
+LOSS = {
+    "one_to_one": {"name": "one_to_one", "drop": "extra"},
+    "amad_kl": {"name": "amad", "variant": "kl"},
+    "amad_mse": {"name": "amad", "variant": "mse"},
+    "amad_kl_sharp": {"name": "amad", "variant": "kl", "temperature": 0.1, "label": "amad_kl_sharp"},
+}
+
+
+def write_truth(folder: Path, truth: Truth = Truth()) -> Plan:
+    """Write config.yaml and results/runs into a folder; its plan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / CONFIG
+    path.write_text(yaml.safe_dump(truth.config(), sort_keys=False))
+    plan = expand(load_config(path))
+    named = {name_of(run) for run in plan.runs}
+    assert len(named) == len(plan.runs), "what is drawn must not be the same for two runs"
+    never, diverged = (_spread(plan, counts) for counts in (truth.missing, truth.failed))
+    for run in plan.runs:
+        if run.id in never:
+            continue
+        if run.id in diverged - never:
+            write_run(folder / "results", run, "diverged", "loss or gradient is not finite at step 140")
+            continue
+        scores = None if run.kind == "pretrain" else _scores(truth, run)
+        log = write_run(folder / "results", run, scores=scores, measured=_measured(run)) / "steps.jsonl"
+        if run.kind == "student":
+            _write_steps(log, run, truth.drawn_points(run) / 100)
+    return plan
+
+
+def _spread(plan: Plan, counts: Mapping[str, int]) -> set[str]:
+    """Ids of so many runs of each loss, evenly over the plan."""
+    found: set[str] = set()
+    for label, count in counts.items():
+        own = [run.id for run in plan.runs if run.kind == "student" and run.config.loss.label == label]
+        found |= {own[number * len(own) // count] for number in range(count)} if own else set()
+    return found
+
+
+def _generator(*parts: str | int) -> np.random.Generator:
+    return np.random.default_rng(seed("truth", *parts))
+
+
+def _scores(truth: Truth, run: Run) -> Any:
+    """Its scores; runs on the same images share how hard each is, and most of their luck on each example."""
+    config, per_image = run.config, {"vqa": 4, "captioning": 1, "translation": 2}[run.config.task]
+    images = int(str(config.dataset.options["seed"])), config.task
+    images_N = _generator("images", *images).normal(0, SPREAD_OF_IMAGES, -(-truth.examples // per_image))
+    luck_N = _generator("luck", *images).normal(0, 1, truth.examples)
+    own = _generator("examples", name_of(run))
+
+    def draw() -> np.ndarray:
+        own_N = own.normal(0, 1, truth.examples)
+        return stats.norm.cdf(math.sqrt(SHARED_LUCK) * luck_N + math.sqrt(1 - SHARED_LUCK) * own_N)
+
+    level = truth.drawn_points(run) / PER_CHANCE[config.task]
+    level = level ** (1 / BLEU_POWER) if config.task == "translation" else level
+    level_N = level + images_N.repeat(per_image)[: truth.examples]
+    return scores_at(run, level_N, own, per_image, draw)
+
+
+def _measured(run: Run) -> dict[str, Any]:
+    """What training took: more with a teacher, with attention losses, with heads."""
+    share = 1.0 if run.config.teacher is None or run.config.teacher.run_id is None else 1.6
+    share += 0.3 * bool(run.config.loss.sites) + 0.02 * run.config.model.heads
+    seconds = {"train_seconds": 38.0 * share, "wall_seconds": 45.0 * share}
+    return seconds | {"flops_per_example": int(2e9 * share)}
+
+
+def _write_steps(path: Path, run: Run, reached: float) -> None:
+    """A step log in which validation rises and an alignment gets sharper."""
+    path.unlink()
+    config, before = run.config, None
+    drawn_HG = _generator("alignment", name_of(run)).normal(
+        0, 1, (config.teacher.heads if config.teacher else 1, config.model.heads)
+    )
+    with StepLog(path) as log:
+        for step in STEPS:
+            weights_HG = np.exp(2 * drawn_HG * step / STEPS[-1])
+            weights_HG /= weights_HG.sum(axis=1, keepdims=True)
+            parts, aligned = {"ce": np.float64(3 / step**0.3)}, {}
+            if config.loss.sites:
+                parts["attention"] = np.float64(1 / step**0.2)
+            if config.loss.name == "amad":
+                aligned = {f"{config.loss.sites[0]}/{config.model.layers - 1}": _aligned(weights_HG, before)}
+            log.training(step, 1e-3, sum(parts.values(), np.float64(0)), np.float64(1.0), parts, 0.2, aligned)
+            if step > STEPS[0]:
+                accuracy = float(reached * (1 - 0.5 ** (4 * step / STEPS[-1])))
+                log.validation(step, validation_token_accuracy=accuracy, validation_loss=2 - accuracy)
+            before = weights_HG
+
+
+def _aligned(weights_HG: np.ndarray, before: np.ndarray | None) -> Alignment:
+    changed = None if before is None else float(np.mean(weights_HG.argmax(1) != before.argmax(1)))
+    entropy = float(-(weights_HG * np.log(weights_HG)).sum(axis=1).mean())
+    return Alignment(entropy, float(weights_HG.max()), changed, weights_HG.round(4).tolist())
+
+
+def collect_truth(folder: Path) -> None:
+    """Collect the folder's runs, as `amad-bench collect` does in it."""
+    with chdir(folder):
+        if amad_bench(["collect", "--config", CONFIG]) != 0:
+            raise RuntimeError(f"{folder}: not collected")
+
+
+def of_size(runs: int, truth: Truth) -> Truth:
+    """The truth with as few head counts of students as give so many runs; ValueError where none do."""
+    for count in range(1, len(HEADS) + 1):
+        found = replace(truth, students=HEADS[:count])
+        if len(possible_plan(Config.model_validate(found.config())).runs) >= runs:
+            return found
+    raise ValueError(f"{runs} runs: more than these seeds give, ask for more of them")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.truth", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--runs", type=int, help="at least, by more head counts of students")
+    parser.add_argument("--examples", type=int, default=Truth.examples, help="of the test split")
+    parser.add_argument("--seeds", type=int, default=Truth.seeds)
+    options = parser.parse_args()
+    truth = Truth(seeds=options.seeds, examples=options.examples)
+    if options.runs is not None:
+        truth = of_size(options.runs, truth)
+    plan = write_truth(options.folder, truth)
+    collect_truth(options.folder)
+    print(f"{options.folder}: {len(plan.runs)} runs; next: amad-bench compare --config {CONFIG}")
+
+
+if __name__ == "__main__":
+    main()
