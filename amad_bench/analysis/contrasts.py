@@ -38,14 +38,16 @@ class Arm:
 class Contrast:
     """A sum of weighted means in points.
 
-    scores: by arm, the scores (S,) of its replicates that count. n_missing: planned replicates that do not,
-    of the group of arms with most of them; n_failed: by arm, its planned runs that failed.
+    scores, replicates: by arm, the scores (S,) that count and the replicates that have them. n_missing:
+    planned replicates that do not count, of the paired arms with most of them. n_failed: by arm, its planned
+    runs that failed.
     same: whether arms that are paired have equal scores in all replicates, so that nothing is left of them.
     scope: whose teachers it speaks about.
     """
 
     estimate: Estimate
     scores: tuple[Floats, ...]
+    replicates: tuple[tuple[int, ...], ...]
     n_missing: int
     n_failed: tuple[int, ...]
     same: bool
@@ -68,12 +70,14 @@ def contrast(
     estimates = [group.estimate for group in groups]
     estimate = added(estimates) if len(groups) > 1 else estimates[0]
     scores = dict(zip(chain(*places), chain(*(group.scores for group in groups)), strict=True))
+    replicates = {place: group.replicates for own, group in zip(places, groups, strict=True) for place in own}
     teachers = max(len(set(arm.runs["teacher_id"].dropna())) for arm in arms)
     return Contrast(
         estimate=estimate,
         scores=tuple(scores[place] for place in range(len(arms))),
+        replicates=tuple(replicates[place] for place in range(len(arms))),
         n_missing=max(group.n_missing for group in groups),
-        n_failed=tuple(int(failed(arm.runs).sum()) for arm in arms),
+        n_failed=tuple(sum(failed(arm.runs)) for arm in arms),
         same=all(group.same for group in groups),
         scope=ONE_PAIR if estimate.n_seeds == 1 else MORE_TEACHERS if teachers > 1 else ONE_TEACHER,
     )
@@ -85,6 +89,7 @@ class _Group:
 
     estimate: Estimate
     scores: tuple[Floats, ...]
+    replicates: tuple[int, ...]
     n_missing: int
     same: bool
 
@@ -108,7 +113,7 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     known = [page for page in chain(*pages) if page is not None]
     if not known:
         nothing = Estimate(NAN, (), 0, 0, 0, 0.0, NO_REPLICATE)
-        return _Group(nothing, tuple(np.empty(0) for _ in arms), len(planned), same=False)
+        return _Group(nothing, tuple(np.empty(0) for _ in arms), (), len(planned), same=False)
     matrix = book.aligned(known, metric)
     rows, worst = iter(matrix.values), np.zeros(matrix.values.shape[1:])
     values = np.stack([[worst if page is None else next(rows) for page in own] for own in pages])
@@ -122,6 +127,7 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     return _Group(
         replace(estimate, trouble=reason or estimate.trouble),
         tuple(scores_AS),
+        tuple(common),
         len(planned) - len(common),
         same=balanced and bool((values == values[0]).all()),
     )
@@ -133,7 +139,7 @@ def _pages(
     """By replicate the (run id, split) of its scores; None for a failed run that has the worst ones."""
     stand_in = None if controls is None else _majority(book, arm, metric, controls)
     pages: dict[int, tuple[str, str] | None] = {}
-    of_runs = zip(arm.runs["run_id"], arm.runs["replicate"], failed(arm.runs).tolist(), strict=True)
+    of_runs = zip(arm.runs["run_id"], arm.runs["replicate"], failed(arm.runs), strict=True)
     for run_id, replicate, lost in of_runs:
         if book.having([run_id], metric):
             pages[int(replicate)] = (run_id, TEST)

@@ -20,6 +20,10 @@ class TableName(StrEnum):
     RESULTS = "results"
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
+    PAIRS_OF_RUNS = "pairs_of_runs"
+    RANKS = "ranks"
+    VARIANCE = "variance"
+    LOSS_FAILURES = "loss_failures"
     STEPS_TO_SCORE = "steps_to_score"
 
 
