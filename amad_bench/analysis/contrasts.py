@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.comparisons import NAN, ROUNDING
-from amad_bench.analysis.estimates import Estimate, added, estimate_of
+from amad_bench.analysis.comparisons import NAN
+from amad_bench.analysis.estimates import Estimate, added
 from amad_bench.analysis.failed_runs import failed
-from amad_bench.analysis.influence import Floats, influence_of_mean, influence_of_statistic, kish
-from amad_bench.analysis.scores import ScoreBook, ScoreMatrix
+from amad_bench.analysis.influence import Floats
+from amad_bench.analysis.score_estimates import estimate_of_sum
+from amad_bench.analysis.scores import ScoreBook
 from amad_bench.plan.catalogue import METRICS
 from amad_bench.scoring.metrics import trouble
 
@@ -98,7 +99,7 @@ def _groups(arms: Sequence[Arm]) -> list[list[int]]:
     """Places of the arms that are tested on the same examples."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, arm in enumerate(arms):
-        keys = list(arm.runs[IMAGES].drop_duplicates().itertuples(index=False, name=None))
+        keys = list(dict.fromkeys(zip(*(arm.runs[column] for column in IMAGES), strict=True)))
         if len(keys) != 1:
             raise ValueError(f"an arm is tested on {len(keys)} sets of examples: give it runs of one")
         groups.setdefault(keys[0], []).append(place)
@@ -117,8 +118,7 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     matrix = book.aligned(known, metric)
     rows, worst = iter(matrix.values), np.zeros(matrix.values.shape[1:])
     values = np.stack([[worst if page is None else next(rows) for page in own] for own in pages])
-    scores_AS = np.stack([replace(matrix, values=own).scores_S() for own in values])
-    estimate = _estimate(matrix, values, scores_AS, np.array([arm.weight for arm in arms]))
+    estimate = estimate_of_sum(matrix, values, np.array([arm.weight for arm in arms]))
     trained = matrix.values[[split == TEST for _, split in known]]
     reason = trouble(metric, trained.sum(axis=1)) if matrix.statistic else ""
     if len(known) < values.shape[0] * values.shape[1] and not METRICS[metric].higher_is_better:
@@ -126,7 +126,7 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     balanced = math.isclose(sum(arm.weight for arm in arms), 0, abs_tol=1e-12)
     return _Group(
         replace(estimate, trouble=reason or estimate.trouble),
-        tuple(scores_AS),
+        tuple(matrix.scores(values)),
         tuple(common),
         len(planned) - len(common),
         same=balanced and bool((values == values[0]).all()),
@@ -153,21 +153,3 @@ def _majority(book: ScoreBook, arm: Arm, metric: str, controls: pd.DataFrame) ->
     alike: Any = controls.merge(arm.runs[IMAGES].drop_duplicates())
     having = book.having(alike["run_id"].tolist(), metric, MAJORITY)
     return (having[0], MAJORITY) if having else None
-
-
-def _estimate(matrix: ScoreMatrix, values: Floats, scores_AS: Floats, weights_A: Floats) -> Estimate:
-    """The estimate of paired arms. values: (A, S, N) points or (A, S, N, K) statistics."""
-    if matrix.statistic is None:
-        influence_SC = influence_of_mean(np.tensordot(weights_A, values, axes=1), matrix.clusters)
-        largest = np.abs(values).max()
-    else:
-        influence_ASC = influence_of_statistic(values, matrix.clusters, matrix.statistic)
-        influence_SC = np.tensordot(weights_A, influence_ASC, axes=1)
-        largest = np.abs(scores_AS).max()
-    return estimate_of(
-        float(weights_A @ scores_AS.mean(axis=1)),
-        influence_SC,
-        kish=kish(matrix.clusters),
-        n_examples=len(matrix.examples),
-        tolerance=ROUNDING * float(largest),
-    )

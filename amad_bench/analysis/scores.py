@@ -33,7 +33,11 @@ class ScoreMatrix:
 
     def scores_S(self) -> Floats:
         """The score of each run over all its examples, in points."""
-        return self.values.mean(axis=1) if self.statistic is None else self.statistic(self.values.sum(axis=1))
+        return self.scores(self.values)
+
+    def scores(self, values: Floats) -> Floats:
+        """(...) scores of (..., N) points or (..., N, K) statistics on these examples."""
+        return values.mean(axis=-1) if self.statistic is None else self.statistic(values.sum(axis=-2))
 
     def part(self, examples: pd.Index) -> "ScoreMatrix":
         """The scores on those of the examples that are here."""
@@ -88,7 +92,7 @@ class ScoreBook:
                         f"{metric} of run {run_id}: its {name}s on the split {split} are not those of run "
                         f"{pages[0][0]}; delete the folder of the run that is wrong and run again"
                     )
-        examples = pd.Index(self._examples.labels[self._examples.numbers[first]])
+        examples = pd.Index(self._examples.labels[self._examples.numbers[first]], dtype=object)
         statistic = partial(_corpus_points, metric) if record.statistics else None
         return ScoreMatrix(np.stack(values), examples, self._clusters.numbers[first], statistic)
 

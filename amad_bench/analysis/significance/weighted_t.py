@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.optimize import root_scalar
 
 from amad_bench.analysis.estimates import Estimate, Part
@@ -53,7 +53,7 @@ def weighted_quantile(variances_P: Floats, df_P: Floats, level: float) -> Floats
 
     `t.isf(level / 2)`, for `t.ppf(1 - level / 2)` loses the tail.
     """
-    quantile_P = stats.t.isf(level / 2, df_P)
+    quantile_P = -special.stdtrit(df_P, level / 2)  # what `stats.t.isf` calls, in a tenth of its time
     total = variances_P.sum(axis=-1)
     weighted = np.sum(variances_P * quantile_P, axis=-1)
     return np.divide(weighted, total, out=np.full_like(total, np.nan), where=total > 0)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from amad_bench.analysis.collected import Collected
-from amad_bench.analysis.influence import influence_of_mean, influence_of_statistic
 from amad_bench.analysis.loss_scores import full_table, scores_of
+from amad_bench.analysis.score_estimates import influence_of
 from amad_bench.analysis.settings import SETTING, Setting
 from amad_bench.analysis.tables.pairs import losses_of, methods_of
 from amad_bench.analysis.variance_sources import variance_sources
@@ -39,11 +39,7 @@ def _of_setting(setting: Setting, collected: Collected) -> list[dict[str, Any]]:
     matrix = book.matrix([run_id for own in runs for run_id in own], metric)
     if len(set(matrix.clusters)) < 2:
         return []
-    if matrix.statistic is None:
-        influence = influence_of_mean(matrix.values, matrix.clusters)
-    else:
-        influence = influence_of_statistic(matrix.values, matrix.clusters, matrix.statistic)
-    influence_LSC = influence.reshape(len(labels), len(replicates), -1)
+    influence_LSC = influence_of(matrix, matrix.values).reshape(len(labels), len(replicates), -1)
     if not np.isfinite(influence_LSC).all():
         return []
     of = dict(zip(_OF, influence_LSC.shape, strict=True))
