@@ -33,17 +33,18 @@ AMAD = ("amad_kl", "amad_mse", "amad_kl_sharp")
 COLLAPSED = "random_alignment"
 EFFECTS = {
     "ce": 0.0,
-    "logit_kd": 2.0,
-    "one_to_one": 2.0,
-    "student_mean": 3.0,
-    "amad_kl": 6.0,
-    "amad_mse": 3.0,
-    "amad_kl_sharp": 6.0,
-    COLLAPSED: -25.0,
+    "logit_kd": 4.0,
+    "one_to_one": 4.0,
+    "student_mean": 6.0,
+    "amad_kl": 12.0,
+    "amad_mse": 6.0,
+    "amad_kl_sharp": 12.0,
+    COLLAPSED: -45.0,
 }
 BASE = {"vqa": 55.0, "captioning": 70.0, "translation": 30.0}  # of `ce`, in points of the primary metric
 PER_CHANCE = {"vqa": 100.0, "captioning": 130.0, "translation": 100.0}  # points where the chance is 1
 BLEU_POWER = 0.95  # BLEU is about 100 chance^.95: the mean of the powers in `make_statistics`
+TEACHER = 25.0  # per cent above `ce`
 HEADS = (2, 8, 4, 1, 6, 3)  # of students, in the order in which blocks are added
 SPREAD_OF_IMAGES = 0.1  # standard deviation of an image's chance
 SHARED_LUCK = 0.8  # correlation of two runs' luck on one example
@@ -52,7 +53,7 @@ STEPS = (20, 250, 500, 750, 1000)
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of the runs; points are of the primary metric, standard deviations too.
+    """What is true of the runs. Numbers, standard deviations too, are per cent of the score of `ce` in BASE.
 
     effects: of each loss above `ce`. per_doubling: what a loss gains for each doubling of the head gap.
     pretrained: a student's gain by its own vl pre-training; well_taught: a distilled one's by its teacher's.
@@ -69,11 +70,11 @@ class Truth:
     examples: int = 240
     effects: Mapping[str, float] = field(default_factory=lambda: EFFECTS)
     per_doubling: Mapping[str, float] = field(default_factory=dict[str, float])
-    pretrained: float = 10.0
-    well_taught: float = 1.0
-    block_sd: float = 0.5
-    seed_sd: float = 1.0
-    run_sd: float = 0.5
+    pretrained: float = 18.0
+    well_taught: float = 2.0
+    block_sd: float = 1.0
+    seed_sd: float = 2.0
+    run_sd: float = 1.0
     failed: Mapping[str, int] = field(default_factory=lambda: {"student_mean": 2, COLLAPSED: 1})
     missing: Mapping[str, int] = field(default_factory=lambda: {"amad_mse": 1})
     shared: bool = False
@@ -90,29 +91,28 @@ class Truth:
         gaps = [(8, heads) for heads in self.students]
         return make_raw(self.tasks, seeds=self.seeds, gaps=gaps, changes=changes | dict(self.changes))
 
-    def points(self, run: Run) -> float:
-        """The score that a run would have without any chance, in points of the primary metric."""
+    def per_cent(self, run: Run) -> float:
+        """What a run would score above `ce` without any chance."""
         config = run.config
-        base = BASE[config.task] + (self.pretrained if config.pretraining == "vl" else 0.0)
-        if run.kind == "teacher":
-            return base + 15.0
-        label, taught = config.loss.label, config.teacher_pretraining == "vl"
-        gain = self.effects[label] + (self.well_taught if taught else 0.0)
-        assert config.teacher is not None
+        gain = self.pretrained if config.pretraining == "vl" else 0.0
+        if config.teacher is None:
+            return gain + TEACHER
+        gain += self.effects[config.loss.label]
+        gain += self.well_taught if config.teacher_pretraining == "vl" else 0.0
         doublings = abs(math.log2(config.teacher.heads / config.model.heads))
-        return base + gain + self.per_doubling.get(label, 0.0) * doublings
+        return gain + self.per_doubling.get(config.loss.label, 0.0) * doublings
 
-    def drawn_points(self, run: Run) -> float:
-        """The score that a run has before its examples are drawn."""
-        config, task = run.config, (run.config.family, run.config.task)
-        if run.kind == "teacher":
-            return self.points(run)
-        block = (*task, config.teacher.heads if config.teacher else 0, config.model.heads)
-        normal = _generator("seed", *(task if self.shared else block), config.replicate).normal
-        of_seed = normal(0, self.seed_sd)
-        of_block = _generator("block", *block, config.loss.label).normal(0, self.block_sd)
-        own = _generator("run", name_of(run)).normal(0, self.run_sd)
-        return self.points(run) + of_seed + (of_block if self.effects[config.loss.label] else 0.0) + own
+    def points(self, run: Run) -> float:
+        """The score that a run has before its examples are drawn, in points of the primary metric."""
+        config, task, above = run.config, (run.config.family, run.config.task), self.per_cent(run)
+        if config.teacher is not None:
+            block = (*task, config.teacher.heads, config.model.heads)
+            of_seed = _generator("seed", *(task if self.shared else block), config.replicate)
+            above += of_seed.normal(0, self.seed_sd)
+            above += _generator("run", name_of(run)).normal(0, self.run_sd)
+            if config.loss.label != "ce":
+                above += _generator("block", *block, config.loss.label).normal(0, self.block_sd)
+        return BASE[config.task] * (1 + above / 100)
 
 
 LOSS = {
@@ -141,7 +141,7 @@ def write_truth(folder: Path, truth: Truth = Truth()) -> Plan:
         scores = None if run.kind == "pretrain" else _scores(truth, run)
         log = write_run(folder / "results", run, scores=scores, measured=_measured(run)) / "steps.jsonl"
         if run.kind == "student":
-            _write_steps(log, run, truth.drawn_points(run) / 100)
+            _write_steps(log, run, truth.points(run) / 100)
     return plan
 
 
@@ -170,7 +170,7 @@ def _scores(truth: Truth, run: Run) -> Any:
         own_N = own.normal(0, 1, truth.examples)
         return stats.norm.cdf(math.sqrt(SHARED_LUCK) * luck_N + math.sqrt(1 - SHARED_LUCK) * own_N)
 
-    level = truth.drawn_points(run) / PER_CHANCE[config.task]
+    level = truth.points(run) / PER_CHANCE[config.task]
     level = level ** (1 / BLEU_POWER) if config.task == "translation" else level
     level_N = level + images_N.repeat(per_image)[: truth.examples]
     return scores_at(run, level_N, own, per_image, draw)

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from amad_bench.analysis.blocks.of_losses import Pair, pairs_of_losses
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import Setting, settings
 from amad_bench.plan.plan import Plan
@@ -39,3 +40,8 @@ class Collected:
     def settings(self) -> list[Setting]:
         """The settings of all planned students, in plan order; UserError where two runs would be one row."""
         return settings(self.runs)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Each variant of AMAD with every other loss, in all blocks that have both."""
+        return pairs_of_losses(self)

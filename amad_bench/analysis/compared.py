@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from amad_bench.analysis.blocks.tables import block_differences_table, blocks_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.tables.comparisons import comparisons_table, pairs_of_runs_table
@@ -23,4 +24,6 @@ MAKERS: dict[TableName, Callable[[Collected], pd.DataFrame]] = {  # one for each
     TableName.VARIANCE: variance_table,
     TableName.LOSS_FAILURES: loss_failures_table,
     TableName.STEPS_TO_SCORE: lambda collected: steps_to_score(collected.runs, collected.learning_curves),
+    TableName.BLOCKS: blocks_table,
+    TableName.BLOCK_DIFFERENCES: block_differences_table,
 }

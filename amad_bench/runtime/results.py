@@ -25,6 +25,8 @@ class TableName(StrEnum):
     VARIANCE = "variance"
     LOSS_FAILURES = "loss_failures"
     STEPS_TO_SCORE = "steps_to_score"
+    BLOCKS = "blocks"
+    BLOCK_DIFFERENCES = "block_differences"
 
 
 class FigureName(StrEnum):

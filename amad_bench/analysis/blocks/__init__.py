@@ -1,0 +1,1 @@
+"""Contrasts across blocks: how they are averaged, tested and shown."""
