@@ -34,7 +34,7 @@ class Pool:
 
     @property
     def df(self) -> int:
-        """Of `ms_loss_seed`."""
+        """Degrees of freedom of `ms_loss_seed`."""
         return (self.n_losses - 1) * (self.n_seeds - 1)
 
 

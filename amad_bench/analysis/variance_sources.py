@@ -1,4 +1,4 @@
-"""Where the variance of a run's score comes from, in one setting.
+"""Sources of the variance of a run's score, in one setting.
 
 Axes: L losses, S seeds, C clusters (images).
 """

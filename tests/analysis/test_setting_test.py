@@ -12,6 +12,7 @@ from statsmodels.stats.anova import anova_lm
 
 from amad_bench.analysis.estimates import Estimate, Part, estimate_of
 from amad_bench.analysis.setting_test import mean_interval, pooled, setting_test
+from amad_bench.analysis.significance.weighted_t import assess
 from amad_bench.plan.catalogue import METRICS
 
 VQA = METRICS["vqa_accuracy"]
@@ -117,6 +118,32 @@ def test_levene_is_scipys_and_needs_three_seeds():
     assert found.levene_p == pytest.approx(stats.levene(*values, center="median").pvalue)
     two = scores(6, 2)
     assert math.isnan(setting_test(pair_of(two), two, (0, 1), VQA).levene_p)
+
+
+@pytest.mark.slow
+@pytest.mark.trap("stat-15")
+def test_equally_unstable_losses_keep_the_level_and_gain_and_an_unequal_one_does_not():
+    """Three seeds, five losses, images adding a little; an unstable loss has four times the sd."""
+    rng = np.random.default_rng(6)
+
+    def rates(truth: float, unstable: float = 1.0) -> tuple[float, float]:
+        """Rejections at .05 of the pooled test and of the pair's own."""
+        rejected = np.zeros((1000, 2), dtype=bool)
+        for row in rejected:
+            values = 50 + rng.normal(size=(1, 3)) + 2 * rng.normal(size=(5, 3))
+            values[0] += (unstable - 1) * 2 * rng.normal(size=3) + truth
+            images = 0.5 * rng.chisquare(99) / 99
+            pair = pair_of(values, of_clusters=images)
+            pair = replace(pair, value=pair.value + math.sqrt(0.5) * rng.normal())
+            row[:] = setting_test(pair, values, (0, 1), VQA).p_value <= 0.05, assess(pair).p_value <= 0.05
+        pooled_rate, own = rejected.mean(axis=0)
+        return float(pooled_rate), float(own)
+
+    null, _ = rates(0)
+    assert 0.02 <= null <= 0.06  # standard error .007
+    gained, own = rates(6)
+    assert gained > own + 0.2
+    assert rates(0, unstable=4)[0] > 0.08
 
 
 @pytest.mark.trap("stat-15")
