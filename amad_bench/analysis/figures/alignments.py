@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amad_bench.analysis.alignments import aligned_steps, snapshots
-from amad_bench.analysis.figures.drawing import GREY, PALETTE, STYLE
+from amad_bench.analysis.figures.drawing import FINE, GREY, PALETTE, SIZE, STYLE
 from amad_bench.analysis.figures.files import write_drawing
 from amad_bench.analysis.figures.sheet import WIDTH, Drawing, Page, finish
 from amad_bench.analysis.figures.titles import family_and_task, head_gap
@@ -113,9 +113,12 @@ def _maps(figure: Figure, axes: Sequence[Axes], layer: _Layer) -> None:
         for axis, heads in ((ax.yaxis, weights_HG.shape[0]), (ax.xaxis, weights_HG.shape[1])):
             axis.set_ticks(range(0, heads, 1 + heads // 9))
         ax.grid(visible=False)
-        ax.set_xlabel(f"Student head\nStep {step:,}")
+        ax.set_xlabel(f"Student head\nStep {step:,}", fontsize=FINE)
     axes[0].set_ylabel("Teacher head")
-    axes[0].set_title(layer.name)
+    axes[0].set_title(" ")  # keeps the room, which the name itself would take in its own column alone
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    name = axes[0].annotate(layer.name, (0, 1), xytext=(0, 5), weight="bold", fontsize=SIZE, **above)
+    name.set_in_layout(False)
     for ax in axes[1 : len(layer.maps)]:
         ax.set_yticklabels([])
     for ax in axes[len(layer.maps) :]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.figures.drawing import INK, intervals, marked, points
-from amad_bench.analysis.figures.pairs import LOOKS, forest_limits, zero
+from amad_bench.analysis.figures.pairs import HOLLOW, LOOKS, forest_limits, zero
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import family_and_task, letter
 from amad_bench.analysis.settings import grouped
@@ -49,9 +49,9 @@ def _page(panels: Sequence[tuple[pd.DataFrame, pd.DataFrame]], height: float) ->
         intervals(ax, INK, place_N, rows["ci_low"], rows["ci_high"], upright=False)
         points(ax, ONE, rows["difference"], place_N)
         for place, group in enumerate(groups.to_dict("records"), start=len(rows)):
-            colour, _ = LOOKS[group["statement"]]
+            colour, marker, hollow = _together(group["statement"])
             intervals(ax, colour, [place], [group["ci_low"]], [group["ci_high"]], upright=False)
-            points(ax, (colour, "D"), [group["difference"]], [place], size=6)
+            points(ax, (colour, marker), [group["difference"]], [place], hollow=hollow, size=5)
             seen.append(group["statement"])
         ax.axhspan(len(rows) - 0.5, len(rows) + len(groups) - 0.5, color=INK, alpha=0.06, linewidth=0)
         names = [*_names(rows), *(_group(group) for group in groups.to_dict("records"))]
@@ -62,9 +62,9 @@ def _page(panels: Sequence[tuple[pd.DataFrame, pd.DataFrame]], height: float) ->
         ax.set_xlabel(f"Difference ({_unit(rows)})\n{_counted(rows)}")
         ax.set_title(f"{letter(number)}  {_title(rows)}" if len(panels) > 1 else _title(rows))
     marks = [marked("one block", ONE)]
-    marks += [
-        marked(f"blocks together: {name}", (LOOKS[name][0], "D")) for name in LOOKS if name in set(seen)
-    ]
+    for statement in [name for name in LOOKS if name in set(seen)]:
+        colour, marker, hollow = _together(statement)
+        marks.append(marked(f"blocks together: {statement}", (colour, marker), hollow=hollow))
     exploratory = "" if len(panels[0][1]) and panels[0][1]["registered"].all() else " Exploratory."
     note = (
         "Differences with their 95 % intervals, which may be wider than a panel. Of blocks together: t over K blocks, "
@@ -72,6 +72,12 @@ def _page(panels: Sequence[tuple[pd.DataFrame, pd.DataFrame]], height: float) ->
         "teacher → student; a pair of words in a title: pre-training of teacher → of student."
     )
     return finish(figure, TITLE, [note], marks)
+
+
+def _together(statement: str) -> tuple[str, str, bool]:
+    """Colour and marker of a statement about blocks together, and whether the mark is hollow."""
+    colour, marker = LOOKS[statement]
+    return colour, marker if statement == "not testable" else "D", statement == HOLLOW
 
 
 def _title(rows: pd.DataFrame) -> str:

@@ -66,13 +66,14 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     }
 
 
-def marked(label: str, look: Look, line: bool = True) -> Line2D:
+def marked(label: str, look: Look, *, line: bool = True, hollow: bool = False) -> Line2D:
     """The legend's entry for marks, and for the line between them."""
     colour, marker = look
-    style = "-" if line else "none"
-    return Line2D(
-        [], [], color=colour, marker=marker, markersize=4.5, linewidth=1.2, linestyle=style, label=label
-    )
+    mark = Line2D([], [], color=colour, marker=marker, markersize=MARK, linewidth=1.2, label=label)
+    mark.set_linestyle("-" if line else "none")
+    if hollow:
+        mark.set_markerfacecolor("none")
+    return mark
 
 
 def dashed(label: str, dashes: tuple[int, int]) -> Line2D:

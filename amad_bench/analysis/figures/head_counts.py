@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -35,8 +36,9 @@ def draw_head_counts(results: pd.DataFrame, comparisons: pd.DataFrame) -> Drawin
     panels = [rows for _, rows in grouped(drawn, [*WITHOUT_HEADS, "loss"])]
     height = 0.75 + 0.27 * max(2, *(rows["teacher_heads"].nunique() for rows in panels))
     strongest = drawn["difference"].abs().groupby(drawn["metric"]).max().to_dict()
-    found = [_page([panels[n] for n in page], strongest, height) for page in pages(len(panels), height, COLUMNS)]
-    return Drawing(TITLE, found)
+    with matplotlib.rc_context({"axes.titlesize": SMALL}):
+        numbers = pages(len(panels), height, COLUMNS)
+        return Drawing(TITLE, [_page([panels[n] for n in page], strongest, height) for page in numbers])
 
 
 def differences(results: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +65,7 @@ def _page(panels: Sequence[pd.DataFrame], strongest: Mapping[str, float], height
     figure, axes = sheet(len(panels), height, COLUMNS, alone=3.4)
     for number, (rows, ax) in enumerate(zip(panels, axes, strict=True)):
         _panel(ax, rows, strongest[firsts[number]["metric"]])
-        ax.set_title(f"{letter(number)}  {names[number]}" if len(panels) > 1 else names[0], fontsize=SMALL)
+        ax.set_title(f"{letter(number)}  {names[number]}" if len(panels) > 1 else names[0])
     metrics = dict.fromkeys(first["metric"] for first in firsts)
     scales = ", ".join(f"±{strongest[name]:.1f} points of {METRICS[name].label}" for name in metrics)
     drawn = (

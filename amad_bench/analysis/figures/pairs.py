@@ -96,14 +96,11 @@ def forest_limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 def statement_marks(seen: set[str]) -> list[Any]:
     """The legend's entries of the statements that occur."""
-    marks = []
-    for statement, look in LOOKS.items():
-        if statement in seen:
-            mark = marked(statement, look, line=statement != "not testable")
-            if statement == HOLLOW:
-                mark.set_markerfacecolor("none")
-            marks.append(mark)
-    return marks
+    return [
+        marked(name, look, line=name != "not testable", hollow=name == HOLLOW)
+        for name, look in LOOKS.items()
+        if name in seen
+    ]
 
 
 def exploratory(rows: pd.DataFrame) -> str:

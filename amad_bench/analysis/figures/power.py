@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from amad_bench.analysis.figures.drawing import GREY, Look, dashed, looks, marked, points
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
@@ -59,25 +60,33 @@ def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
             own = own.sort_values("n_seeds")
             points(ax, look[name], own["n_seeds"].astype(float), own["shown_80"], line=True)
             shown.add(name)
-        for floor in sorted(set(rows["floor_80"].dropna())):
+        floors = sorted({floor for floor in rows["floor_80"] if floor > 0})  # 0 where images add nothing
+        for floor in floors:
             ax.axhline(floor, dashes=FLOOR, zorder=1, **GREY)
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        seeds = sorted({int(count) for count in rows["n_seeds"]})
-        ax.set_xticks(seeds, [str(count) for count in seeds])
-        low, high = rows[["shown_80", "floor_80"]].min().min(), rows["shown_80"].max()
-        ticks = [base * ten for ten in (0.01, 0.1, 1, 10, 100, 1000) for base in (1, 2, 5)]
-        ticks = [tick for tick in ticks if low / 2 <= tick <= high * 2]
-        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.minorticks_off()
+        _scales(ax, rows["n_seeds"], min([*floors, rows["shown_80"].min()]), rows["shown_80"].max())
         first = rows.iloc[0]
         n_blocks = f" × {first['n_blocks_measured']} blocks" if across else ""
         measured = f"{first['n_losses']} losses × {first['n_seeds_measured']} seeds{n_blocks}"
-        ax.set_xlabel(f"Seeds\\n(noise measured on n = {measured})".replace("\\n", "\n"))
-        ax.set_ylabel(f"Difference ({_unit(first)})")
+        ax.set_xlabel(f"Seeds planned\nn = {measured}, measured")
+        ax.set_ylabel(_unit(first))
         ax.set_title(title)
     marks = [marked(name, own) for name, own in look.items() if name in shown]
     return finish(figure, TITLE, [NOTE, *notes], [*marks, dashed("limit of the test set", FLOOR)])
+
+
+def _scales(ax: Axes, n_seeds: pd.Series, low: float, high: float) -> None:
+    """Both axes logarithmic, with numbers that a person would choose."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    seeds = sorted({int(count) for count in n_seeds})
+    ax.set_xticks(seeds, [str(count) for count in seeds])
+    low, high = low / 1.15, high * 1.15
+    bases = (1, 2, 5) if high / low < 150 else (1,)
+    ticks = [base * 10.0**power for power in range(-4, 5) for base in bases]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_ylim(low, high)
+    ax.minorticks_off()
 
 
 def _condition(row: pd.Series) -> str:
@@ -88,4 +97,4 @@ def _condition(row: pd.Series) -> str:
 
 def _unit(row: pd.Series) -> str:
     labels = [METRICS[name].label for name in row["metric"].split(" | ")]
-    return f"points, {labels[0]}" if len(labels) == 1 else row["unit"]
+    return f"Points of {labels[0]}" if len(labels) == 1 else f"Difference ({row['unit']})"

@@ -91,8 +91,7 @@ def finish(figure: Figure, title: str, notes: Sequence[str], handles: Sequence[L
         engine.set(rect=(0, below / height, 1, body / height))  # pyright: ignore[reportCallIssue]
         engine.execute(figure)
         figure.set_layout_engine("none")  # else each of the files would find it anew
-        for ax in figure.axes:
-            _settle(ax)
+        _settle(figure)
     return Page(figure, list(notes), frame, Bbox([[0, fine], [width, below + body]]))
 
 
@@ -102,16 +101,24 @@ def _columns(handles: Sequence[Line2D], width: float) -> int:
     return max(1, min(len(handles), int(width / (ENTRY * widest + 0.45))))
 
 
-def _settle(ax: Axes) -> None:
-    """Fix where title and labels stand, which each of the files would find anew.
+def _settle(figure: Figure) -> None:
+    """Fix where titles and labels stand, which each of the files would find anew.
 
-    The title begins where the names on the left do, and a label wider than its axis stands below them, too:
-    above and below the axis alone there is not always room.
+    Titles of a column begin where the longest name on its left does, and a label wider than its axis stands
+    below names, too: above and below the axes alone there is not always room.
     """
-    names, to_axes = ax.yaxis.get_tightbbox(), ax.transAxes.inverted()
-    left = 0.0 if names is None else min(0.0, to_axes.transform((names.x0, names.y0))[0])
-    ax.set_title(ax.get_title(loc="left"), loc="left", x=left, y=1.0)
-    for axis in (ax.xaxis, ax.yaxis):
-        x, y = to_axes.transform(axis.label.get_transform().transform(axis.label.get_position()))
-        wide = axis is ax.xaxis and axis.label.get_window_extent().width > ax.bbox.width
-        axis.set_label_coords((1 + left) / 2 if wide else x, y)
+    panels = [ax for ax in figure.axes if ax.yaxis.get_label_position() == "left"]  # a scale of colours is none
+    lefts: dict[float, float] = {}
+    for ax in panels:
+        names = ax.yaxis.get_tightbbox()
+        left = ax.bbox.x0 if names is None else min(names.x0, ax.bbox.x0)
+        lefts[round(ax.bbox.x0)] = min(left, lefts.get(round(ax.bbox.x0), left))
+    for ax in panels:
+        to_axes = ax.transAxes.inverted()
+        left = to_axes.transform((lefts[round(ax.bbox.x0)], 0))[0]
+        ax.set_title(ax.get_title(loc="left"), loc="left", x=left, y=1.0)
+        for axis in (ax.xaxis, ax.yaxis):
+            label = axis.label
+            x, y = to_axes.transform(label.get_transform().transform(label.get_position()))
+            wide = axis is ax.xaxis and label.get_window_extent().width > ax.bbox.width
+            axis.set_label_coords((1 + left) / 2 if wide else x, y)
