@@ -53,7 +53,7 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "none",
     "svg.hashsalt": "amad_bench",
-    "savefig.dpi": 180,
+    "savefig.dpi": 150,
 }
 Look = tuple[str, str]  # colour, marker
 
