@@ -8,12 +8,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amad_bench.analysis.alignments import aligned_steps, snapshots
-from amad_bench.analysis.figures.drawing import FINE, GREY, PALETTE, SIZE, STYLE
+from amad_bench.analysis.figures.drawing import FINE, GREY, PALETTE, SIZE, STYLE, Frame
 from amad_bench.analysis.figures.files import write_drawing
 from amad_bench.analysis.figures.sheet import WIDTH, Drawing, Page, finish
 from amad_bench.analysis.figures.titles import family_and_task, head_gap
@@ -26,22 +25,22 @@ ROW = 1.38  # inches of a layer
 MOST = 5  # layers on a page
 DASHES = (2, 2)
 NOTE = (
-    "Weights of the student's heads (across) for each of the teacher's heads (down), mean over the samples of a "
-    "batch; a row sums to 1; one scale of colours per layer. Entropy in nats, mean over teacher heads; dashed: all "
-    "weights alike."
+    "Weights of the student's heads (across) for each of the teacher's heads (down), mean over the samples of "
+    "a batch; a row sums to 1; one scale of colours per layer. Entropy in nats, mean over teacher heads; "
+    "dashed: all weights alike."
 )
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """name: "site/layer". maps: alignment_HG by step, some of those logged. entropies: by step, all of them."""
+    """name: what is drawn. maps: alignment_HG by step, some of those logged. entropies: by step, of all."""
 
     name: str
     maps: dict[int, np.ndarray]
     entropies: dict[int, float]
 
 
-def draw_typical(runs: pd.DataFrame, alignments: pd.DataFrame) -> Drawing:
+def draw_typical(runs: Frame, alignments: Frame) -> Drawing:
     """A row per aligned layer of the typical run of each family, whose weights the table `alignments` has."""
     layers: list[_Layer] = []
     notes = [NOTE, "Typical: of the family's AMAD runs the one whose last sharpness is the median."]
@@ -109,7 +108,9 @@ def _maps(figure: Figure, axes: Sequence[Axes], layer: _Layer) -> None:
     top = max(weights_HG.max() for weights_HG in layer.maps.values())
     image: Any = None
     for ax, (step, weights_HG) in zip(axes, layer.maps.items(), strict=False):
-        image = ax.imshow(weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest")
+        image = ax.imshow(
+            weights_HG, vmin=0, vmax=top, cmap="viridis", aspect="auto", interpolation="nearest"
+        )
         for axis, heads in ((ax.yaxis, weights_HG.shape[0]), (ax.xaxis, weights_HG.shape[1])):
             axis.set_ticks(range(0, heads, 1 + heads // 9))
         ax.grid(visible=False)

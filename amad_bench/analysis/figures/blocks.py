@@ -1,11 +1,11 @@
-"""Forest plots across blocks: the difference of two losses in each block, and what all of them together say."""
+"""Forest plots across blocks: the difference of two losses in each block, and what they say together."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import INK, intervals, marked, points
+from amad_bench.analysis.figures.drawing import INK, Frame, intervals, marked, points
 from amad_bench.analysis.figures.pairs import HOLLOW, LOOKS, forest_limits, zero
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import family_and_task, letter
@@ -20,8 +20,8 @@ MOST = 34  # blocks of a panel; the tables have them all
 ONE = (INK, "o")  # of a block, about which nothing is said by itself
 
 
-def draw_blocks(blocks: pd.DataFrame, block_differences: pd.DataFrame) -> Drawing:
-    """A panel per two losses, condition and kind of heads: a row per block, then diamonds for groups of blocks.
+def draw_blocks(blocks: Frame, block_differences: Frame) -> Drawing:
+    """A panel per two losses, condition and kind of heads: a row per block, then diamonds for blocks together.
 
     blocks, block_differences: the tables. Groups whose unit is another one than the panel's are left out.
     """
@@ -40,7 +40,7 @@ def draw_blocks(blocks: pd.DataFrame, block_differences: pd.DataFrame) -> Drawin
     return Drawing(TITLE, found)
 
 
-def _page(panels: Sequence[tuple[pd.DataFrame, pd.DataFrame]], height: float) -> Page:
+def _page(panels: Sequence[tuple[Frame, Frame]], height: float) -> Page:
     figure, axes = sheet(len(panels), height, alone=5.4)
     seen: list[str] = []
     for number, ((rows, groups), ax) in enumerate(zip(panels, axes, strict=True)):
@@ -67,9 +67,10 @@ def _page(panels: Sequence[tuple[pd.DataFrame, pd.DataFrame]], height: float) ->
         marks.append(marked(f"blocks together: {statement}", (colour, marker), hollow=hollow))
     exploratory = "" if len(panels[0][1]) and panels[0][1]["registered"].all() else " Exploratory."
     note = (
-        "Differences with their 95 % intervals, which may be wider than a panel. Of blocks together: t over K blocks, "
-        f"scope: blocks of this kind; k of N: blocks that are better by partial conjunction.{exploratory} Heads of "
-        "teacher → student; a pair of words in a title: pre-training of teacher → of student."
+        "Differences with their 95 % intervals, which may be wider than a panel. Of blocks together: t over K "
+        "blocks, scope: blocks of this kind; k of N: blocks that are better by partial conjunction."
+        f"{exploratory} Heads of teacher → student; a pair of words in a title: pre-training of teacher → of "
+        "student."
     )
     return finish(figure, TITLE, [note], marks)
 
@@ -80,7 +81,7 @@ def _together(statement: str) -> tuple[str, str, bool]:
     return colour, marker if statement == "not testable" else "D", statement == HOLLOW
 
 
-def _title(rows: pd.DataFrame) -> str:
+def _title(rows: Frame) -> str:
     first = rows.iloc[0]
     pair = [first["teacher_pretraining"], first["pretraining"]]
     trained = "" if pair == ["none", "none"] else f" · {' → '.join(map(str, pair))}"
@@ -88,8 +89,10 @@ def _title(rows: pd.DataFrame) -> str:
     return f"{first['loss_a']} − {first['loss_b']}{trained}{budget} · {first['heads']} heads"
 
 
-def _names(rows: pd.DataFrame) -> list[str]:
-    several = {column: rows[column].nunique() > 1 for column in ("dataset", "student", "cut") if column in rows}
+def _names(rows: Frame) -> list[str]:
+    several = {
+        column: rows[column].nunique() > 1 for column in ("dataset", "student", "cut") if column in rows
+    }
     names = []
     for row in rows.to_dict("records"):
         more = [f"{row['teacher_heads']} → {row['student_heads']}"]
@@ -106,12 +109,12 @@ def _group(group: dict[Any, Any]) -> str:
     return f"{name}: K = {group['n_blocks']}, {group['n_better']} of {group['n_tested']}"
 
 
-def _unit(rows: pd.DataFrame) -> str:
+def _unit(rows: Frame) -> str:
     metrics = [catalogue.METRICS[name].label for name in dict.fromkeys(rows["metric"])]
     return f"points, {metrics[0]}" if len(metrics) == 1 else rows["unit"].iloc[0]
 
 
-def _counted(rows: pd.DataFrame) -> str:
+def _counted(rows: Frame) -> str:
     low, high = int(rows["n_seeds"].min()), int(rows["n_seeds"].max())
     seeds = f"{low}" if low == high else f"{low}–{high}"
     return f"n = {len(rows)} blocks × {seeds} {'seed' if seeds == '1' else 'seeds'}"

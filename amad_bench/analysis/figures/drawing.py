@@ -56,6 +56,7 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 150,
 }
 Look = tuple[str, str]  # colour, marker
+Frame = Any  # a table or a row of one: pandas' types know too little of columns to help
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
@@ -76,7 +77,7 @@ def marked(label: str, look: Look, *, line: bool = True, hollow: bool = False) -
     return mark
 
 
-def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
+def dashed(label: str, dashes: tuple[float, float]) -> Line2D:
     """The legend's entry for a grey dashed line."""
     return Line2D([], [], dashes=dashes, label=label, **GREY)
 

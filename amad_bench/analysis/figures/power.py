@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from matplotlib.axes import Axes
 
-from amad_bench.analysis.figures.drawing import GREY, Look, dashed, looks, marked, points
+from amad_bench.analysis.figures.drawing import GREY, Frame, Look, dashed, looks, marked, points
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import letter, titles_and_notes
 from amad_bench.analysis.settings import BLOCK, SETTING, grouped
@@ -19,14 +18,15 @@ NAMES = {"pair": "one pair of losses", "setting": "all losses of the setting"}
 FLOOR = (1, 1.5)  # dashes
 HEIGHT = 2.25  # inches of a panel
 NOTE = (
-    "From the noise of finished runs: the smallest true difference that a test at .05 finds with 80 % power. Dotted: "
-    "the limit that the test examples set, with seeds without end. Both axes are logarithmic."
+    "From the noise of finished runs: the smallest true difference that a test at .05 finds with 80 % power. "
+    "Dotted: the limit that the test examples set, with seeds without end. Both axes are logarithmic."
 )
 
 
-def draw_power(power: pd.DataFrame) -> Drawing:
-    """A line per test over the number of seeds, a panel per setting; of the test across blocks a line per number
-    of blocks, a panel per condition. power: the table.
+def draw_power(power: Frame) -> Drawing:
+    """A line per test over the number of seeds, a panel per setting. power: the table.
+
+    The test across blocks has a panel per condition, with a line per number of blocks.
     """
     known: Any = power[power["shown_80"].notna()]
     across = known["test"] == ACROSS
@@ -44,7 +44,7 @@ def _blocks(count: float) -> str:
     return f"{int(count)} blocks"
 
 
-def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
+def _page(panels: Sequence[Frame], look: dict[str, Look]) -> Page:
     settings = [rows.iloc[0] for rows in panels if rows["test"].iloc[0] != ACROSS]
     titles, notes = titles_and_notes(settings, "teacher_heads") if settings else ([], [])
     conditions = [_condition(rows.iloc[0]) for rows in panels[len(settings) :]]
@@ -74,7 +74,7 @@ def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
     return finish(figure, TITLE, [NOTE, *notes], [*marks, dashed("limit of the test set", FLOOR)])
 
 
-def _scales(ax: Axes, n_seeds: pd.Series, low: float, high: float) -> None:
+def _scales(ax: Axes, n_seeds: Frame, low: float, high: float) -> None:
     """Both axes logarithmic, with numbers that a person would choose."""
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -89,12 +89,12 @@ def _scales(ax: Axes, n_seeds: pd.Series, low: float, high: float) -> None:
     ax.minorticks_off()
 
 
-def _condition(row: pd.Series) -> str:
+def _condition(row: Frame) -> str:
     pair = [row["teacher_pretraining"], row["pretraining"]]
     trained = "" if pair == ["none", "none"] else f" · {' → '.join(map(str, pair))}"
     return f"Across blocks{trained}{' · equal FLOPs' if row['budget'] == 'flops' else ''}"
 
 
-def _unit(row: pd.Series) -> str:
+def _unit(row: Frame) -> str:
     labels = [METRICS[name].label for name in row["metric"].split(" | ")]
     return f"Points of {labels[0]}" if len(labels) == 1 else f"Difference ({row['unit']})"

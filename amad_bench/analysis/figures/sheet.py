@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from amad_bench.analysis.figures.drawing import FINE, SIZE
@@ -16,8 +17,10 @@ from amad_bench.analysis.figures.drawing import FINE, SIZE
 WIDTH, HEIGHT = 6.6, 8.4  # inches of the largest page: those of A4 inside its margins, above a caption
 ALONE = 4.7  # inches of width of the only panel
 FRAME = 1.5  # inches of height that title, legend and fine print may need
+SLACK = 1.03  # letters are as wide in files of other resolutions, but for rounding
 GAP, ABOVE = 0.04, 0.24  # inches around a panel's parts, and of its title
 TITLE, LINE = 0.3, 0.112  # inches of the title; of a line of fine print
+NUMBER = 0.42  # inches of a number at the axis
 LETTERS = 148  # of fine print on the whole width
 ENTRY, ENTRY_HEIGHT = 0.075, 0.165  # inches of a letter in the legend, and of its lines
 
@@ -112,21 +115,24 @@ def _place(figure: Figure, below: float, body: float) -> None:
     several rounds takes one here: all panels of a sheet are alike.
     """
     width, height = figure.get_size_inches()
-    grid = figure.axes[0].get_subplotspec().get_gridspec()
+    specs: dict[Axes, Any] = {ax: ax.get_subplotspec() for ax in figure.axes}
+    grid = specs[figure.axes[0]].get_gridspec()
     cell = width / grid.ncols, body / grid.nrows
     inch = 1 / figure.dpi
     measured = [(ax, *_outside(ax)) for ax in figure.axes]
     for column in range(grid.ncols):
-        own = [one for one in measured if one[0].get_subplotspec().colspan.start == column]
-        left = max(one[1] for one in own) * inch + GAP
+        own = [one for one in measured if specs[one[0]].colspan.start == column]
+        left = SLACK * max(one[1] for one in own) * inch + GAP
         for ax, _, under, over in own:
-            row = ax.get_subplotspec().rowspan.start
+            row = specs[ax].rowspan.start
             under, over = under * inch + GAP, max(over * inch, GAP)
             bottom = below + body - (row + 1) * cell[1] + under
             size = cell[0] - left - over - GAP, cell[1] - under - ABOVE
             ax.set_position(
                 ((column * cell[0] + left) / width, bottom / height, size[0] / width, size[1] / height)
             )
+            if isinstance(ax.xaxis.get_major_locator(), MaxNLocator):
+                ax.locator_params(axis="x", nbins=max(2, min(6, int(size[0] / NUMBER))))
             _fix(ax, (GAP - left) / size[0], (left - GAP) / size[0], (GAP - under) / size[1])
 
 
