@@ -25,8 +25,8 @@ ROW = 1.38  # inches of a layer
 MOST = 5  # layers on a page
 DASHES = (2, 2)
 NOTE = (
-    "Weights of the student's heads (across) for each of the teacher's heads (down), mean over the samples of "
-    "a batch; a row sums to 1; one scale of colours per layer. Entropy in nats, mean over teacher heads; "
+    "Weights of the student's heads (across) for each of the teacher's heads (down), mean over the samples "
+    "of a batch; a row sums to 1; one scale of colours per layer. Entropy in nats, mean over teacher heads; "
     "dashed: all weights alike."
 )
 

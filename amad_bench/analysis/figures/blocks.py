@@ -21,7 +21,7 @@ ONE = (INK, "o")  # of a block, about which nothing is said by itself
 
 
 def draw_blocks(blocks: Frame, block_differences: Frame) -> Drawing:
-    """A panel per two losses, condition and kind of heads: a row per block, then diamonds for blocks together.
+    """A panel per two losses, condition and kind of heads: a row per block, then those of blocks together.
 
     blocks, block_differences: the tables. Groups whose unit is another one than the panel's are left out.
     """
@@ -67,8 +67,8 @@ def _page(panels: Sequence[tuple[Frame, Frame]], height: float) -> Page:
         marks.append(marked(f"blocks together: {statement}", (colour, marker), hollow=hollow))
     exploratory = "" if len(panels[0][1]) and panels[0][1]["registered"].all() else " Exploratory."
     note = (
-        "Differences with their 95 % intervals, which may be wider than a panel. Of blocks together: t over K "
-        "blocks, scope: blocks of this kind; k of N: blocks that are better by partial conjunction."
+        "Differences with their 95 % intervals, which may be wider than a panel. Of blocks together: t over "
+        "K blocks, scope: blocks of this kind; k of N: blocks that are better by partial conjunction."
         f"{exploratory} Heads of teacher → student; a pair of words in a title: pre-training of teacher → of "
         "student."
     )

@@ -39,10 +39,10 @@ BACKWARD = 2  # a backward pass costs two forward passes
 COSTS = {"flops": "Training operations of the student ({}FLOPs)", "seconds": "Seconds of training"}
 LARGE = {1e18: "exa", 1e15: "peta", 1e12: "tera", 1e9: "giga", 1.0: ""}
 NOTE = (
-    "Mean over seeds with its 95 % interval; a mark per setting and loss, those of one cost beside each other. "
-    "Operations: forward and backward passes of the student, three times those of a forward pass, times examples "
-    "and steps; the teacher's passes and the loss's own products are in the seconds, not in the operations. "
-    "Seconds: median over seeds, of the machines that ran them, validation included."
+    "Mean over seeds with its 95 % interval; a mark per setting and loss, those of one cost beside each "
+    "other. Operations: forward and backward passes of the student, three times those of a forward pass, "
+    "times examples and steps; the teacher's passes and the loss's own products are in the seconds, not in "
+    "the operations. Seconds: median over seeds, of the machines that ran them, validation included."
 )
 
 
@@ -60,7 +60,7 @@ def draw_cost(results: Frame, runs: Frame) -> Drawing:
 
 
 def with_costs(scored: Frame, runs: Frame) -> Frame:
-    """Rows of students' scores with the medians over their runs of `flops` and `seconds`, where both are known."""
+    """Rows of students' scores with the medians of `flops` and `seconds` over their runs."""
     students: Any = pd.concat([runs.head(0), *(setting.students for setting in settings(runs))])
     students = students[students["flops_per_example"].notna() & students["steps"].notna()]
     batch = [json.loads(training)["batch"] for training in students["training"]]

@@ -19,7 +19,7 @@ FINE = 6.0
 MARK = 4.5  # points of a mark
 GREY: dict[str, Any] = {"color": INK, "alpha": 0.6, "linewidth": 1.0}  # of lines that only compare
 # Told apart by colour-blind eyes (after Okabe and Ito 2008, darkened where white would swallow them).
-PALETTE = ("#0173b2", "#c98200", "#029e73", "#d55e00", "#c06fb0", "#8c6239", "#3f97c9", "#808080")
+PALETTE = ("#0173b2", "#c98200", "#029e73", "#b8460b", "#c06fb0", "#8c6239", "#3f97c9", "#808080")
 MARKERS = "osD^vPXp<>*h"
 BETTER, WORSE = PALETTE[0], PALETTE[3]
 STYLE: dict[Any, Any] = {

@@ -69,9 +69,9 @@ def _page(panels: Sequence[Frame], strongest: Mapping[str, float], height: float
     metrics = dict.fromkeys(first["metric"] for first in firsts)
     scales = ", ".join(f"±{strongest[name]:.1f} points of {METRICS[name].label}" for name in metrics)
     drawn = (
-        f"In a cell the mean of the loss minus that of ce, in points; {n_of(pd.concat(panels))}. Blue is better "
-        f"than ce, orange worse; the strongest colours stand for {scales}. A star: the table comparisons says "
-        "better or worse (Holm); the others were not tested or are inconclusive."
+        f"In a cell the mean of the loss minus that of ce, in points; {n_of(pd.concat(panels))}. Blue is "
+        f"better than ce, orange worse; the strongest colours stand for {scales}. A star: the table "
+        "comparisons says better or worse (Holm); the others were not tested or are inconclusive."
     )
     return finish(figure, TITLE, [drawn, *notes])
 

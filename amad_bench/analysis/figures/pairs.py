@@ -58,10 +58,8 @@ def _page(panels: Sequence[Frame], height: float) -> Page:
         seen |= set(rows["statement"])
         ax.set_xlabel(f"{in_points(rows['metric'].iloc[0], 'Difference')}\n{n_of(rows)}")
         ax.set_title(title)
-    notes.insert(
-        0,
-        f"Difference of the means with its 95 % interval, which may be wider than a panel; {exploratory(pd.concat(panels))}.",
-    )
+    drawn = "Difference of the means with its 95 % interval, which may be wider than a panel"
+    notes.insert(0, f"{drawn}; {exploratory(pd.concat(panels))}.")
     return finish(figure, TITLE, notes, statement_marks(seen))
 
 
@@ -86,7 +84,7 @@ def zero(ax: Any) -> None:
 
 
 def forest_limits(rows: Frame) -> tuple[float, float]:
-    """Room for all differences and most intervals: of the widest, those of two seeds, only a part is shown."""
+    """Room for all differences and most intervals: of the widest only a part is shown."""
     ends_2N = rows[["ci_low", "ci_high"]].abs().to_numpy(dtype=float)
     typical = np.nanmedian(ends_2N) if np.isfinite(ends_2N).any() else 0.0
     most = max(3 * typical, 1.5 * rows["difference"].abs().max())

@@ -69,7 +69,7 @@ def _page(panels: Sequence[Frame], height: float) -> Page:
         title = f"{catalogue.label_of(first['dataset'])} · {catalogue.METRICS[first['metric']].label}{part}"
         ax.set_title(f"{letter(number)}  {title}" if len(panels) > 1 else title)
     note = (
-        "Sources of the published scores stand in the table published; their models, data and decoding differ "
-        "from those here. Interval: 95 %, over runs and test examples."
+        "Sources of the published scores stand in the table published; their models, data and decoding "
+        "differ from those here. Interval: 95 %, over runs and test examples."
     )
     return finish(figure, TITLE, [note], [marked("published", THEIRS), marked("trained here", OURS)])

@@ -16,10 +16,10 @@ NOTHING = "No finished run has a loss that aligns heads."
 BOUND, UNIFORM = (5, 2), (1, 1.5)  # dashes
 HEIGHT = 2.1  # inches of a panel
 NOTE = (
-    "Sharpness: the largest weight of a teacher head, mean over its heads, aligned layers and seeds; band: lowest "
-    "to highest seed. Dashed, in the loss's colour: the sharpest that AMAD can be, e^(1/τ) / (e^(1/τ) + G − 1) "
-    "with G student heads and temperature τ. Dotted: all weights alike, 1/G. Weights are logged as the mean over "
-    "the samples of a batch, which is less sharp than each of them."
+    "Sharpness: the largest weight of a teacher head, mean over its heads, aligned layers and seeds; band: "
+    "lowest to highest seed. Dashed, in the loss's colour: the sharpest that AMAD can be, e^(1/τ) / (e^(1/τ) "
+    "+ G − 1) with G student heads and temperature τ. Dotted: all weights alike, 1/G. Weights are logged as "
+    "the mean over the samples of a batch, which is less sharp than each of them."
 )
 
 
