@@ -38,7 +38,7 @@ def _lines(rows: Frame) -> list[tuple[str, float, float, float, bool]]:
         ["family", "teacher_heads", "teacher_pretraining", "mean"]
     )
     for _, row in ours.iterrows():
-        name = f"here: {catalogue.FAMILIES[row['family']].label}, {row['teacher_heads']} heads"
+        name = f"here: {catalogue.FAMILIES[row['family']].label}, {int(row['teacher_heads'])} heads"
         name = f"{name}, {row['teacher_pretraining']}"
         lines.append((name, row["mean"], row["ci_low"], row["ci_high"], True))
     return lines

@@ -1,12 +1,9 @@
 """The figure of learning curves: which lines stand in which panel."""
 
-import re
-
-import matplotlib
-import pandas as pd
 import pytest
-from amad_bench.analysis.curves_figure import NOTHING, _figures, draw_learning_curves
-from amad_bench.analysis.drawing import STYLE, looks
+from amad_bench.analysis.figures.drawing import looks
+from amad_bench.analysis.figures.learning_curves import NOTHING, draw_learning_curves
+from tests.analysis.figures.frames import drawn, panels
 
 from amad_bench.analysis.collect import collect
 
@@ -27,34 +24,32 @@ def tables(fake, tmp_path):
     return collect(plan, tmp_path)
 
 
-def drawn(tables):
-    with matplotlib.rc_context(STYLE):
-        (figure,) = _figures(tables.runs, tables.learning_curves)
-    return figure
+def axes_of(tables):
+    return panels(drawn(draw_learning_curves, tables.runs, tables.learning_curves))
 
 
 def test_a_panel_per_family_and_task_with_a_line_per_condition(tables):
-    figure = drawn(tables)
-    assert [ax.get_title().splitlines()[:2] for ax in figure.axes] == [
-        ["VL-T5, VQA, Scenes", "student, 8 → 2 heads, 2x48"],
-        ["BLIP, Captioning, Scenes", "student, 8 → 2 heads, 2x48"],
+    drawing = drawn(draw_learning_curves, tables.runs, tables.learning_curves)
+    assert [ax.get_title(loc="left") for ax in panels(drawing)] == [
+        "a  VL-T5 · VQA · student 2x48, 8 → 2 heads",
+        "b  BLIP · Captioning · student 2x48, 8 → 2 heads",
     ]
-    for ax in figure.axes:
+    for ax in panels(drawing):
         fixed, *lines = ax.lines
         assert set(fixed.get_ydata()) == {0.5}
-        assert fixed.get_linestyle() == "--"
         for line, curve in zip(lines, CURVES.values(), strict=True):
             assert line.get_xdata().tolist() == [500, 1000]
             assert line.get_ydata().tolist() == pytest.approx(list(curve.values()))
         bands = [band.get_paths()[0].vertices[:, 1] for band in ax.collections]
         assert [band.min() for band in bands] == pytest.approx([0.39, 0.29, 0.49])
         assert [band.max() for band in bands] == pytest.approx([0.51, 0.46, 0.71])
-    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert ax.get_xlabel() == "Step; n = 2 seeds"
+    entries = [text.get_text() for text in drawing.pages[0].figure.legends[0].get_texts()]
     assert entries == ["none", "text", "vl", "text, remap", "vl, remap", "best of none"]
 
 
 def test_conditions_have_colours_and_markers_of_their_own(tables):
-    lines = [line for ax in drawn(tables).axes for line in ax.lines[1:]]
+    lines = [line for ax in axes_of(tables) for line in ax.lines[1:]]
     seen = {(line.get_color(), line.get_marker()) for line in lines}
     assert len(seen) == 5  # none in both panels, text and vl once as they are, once remapped
     assert {marker for _, marker in seen} == set("osD^v")
@@ -63,58 +58,16 @@ def test_conditions_have_colours_and_markers_of_their_own(tables):
 
 def test_only_vl_looks_as_it_does_beside_text(tables):
     without = tables.runs[tables.runs["pretraining"] != "text"]
-    with matplotlib.rc_context(STYLE):
-        (figure,) = _figures(without, tables.learning_curves)
-    (_, none, vl) = figure.axes[0].lines
-    (_, expected_none, _, expected_vl) = drawn(tables).axes[0].lines
-    assert (none.get_color(), vl.get_color()) == (expected_none.get_color(), expected_vl.get_color())
+    (_, none, vl) = panels(drawn(draw_learning_curves, without, tables.learning_curves))[0].lines
+    (_, expected_none, _, expected_vl) = axes_of(tables)[0].lines
+    for found, expected in ((none, expected_none), (vl, expected_vl)):
+        assert (found.get_color(), found.get_marker()) == (expected.get_color(), expected.get_marker())
     assert (none.get_marker(), vl.get_marker()) == ("o", "D")
 
 
-def test_one_condition_gives_a_sentence(fake_results, tmp_path):
-    tables = collect(*fake_results)
-    assert [text.get_text() for text in drawn(tables).texts] == [NOTHING]
-    paths = draw_learning_curves(tables.runs, tables.learning_curves, tmp_path)
-    assert [path.name for path in paths] == ["learning_curves.pdf", "learning_curves.png"]
-    assert paths[0].read_bytes().startswith(b"%PDF")
-    assert paths[1].read_bytes().startswith(b"\x89PNG")
-
-
-def test_nothing_has_run_yet(fake, tmp_path):
-    tables = collect(fake.plan(), tmp_path)
-    assert [text.get_text() for text in drawn(tables).texts] == [NOTHING]
-
-
-def test_equal_tables_give_equal_bytes(tables, tmp_path):
-    for folder in "ab":
-        draw_learning_curves(tables.runs, tables.learning_curves, tmp_path / folder)
-    for name in ("learning_curves.pdf", "learning_curves.png"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_many_models_stand_on_pages_by_family_and_task(tables, tmp_path):
-    """As if every student were trained in eight shapes: 16 panels, and twelve are the most on a page."""
-    runs, curves = [], []
-    for layers in range(8):
-        own = tables.runs.assign(shape=f"{layers}x48", run_id=tables.runs["run_id"] + f"-{layers}")
-        runs.append(own)
-        curves.append(tables.learning_curves.assign(run_id=tables.learning_curves["run_id"] + f"-{layers}"))
-    many = pd.concat(runs, ignore_index=True), pd.concat(curves, ignore_index=True)
-    with matplotlib.rc_context(STYLE):
-        figures = _figures(*many)
-    titles = [[ax.get_title().splitlines()[:2] for ax in figure.axes] for figure in figures]
-    assert titles == [
-        [[name, f"student, 8 → 2 heads, {layers}x48"] for layers in range(8)]
-        for name in ("VL-T5, VQA, Scenes", "BLIP, Captioning, Scenes")
-    ]
-    pdf, _ = draw_learning_curves(*many, tmp_path)
-    assert len(re.findall(rb"/Type /Page\b", pdf.read_bytes())) == 2
-
-
-def test_the_name_of_a_students_size_is_in_the_title(tables):
-    with matplotlib.rc_context(STYLE):
-        (figure,) = _figures(tables.runs.assign(student="small"), tables.learning_curves)
-    assert figure.axes[0].get_title().splitlines()[1] == "student small, 8 → 2 heads, 2x48"
+def test_one_condition_and_nothing_give_a_sentence(fake, fake_results, tmp_path):
+    for tables in (collect(*fake_results), collect(fake.plan(), tmp_path)):
+        assert draw_learning_curves(tables.runs, tables.learning_curves).nothing == NOTHING
 
 
 def test_the_teachers_of_a_block_say_whose_they_are(fake, tmp_path):
@@ -122,8 +75,12 @@ def test_the_teachers_of_a_block_say_whose_they_are(fake, tmp_path):
     plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce",), gaps=((8, 2), (8, 4)), changes=changes)
     for run in plan.runs:
         fake.steps(fake.write(tmp_path, run), CURVES[run.config.pretraining])
-    figure = drawn(collect(plan, tmp_path))
-    assert [ax.get_title().splitlines()[1] for ax in figure.axes] == [
-        "teacher, 8 heads (block 8 -> 2), 2x48",
-        "teacher, 8 heads (block 8 -> 4), 2x48",
+    assert [ax.get_title(loc="left") for ax in axes_of(collect(plan, tmp_path))] == [
+        "a  VL-T5 · VQA · teacher 2x48, 8 heads, block 8 -> 2",
+        "b  VL-T5 · VQA · teacher 2x48, 8 heads, block 8 -> 4",
     ]
+
+
+def test_the_name_of_a_students_size_is_in_the_title(tables):
+    named = drawn(draw_learning_curves, tables.runs.assign(student="small"), tables.learning_curves)
+    assert panels(named)[0].get_title(loc="left").endswith("student small 2x48, 8 → 2 heads")
