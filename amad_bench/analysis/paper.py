@@ -37,12 +37,12 @@ def paper(results: Path, source: Path, output: Path) -> Path:
         raise UserError(f"{source}: no such file; give the repository's paper/main.typ with --template")
     made = ResultsFolder(results)
     tables = [made.table(name) for name in _READ_HERE]
-    figures = [made.figure(name) for name in FigureName]
+    shown = read_shown(made.shown_figures)
+    figures = [made.figure(FigureName(name)) for name in shown]
     for path in (*tables, *(made.table(name, "csv") for name in _READ_BY_TYPST), *figures):
         if not path.is_file():
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
-    shown = read_shown(made.shown_figures)
     facts: dict[str, Any] = {"pages": {name: 0 if one.nothing else one.pages for name, one in shown.items()}}
     facts |= _facts(*(read_parquet(table, "run `amad-bench collect` again") for table in tables))
     pdf = typst.compile(

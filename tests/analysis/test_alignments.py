@@ -43,7 +43,12 @@ def test_numbers_of_each_step_and_layer(table):
     assert len(table) == 4 * 3
     first = table.iloc[0]
     assert first["sharpness"] == pytest.approx((0.7 + 0.5 + 0.7) / 3)
-    assert (first["site"], first["layer"], first["teacher_heads"], first["heads"]) == ("encoder.self", 1, 3, 2)
+    assert (first["site"], first["layer"], first["teacher_heads"], first["heads"]) == (
+        "encoder.self",
+        1,
+        3,
+        2,
+    )
     assert first["uniform"] == 0.5
     bounds = table.drop_duplicates("run_id")["bound"]
     assert bounds.iloc[0] == pytest.approx(math.e**2 / (math.e**2 + 1))

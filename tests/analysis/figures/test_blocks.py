@@ -15,7 +15,9 @@ def differences(**changes):
         {"task": task, "metric": metric, "difference": value, "ci_low": value - 1, "ci_high": value + 1}
         for task, metric, value in (("vqa", "vqa_accuracy", 2.0), ("captioning", "CIDEr", -1.0))
     ]
-    rows.append({"student_heads": 4, "metric": "vqa_accuracy", "difference": 3.0, "ci_low": NAN, "ci_high": NAN})
+    rows.append(
+        {"student_heads": 4, "metric": "vqa_accuracy", "difference": 3.0, "ci_low": NAN, "ci_high": NAN}
+    )
     return pd.DataFrame([SETTING | CONTRAST | {"n_seeds": 2} | row | changes for row in rows])
 
 

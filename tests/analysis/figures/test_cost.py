@@ -34,7 +34,9 @@ def test_both_costs_stand_beside_each_other(tables):
     assert found[1].get_xlabel().startswith("Seconds of training\nn = 2 seeds")
     assert found[0].get_title(loc="left") == "a  VL-T5 · VQA"
     results, _ = tables
-    means = results[results["primary"] & (results["family"] == "vlt5") & (results["loss"] != "teacher")]["mean"]
+    means = results[results["primary"] & (results["family"] == "vlt5") & (results["loss"] != "teacher")][
+        "mean"
+    ]
     for ax in found[:2]:
         drawn_means = [line.get_ydata()[0] for line in ax.lines if line.get_marker() not in ("None", None)]
         assert sorted(drawn_means) == sorted(means)

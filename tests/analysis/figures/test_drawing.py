@@ -48,9 +48,9 @@ def test_ink_is_no_colour_of_the_palette_and_black_on_paper():
 
 def lightness_and_hue(colour: str, matrix: np.ndarray) -> np.ndarray:
     """CIELAB, whose distances are about those that people see."""
-    xyz = np.array(
-        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    ) @ np.clip(matrix @ linear(colour), 0, 1)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ np.clip(
+        matrix @ linear(colour), 0, 1
+    )
     x, y, z = np.cbrt(xyz / np.array([0.9505, 1.0, 1.089]))
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 

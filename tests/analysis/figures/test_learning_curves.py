@@ -1,11 +1,11 @@
 """The figure of learning curves: which lines stand in which panel."""
 
 import pytest
+
+from amad_bench.analysis.collect import collect
 from amad_bench.analysis.figures.drawing import looks
 from amad_bench.analysis.figures.learning_curves import NOTHING, draw_learning_curves
 from tests.analysis.figures.frames import drawn, panels
-
-from amad_bench.analysis.collect import collect
 
 CURVES = {"none": {500: 0.4, 1000: 0.5}, "text": {500: 0.3, 1000: 0.45}, "vl": {500: 0.5, 1000: 0.7}}
 

@@ -38,7 +38,13 @@ def test_it_says_that_nothing_was_registered():
 
 
 def test_an_interval_of_two_seeds_does_not_hide_the_others():
-    wide = {"loss_b": "wide", "difference": 1.0, "ci_low": -900.0, "ci_high": 902.0, "statement": "inconclusive"}
+    wide = {
+        "loss_b": "wide",
+        "difference": 1.0,
+        "ci_low": -900.0,
+        "ci_high": 902.0,
+        "statement": "inconclusive",
+    }
     (ax,) = panels(drawn(draw_pairs, table(*ROWS, wide)))
     low, high = ax.get_xlim()
     assert -40 < low < -6
@@ -46,7 +52,9 @@ def test_an_interval_of_two_seeds_does_not_hide_the_others():
 
 
 def test_many_contrasts_have_panels_by_their_first_loss():
-    rows = [ROWS[0] | {"loss_a": a, "loss_b": f"b{n}"} for a in ("amad_kl", "amad_mse") for n in range(MOST - 1)]
+    rows = [
+        ROWS[0] | {"loss_a": a, "loss_b": f"b{n}"} for a in ("amad_kl", "amad_mse") for n in range(MOST - 1)
+    ]
     found = panels(drawn(draw_pairs, table(*rows)))
     assert [len(names(ax)) for ax in found] == [MOST - 1, MOST - 1]
     assert names(found[1])[0] == "amad_mse − b0"

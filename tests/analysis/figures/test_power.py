@@ -25,7 +25,9 @@ def table():
         for n in (1, *SEEDS)
     ]
     frame = pd.DataFrame(rows + blocks).assign(floor_80=0.5)
-    return frame.astype({"n_seeds": "Int64", "n_blocks": "Int64", "teacher_heads": "Int64", "student_heads": "Int64"})
+    return frame.astype(
+        {"n_seeds": "Int64", "n_blocks": "Int64", "teacher_heads": "Int64", "student_heads": "Int64"}
+    )
 
 
 def test_a_line_per_test_and_per_number_of_blocks():

@@ -25,7 +25,9 @@ def test_a_bar_from_the_lowest_to_the_highest_condition_of_each_loss():
 
 def test_teachers_conditions_have_panels_and_a_name():
     both = [TABLE, TABLE.assign(teacher_pretraining="vl")]
-    found = panels(drawn(draw_pretraining_gaps, results(*[row for t in both for row in t.to_dict("records")])))
+    found = panels(
+        drawn(draw_pretraining_gaps, results(*[row for t in both for row in t.to_dict("records")]))
+    )
     assert [ax.get_title(loc="left") for ax in found] == [
         "a  VL-T5 · VQA · 8 → 2 heads · none →",
         "b  VL-T5 · VQA · 8 → 2 heads · vl →",

@@ -9,9 +9,12 @@ FACTS = {"dataset": "coco", "metric": "CIDEr", "subset": "all"}
 OURS = {"family": "vlt5", "teacher_heads": 12, "teacher_pretraining": "vl", "n_seeds": 1}
 TABLE = pd.DataFrame(
     [
-        FACTS | {"work": "Cho", "model": "VL-T5", "value": 116.5, "mean": 99.0, "ci_low": 97.0, "ci_high": 101.0} | OURS,
+        FACTS
+        | {"work": "Cho", "model": "VL-T5", "value": 116.5, "mean": 99.0, "ci_low": 97.0, "ci_high": 101.0}
+        | OURS,
         FACTS | {"work": "OSCAR", "model": "OSCAR", "value": 123.7, "family": "", "mean": NAN},
-        FACTS | {"work": "OSCAR", "model": "OSCAR", "value": 30.0, "family": "", "mean": NAN, "metric": "SPICE"},
+        FACTS
+        | {"work": "OSCAR", "model": "OSCAR", "value": 30.0, "family": "", "mean": NAN, "metric": "SPICE"},
     ]
 )
 

@@ -51,5 +51,7 @@ def test_no_page_is_larger_than_paper_and_no_text_runs_into_another(panels, heig
 
 def title_of(ax):
     """The artist of the title at the left."""
-    found = [part for part in ax.get_children() if getattr(part, "get_text", str)() == ax.get_title(loc="left")]
+    found = [
+        part for part in ax.get_children() if getattr(part, "get_text", str)() == ax.get_title(loc="left")
+    ]
     return found[0]

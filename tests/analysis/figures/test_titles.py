@@ -21,13 +21,22 @@ def test_one_panel_has_no_letter_and_all_its_facts_once():
 def test_what_differs_stands_in_titles_and_what_is_alike_below():
     rows = [ROW, ROW | {"teacher_heads": 12, "pretraining": "vl"}]
     titles, notes = titles_and_notes(rows)
-    assert titles == ["a  VL-T5 · VQA · 8 → 2 heads · none → none", "b  VL-T5 · VQA · 12 → 2 heads · none → vl"]
+    assert titles == [
+        "a  VL-T5 · VQA · 8 → 2 heads · none → none",
+        "b  VL-T5 · VQA · 12 → 2 heads · none → vl",
+    ]
     assert "pre-training of teacher → of student" in notes[0]
     assert len(notes) == 1
 
 
 def test_what_a_title_has_no_room_for_is_said_by_letters():
-    rows = [ROW, ROW | {"image_overlap": "train/test 1409"}, ROW, ROW | {"image_overlap": "train/test 7"}, ROW]
+    rows = [
+        ROW,
+        ROW | {"image_overlap": "train/test 1409"},
+        ROW,
+        ROW | {"image_overlap": "train/test 7"},
+        ROW,
+    ]
     rows = [row | {"features": "pixels"} if number > 1 else row for number, row in enumerate(rows)]
     _, notes = titles_and_notes(rows)
     assert notes[1:] == [

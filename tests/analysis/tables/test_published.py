@@ -54,7 +54,9 @@ def test_teachers_of_the_models_family_stand_beside_them(fake_results, facts, mo
     table = published_table(collected)
     assert table["value"].tolist() == [67.9, 71.4]
     results = published.results_table(collected)
-    ours = results[(results["loss"] == "teacher") & (results["family"] == "vlt5") & (results["task"] == "vqa")]
+    ours = results[
+        (results["loss"] == "teacher") & (results["family"] == "vlt5") & (results["task"] == "vqa")
+    ]
     ours = ours[ours["metric"] == "vqa_accuracy"].set_index("subset")["mean"]
     assert table["mean"].tolist() == [ours["all"], ours["domain: in"]]
     assert table["teacher_heads"].tolist() == [8, 8]
