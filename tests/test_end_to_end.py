@@ -57,7 +57,7 @@ def test_smoke_config_runs_to_the_paper_repeats_exactly_and_redoes_only_what_cha
     assert len(said) < 60
     assert said[-5:-2] == [
         "tables   results/tables/*.csv, *.parquet",
-        "figures  results/figures/*.pdf, *.png",
+        "figures  results/figures/*.pdf, *.png, *.svg",
         "paper    paper/main.pdf",
     ]
     tables = first / "results" / "tables"

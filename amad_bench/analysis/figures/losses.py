@@ -37,7 +37,7 @@ def draw_losses(results: Frame) -> Drawing:
     drawn = primary_scores(results)
     panels = grouped(drawn, SETTING)
     look = loss_looks(results)
-    height = REST + ROW * max((len(set(rows["loss"])) for _, rows in panels), default=1)
+    height = REST + ROW * max((len(set(rows["loss"]) - {TEACHER}) for _, rows in panels), default=1)
     found = [_page([panels[n][1] for n in page], look, height) for page in pages(len(panels), height)]
     return Drawing(TITLE, found, "" if found else NOTHING)
 

@@ -38,7 +38,7 @@ def test_all_pages_are_there_and_none_of_before(written):
 
 
 def test_equal_tables_give_equal_bytes(written, tmp_path):
-    folder, _, paths = written
+    _, _, paths = written
     with matplotlib.rc_context(STYLE):
         write_drawing(draw_losses(MANY), tmp_path / "losses")
     for path in paths:

@@ -13,8 +13,8 @@ def test_one_panel_has_no_letter_and_all_its_facts_once():
     titles, notes = titles_and_notes([ROW], "teacher_heads")
     assert titles == ["VL-T5 · VQA · 8 → 2 heads"]
     assert notes == [
-        "Scenes; no pre-training; students 2x48; 6000 training examples; precision fp32; heads keep the inner "
-        "width; no data limit; images: patches."
+        "Scenes; no pre-training; students 2x48; 6000 training examples; precision fp32; heads keep the "
+        "inner width; no data limit; images: patches."
     ]
 
 
