@@ -34,13 +34,14 @@ COLUMNS = {
 def alignments_table(runs: pd.DataFrame, logs: Mapping[str, Path]) -> pd.DataFrame:
     """A row per run, logged step and aligned layer of the student, in the order of `runs`.
 
-    entropy: mean over teacher heads, in nats. sharpness: the largest weight of a teacher head, mean over them.
-    bound: the sharpest that AMAD can be; NaN for other losses. uniform: 1/G. weights: the alignment_HG as
-    JSON, at SNAPSHOTS steps of the typical run of each family, else "". logs: step logs by run id; UserError
-    for a damaged one.
+    entropy: mean over teacher heads, in nats. sharpness: the largest weight of a teacher head, mean
+    over them. bound: the sharpest that AMAD can be; NaN for other losses. uniform: 1/G. weights: the
+    alignment_HG as JSON, at SNAPSHOTS steps of the typical run of each family, else "". logs: step logs by
+    run id; UserError for a damaged one.
     """
     rows: list[tuple[Any, ...]] = []
-    for run in runs[runs["run_id"].isin(list(logs))].to_dict("records"):
+    logged: Any = runs[runs["run_id"].isin(list(logs))]
+    for run in logged.to_dict("records"):
         rows += _rows(run, aligned_steps(logs[run["run_id"]]))
     table = pd.DataFrame(rows, columns=list(COLUMNS)[:-1]).assign(weights="")
     for run_id in typical_runs(runs, table):
@@ -90,13 +91,13 @@ def snapshots(count: int) -> list[int]:
 
 
 def typical_runs(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Of each family the run whose last sharpness, mean over layers, is the median; of AMAD where it was run."""
+    """Of each family the run (of AMAD, if any) whose last sharpness, mean over layers, is the median."""
     last: Any = table[table["step"] == table.groupby("run_id")["step"].transform("max")]
     ends = last.groupby("run_id", sort=False)[["sharpness", "bound"]].mean().reset_index()
     ends = runs[["run_id", "family"]].merge(ends, on="run_id")
     found = []
     for _, own in ends.groupby("family", sort=False):
-        amad = own[own["bound"].notna()]
+        amad: Any = own[own["bound"].notna()]
         ordered = (own if amad.empty else amad).sort_values("sharpness", kind="stable")
         found.append(str(ordered["run_id"].iloc[(len(ordered) - 1) // 2]))
     return found

@@ -8,12 +8,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from amad_bench.analysis.alignments import aligned_steps, snapshots
-from amad_bench.analysis.figures.drawing import GREY, PALETTE, STYLE
+from amad_bench.analysis.figures.drawing import FINE, GREY, PALETTE, SIZE, STYLE, Frame
 from amad_bench.analysis.figures.files import write_drawing
 from amad_bench.analysis.figures.sheet import WIDTH, Drawing, Page, finish
 from amad_bench.analysis.figures.titles import family_and_task, head_gap
@@ -26,22 +25,22 @@ ROW = 1.38  # inches of a layer
 MOST = 5  # layers on a page
 DASHES = (2, 2)
 NOTE = (
-    "Weights of the student's heads (across) for each of the teacher's heads (down), mean over the samples of a "
-    "batch; a row sums to 1; one scale of colours per layer. Entropy in nats, mean over teacher heads; dashed: all "
-    "weights alike."
+    "Weights of the student's heads (across) for each of the teacher's heads (down), mean over the samples "
+    "of a batch; a row sums to 1; one scale of colours per layer. Entropy in nats, mean over teacher heads; "
+    "dashed: all weights alike."
 )
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """name: "site/layer". maps: alignment_HG by step, some of those logged. entropies: by step, all of them."""
+    """name: what is drawn. maps: alignment_HG by step, some of those logged. entropies: by step, of all."""
 
     name: str
     maps: dict[int, np.ndarray]
     entropies: dict[int, float]
 
 
-def draw_typical(runs: pd.DataFrame, alignments: pd.DataFrame) -> Drawing:
+def draw_typical(runs: Frame, alignments: Frame) -> Drawing:
     """A row per aligned layer of the typical run of each family, whose weights the table `alignments` has."""
     layers: list[_Layer] = []
     notes = [NOTE, "Typical: of the family's AMAD runs the one whose last sharpness is the median."]
@@ -115,9 +114,12 @@ def _maps(figure: Figure, axes: Sequence[Axes], layer: _Layer) -> None:
         for axis, heads in ((ax.yaxis, weights_HG.shape[0]), (ax.xaxis, weights_HG.shape[1])):
             axis.set_ticks(range(0, heads, 1 + heads // 9))
         ax.grid(visible=False)
-        ax.set_xlabel(f"Student head\nStep {step:,}")
+        ax.set_xlabel(f"Student head\nStep {step:,}", fontsize=FINE)
     axes[0].set_ylabel("Teacher head")
-    axes[0].set_title(layer.name)
+    axes[0].set_title(" ")  # keeps the room, which the name itself would take in its own column alone
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    name = axes[0].annotate(layer.name, (0, 1), xytext=(0, 5), weight="bold", fontsize=SIZE, **above)
+    name.set_in_layout(False)
     for ax in axes[1 : len(layer.maps)]:
         ax.set_yticklabels([])
     for ax in axes[len(layer.maps) :]:

@@ -7,7 +7,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, intervals, marked, points, spread
+from amad_bench.analysis.figures.drawing import (
+    GREY,
+    Frame,
+    Look,
+    by_name,
+    dashed,
+    intervals,
+    marked,
+    points,
+    spread,
+)
 from amad_bench.analysis.figures.losses import DASHES, limits, loss_looks, primary_scores
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
@@ -29,14 +39,14 @@ BACKWARD = 2  # a backward pass costs two forward passes
 COSTS = {"flops": "Training operations of the student ({}FLOPs)", "seconds": "Seconds of training"}
 LARGE = {1e18: "exa", 1e15: "peta", 1e12: "tera", 1e9: "giga", 1.0: ""}
 NOTE = (
-    "Mean over seeds with its 95 % interval; a mark per setting and loss, those of one cost beside each other. Operations: forward and backward passes of "
-    "the student, three times those of a forward pass, times examples and steps; the teacher's passes and the loss's own "
-    "products are in the seconds, not in the operations. Seconds: median over seeds, of the machines that ran them, "
-    "validation included."
+    "Mean over seeds with its 95 % interval; a mark per setting and loss, those of one cost beside each "
+    "other. Operations: forward and backward passes of the student, three times those of a forward pass, "
+    "times examples and steps; the teacher's passes and the loss's own products are in the seconds, not in "
+    "the operations. Seconds: median over seeds, of the machines that ran them, validation included."
 )
 
 
-def draw_cost(results: pd.DataFrame, runs: pd.DataFrame) -> Drawing:
+def draw_cost(results: Frame, runs: Frame) -> Drawing:
     """Two panels for settings that share a scale of scores: over operations and over seconds."""
     drawn = with_costs(primary_scores(results), runs)
     teachers = primary_scores(results)
@@ -44,14 +54,13 @@ def draw_cost(results: pd.DataFrame, runs: pd.DataFrame) -> Drawing:
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
     look = loss_looks(results)
-    found = []
-    for page in pages(2 * len(panels), HEIGHT, together=2):
-        found.append(_page([panels[number // 2] for number in page[::2]], teachers, look))
+    numbers = pages(2 * len(panels), HEIGHT, together=2)
+    found = [_page([panels[number // 2] for number in page[::2]], teachers, look) for page in numbers]
     return Drawing(TITLE, found)
 
 
-def with_costs(scored: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of students' scores with the medians over their runs of `flops` and `seconds`, where both are known."""
+def with_costs(scored: Frame, runs: Frame) -> Frame:
+    """Rows of students' scores with the medians of `flops` and `seconds` over their runs."""
     students: Any = pd.concat([runs.head(0), *(setting.students for setting in settings(runs))])
     students = students[students["flops_per_example"].notna() & students["steps"].notna()]
     batch = [json.loads(training)["batch"] for training in students["training"]]
@@ -65,9 +74,7 @@ def with_costs(scored: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return found[(found["flops"] > 0) & (found["seconds"] > 0)]
 
 
-def _page(
-    panels: Sequence[tuple[Mapping[str, Any], pd.DataFrame]], teachers: pd.DataFrame, look: dict[str, Look]
-) -> Page:
+def _page(panels: Sequence[tuple[Mapping[str, Any], Frame]], teachers: Frame, look: dict[str, Look]) -> Page:
     within = [axis for axis in SETTING if axis not in PANEL]
     titles, notes = titles_and_notes([rows.iloc[0] for _, rows in panels], without=within)
     figure, axes = sheet(2 * len(panels), HEIGHT)
@@ -90,7 +97,7 @@ def _page(
     return finish(figure, TITLE, [NOTE, *notes], [*marks, dashed("teachers", DASHES[TEACHER])])
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, teachers: pd.DataFrame, cost: str, look: Mapping[str, Look]) -> None:
+def _panel(ax: Axes, rows: Frame, teachers: Frame, cost: str, look: Mapping[str, Look]) -> None:
     for mean in sorted(set(teachers["mean"])):
         ax.axhline(mean, dashes=DASHES[TEACHER], zorder=1, **GREY)
     low, high = rows[cost].min(), rows[cost].max()

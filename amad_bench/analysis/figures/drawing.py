@@ -19,7 +19,7 @@ FINE = 6.0
 MARK = 4.5  # points of a mark
 GREY: dict[str, Any] = {"color": INK, "alpha": 0.6, "linewidth": 1.0}  # of lines that only compare
 # Told apart by colour-blind eyes (after Okabe and Ito 2008, darkened where white would swallow them).
-PALETTE = ("#0173b2", "#c98200", "#029e73", "#d55e00", "#c06fb0", "#8c6239", "#3f97c9", "#808080")
+PALETTE = ("#0173b2", "#c98200", "#029e73", "#b8460b", "#c06fb0", "#8c6239", "#3f97c9", "#808080")
 MARKERS = "osD^vPXp<>*h"
 BETTER, WORSE = PALETTE[0], PALETTE[3]
 STYLE: dict[Any, Any] = {
@@ -53,9 +53,10 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "none",
     "svg.hashsalt": "amad_bench",
-    "savefig.dpi": 180,
+    "savefig.dpi": 150,
 }
 Look = tuple[str, str]  # colour, marker
+Frame = Any  # a table or a row of one: pandas' types know too little of columns to help
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
@@ -66,16 +67,17 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     }
 
 
-def marked(label: str, look: Look, line: bool = True) -> Line2D:
+def marked(label: str, look: Look, *, line: bool = True, hollow: bool = False) -> Line2D:
     """The legend's entry for marks, and for the line between them."""
     colour, marker = look
-    style = "-" if line else "none"
-    return Line2D(
-        [], [], color=colour, marker=marker, markersize=4.5, linewidth=1.2, linestyle=style, label=label
-    )
+    mark = Line2D([], [], color=colour, marker=marker, markersize=MARK, linewidth=1.2, label=label)
+    mark.set_linestyle("-" if line else "none")
+    if hollow:
+        mark.set_markerfacecolor("none")
+    return mark
 
 
-def dashed(label: str, dashes: tuple[int, int]) -> Line2D:
+def dashed(label: str, dashes: tuple[float, float]) -> Line2D:
     """The legend's entry for a grey dashed line."""
     return Line2D([], [], dashes=dashes, label=label, **GREY)
 

@@ -41,7 +41,7 @@ class Shown:
 
 
 def write_drawing(drawing: Drawing, path_without_suffix: Path) -> tuple[Shown, list[Path]]:
-    """Write <path>.pdf with all pages, <path>.png with the first, <path>.svg and <path>-2.svg ... with one each.
+    """Write <path>.pdf with all pages, <path>.png with the first, <path>.svg, <path>-2.svg ... with one each.
 
     Where there is nothing to draw, the sentence that says so stands in the files.
     """

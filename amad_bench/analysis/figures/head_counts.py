@@ -1,14 +1,15 @@
-"""Heat maps over the head counts of teacher and student: what a loss adds to training without distillation."""
+"""Heat maps over head counts of teacher and student: what a loss adds to training without distillation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from amad_bench.analysis.figures.drawing import BETTER, WORSE
+from amad_bench.analysis.figures.drawing import BETTER, WORSE, Frame
 from amad_bench.analysis.figures.head_gap import WITHOUT_HEADS
 from amad_bench.analysis.figures.losses import NOTHING, primary_scores
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
@@ -23,7 +24,7 @@ COLUMNS = 3
 SMALL = 6.3  # points of a title above a third of a page's width
 
 
-def draw_head_counts(results: pd.DataFrame, comparisons: pd.DataFrame) -> Drawing:
+def draw_head_counts(results: Frame, comparisons: Frame) -> Drawing:
     """A panel per loss and settings alike but for head counts; a cell is the loss's mean minus that of `ce`.
 
     A star marks what the table `comparisons` calls better or worse than `ce`.
@@ -32,16 +33,15 @@ def draw_head_counts(results: pd.DataFrame, comparisons: pd.DataFrame) -> Drawin
     if len(drawn.drop_duplicates(HEADS)) <= 1:
         what = "Only one pair of head counts has scores of ce and of another loss."
         return Drawing(TITLE, nothing=what if len(drawn) else _nothing(results))
-    panels = [rows for _, rows in grouped(drawn, [*WITHOUT_HEADS, "loss"])]
-    height = 0.75 + 0.27 * max(2, *(rows["teacher_heads"].nunique() for rows in panels))
+    panels: list[Frame] = [rows for _, rows in grouped(drawn, [*WITHOUT_HEADS, "loss"])]
+    height = 0.75 + 0.27 * max(3, *(rows["teacher_heads"].nunique() for rows in panels))
     strongest = drawn["difference"].abs().groupby(drawn["metric"]).max().to_dict()
-    found = [
-        _page([panels[n] for n in page], strongest, height) for page in pages(len(panels), height, COLUMNS)
-    ]
-    return Drawing(TITLE, found)
+    with matplotlib.rc_context({"axes.titlesize": SMALL}):
+        numbers = pages(len(panels), height, COLUMNS)
+        return Drawing(TITLE, [_page([panels[n] for n in page], strongest, height) for page in numbers])
 
 
-def differences(results: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
+def differences(results: Frame, comparisons: Frame) -> Frame:
     """The rows of losses whose setting has a score of `ce`, with the columns difference and star."""
     scored = primary_scores(results)
     plain = scored[scored["loss"] == CE][[*SETTING, "mean"]].rename(columns={"mean": "ce_mean"})
@@ -54,29 +54,29 @@ def differences(results: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFram
     return found.assign(difference=found["mean"] - found["ce_mean"], star=found["star"].eq(True))
 
 
-def _nothing(results: pd.DataFrame) -> str:
+def _nothing(results: Frame) -> str:
     return NOTHING if primary_scores(results).empty else "No setting has scores of ce and of another loss."
 
 
-def _page(panels: Sequence[pd.DataFrame], strongest: Mapping[str, float], height: float) -> Page:
+def _page(panels: Sequence[Frame], strongest: Mapping[str, float], height: float) -> Page:
     firsts = [rows.iloc[0] for rows in panels]
     _, notes = titles_and_notes(firsts, without=["teacher_heads"], longest=0)
     names = [f"{family_and_task(first)} · {first['loss']}" for first in firsts]
     figure, axes = sheet(len(panels), height, COLUMNS, alone=3.4)
     for number, (rows, ax) in enumerate(zip(panels, axes, strict=True)):
         _panel(ax, rows, strongest[firsts[number]["metric"]])
-        ax.set_title(f"{letter(number)}  {names[number]}" if len(panels) > 1 else names[0], fontsize=SMALL)
+        ax.set_title(f"{letter(number)}  {names[number]}" if len(panels) > 1 else names[0])
     metrics = dict.fromkeys(first["metric"] for first in firsts)
     scales = ", ".join(f"±{strongest[name]:.1f} points of {METRICS[name].label}" for name in metrics)
     drawn = (
-        f"In a cell the mean of the loss minus that of ce, in points; {n_of(pd.concat(panels))}. Blue is better "
-        f"than ce, orange worse; the strongest colours stand for {scales}. A star: the table comparisons says "
-        "better or worse (Holm); the others were not tested or are inconclusive."
+        f"In a cell the mean of the loss minus that of ce, in points; {n_of(pd.concat(panels))}. Blue is "
+        f"better than ce, orange worse; the strongest colours stand for {scales}. A star: the table "
+        "comparisons says better or worse (Holm); the others were not tested or are inconclusive."
     )
     return finish(figure, TITLE, [drawn, *notes])
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, strongest: float) -> None:
+def _panel(ax: Axes, rows: Frame, strongest: float) -> None:
     """Teacher heads down, student heads across; the number stands in each cell."""
     teachers, students = (sorted(set(rows[column])) for column in HEADS)
     better = 1 if METRICS[rows["metric"].iloc[0]].higher_is_better else -1

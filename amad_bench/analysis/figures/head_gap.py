@@ -2,9 +2,17 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
-
-from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, intervals, marked, points, spread
+from amad_bench.analysis.figures.drawing import (
+    GREY,
+    Frame,
+    Look,
+    by_name,
+    dashed,
+    intervals,
+    marked,
+    points,
+    spread,
+)
 from amad_bench.analysis.figures.losses import DASHES, NOTHING, limits, loss_looks, primary_scores
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
@@ -16,7 +24,7 @@ WITHOUT_HEADS = [axis for axis in SETTING if axis not in HEADS]
 HEIGHT = 2.25  # inches of a panel
 
 
-def draw_head_gap(results: pd.DataFrame) -> Drawing:
+def draw_head_gap(results: Frame) -> Drawing:
     """A mark per loss with its interval over each pair of head counts, the smallest gap first."""
     drawn = primary_scores(results)
     panels = grouped(drawn, WITHOUT_HEADS)
@@ -29,7 +37,7 @@ def draw_head_gap(results: pd.DataFrame) -> Drawing:
     return Drawing(TITLE, found)
 
 
-def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
+def _page(panels: Sequence[Frame], look: dict[str, Look]) -> Page:
     titles, notes = titles_and_notes([rows.iloc[0] for rows in panels], without=["teacher_heads"])
     figure, axes = sheet(len(panels), HEIGHT)
     shown: set[str] = set()

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from amad_bench.analysis.figures.drawing import GREY, Look, dashed, looks, marked
+from amad_bench.analysis.figures.drawing import GREY, Frame, Look, dashed, looks, marked
 from amad_bench.analysis.figures.sheet import Drawing, finish, pages, sheet
 from amad_bench.analysis.figures.titles import condition, head_gap, titles_and_notes
 from amad_bench.analysis.learning_curves import comparable, fixed_scores, mean_curves
@@ -20,9 +20,10 @@ NOTHING = "No finished teacher or ce student was trained under several pre-train
 NOTE = "Mean of the replicates; the band is from the lowest to the highest of them. Trained on labels alone."
 
 
-def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Drawing:
-    """A panel per family, task and model that was trained on labels alone (teachers, `ce` students) from several
-    pre-training conditions. runs, curves: the tables `runs` and `learning_curves`.
+def draw_learning_curves(runs: Frame, curves: Frame) -> Drawing:
+    """A panel per model that was trained on labels alone (teachers, `ce` students) from several conditions.
+
+    runs, curves: the tables `runs` and `learning_curves`.
     """
     without_teacher: Any = runs[runs["loss_name"] == CE]
     compared: Any = comparable(without_teacher)
@@ -57,7 +58,7 @@ def draw_learning_curves(runs: pd.DataFrame, curves: pd.DataFrame) -> Drawing:
     return Drawing(TITLE, drawn)
 
 
-def _panel(ax: Axes, points: pd.DataFrame, fixed: float | None, look_of: Mapping[Any, Look]) -> None:
+def _panel(ax: Axes, points: Frame, fixed: float | None, look_of: Mapping[Any, Look]) -> None:
     """A curve for each of a group's conditions. fixed: the group's score to reach, if there is one."""
     if fixed is not None:
         ax.axhline(fixed, dashes=FIXED, zorder=1, **GREY)

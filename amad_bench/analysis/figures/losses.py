@@ -8,6 +8,7 @@ import pandas as pd
 from amad_bench.analysis.figures.drawing import (
     GREY,
     INK,
+    Frame,
     Look,
     by_name,
     dashed,
@@ -28,7 +29,7 @@ DASHES = {TEACHER: (6, 2), CE: (2, 2)}  # of the lines to compare with
 ROW, REST = 0.17, 0.75  # inches of a loss, and of what else a panel has
 
 
-def draw_losses(results: pd.DataFrame) -> Drawing:
+def draw_losses(results: Frame) -> Drawing:
     """A row per loss with its mean and interval, dashed lines for the teacher and the plain student.
 
     results: the table. Losses without a score are left out, and so are panels without any.
@@ -36,18 +37,18 @@ def draw_losses(results: pd.DataFrame) -> Drawing:
     drawn = primary_scores(results)
     panels = grouped(drawn, SETTING)
     look = loss_looks(results)
-    height = REST + ROW * max((rows["loss"].nunique() for _, rows in panels), default=1)
+    height = REST + ROW * max((len(set(rows["loss"]) - {TEACHER}) for _, rows in panels), default=1)
     found = [_page([panels[n][1] for n in page], look, height) for page in pages(len(panels), height)]
     return Drawing(TITLE, found, "" if found else NOTHING)
 
 
-def primary_scores(results: pd.DataFrame) -> pd.DataFrame:
+def primary_scores(results: Frame) -> Frame:
     """The rows of the table `results` with the scores that figures show."""
     found = results[results["primary"].astype(bool) & results["mean"].notna()]
     return pd.DataFrame(found)
 
 
-def loss_looks(planned: pd.DataFrame) -> dict[str, Look]:
+def loss_looks(planned: Frame) -> dict[str, Look]:
     """Look of each loss of a sweep, the same in all its figures: AMAD last, what it is compared with before.
 
     planned: a table with a row or more for each loss in its column `loss`.
@@ -56,7 +57,7 @@ def loss_looks(planned: pd.DataFrame) -> dict[str, Look]:
     return looks(sorted(losses, key=lambda loss: (loss.startswith(AMAD), loss != CE, loss != LOGITS, loss)))
 
 
-def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look], height: float) -> Page:
+def _page(panels: Sequence[Frame], look: dict[str, Look], height: float) -> Page:
     titles, notes = titles_and_notes([rows.iloc[0] for rows in panels], "teacher_heads")
     figure, axes = sheet(len(panels), height)
     for rows, title, ax in zip(panels, titles, axes, strict=True):
@@ -80,7 +81,7 @@ def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look], height: float) 
     return finish(figure, TITLE, notes, [*handles, marked("mean, 95 % interval", (INK, "o"))])
 
 
-def limits(rows: pd.DataFrame) -> tuple[float, float]:
+def limits(rows: Frame) -> tuple[float, float]:
     """Room for all means and intervals, but no further than a score can go; the better end comes last."""
     low = np.nanmin(rows[["mean", "ci_low"]].to_numpy(dtype=float))
     high = np.nanmax(rows[["mean", "ci_high"]].to_numpy(dtype=float))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import GREY, INK, PALETTE, intervals, marked, points
+from amad_bench.analysis.figures.drawing import GREY, INK, PALETTE, Frame, intervals, marked, points
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
 from amad_bench.analysis.settings import SETTING, grouped
@@ -26,11 +26,11 @@ LOOKS = {
 HOLLOW = "inconclusive"
 
 
-def draw_pairs(comparisons: pd.DataFrame) -> Drawing:
-    """A row per contrast with its difference and 95 % interval, a panel per setting; filled: something was shown.
+def draw_pairs(comparisons: Frame) -> Drawing:
+    """A row per contrast with its difference and 95 % interval, a panel per setting.
 
-    comparisons: the table. Contrasts without a difference are left out. A panel has at most MOST rows: of more,
-    those of each first loss have panels of their own.
+    comparisons: the table. Contrasts without a difference are left out. A panel has at most MOST rows: of
+    more, those of each first loss have panels of their own.
     """
     drawn: Any = comparisons[comparisons["difference"].notna()]
     panels = [part for _, rows in grouped(drawn, SETTING) for part in _parts(rows)]
@@ -41,14 +41,14 @@ def draw_pairs(comparisons: pd.DataFrame) -> Drawing:
     return Drawing(TITLE, found)
 
 
-def _parts(rows: pd.DataFrame) -> list[pd.DataFrame]:
+def _parts(rows: Frame) -> list[Frame]:
     if len(rows) <= MOST:
         return [rows]
     by_first = [own for _, own in grouped(rows, ["loss_a"])]
     return [own.iloc[start : start + MOST] for own in by_first for start in range(0, len(own), MOST)]
 
 
-def _page(panels: Sequence[pd.DataFrame], height: float) -> Page:
+def _page(panels: Sequence[Frame], height: float) -> Page:
     titles, notes = titles_and_notes([rows.iloc[0] for rows in panels], "teacher_heads")
     figure, axes = sheet(len(panels), height, alone=5.4)
     seen: set[str] = set()
@@ -58,14 +58,12 @@ def _page(panels: Sequence[pd.DataFrame], height: float) -> Page:
         seen |= set(rows["statement"])
         ax.set_xlabel(f"{in_points(rows['metric'].iloc[0], 'Difference')}\n{n_of(rows)}")
         ax.set_title(title)
-    notes.insert(
-        0,
-        f"Difference of the means with its 95 % interval, which may be wider than a panel; {exploratory(pd.concat(panels))}.",
-    )
+    drawn = "Difference of the means with its 95 % interval, which may be wider than a panel"
+    notes.insert(0, f"{drawn}; {exploratory(pd.concat(panels))}.")
     return finish(figure, TITLE, notes, statement_marks(seen))
 
 
-def forest(ax: Any, rows: pd.DataFrame, names: Sequence[str]) -> None:
+def forest(ax: Any, rows: Frame, names: Sequence[str]) -> None:
     """Differences and intervals of the rows, from the top, with the looks of their statements."""
     zero(ax)
     place_N = np.arange(len(rows))
@@ -85,8 +83,8 @@ def zero(ax: Any) -> None:
     ax.axvline(0, zorder=1, **GREY)
 
 
-def forest_limits(rows: pd.DataFrame) -> tuple[float, float]:
-    """Room for all differences and most intervals: of the widest, those of two seeds, only a part is shown."""
+def forest_limits(rows: Frame) -> tuple[float, float]:
+    """Room for all differences and most intervals: of the widest only a part is shown."""
     ends_2N = rows[["ci_low", "ci_high"]].abs().to_numpy(dtype=float)
     typical = np.nanmedian(ends_2N) if np.isfinite(ends_2N).any() else 0.0
     most = max(3 * typical, 1.5 * rows["difference"].abs().max())
@@ -99,17 +97,14 @@ def forest_limits(rows: pd.DataFrame) -> tuple[float, float]:
 
 def statement_marks(seen: set[str]) -> list[Any]:
     """The legend's entries of the statements that occur."""
-    marks = []
-    for statement, look in LOOKS.items():
-        if statement in seen:
-            mark = marked(statement, look, line=statement != "not testable")
-            if statement == HOLLOW:
-                mark.set_markerfacecolor("none")
-            marks.append(mark)
-    return marks
+    return [
+        marked(name, look, line=name != "not testable", hollow=name == HOLLOW)
+        for name, look in LOOKS.items()
+        if name in seen
+    ]
 
 
-def exploratory(rows: pd.DataFrame) -> str:
+def exploratory(rows: Frame) -> str:
     """What the colours rest on, and that nothing of it was registered, if so."""
     basis = "statements by p adjusted by Holm within a setting"
     return basis if rows["registered"].all() else f"{basis}; exploratory: no claim registers them"

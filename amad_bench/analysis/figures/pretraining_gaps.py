@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from amad_bench.analysis.figures.drawing import (
     GREY,
     INK,
+    Frame,
     Look,
     by_name,
     dashed,
@@ -29,16 +28,16 @@ DASHES = (2, 2)
 ROW, REST = 0.3, 0.75  # inches of a loss, and of what else a panel has
 
 
-def draw_pretraining_gaps(results: pd.DataFrame) -> Drawing:
+def draw_pretraining_gaps(results: Frame) -> Drawing:
     """A row per loss: the mean under each condition, and a bar between the lowest and the highest of them.
 
-    Dashed: `ce` after the last condition, so what pre-training and labels alone reach. Panels are settings that
-    differ in the student's condition only; those with one condition are left out.
+    Dashed: `ce` after the last condition, so what pre-training and labels alone reach. Panels are settings
+    that differ in the student's condition only; those with one condition are left out.
     """
     drawn = primary_scores(results)
     drawn = drawn[drawn["loss"] != TEACHER]
     drawn = drawn.assign(condition=[condition(row) for row in drawn.to_dict("records")])
-    panels = [rows for _, rows in grouped(drawn, PANEL) if rows["pretraining"].nunique() > 1]
+    panels: list[Frame] = [rows for _, rows in grouped(drawn, PANEL) if rows["pretraining"].nunique() > 1]
     if not panels:
         one = "No students with scores differ in their pre-training only."
         return Drawing(TITLE, nothing=NOTHING if drawn.empty else one)
@@ -51,7 +50,7 @@ def draw_pretraining_gaps(results: pd.DataFrame) -> Drawing:
     return Drawing(TITLE, found)
 
 
-def _page(panels: Sequence[pd.DataFrame], order: list[str], look: dict[str, Look], height: float) -> Page:
+def _page(panels: Sequence[Frame], order: list[str], look: dict[str, Look], height: float) -> Page:
     titles, notes = titles_and_notes(
         [rows.iloc[0].to_dict() | {"pretraining": None} for rows in panels], "teacher_heads", without=["cut"]
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import PALETTE, intervals, marked, points
+from amad_bench.analysis.figures.drawing import PALETTE, Frame, intervals, marked, points
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, letter
 from amad_bench.analysis.settings import grouped
@@ -17,7 +17,7 @@ PANEL = ["dataset", "metric", "subset"]
 ROW, REST = 0.16, 0.75  # inches of a model, and of what else a panel has
 
 
-def draw_published(published: pd.DataFrame) -> Drawing:
+def draw_published(published: Frame) -> Drawing:
     """A row per published model and per teacher trained here; a panel per data set, metric and part of it.
 
     published: the table. Panels without a teacher trained here are drawn, too: a score to reach.
@@ -30,7 +30,7 @@ def draw_published(published: pd.DataFrame) -> Drawing:
     return Drawing(TITLE, found)
 
 
-def _lines(rows: pd.DataFrame) -> list[tuple[str, float, float, float, bool]]:
+def _lines(rows: Frame) -> list[tuple[str, float, float, float, bool]]:
     """(name, value, low, high, whether it is ours) of each line of a panel, best published first."""
     theirs = rows.drop_duplicates(["work", "model", "value"]).sort_values("value", ascending=False)
     lines = [(_name(row), row["value"], row["value"], row["value"], False) for _, row in theirs.iterrows()]
@@ -38,17 +38,17 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, float, float, float, bool]]:
         ["family", "teacher_heads", "teacher_pretraining", "mean"]
     )
     for _, row in ours.iterrows():
-        name = f"here: {catalogue.FAMILIES[row['family']].label}, {row['teacher_heads']} heads"
+        name = f"here: {catalogue.FAMILIES[row['family']].label}, {int(row['teacher_heads'])} heads"
         name = f"{name}, {row['teacher_pretraining']}"
         lines.append((name, row["mean"], row["ci_low"], row["ci_high"], True))
     return lines
 
 
-def _name(row: pd.Series) -> str:
+def _name(row: Frame) -> str:
     return row["model"] if row["model"] in row["work"] else f"{row['model']}, {row['work']}"
 
 
-def _page(panels: Sequence[pd.DataFrame], height: float) -> Page:
+def _page(panels: Sequence[Frame], height: float) -> Page:
     figure, axes = sheet(len(panels), height, alone=5.4)
     for number, (rows, ax) in enumerate(zip(panels, axes, strict=True)):
         lines = _lines(rows)
@@ -69,7 +69,7 @@ def _page(panels: Sequence[pd.DataFrame], height: float) -> Page:
         title = f"{catalogue.label_of(first['dataset'])} · {catalogue.METRICS[first['metric']].label}{part}"
         ax.set_title(f"{letter(number)}  {title}" if len(panels) > 1 else title)
     note = (
-        "Sources of the published scores stand in the table published; their models, data and decoding differ from "
-        "those here. Interval: 95 %, over runs and test examples."
+        "Sources of the published scores stand in the table published; their models, data and decoding "
+        "differ from those here. Interval: 95 %, over runs and test examples."
     )
     return finish(figure, TITLE, [note], [marked("published", THEIRS), marked("trained here", OURS)])

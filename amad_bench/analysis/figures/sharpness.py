@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.figures.drawing import GREY, Look, by_name, dashed, marked
+from amad_bench.analysis.figures.drawing import GREY, Frame, Look, by_name, dashed, marked
 from amad_bench.analysis.figures.losses import loss_looks
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import titles_and_notes
@@ -16,14 +16,14 @@ NOTHING = "No finished run has a loss that aligns heads."
 BOUND, UNIFORM = (5, 2), (1, 1.5)  # dashes
 HEIGHT = 2.1  # inches of a panel
 NOTE = (
-    "Sharpness: the largest weight of a teacher head, mean over its heads, aligned layers and seeds; band: lowest to "
-    "highest seed. Dashed, in the loss's colour: the sharpest that AMAD can be, e^(1/τ) / (e^(1/τ) + G − 1) with G "
-    "student heads and temperature τ. Dotted: all weights alike, 1/G. Weights are logged as the mean over the samples "
-    "of a batch, which is less sharp than each of them."
+    "Sharpness: the largest weight of a teacher head, mean over its heads, aligned layers and seeds; band: "
+    "lowest to highest seed. Dashed, in the loss's colour: the sharpest that AMAD can be, e^(1/τ) / (e^(1/τ) "
+    "+ G − 1) with G student heads and temperature τ. Dotted: all weights alike, 1/G. Weights are logged as "
+    "the mean over the samples of a batch, which is less sharp than each of them."
 )
 
 
-def draw_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> Drawing:
+def draw_sharpness(runs: Frame, alignments: Frame) -> Drawing:
     """A line per loss over the logged steps, a panel per setting; bounds dashed, 1/G dotted."""
     curves = mean_sharpness(runs, alignments)
     panels = grouped(curves, SETTING)
@@ -34,8 +34,8 @@ def draw_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> Drawing:
     return Drawing(TITLE, found)
 
 
-def mean_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame:
-    """By setting, loss and step: mean, low and high of the sharpness over seeds; bound, uniform, seeds, layers."""
+def mean_sharpness(runs: Frame, alignments: Frame) -> Frame:
+    """By setting, loss and step: mean, low and high of the sharpness over seeds; bound, uniform, counts."""
     students: Any = pd.concat([runs.head(0), *(setting.students for setting in settings(runs))])
     measured = alignments[["run_id", "step", "layer", "sharpness", "bound", "uniform"]]
     lines: Any = students[["run_id", *SETTING, "loss"]].merge(measured, on="run_id")
@@ -58,7 +58,7 @@ def mean_sharpness(runs: pd.DataFrame, alignments: pd.DataFrame) -> pd.DataFrame
     ).reset_index()
 
 
-def _page(panels: Sequence[pd.DataFrame], look: dict[str, Look]) -> Page:
+def _page(panels: Sequence[Frame], look: dict[str, Look]) -> Page:
     titles, notes = titles_and_notes([rows.iloc[0] for rows in panels], "teacher_heads")
     figure, axes = sheet(len(panels), HEIGHT)
     shown: set[str] = set()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from amad_bench.analysis.figures.drawing import Frame
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import seen_images
 from amad_bench.data.formats.overlap import NO_OVERLAP
@@ -41,10 +42,10 @@ def _known(row: Row, key: str) -> bool:
 
 
 def _pretraining(row: Row) -> str:
-    """ "none → vl", of teacher and student; "teacher vl" where a panel has several conditions of the student."""
+    """ "none → vl", of teacher and student; "vl →" where a panel has several conditions of the student."""
     known = [row[key] for key in ("teacher_pretraining", "pretraining") if _known(row, key)]
     if "pretraining" in row and not _known(row, "pretraining") and known:
-        return f"teacher {known[0]}"
+        return f"{known[0]} →"
     return " → ".join(known)
 
 
@@ -72,7 +73,7 @@ _SAID: dict[str, _Say] = {  # by the column that is asked for, in the order of t
     "heads_keep": lambda row: f"heads keep the {row['heads_keep'].replace('_', ' ')}",
 }
 _SHORT: dict[str, _Say] = {"teacher_pretraining": _pretraining}  # in a title, where it says the same shorter
-_PRETRAINING = "a pair of words in a title: pre-training of teacher → of student"
+_PRETRAINING = "in titles, after the heads: pre-training of teacher → of student"
 _LONG: dict[str, _Say] = {  # never in a title
     "limit": lambda row: row["limit"],
     "features": lambda row: f"images: {seen_images(row)}",
@@ -161,12 +162,12 @@ def in_points(name: str, what: str = "") -> str:
     return f"{metric.label} (points, {span}{direction})"
 
 
-def n_of(frame: pd.DataFrame, *, examples: bool = True) -> str:
+def n_of(frame: Frame) -> str:
     """ "n = 2–3 seeds × 240 examples", from the columns n_seeds and n_examples."""
     seeds = f"n = {_range(frame['n_seeds'])} seed{'' if set(frame['n_seeds']) == {1} else 's'}"
-    return f"{seeds} × {_range(frame['n_examples'])} examples" if examples else seeds
+    return f"{seeds} × {_range(frame['n_examples'])} examples"
 
 
-def _range(counts: pd.Series) -> str:
+def _range(counts: Frame) -> str:
     low, high = int(counts.min()), int(counts.max())
     return f"{low:,}" if low == high else f"{low:,}–{high:,}"

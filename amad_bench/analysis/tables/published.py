@@ -1,4 +1,4 @@
-"""The table `published`: published scores on the test sets of a sweep, beside those of the teachers trained here."""
+"""The table `published`: published scores on the test sets of a sweep, beside those of its own teachers."""
 
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ _WHOLE = "no data limit"
 
 
 def published_table(collected: Collected) -> pd.DataFrame:
-    """A row per published score on a test set of the sweep, in points, and per teacher of that family trained here.
+    """A row per published score on a test set of the sweep, in points, and per teacher of that family in it.
 
     The columns OURS are empty where none of the model's family was trained on the whole data. Nothing where
     the sweep has none of the data sets.
@@ -46,7 +46,7 @@ def published_table(collected: Collected) -> pd.DataFrame:
     columns = [*FACTS, "dataset", "subset", *OURS]
     if not known:
         return pd.DataFrame(columns=columns)
-    theirs = published_scores(shipped(PUBLISHED))
+    theirs: Any = published_scores(shipped(PUBLISHED))
     theirs = theirs[theirs["dataset"].isin(known)]
     results = results_table(collected)
     teachers: Any = results[
