@@ -69,7 +69,12 @@ PRINTED = (  # also as .md and .tex for readers
     TableName.RESULTS,
     TableName.HEADROOM,
     TableName.COMPARISONS,
+    TableName.PAIRS_OF_RUNS,
+    TableName.RANKS,
+    TableName.VARIANCE,
+    TableName.POWER,
     TableName.STEPS_TO_SCORE,
+    TableName.LOSS_FAILURES,
     TableName.FAILURES,
 )
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from amad_bench.analysis.printed.claims import claim_parts_tables, claims_tables
-from amad_bench.analysis.printed.contrasts import blocks_tables, comparisons_tables
+from amad_bench.analysis.printed.contrasts import blocks_tables, comparisons_tables, pairs_of_runs_tables
 from amad_bench.analysis.printed.results import results_tables
-from amad_bench.analysis.printed.runs import failures_tables, steps_tables
-from amad_bench.analysis.printed.settings import headroom_tables
+from amad_bench.analysis.printed.runs import failures_tables, loss_failures_tables, steps_tables
+from amad_bench.analysis.printed.settings import headroom_tables, power_tables, ranks_tables, variance_tables
 from amad_bench.analysis.printed.table import PrintedTable, write_fragments
 from amad_bench.runtime.results import ResultsFolder, TableName
 
@@ -20,7 +20,12 @@ PRINTERS: Mapping[TableName, Callable[[pd.DataFrame], list[PrintedTable]]] = {
     TableName.RESULTS: results_tables,
     TableName.HEADROOM: headroom_tables,
     TableName.COMPARISONS: comparisons_tables,
+    TableName.PAIRS_OF_RUNS: pairs_of_runs_tables,
+    TableName.RANKS: ranks_tables,
+    TableName.VARIANCE: variance_tables,
+    TableName.POWER: power_tables,
     TableName.STEPS_TO_SCORE: steps_tables,
+    TableName.LOSS_FAILURES: loss_failures_tables,
     TableName.FAILURES: failures_tables,
 }
 

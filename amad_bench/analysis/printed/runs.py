@@ -6,10 +6,11 @@ import pandas as pd
 
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
 from amad_bench.analysis.printed.axes import counted, data_name, heads_of, sentence
-from amad_bench.analysis.printed.numbers import points
+from amad_bench.analysis.printed.numbers import points, share
 from amad_bench.analysis.printed.table import NOTHING, PrintedTable
 from amad_bench.analysis.run_columns import UNCUT
 from amad_bench.analysis.settings import grouped
+from amad_bench.plan import catalogue
 
 SAME_REASON = 3  # runs that are named one by one for a reason that they share
 
@@ -27,6 +28,30 @@ def failures_tables(failures: pd.DataFrame) -> list[PrintedTable]:
         columns=("Which", "Number", "Status", "Reason"),
         numbers=(False, True, False, False),
         rows=tuple(cells),
+    )
+    return [table] if cells else []
+
+
+def loss_failures_tables(counts: pd.DataFrame) -> list[PrintedTable]:
+    """From the table `loss_failures`: one table, of the losses with failed runs."""
+    some: Any = counts[counts["failed"] > 0]
+    records = (catalogue.FAMILIES, catalogue.TASKS)
+    cells = [
+        (
+            *(known[row[axis]].label for axis, known in zip(("family", "task"), records, strict=True)),
+            row["loss"],
+            f"{row['failed']} of {row['ended']}",
+            share(row["share"]),
+            f"{share(row['ci_low'])} to {share(row['ci_high'])}",
+        )
+        for row in some.to_dict("records")
+    ]
+    table = PrintedTable(
+        title="Failed runs by loss",
+        columns=("Family", "Task", "Loss", "Failed", "Share", "95 % interval"),
+        numbers=(False, False, False, True, True, True),
+        rows=tuple(cells),
+        note="Of runs that ended. Interval of Clopper and Pearson. Losses without a failed run are left out.",
     )
     return [table] if cells else []
 

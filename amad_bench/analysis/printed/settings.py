@@ -1,12 +1,14 @@
 """What is said of each setting: room for distillation, ranks, sources of variance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
 from amad_bench.analysis.printed.by_setting import Column, Row, by_setting
 from amad_bench.analysis.printed.numbers import points, share
 from amad_bench.analysis.printed.table import NOTHING, PrintedTable
+from amad_bench.analysis.settings import grouped
 
 
 def headroom_tables(headroom: pd.DataFrame) -> list[PrintedTable]:
@@ -47,6 +49,35 @@ def variance_tables(variance: pd.DataFrame) -> list[PrintedTable]:
         Column("Standard deviation", _points_of("sd")),
     )
     return by_setting(variance, "where scores vary", columns, ["standard deviations in points"])
+
+
+def power_tables(power: pd.DataFrame) -> list[PrintedTable]:
+    """From the table `power`: the pair and the setting, by setting; the blocks are a table of their own."""
+    within: Any = power[power["test"] != "blocks"]
+    over: Any = power[power["test"] == "blocks"]
+    numbers = (
+        Column("Seeds", lambda row: str(row["n_seeds"])),
+        Column("Shown", _points_of("shown_80")),
+    )
+    test = Column("Test", lambda row: row["test"], number=False)
+    floor = Column("Floor", _points_of("floor_80"))
+    notes = ["in points", "shown: the difference found with 80 % power", "floor: with ever more seeds"]
+    found = by_setting(within, "what a design shows", (test, *numbers, floor), notes)
+    return [*found, *_power_of_blocks(over, numbers)]
+
+
+def _power_of_blocks(over: pd.DataFrame, numbers: Sequence[Column]) -> list[PrintedTable]:
+    columns = (Column("Blocks", lambda row: str(row["n_blocks"])), *numbers)
+    return [
+        PrintedTable(
+            title="What a design shows across blocks",
+            columns=tuple(column.heading for column in columns),
+            numbers=tuple(column.number for column in columns),
+            rows=tuple(tuple(column.text(row) for column in columns) for row in rows.to_dict("records")),
+            note=f"In {values['unit']}. Shown: the difference found with 80 % power.",
+        )
+        for values, rows in grouped(over, ["unit"])
+    ]
 
 
 def _points_of(column: str) -> Callable[[Row], str]:
