@@ -19,8 +19,8 @@ def claims_tables(claims: pd.DataFrame) -> list[PrintedTable]:
         columns=("Claim", "Text", "Verdict", "p", "Why"),
         numbers=(False, False, False, True, False),
         rows=tuple(cells),
-        note="p: one-sided, the largest of a claim's parts. A claim is supported where every part has p of at "
-        "most half of its level.",
+        note="p: one-sided, the largest of a claim's parts. A claim is supported where every part has p of "
+        "at most half of its level.",
     )
     return [table] if cells else []
 
