@@ -30,6 +30,8 @@ def overview(plan: Plan) -> str:
         if dataset.limit is not None:
             counted = ", ".join(f"{split} {count}" for split, count in dataset.limit)
             lines.append(f"only a part of {name} is used: {counted}")
+    if shares := _steps_at_equal_flops(plan):
+        lines.append(f"steps at equal FLOPs, of those of ce: {', '.join(shares)}")
     if plan.skipped:
         lines += ["", f"{len(plan.skipped)} combinations skipped:"]
         lines += [f"  {skip.setting}: {skip.reason}" for skip in plan.skipped]
@@ -73,6 +75,21 @@ def _setting(run: Run, conditions: _Conditions) -> str:
     if pretraining != ("none", "none"):
         name += f", {' -> '.join(pretraining)}"
     return f"{name}, equal FLOPs" if run.budget == "flops" else name
+
+
+def _steps_at_equal_flops(plan: Plan) -> list[str]:
+    """For each loss the least and the largest share of the config's steps, e.g. "amad_kl 91-93 %"."""
+    asked: dict[tuple[object, ...], int] = {}
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in plan.runs:
+        config, steps = run.config, run.config.training.steps
+        of_entry = (config.family, config.task, config.dataset.name)
+        if run.kind == "student" and run.budget != "flops":
+            asked[of_entry] = steps
+        elif run.budget == "flops":
+            found[config.loss.label].append(steps / asked[of_entry])
+    spans = {label: f"{min(own):.0%}-{max(own):.0%}" for label, own in found.items()}
+    return [f"{label} {span.replace('%-', '-')}" for label, span in spans.items()]
 
 
 def _of_block(run: Run) -> str:

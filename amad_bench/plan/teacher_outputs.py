@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from amad_bench.plan.catalogue import FAMILIES, LOSSES, TASKS, model_shape
 from amad_bench.plan.config.schema import Config, TaskEntry
-from amad_bench.plan.run_config import Model, Outputs, UsedLoss
+from amad_bench.plan.run_config import Model, Outputs, Side, UsedLoss
 
 FLOAT = 4  # bytes of a number
 TEXT_TOKENS = 64  # of a source; longer ones are rare, and where they are not, much is padding
 PRETRAINED_VOCABULARY = 32_228  # of T5 with VL-T5's own tokens, the largest that is shipped with a config
 GB = 10**9
+MAPS = 4  # times the room of queries and keys that maps may take in their place, see training.teacher_outputs
 
 
 def outputs_of(config: Config, entry: TaskEntry, teacher: Model, student: Model, loss: UsedLoss) -> Outputs:
@@ -61,21 +62,18 @@ def numbers_read(
 ) -> int:
     """The number of numbers that a loss reads of its teacher on an example."""
     reads = LOSSES[loss.name].reads
-    queries_of = {"vision": tokens.vision, "decoder": tokens.target}
     numbers = tokens.target * tokens.vocabulary  # logits
     shape = model_shape(family, task, teacher, sites=loss.sites)
     for site in loss.sites:
-        stack, _, kind = site.partition(".")
-        queries = queries_of.get(stack, tokens.source)
-        keys = queries if kind == "self" else max(tokens.source, tokens.vision)
+        queries, keys = lengths(site, tokens)
         student_layers = student.side(FAMILIES[family].side_of(site)).layers
-        layers = _teacher_layers(loss, shape.layers[site], student_layers)
+        layers = layers_read(loss, shape.layers[site], student_layers).teacher
         inner = shape.heads[site] * shape.head_size[site]
         kept = 0
         if set(reads) & {"probs", "scores", "queries", "keys"}:
             kept = inner * (queries + keys)
         if "probs" in reads:  # of small maps these are stored, see `training.teacher_outputs`
-            kept = max(kept, min(4 * kept, shape.heads[site] * queries * keys))
+            kept = max(kept, min(MAPS * kept, shape.heads[site] * queries * keys))
         kept += inner * keys if "values" in reads else 0
         kept += shape.width[site] * queries if "hidden" in reads else 0
         numbers += layers * kept
@@ -95,10 +93,33 @@ def _examples(config: Config, entry: TaskEntry) -> int | None:
     return min((number for number in known if number is not None), default=None)
 
 
-def _teacher_layers(loss: UsedLoss, teacher_layers: int, student_layers: int) -> int:
-    """The number of a teacher's layers that a loss reads, at most."""
+class LayersRead(NamedTuple):
+    """Numbers of layers of a site that a loss reads, and of pairs that it compares, at most."""
+
+    teacher: int
+    student: int
+    pairs: int
+
+
+def layers_read(loss: UsedLoss, teacher_layers: int, student_layers: int) -> LayersRead:
+    """By the loss's layer map."""
     if LOSSES[loss.name].every_layer:
-        return teacher_layers
+        return LayersRead(teacher_layers, student_layers, teacher_layers * student_layers)
     if isinstance(loss.layer_map, list):
-        return len({teacher for _, teacher in loss.layer_map})
-    return 1 if loss.layer_map == "last" else min(teacher_layers, student_layers)
+        students, teachers = (len(set(layers)) for layers in zip(*loss.layer_map, strict=True))
+        return LayersRead(teachers, students, len(loss.layer_map))
+    if loss.layer_map == "last":
+        return LayersRead(1, 1, 1)
+    return LayersRead(min(teacher_layers, student_layers), student_layers, student_layers)
+
+
+def lengths(site: str, tokens: Tokens) -> tuple[int, int]:
+    """Queries and keys of a site; a cross-attention has as many keys as the longer of text and image."""
+    stack, _, kind = site.partition(".")
+    queries = {"vision": tokens.vision, "decoder": tokens.target}.get(stack, tokens.source)
+    return queries, queries if kind == "self" else max(tokens.source, tokens.vision)
+
+
+def maps_are_stored(teacher: Side, queries: int, keys: int) -> bool:
+    """Whether maps are stored in the place of queries and keys, where these are not read by themselves."""
+    return teacher.heads * queries * keys <= MAPS * teacher.heads * teacher.head_size * (queries + keys)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from amad_bench.plan.catalogue.families import ModelShape
+from amad_bench.plan.catalogue.loss_costs import Products, nothing_more
 from amad_bench.plan.catalogue.options import OptionSpec, WithOptions
 from amad_bench.plan.catalogue.supports import Clash, Supports, always, never
 
@@ -21,7 +22,8 @@ class Loss(WithOptions):
     "keys", "values", "output_weight" (of the teacher); of their stacks "hidden" (layer outputs).
     labelled_by: the option whose value is in the label (amad_kl). clash_of: why options that are fine one by
     one cannot go together. seeded: draws something once, from the run's `init` seed, which `build_loss` takes
-    as `seed`. every_layer: of the sites, whatever `layer_map` says.
+    as `seed`. every_layer: of the sites, whatever `layer_map` says. products: operations beside the scores of
+    maps that it reads, see `catalogue.loss_costs`.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Loss(WithOptions):
     clash_of: Clash = never
     seeded: bool = False
     every_layer: bool = False
+    products: Products = nothing_more
     version: int = 1
 
     @property
@@ -44,6 +47,10 @@ class Loss(WithOptions):
     def attention(self) -> bool:
         """True where it reads layers of the configured sites, so that sites and a layer map matter."""
         return bool(set(self.reads) - {"logits"})
+
+    def scored(self, options: Mapping[str, Any]) -> bool:
+        """Whether scores of attention are computed for it; TinyBERT can do without."""
+        return bool({"probs", "scores"} & set(self.reads)) and bool(options.get("attention", True))
 
     @property
     def weighted_parts(self) -> tuple[str, ...]:

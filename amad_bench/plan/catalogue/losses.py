@@ -3,6 +3,16 @@
 from dataclasses import replace
 
 from amad_bench.plan.catalogue.loss import Loss
+from amad_bench.plan.catalogue.loss_costs import (
+    aligned,
+    all_related,
+    convolved,
+    hidden_mapped,
+    matched,
+    mixed,
+    squeezed,
+    values_related,
+)
 from amad_bench.plan.catalogue.options import OptionSpec, by_name
 from amad_bench.plan.catalogue.supports import (
     amad,
@@ -108,6 +118,7 @@ LOSSES: dict[str, Loss] = by_name(
         },
         clash_of=rows_of_maps,
         seeded=True,
+        products=mixed,
     ),
     Loss(
         "random_alignment",
@@ -116,6 +127,7 @@ LOSSES: dict[str, Loss] = by_name(
         ("probs",),
         {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
         seeded=True,
+        products=mixed,
     ),
     Loss(
         "hungarian",
@@ -123,6 +135,7 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs",),
         {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
+        products=matched,
     ),
     Loss(
         "sinkhorn",
@@ -142,8 +155,17 @@ LOSSES: dict[str, Loss] = by_name(
             "head_reduction": _HEAD_REDUCTION,
             "kernel": _KERNEL,
         },
+        products=aligned,
     ),
-    Loss("minilm", "MiniLM", "logit_kd", ("probs", "values"), {"kernel": _KERNEL}, supports_shapes=minilm),
+    Loss(
+        "minilm",
+        "MiniLM",
+        "logit_kd",
+        ("probs", "values"),
+        {"kernel": _KERNEL},
+        supports_shapes=minilm,
+        products=values_related,
+    ),
     Loss(
         "minilm_v2",
         "MiniLMv2",
@@ -160,6 +182,7 @@ LOSSES: dict[str, Loss] = by_name(
             "kernel": _KERNEL,
         },
         supports_shapes=relation_heads_divide,
+        products=all_related,
     ),
     Loss(
         "tinybert",
@@ -172,6 +195,7 @@ LOSSES: dict[str, Loss] = by_name(
             )
         },
         supports_shapes=tinybert,
+        products=hidden_mapped,
     ),
     Loss(
         "a2d",
@@ -197,6 +221,7 @@ LOSSES: dict[str, Loss] = by_name(
             ),
         },
         every_layer=True,
+        products=convolved,
     ),
     Loss(
         "shd",
@@ -205,8 +230,9 @@ LOSSES: dict[str, Loss] = by_name(
         ("probs", "values", "output_weight"),
         {"head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
         supports_shapes=no_fewer_teacher_heads,
+        products=squeezed,
     ),
-    Loss("hidden_mse", "HiddenMse", "logit_kd", ("hidden",)),
+    Loss("hidden_mse", "HiddenMse", "logit_kd", ("hidden",), products=hidden_mapped),
     Loss(
         "amad",
         "Amad",
@@ -245,5 +271,6 @@ LOSSES: dict[str, Loss] = by_name(
         supports_shapes=projectable,
         clash_of=amad,
         seeded=True,
+        products=aligned,
     ),
 )

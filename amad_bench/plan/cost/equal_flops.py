@@ -1,10 +1,11 @@
 """Students at equal FLOPs: each trains so many steps that it costs no more than `ce` at the config's steps.
 
-Counted is what training a student takes: its own forward and backward passes; its teacher's forward passes,
-one for each training example where outputs are stored, else one for each example of each batch; where an
-assistant teaches, training that. Teachers, pre-training, validation and predictions are not counted: they are
-the same for all. Numbers and lengths of examples are those of the config and the catalogue, never of prepared
-data: steps are part of a run's identity, which must not change when data are prepared.
+Counted is what training a student takes: forward and backward passes of its own and of its loss; forward
+passes of its teacher, one for each training example where outputs are stored, else one for each example of
+each batch; where an assistant teaches, training that. Teachers, pre-training, validation and predictions are
+not counted: they are the same for all. Numbers and lengths of examples are those of the config and the
+catalogue, never of prepared data: steps are part of a run's identity, which must not change when data are
+prepared.
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from amad_bench.plan.catalogue import FAMILIES
 from amad_bench.plan.cost.data_facts import DataFacts, estimated_facts
+from amad_bench.plan.cost.loss_cost import loss_cost
 from amad_bench.plan.cost.run_cost import BACKWARD, draws_answers, examples_read, pass_cost
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import RunConfig
@@ -67,7 +69,9 @@ def _spent(config: RunConfig, source: RunConfig) -> _Spent:
         return _Spent(own, 0.0)
     taught = pass_cost(source, facts)
     assert taught is not None  # of the same family
-    if config.outputs_key is None or draws_answers(config):
+    stored = config.outputs_key is not None and not draws_answers(config)
+    own += loss_cost(config, source.model, facts, stored)
+    if not stored:
         return _Spent(own + taught.forward, 0.0)
     examples = examples_read(config, facts)
     if not examples:

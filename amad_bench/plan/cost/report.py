@@ -73,7 +73,7 @@ def _remarks(
     speeds.append(f"{shipped} by {CPU_CORE.name}" if shipped else "")
     outputs = machine.costs.outputs_bytes()
     lines = [
-        f"operations: {shares}; those of attention losses are not counted",
+        f"operations: {shares}",
         f"hours here: one run at a time, {' and '.join(filter(None, speeds))}",
         f"hours on GPUs: one of them, {_percents()}",
         f"disk: weights {_unit(sum(cost.weights for cost in costs), 'B')}, teachers' outputs "

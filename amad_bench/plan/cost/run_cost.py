@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from amad_bench.plan.catalogue import FAMILIES, METRICS, metrics_of
 from amad_bench.plan.catalogue.costs import PassCost, PassShape
 from amad_bench.plan.cost.data_facts import DataFacts, data_facts
+from amad_bench.plan.cost.loss_cost import loss_cost, tokens_of
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run_config import RunConfig
-from amad_bench.plan.teacher_outputs import Tokens, numbers_read
+from amad_bench.plan.teacher_outputs import numbers_read
 
 BACKWARD = 2  # a backward pass is two forward ones: a product for the inputs, one for the weights
 _NUMBER = 4  # bytes of a float32
@@ -20,11 +21,12 @@ _LINE = 1_000
 
 @dataclass(frozen=True)
 class RunCost:
-    """Operations by purpose; the products of the losses themselves are in none of them.
+    """Operations by purpose.
 
-    training: forward and backward passes. teacher: its forward passes. layer_passes: of one layer for one
-    batch, forward or backward, which bound the time of small models. parameters: of the model. files: bytes
-    that stay beside its weights. measured: the data are there, nothing is estimated of them.
+    training: forward and backward passes of the model and of the loss. teacher: its forward passes.
+    layer_passes: of one layer for one batch, forward or backward, which bound the time of small models.
+    parameters: of the model. files: bytes that stay beside its weights. measured: the data are there, nothing
+    is estimated of them.
     """
 
     training: float
@@ -81,6 +83,9 @@ class Costs:
         if (one := pass_cost(config, facts)) is None:
             return None
         taught, taught_on = self._teacher(config, facts), self._taught_on(run_id, facts)
+        compared = 0
+        if (teacher := self._taught_by(config)) is not None:
+            compared = loss_cost(config, teacher.model, facts, self._key[run_id] is not None)
         examples = facts.examples
         trained = training.batch * training.steps
         validated = training.evaluations * examples["validation"]
@@ -94,7 +99,7 @@ class Costs:
             passes = (1 + config.answers.max_length) * decoded / training.batch
         forwards = (1 + BACKWARD) * training.steps + validated / training.batch + passes
         return RunCost(
-            training=trained * ((1 + BACKWARD) * (one.read + one.write) + one.frozen),
+            training=trained * ((1 + BACKWARD) * (one.read + one.write) + one.frozen + compared),
             teacher=0.0 if taught is None else taught_on * taught.forward,
             validation=validated * one.forward,
             predicting=predicted,
@@ -121,11 +126,8 @@ class Costs:
             config, taught = run.config, run.config.teacher
             if (key := self._key[run.id]) is None or taught is None or taught.run_id is None:
                 continue
-            facts, inputs = self.facts(config), config.inputs
-            tokens = Tokens(
-                facts.source + (inputs.regions or 0), facts.target, inputs.tokens or 0, facts.vocabulary
-            )
-            teacher = self._plan.by_id[taught.run_id].config.model
+            facts = self.facts(config)
+            teacher, tokens = self._plan.by_id[taught.run_id].config.model, tokens_of(config, facts)
             read = numbers_read(config.family, config.task, teacher, config.model, config.loss, tokens)
             found[key] = max(found.get(key, 0), _NUMBER * read * examples_read(config, facts))
         return sum(found.values())
@@ -140,9 +142,13 @@ class Costs:
 
     def _teacher(self, config: RunConfig, facts: DataFacts) -> PassCost | None:
         """A forward pass of the one that teaches; None where nobody does."""
+        teacher = self._taught_by(config)
+        return None if teacher is None else pass_cost(teacher, facts)
+
+    def _taught_by(self, config: RunConfig) -> RunConfig | None:
         if config.teacher is None or config.teacher.run_id is None:
             return None
-        return pass_cost(self._plan.by_id[config.teacher.run_id].config, facts)
+        return self._plan.by_id[config.teacher.run_id].config
 
 
 def draws_answers(config: RunConfig) -> bool:

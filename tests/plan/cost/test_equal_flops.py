@@ -85,6 +85,16 @@ def test_a_budget_is_a_row_and_a_setting_of_its_own(vqa: Raw, planned: Planned) 
     ]
 
 
+def test_a_loss_that_costs_more_trains_less(vqa: Raw, planned: Planned) -> None:
+    vqa["losses"] += [{"name": "student_mean"}, {"name": "amad"}]
+    plan = planned(vqa)
+    labels = ("ce", "logit_kd", "student_mean", "amad_kl")
+    steps = [only(of(plan, label, "flops")).config.training.steps for label in labels]
+    assert steps == sorted(set(steps), reverse=True)
+    (line,) = [line for line in overview(plan).split("\n") if line.startswith("steps at equal FLOPs")]
+    assert f"amad_kl {steps[-1] / STEPS:.0%}".rstrip("%") in line
+
+
 def test_without_the_axis_nothing_changes(vqa: Raw, planned: Planned) -> None:
     both = planned(vqa)
     alone = planned({key: value for key, value in vqa.items() if key != "budgets"})
