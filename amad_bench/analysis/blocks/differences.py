@@ -51,7 +51,7 @@ class BlockDifference:
 
     @cached_property
     def drawn(self) -> frozenset[str]:
-        """What its runs are drawn from, images of real data aside."""
+        """Names of all that its runs are drawn from, images of real data aside."""
         return drawn(self.runs)
 
     @property
