@@ -9,6 +9,7 @@ import pytest
 from amad_bench.analysis.blocks.tables import block_differences_table, blocks_table
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.collected import Collected
+from amad_bench.plan.plan import Plan
 from amad_bench.runtime.run_folder.steps import read_training
 from tests.truth import Truth, of_size, write_truth
 
@@ -17,15 +18,14 @@ TRUTH = Truth(seeds=2, students=(2,), effects=EFFECTS, failed={"one_to_one": 1},
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
     folder = tmp_path_factory.mktemp("truth")
-    write_truth(folder, TRUTH)
-    return folder / "results"
+    return write_truth(folder, TRUTH), folder / "results"
 
 
 @pytest.fixture(scope="module")
-def collected(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Collected:
-    return collect(write_truth(tmp_path_factory.mktemp("again"), TRUTH), results)
+def collected(results: tuple[Plan, Path]) -> Collected:
+    return collect(*results)
 
 
 def students(collected: Collected) -> pd.DataFrame:
@@ -54,11 +54,13 @@ def test_failed_runs_and_missing_seeds(collected: Collected) -> None:
     assert (runs[["ce", "amad_kl"]] == "done").all()
 
 
-def test_steps_hold_alignments_of_the_methods_that_align(results: Path, collected: Collected) -> None:
+def test_steps_hold_alignments_of_the_methods_that_align(
+    results: tuple[Plan, Path], collected: Collected
+) -> None:
     done = students(collected)
     by_loss = done[done["status"] == "done"].drop_duplicates("loss").set_index("loss")
     for label, aligned in (("amad_kl", True), ("one_to_one", False), ("ce", False)):
-        steps = read_training(results / "runs" / by_loss.loc[label, "run_id"] / "steps.jsonl")
+        steps = read_training(results[1] / "runs" / by_loss.loc[label, "run_id"] / "steps.jsonl")
         assert [bool(step.alignment) for step in steps] == [aligned] * 5
     assert set(done.loc[done["status"] == "done", "run_id"]) <= set(collected.learning_curves["run_id"])
 

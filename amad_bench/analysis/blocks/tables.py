@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.blocks.differences import BlockDifference, in_unit, with_failed
+from amad_bench.analysis.blocks.differences import BlockDifference, Together, in_unit, together, with_failed
 from amad_bench.analysis.blocks.of_losses import CONDITION, Pair
-from amad_bench.analysis.blocks.together import Together, together
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.comparisons import NAN, Verdict, outcome_of, verdict
 from amad_bench.analysis.settings import BLOCK

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from amad_bench.analysis.blocks.differences import BlockDifference
-from amad_bench.analysis.blocks.sharing import counted_as, photos
+from amad_bench.analysis.blocks.sharing import counted_as
 from amad_bench.analysis.estimates import CLUSTERS, Estimate, Part
 
 LARGEST_SHARE = (
@@ -32,25 +31,27 @@ class Units:
     notes: tuple[str, ...]
 
 
-def units_of(blocks: Sequence[BlockDifference], estimates: Sequence[Estimate]) -> Units:
-    """The units of blocks whose estimates, in one unit of measurement, these are.
+def units_of(
+    drawn: Sequence[frozenset[str]], photos: Sequence[frozenset[str]], estimates: Sequence[Estimate]
+) -> Units:
+    """The units of blocks, by what they are drawn from and whose photos they see (`sharing`).
 
-    Blocks that share a teacher, the order of data or generated images are one unit; so are those that share
-    images of real data where clusters make a tenth of the variance or more.
+    estimates: of the blocks, in one unit of measurement. Blocks that share a teacher, the order of data or
+    generated images are one; so are those that share photos where clusters make a tenth of the variance or
+    more.
     """
     share = share_of_images(estimates)
-    drawn, seen = [block.drawn for block in blocks], [photos(block.runs) for block in blocks]
     first, notes = counted_as(drawn), list[str]()
-    if len(set(first)) < len(blocks):
+    if len(set(first)) < len(drawn):
         notes.append("blocks that share a teacher, the data order or generated images are averaged")
     common = None
     if share < LARGEST_SHARE:
         members = _members(first)
-        common = _common(members, counted_as(seen), estimates)
+        common = _common(members, counted_as(photos), estimates)
         if common is not None:
             notes.append(f"some blocks share images, {share:.1%} of their variance: it is added")
     else:  # or not known
-        joined = counted_as([own | images for own, images in zip(drawn, seen, strict=True)])
+        joined = counted_as([own | images for own, images in zip(drawn, photos, strict=True)])
         if joined != first:
             known = "an unknown part" if math.isnan(share) else f"{share:.0%}"
             notes.append(f"blocks that share images, {known} of their variance, are averaged")

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from amad_bench.analysis.blocks.differences import BlockDifference, in_unit
-from amad_bench.analysis.blocks.together import Together, together
+from amad_bench.analysis.blocks.differences import BlockDifference, Together, in_unit, together
 from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate, Part
 from amad_bench.analysis.significance.weighted_t import assess
 
