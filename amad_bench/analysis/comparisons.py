@@ -178,7 +178,7 @@ def verdict(
     p_equivalent: float = NAN,
     trouble: str = "",
 ) -> Verdict:
-    """What may be said of a difference; the first of these that holds.
+    """Statement about a difference, and its reason: the first of these that holds.
 
     not testable: there is `trouble`. equivalent: p_equivalent (of two one-sided tests, or adjusted in their
     family) is at most .025. better, worse: p_value (raw or adjusted) is at most `level`. Else inconclusive;
