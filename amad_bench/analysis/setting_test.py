@@ -86,7 +86,7 @@ def setting_test(
         return SettingTest(trouble=estimate.trouble or "one seed: nothing to pool")
     if (metric.minimum, metric.maximum) != SHARE:
         return SettingTest(trouble=f"{metric.label} is no share: losses with other means vary differently")
-    alike_L = _alike(scores_LS, pair)
+    alike_L = alike(scores_LS, pair)
     count = int(alike_L.sum())
     if not alike_L[list(pair)].all():
         return SettingTest(
@@ -122,7 +122,7 @@ def mean_interval(estimate: Estimate, pool: Pool | None = None, level: float = A
     return estimate.value - half_width, estimate.value + half_width
 
 
-def _alike(scores_LS: Floats, pair: tuple[int, int]) -> NDArray[np.bool_]:
+def alike(scores_LS: Floats, pair: tuple[int, int]) -> NDArray[np.bool_]:
     """(L,) losses with at least half of the pair's m (100 - m), what the variance of a share goes with."""
     mean_L = scores_LS.mean(axis=1)
     spread_L = (mean_L - SHARE[0]) * (SHARE[1] - mean_L)
