@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from amad_bench.analysis.blocks.across import across
 from amad_bench.analysis.blocks.differences import POINTS, BlockDifference, Together, together
-from amad_bench.analysis.blocks.sharing import starts
 from amad_bench.analysis.blocks.of_losses import block_key
+from amad_bench.analysis.blocks.sharing import starts
 from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.contrasts import Arm, Contrast, contrast
 from amad_bench.analysis.estimates import Estimate
@@ -23,6 +23,11 @@ from amad_bench.plan.claims.cells import Runs, Unit
 from amad_bench.plan.claims.lacking import FEWEST_SEEDS, Asked
 from amad_bench.plan.claims.looks import joined
 
+_READ = [  # of the table `runs`, by contrasts and by what blocks share
+    *BLOCK,
+    *("run_id", "kind", "loss", "replicate", "status", "assistant", "teacher_id", "dataset_options"),
+    *("seeds", "start", "block", "pretraining", "teacher_pretraining"),
+]
 THIS_PRETRAINING = "this pre-training"
 Combined = Callable[[float, float], Estimate]
 
@@ -53,6 +58,7 @@ class Evidence:
     ces: Mapping[str, float]
     replicates: Collection[int] | None = None
     with_failed: bool = False
+    _known: dict[tuple[Any, ...], tuple[BlockDifference, bool]] = field(default_factory=dict, repr=False)
 
     def of(self, asked: Asked) -> Found:
         """The contrast of a claim: over its blocks, or in its setting."""
@@ -63,7 +69,7 @@ class Evidence:
 
     def blocks(self, asked: Asked) -> tuple[list[BlockDifference], str]:
         """The contrast in each block, where more than 0 is better; and why it is none, or ""."""
-        found = [self._block(unit) for unit in asked.units(self.planned)]
+        found = [self._block_once(unit) for unit in asked.units(self.planned)]
         one_method = bool(found) and all(same for _, same in found)
         return [block for block, _ in found], _one_method(asked) if one_method else ""
 
@@ -78,7 +84,7 @@ class Evidence:
             )
         units = [{unit.block: unit for unit in asked.units(self.planned)} for asked in (first, second)]
         both = [block for block in units[0] if block in units[1]]
-        blocks = [[self._block(of[block])[0] for block in both] for of in units]
+        blocks = [[self._block_once(of[block])[0] for block in both] for of in units]
         scored = [
             all(math.isfinite(each.estimate.value) for each in pair) for pair in zip(*blocks, strict=True)
         ]
@@ -108,12 +114,19 @@ class Evidence:
         scope = f"{result.scope}, {THIS_PRETRAINING}" if starts(rows) else result.scope
         return Found(estimate, POINTS, 1, scope)
 
+    def _block_once(self, unit: Unit) -> tuple[BlockDifference, bool]:
+        """As `_block`, computed once for all claims that ask for it."""
+        counted = None if self.replicates is None else tuple(sorted(self.replicates))
+        key = (*((weight, id(runs)) for weight, runs in unit.arms), counted, self.with_failed)
+        if key not in self._known:
+            self._known[key] = self._block(unit)
+        return self._known[key]
+
     def _block(self, unit: Unit) -> tuple[BlockDifference, bool]:
         """The contrast in a block, and whether its arms are one method there."""
         result, metric, better = self._contrast(unit)
         rows = self._rows(unit)
         axes = {str(column): rows[column].iloc[0] for column in BLOCK}
-        teachers = self._by_id.loc[rows["teacher_id"].dropna().unique()]
         estimate = oriented(result.estimate, better)
         difference = BlockDifference(
             axes=axes,
@@ -122,7 +135,7 @@ class Evidence:
             with_failed=estimate,
             n_failed=result.n_failed,
             ce=self.ces[block_key(axes)],
-            runs=pd.concat([rows, teachers], ignore_index=True),
+            runs=self._by_id.loc[[*rows["run_id"], *rows["teacher_id"].dropna().unique()]],
         )
         return difference, result.same
 
@@ -135,19 +148,22 @@ class Evidence:
         return found, metric, METRICS[metric].higher_is_better
 
     def _rows(self, unit: Unit) -> pd.DataFrame:
-        return pd.concat([self._rows_of(runs) for _, runs in unit.arms], ignore_index=True)
+        return self._by_id.loc[[run_id for _, runs in unit.arms for run_id in self._counted(runs)]]
 
     def _rows_of(self, runs: Runs) -> pd.DataFrame:
-        counted = [
+        return self._by_id.loc[self._counted(runs)]
+
+    def _counted(self, runs: Runs) -> list[str]:
+        return [
             run_id
             for replicate, run_id in runs.run_ids.items()
             if self.replicates is None or replicate in self.replicates
         ]
-        return self._by_id.loc[counted]
 
     @cached_property
     def _by_id(self) -> pd.DataFrame:
-        return self.runs.set_index("run_id", drop=False)
+        """The columns that are read of runs, as few as there can be: rows are taken from them often."""
+        return self.runs[_READ].set_index("run_id", drop=False)
 
 
 def found_over(found: Together, trouble: str = "") -> Found:

@@ -45,6 +45,9 @@ class Judged:
         if self.missing:
             return sentences.of_missing(self.claim, self.missing)
         said = [part.sentence for part in self.parts]
+        if self.claim.order is not None and self.look is not None:
+            changed = [part.sentence for part in self.parts if part.p_value > self.look.tested_at / 2]
+            said = [sentences.of_order(len(self.parts) - len(changed), changed)]
         return sentences.of_claim(self.verdict.word, said, self.reason)
 
 
@@ -75,8 +78,7 @@ def _judged(claim: Claim, looks: Looks, evidence: Evidence) -> Judged:
         if _verdict(with_failed, look).word != found.word:
             undecided = replace(found, word="inconclusive")
             return Judged(claim, undecided, tuple(parts), look, reason=DEPENDS)
-    reason = "" if parts else "no pair of losses is separated at equal steps"
-    return Judged(claim, found, tuple(parts), look, reason=reason)
+    return Judged(claim, found, tuple(parts), look)
 
 
 def _verdict(parts: Sequence[Part], look: Look) -> Verdict:

@@ -151,7 +151,7 @@ def _of_slope(asked: Slope, evidence: Evidence, level: float) -> Part:
         "",
     )
     return replace(
-        part, sentence=sentences.of_slope(asked.arms, found, part.low, part.high, part.shown_80(level))
+        part, sentence=sentences.of_slope(asked.arms, found, part.low, part.high, part.to_show(level))
     )
 
 
