@@ -63,8 +63,9 @@ class Part:
         return shown_difference(estimate.parts, level) if not self.trouble and estimate.varies else math.nan
 
     def to_show(self, level: float) -> float:
-        """The difference that the design would have shown, of a part that it does not show; else NaN."""
-        return math.nan if self.p_value <= level / 2 else self.shown_80(level)
+        """The difference that the design would have shown, where it shows neither direction; else NaN."""
+        decided = min(self.p_value, self.p_worse) <= level / 2
+        return math.nan if decided else self.shown_80(level)
 
 
 def parts_of(claim: Claim, evidence: Evidence, level: float) -> list[Part]:

@@ -113,7 +113,7 @@ def of_claim(verdict: str, parts: Sequence[str], reason: str) -> str:
 
 
 def of_order(kept: int, changed: Sequence[str]) -> str:
-    """How many pairs of losses that are separated at equal steps are so at equal FLOPs; changed: the others."""
+    """How many pairs of losses that equal steps separate are so at equal FLOPs; changed: the others."""
     if not kept and not changed:
         return "no pair of losses is separated at equal steps"
     said = f"{kept} of {plural(kept + len(changed), 'pair')} of losses that equal steps separate"

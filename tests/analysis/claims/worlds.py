@@ -1,4 +1,4 @@
-"""Collected tables whose truth is known, without files: scores of twelve examples that have the level drawn."""
+"""Collected tables whose truth is known, without files: twelve examples a run, at the level that is drawn."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -45,8 +45,8 @@ def world(
 ) -> Collected:
     """What `collect` would give for the runs of a truth; see `Truth` for its arguments.
 
-    effects: of losses, above `ce`; left out, none has any. claims: by default the shipped ones. status: of each run.
-    level: may change the levels that the truth draws.
+    effects: of losses, above `ce`; left out, none has any. claims: by default the shipped ones. status: of
+    each run. level: may change the levels that the truth draws.
     """
     effects = NULL | dict(effects or {})
     losses = [VARIANTS.get(label, {"name": label}) for label in effects]
@@ -96,7 +96,7 @@ def scores_of(run: Run, points: float, split: str = "test") -> pd.DataFrame:
 
 
 def points_of(collected: Collected, **axes: Any) -> np.ndarray:
-    """Scores of the students with these columns, in points, by replicate; from the table, without the code."""
+    """Scores of the students with these columns, in points, by replicate; without the code."""
     runs = collected.runs[collected.runs["kind"] == "student"]
     for column, value in axes.items():
         runs = runs[runs[column] == value]
