@@ -121,6 +121,18 @@ def test_blocks_that_share_photos_stay_apart_below_a_tenth_of_the_variance(
     assert found.n_blocks == n_blocks
     assert "share images" in found.note
     assert ("averaged" in found.note) == (n_blocks == 5)
+    over_blocks = np.var(found.differences_K, ddof=1) / n_blocks
+    added = of_images / 15 if n_blocks == 6 else 0.0  # one pair of fifteen shares them
+    assert found.estimate.variance == pytest.approx(over_blocks + added)
+
+
+def test_blocks_whose_images_make_an_unknown_part_are_averaged() -> None:
+    photos = {"dataset": "daquar", "dataset_options": "{}"}
+    made = [block(number, 1.0 + number, **photos) for number in range(5)]
+    few = [replace(one, estimate=replace(one.estimate, parts=(), trouble="4 clusters")) for one in made]
+    found = together(few)
+    assert found.estimate.trouble == "1 of 5 blocks"
+    assert "an unknown part" in found.note
 
 
 def test_with_one_seed_all_variance_may_be_of_images() -> None:
