@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from amad_bench.analysis.collected import Collected
 
 DEPENDS = "depends on failed runs"
+NOTHING_ENDED = "no replicate has ended in all of its arms"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Judged:
         if self.missing:
             return sentences.of_missing(self.claim, self.missing)
         said = [part.sentence for part in self.parts]
-        if self.claim.order is not None and self.look is not None:
+        if self.claim.order is not None and self.look is not None and self.look.replicates:
             changed = [part.sentence for part in self.parts if part.p_value > self.look.tested_at / 2]
             said = [sentences.of_order(len(self.parts) - len(changed), changed)]
         return sentences.of_claim(self.verdict.word, said, self.reason)
@@ -66,6 +67,8 @@ def _judged(claim: Claim, looks: Looks, evidence: Evidence) -> Judged:
         return Judged(claim, Verdict("not testable here", NAN, ()), missing=tuple(missing))
     units = [unit for asked in asked_by(claim) for unit in asked.units(evidence.planned)]
     look = look_at(looks, units, evidence.runs)
+    if not look.replicates:
+        return Judged(claim, Verdict("not testable here", NAN, ()), look=look, reason=NOTHING_ENDED)
     evidence = replace(evidence, replicates=look.replicates)
     parts = parts_of(claim, evidence, look.tested_at)
     found = _verdict(parts, look)

@@ -112,7 +112,8 @@ def _of_share(share: Share, evidence: Evidence, level: float) -> Iterator[Part]:
     of_gap = evidence.of(gap)
     yield _difference(share.gap, of_gap, "better", level, after=" (the gap)")
     combined = evidence.combined(gain, gap)
-    tested = replace(of_gap, estimate=combined(1.0, -share.more_than))
+    estimate, trouble = combined(1.0, -share.more_than), evidence.of(gain).estimate.trouble
+    tested = replace(of_gap, estimate=replace(estimate, trouble=trouble or estimate.trouble))
     found = share_of_gap(combined)
     sentence = sentences.of_share(share, found, tested)
     low, high = (100 * end for end in (found.low, found.high))
