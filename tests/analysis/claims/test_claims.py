@@ -117,11 +117,12 @@ def test_sentences_have_their_numbers() -> None:
     row = parts[parts["claim"] == "C5"].iloc[0]
     assert row["unit"] == "% of ce"
     assert claims.at["C5", "sentence"] == (
-        f"Supported: AMAD leads its uniform control by {row['difference']:.1f} % of the score of ce over 12 blocks "
-        f"(95 % interval {row['ci_low']:.1f} to {row['ci_high']:.1f})."
+        f"Supported: AMAD leads its uniform control by {row['difference']:.1f} % of the score of ce over "
+        f"12 blocks (95 % interval {row['ci_low']:.1f} to {row['ci_high']:.1f})."
     )
     assert re.fullmatch(
-        r"Supported: (\d+) of \1 pairs of losses that equal steps separate are separated alike at equal FLOPs\.",
+        r"Supported: (\d+) of \1 pairs of losses that equal steps separate are separated alike at equal "
+        r"FLOPs\.",
         claims.at["C8", "sentence"],
     )
     assert set(claims["hash"].str.len()) == {12}

@@ -13,6 +13,8 @@ from amad_bench.plan.claims.load import load_claims
 from amad_bench.plan.claims.planned import planned_runs
 from amad_bench.plan.claims.report import claims_report, power_of_one_sd
 from amad_bench.plan.claims.schema import Arm, Claim, ClaimsFile, Where
+from amad_bench.plan.config.load import load_config
+from amad_bench.plan.grid import possible_plan
 from amad_bench.plan.plan import Plan
 
 Raw = dict[str, Any]
@@ -28,8 +30,12 @@ def five_blocks(raw: Raw) -> Raw:
     return raw | {
         "tasks": [vlt5, *more, blip, deepcopy(blip) | {"task": "vqa"}],
         "teacher_per": "block",
-        "losses": [{"name": "ce"}, {"name": "logit_kd"}, {"name": "one_to_one", "drop": "extra"}]
-        + [{"name": "amad", "variant": "kl"}],
+        "losses": [
+            {"name": "ce"},
+            {"name": "logit_kd"},
+            {"name": "one_to_one", "drop": "extra"},
+            {"name": "amad", "variant": "kl"},
+        ],
     }
 
 
@@ -66,8 +72,7 @@ def test_the_report_says_what_five_blocks_with_two_seeds_can_say(
     assert "C1 (" in text
     assert "): answerable here: 5 blocks, 2 seeds" in text
     assert "missing: loss student_mean; configs/gpu.yaml" in text
-    assert "5 blocks with 2 seeds speak about blocks of this kind" in text
-    assert "is shown with 66 % power at level 0.05, one block alone with 9 %" in text
+    assert "is shown in 66 % with 5 blocks of 2 seeds and 9 % with 1 block of 2 seeds" in text
 
 
 @pytest.mark.parametrize(
@@ -172,3 +177,14 @@ def test_combinations_and_heads_that_are_missing(
     claim = Claim.model_validate({"id": "A", "text": "t", "answered_by": ["c"], "contrasts": [contrast]})
     assert lacking(claim, runs)[0] == "runs with family blip, task vqa and loss amad_kl at once"
     assert len(asked_by(shipped["C8"])) == 20  # ten pairs of five losses, at both budgets
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gpu", "night", "default"])
+def test_shipped_configs_answer_what_claims_name_them_for(
+    name: str, shipped: dict[str, Claim], repository: Path
+) -> None:
+    path = repository / f"configs/{name}.yaml"
+    runs = planned_runs(possible_plan(load_config(path)))
+    answered = {claim.id for claim in shipped.values() if not lacking(claim, runs)}
+    assert answered == {claim.id for claim in shipped.values() if f"configs/{name}.yaml" in claim.answered_by}

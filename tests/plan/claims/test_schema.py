@@ -119,7 +119,8 @@ claims:
         ),
         (
             {"contrasts": [contrast(1, -1, where={"budget": "flop"})]},
-            "claims[0].contrasts[0].where.budget: expected steps or flops, found 'flop'. Did you mean 'flops'?",
+            "claims[0].contrasts[0].where.budget: expected steps or flops, found 'flop'. Did you mean "
+            "'flops'?",
         ),
     ],
 )
@@ -164,7 +165,7 @@ def test_levels_of_looks_are_those_that_were_registered() -> None:
 
 def test_a_file_that_is_none(write: Write, tmp_path: Path) -> None:
     assert lines(write, "[1]") == ["a claims file is a mapping with the keys looks, claims"]
-    with pytest.raises(UserError, match="none.yaml: no such claims file"):
+    with pytest.raises(UserError, match=r"none\.yaml: no such claims file"):
         load_claims(tmp_path / "none.yaml")
 
 

@@ -1,4 +1,4 @@
-"""The key `claims`: a file of one's own is checked with the config, and its claims are part of the plan's hash."""
+"""The key `claims`: a file of one's own is checked with the config, and is part of the plan's hash."""
 
 from collections.abc import Callable
 from pathlib import Path
