@@ -57,12 +57,13 @@ def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
         here = sorted({(blocks, seeds) for blocks, seeds, own in designs if own == level})
         alone = sorted({(1, seeds) for blocks, seeds in here if blocks > 1 and seeds > 1})
         shown = [
-            f"{100 * power_of_one_sd(blocks, seeds, level):.0f} % with {plural(blocks, 'block')} of {plural(seeds, 'seed')}"
-            for blocks, seeds in (*here, *alone)
+            f"{100 * power_of_one_sd(*design, level):.0f} % with {plural(design[0], 'block')} of "
+            f"{plural(design[1], 'seed')}"
+            for design in (*here, *alone)
         ]
         yield (
-            f"at level {level:g}, a difference as large as the standard deviation of a seed's paired difference is "
-            f"shown in {joined(shown)}; blocks stand for blocks of their kind"
+            f"at level {level:g}, a difference as large as the standard deviation of a seed's paired difference "
+            f"is shown in {joined(shown)}; blocks stand for blocks of their kind"
         )
 
 

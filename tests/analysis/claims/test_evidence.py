@@ -170,6 +170,7 @@ def test_arms_on_other_images_add_their_variances() -> None:
     assert max(widths[:2]) < widths[2] < sum(widths[:2])
 
 
+@pytest.mark.trap("stat-83")
 def test_labels_with_equal_scores_are_one_method() -> None:
     found = world(EFFECTS, claims=claims(**over_blocks()), **few())
     scores = found.scores
@@ -180,6 +181,7 @@ def test_labels_with_equal_scores_are_one_method() -> None:
     assert part["statement"] == "not testable"
 
 
+@pytest.mark.trap("stat-82")
 def test_a_verdict_that_failed_runs_would_change_is_none() -> None:
     def diverged(run: Run) -> str:
         of_a = run.config.loss.label == "amad_kl" and run.kind == "student"
@@ -194,6 +196,7 @@ def test_a_verdict_that_failed_runs_would_change_is_none() -> None:
     assert (row["n_seeds"], row["look"]) == (2, "the only one")
 
 
+@pytest.mark.trap("stat-81")
 @pytest.mark.parametrize(
     ("looks", "ended", "level", "look"),
     [

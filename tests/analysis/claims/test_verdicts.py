@@ -9,6 +9,7 @@ from amad_bench.analysis.claims.verdicts import verdict
 NAN = math.nan
 
 
+@pytest.mark.trap("stat-80")
 @pytest.mark.parametrize(
     ("p_values", "p_worse", "level", "word"),
     [
