@@ -62,8 +62,8 @@ def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
             for design in (*here, *alone)
         ]
         yield (
-            f"at level {level:g}, a difference as large as the standard deviation of a seed's paired difference "
-            f"is shown in {joined(shown)}; blocks stand for blocks of their kind"
+            f"at level {level:g}, a difference as large as the standard deviation of a seed's paired "
+            f"difference is shown in {joined(shown)}; blocks stand for blocks of their kind"
         )
 
 
