@@ -190,7 +190,7 @@ def verdict(
     p_equivalent: float = NAN,
     trouble: str = "",
 ) -> Verdict:
-    """What may be said of a difference; the first of these that holds.
+    """Statement about a difference, and its reason: the first of these that holds.
 
     not testable: there is `trouble`. equivalent: p_equivalent (of two one-sided tests, or adjusted in their
     family) is at most .025. better, worse: p_value (raw or adjusted) is at most `level`. Else inconclusive;
@@ -234,23 +234,6 @@ def not_testable(comparison: Comparison, reason: str) -> Comparison:
     """The comparison without interval and p-value."""
     nothing = dict.fromkeys(("ci_low", "ci_high", "p_value", "shown_80", "p_equivalent"), NAN)
     return replace(comparison, **nothing, statement="not testable", reason=reason)
-
-
-def estimate(
-    a: ArrayLike, *, clusters: ArrayLike | None = None, statistic: Statistic | None = None
-) -> tuple[float, float, float]:
-    """(score, ci_low, ci_high) of one method: mean over seeds, 95 % interval by the tables' test.
-
-    Arguments as there. The interval is NaN where nothing varies or there are too few clusters.
-    """
-    a = np.asarray(a, dtype=np.float64)
-    labels = _checked(a, "a", clusters, statistic)
-    a_S = _scores(a, statistic)
-    influence_SC, tolerance = _influence(a, labels, statistic), _tolerance(a_S)
-    mean = float(a_S.mean())
-    found = estimate_of(mean, influence_SC, kish=kish(labels), n_examples=a.shape[1], tolerance=tolerance)
-    outcome = outcome_of(found)
-    return (mean, outcome.ci_low, outcome.ci_high) if found.varies else (mean, NAN, NAN)
 
 
 def _checked(a: Floats, name: str, clusters: ArrayLike | None, statistic: Statistic | None) -> NDArray:

@@ -89,5 +89,5 @@ def _verdict(parts: Sequence[Part], look: Look) -> Verdict:
 
 
 def _any_failed(units: Sequence[Unit], runs: pd.DataFrame) -> bool:
-    ids = [run_id for unit in units for _, arm in unit.arms for run_id in arm.run_ids.values()]
-    return bool(failed(runs)[runs["run_id"].isin(ids)].any())
+    ids = {run_id for unit in units for _, arm in unit.arms for run_id in arm.run_ids.values()}
+    return any(lost and run_id in ids for run_id, lost in zip(runs["run_id"], failed(runs), strict=True))
