@@ -6,6 +6,7 @@ from functools import cached_property
 import pandas as pd
 
 from amad_bench.analysis.blocks.of_losses import Pair, pairs_of_losses
+from amad_bench.analysis.claims.judged import Judged, judged_claims
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import Setting, settings
 from amad_bench.plan.plan import Plan
@@ -47,3 +48,8 @@ class Collected:
     def pairs(self) -> list[Pair]:
         """Each variant of AMAD with every other loss, in all blocks that have both."""
         return pairs_of_losses(self)
+
+    @cached_property
+    def claims(self) -> list[Judged]:
+        """The registered claims, judged."""
+        return judged_claims(self)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from amad_bench.analysis.blocks.tables import block_differences_table, blocks_table
+from amad_bench.analysis.claims.tables import claim_parts_table, claims_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.power.table import power_table
@@ -25,6 +26,8 @@ MAKERS: dict[TableName, Callable[[Collected], pd.DataFrame]] = {  # one for each
     TableName.RANKS: ranks_table,
     TableName.VARIANCE: variance_table,
     TableName.LOSS_FAILURES: loss_failures_table,
+    TableName.CLAIMS: claims_table,
+    TableName.CLAIM_PARTS: claim_parts_table,
     TableName.STEPS_TO_SCORE: lambda collected: steps_to_score(collected.runs, collected.learning_curves),
     TableName.PUBLISHED: published_table,
     TableName.BLOCKS: blocks_table,

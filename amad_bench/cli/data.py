@@ -11,6 +11,8 @@ from amad_bench.runtime.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from amad_bench.plan.config.schema import Config
+    from amad_bench.plan.plan import Plan
     from amad_bench.plan.run_config import RunConfig
 
 
@@ -29,11 +31,21 @@ def plan(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found.as_dict()))
     elif missing is None:
-        print(f"{options.config}: {overview(found)}\n{cost_report(found)}")
+        print(f"{options.config}: {overview(found)}\n{cost_report(found)}{_claims(config, found)}")
     else:
         possible = possible_plan(config)
         print(f"{missing}\n")
-        print(f"With its data, {overview(possible)}\n{cost_report(possible)}")
+        print(f"With its data, {overview(possible)}\n{cost_report(possible)}{_claims(config, possible)}")
+
+
+def _claims(config: "Config", found: "Plan") -> str:
+    """What the plan can say about the registered claims; "" where none are."""
+    from amad_bench.plan.claims.load import claims_path
+    from amad_bench.plan.claims.report import claims_report
+
+    if found.claims is None:
+        return ""
+    return f"\n\n{claims_report(claims_path(config.claims), found.claims, found)}"
 
 
 def doctor(options: argparse.Namespace) -> None:

@@ -79,6 +79,8 @@ def compare(options: argparse.Namespace) -> None:
     axes += [axis for axis in further if len(set(results[axis])) > 1]  # else they are all alike, and wide
     shown = results.loc[results["primary"], [*axes, "loss", "metric", "mean", "ci_low", "ci_high"]]
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+    for claim in made[TableName.CLAIMS].to_dict("records"):
+        print(f"\n{claim['claim']}: {claim['text']}\n  {claim['sentence']}")
 
 
 def power(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle, product
 
 from amad_bench.plan.catalogue import LOSSES, model_shape
+from amad_bench.plan.claims.load import registered_claims
 from amad_bench.plan.config.losses import LossEntry
 from amad_bench.plan.config.models import ModelSize
 from amad_bench.plan.config.schema import Config, TaskEntry
@@ -127,7 +128,8 @@ def _plan(config: Config, found: list[_Found], skipped: list[Skip]) -> Plan:
     if repeated:
         raise RuntimeError(f"two runs share an id: {', '.join(repeated)}")
     # Some skip alike for each pre-training pair, hence once.
-    return Plan(runs, list(dict.fromkeys(skipped)), config.name, tuple(config.extra_metrics))
+    skips = list(dict.fromkeys(skipped))
+    return Plan(runs, skips, config.name, tuple(config.extra_metrics), registered_claims(config.claims))
 
 
 def _expand_entry(runs: TaskRuns, only: str | None = None) -> _Found:

@@ -5,6 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from amad_bench.plan.catalogue import ANALYSIS_VERSION, SIGNIFICANCE_TESTS
+from amad_bench.plan.claims.load import claim_hashes
+from amad_bench.plan.claims.schema import ClaimsFile
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import short_hash
 from amad_bench.runtime.errors import UserError, did_you_mean
@@ -29,13 +31,14 @@ class Skip:
 class Plan:
     """runs: those that others need come first. name: the config's, no part of any identity.
 
-    extra_metrics: those to be computed by one job for all runs.
+    extra_metrics: those to be computed by one job for all runs. claims: those registered, if any.
     """
 
     runs: list[Run]
     skipped: list[Skip] = field(default_factory=list[Skip])
     name: str = ""
     extra_metrics: tuple[str, ...] = ()
+    claims: ClaimsFile | None = None
 
     @cached_property
     def by_id(self) -> dict[str, Run]:
@@ -43,11 +46,12 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """Changes exactly when the set of runs or of skipped combinations does, or how they are analysed."""
+        """Changes exactly when the runs, the skipped combinations, their analysis or the claims do."""
         skipped = sorted([skip.setting, skip.reason] for skip in self.skipped)
         parts = {"analysis": ANALYSIS_VERSION, "runs": sorted(self.by_id), "skipped": skipped}
         parts |= {"extra_metrics": self.extra_metrics}
         parts |= {"significance": {name: test.version for name, test in SIGNIFICANCE_TESTS.items()}}
+        parts |= {"claims": claim_hashes(self.claims) if self.claims else {}}
         return short_hash(parts, 16)
 
     def run(self, identifier: str) -> Run:

@@ -7,6 +7,7 @@ from amad_bench.runtime.errors import UserError
 
 DEFAULT_CONFIG = Path("configs/default.yaml")
 PAPER_CORE = Path("configs/paper-core.yaml")
+CLAIMS = Path("configs/claims.yaml")
 TEMPLATE = Path("paper/main.typ")
 PUBLISHED = Path("configs/published.csv")
 MANIFESTS = Path("configs/data")

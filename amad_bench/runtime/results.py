@@ -25,6 +25,8 @@ class TableName(StrEnum):
     RANKS = "ranks"
     VARIANCE = "variance"
     LOSS_FAILURES = "loss_failures"
+    CLAIMS = "claims"
+    CLAIM_PARTS = "claim_parts"
     STEPS_TO_SCORE = "steps_to_score"
     PUBLISHED = "published"
     BLOCKS = "blocks"

@@ -208,6 +208,11 @@ class Config(Closed):
     extra_metrics: ExtraMetrics = Field(
         default=[], description=f"metrics made by one job for all runs: {', '.join(EXTRA_METRICS)}"
     )
+    claims: str | None = Field(
+        default=None,
+        description="file of the claims registered before the run (docs/statistics.md#claims); null: "
+        "configs/claims.yaml. No part of any run's identity",
+    )
     tasks: Annotated[list[TaskEntry], Field(min_length=1)] = Field(description="what is trained and tested")
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Meaning of the values of a config together; each of them is right by itself (config/schema.py)."""
 
+from amad_bench.plan.config.checks.claims import check_claims
 from amad_bench.plan.config.checks.datasets import check_datasets
 from amad_bench.plan.config.checks.grid import check_grid
 from amad_bench.plan.config.checks.losses import check_losses
@@ -19,6 +20,7 @@ def check_meaning(config: Config) -> list[str]:
         *check_pretraining(config),
         *check_losses(config),
         *check_tasks(config),
+        *check_claims(config),
         *check_grid(config),
     ]
     return list(dict.fromkeys(found))  # two task entries may lack the same

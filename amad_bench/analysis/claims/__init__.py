@@ -1,0 +1,1 @@
+"""Registered claims, judged by the tables."""

@@ -1,0 +1,1 @@
+"""Claims that are registered before the run: their file, and what a plan can say about each."""
