@@ -54,9 +54,7 @@ def read_means(path: Path) -> pd.DataFrame:
 
 
 def _read(source: Any) -> pd.DataFrame:
-    found = pd.read_csv(
-        source, dtype=dict.fromkeys([*KEYS, "data_hash"], "str"), float_precision="round_trip"
-    )
+    found = pd.read_csv(source, dtype=dict.fromkeys([*KEYS, "data_hash"], "str"))
     texts = [column for column in (*KEYS, "data_hash") if column in found.columns]
     found[texts] = found[texts].fillna("")
     return found

@@ -48,13 +48,13 @@ def test_one_mean_by_hand() -> None:
 
 def test_other_images_add_their_variance() -> None:
     there, here = np.array([[50.0, 52.0, 54.0]]), np.array([[61.0, 62.0, 63.0]])
-    (same,) = mean_differences(table(there, images=9.0), table(here, images=9.0)).to_dict("records")
-    (other,) = mean_differences(table(there, images=9.0), table(here, data="e", images=9.0)).to_dict(
+    (same,) = mean_differences(table(there, images=16.0), table(here, images=16.0)).to_dict("records")
+    (other,) = mean_differences(table(there, images=16.0), table(here, data="e", images=16.0)).to_dict(
         "records"
     )
     assert same["verdict"] == "different"  # the images are the same, and nothing differs for them
     assert other["verdict"] == "not different"
-    parts, df = np.array([4 / 3, 1 / 3, 9.0, 9.0]), np.array([2, 2, 99, 99])
+    parts, df = np.array([4 / 3, 1 / 3, 16.0, 16.0]), np.array([2, 2, 99, 99])
     width = weighted_quantile(parts, df, 0.05) * parts.sum() ** 0.5
     assert other["ci_high"] - other["ci_low"] == pytest.approx(2 * width)
 
@@ -64,7 +64,7 @@ def test_a_fresh_draw_of_seeds_is_flagged_in_at_most_5_per_cent(seeds: int) -> N
     """By the rule itself, vectorised: any of 40 means beyond the level that Holm asks of the first."""
     generator, means = np.random.default_rng(seeds), 40
     flagged = []
-    for _ in range(2000):
+    for _ in range(1000):
         there, here = draw(generator, means, seeds), draw(generator, means, seeds)
         parts_MP = np.stack([own.var(axis=1, ddof=1) / seeds for own in (there, here)], axis=-1)
         critical_M = weighted_quantile(parts_MP, np.array([seeds - 1, seeds - 1]), 0.05 / means)
@@ -77,13 +77,13 @@ def test_a_fresh_draw_of_seeds_is_flagged_in_at_most_5_per_cent(seeds: int) -> N
 def test_verdicts_are_that_rule_and_a_real_shift_is_found(seeds: int, shift: float) -> None:
     generator, means = np.random.default_rng(seeds), 12
     alike, shifted = 0, 0
-    for _ in range(20):
+    for _ in range(8):
         there = table(draw(generator, means, seeds))
         alike += len(real(mean_differences(there, table(draw(generator, means, seeds)))))
         found = real(mean_differences(there, table(draw(generator, means, seeds, shift))))
         shifted += "loss0" in set(found["loss"])
-    assert alike <= 2
-    assert shifted >= 18
+    assert alike <= 1
+    assert shifted >= 7
 
 
 def test_what_cannot_be_tested_is_said() -> None:
