@@ -24,7 +24,7 @@ from tests.run_folders import begin_run, end_run
 
 COMMANDS = (
     *("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean"),
-    *("failures", "retry"),
+    *("failures", "retry", "power", "verify"),
 )
 
 

@@ -37,6 +37,7 @@ def table(sweep: Collected) -> pd.DataFrame:
     return power_table(sweep)
 
 
+@pytest.mark.trap("stat-61")
 def test_of_two_losses_it_is_what_their_comparison_shows(sweep: Collected, table: pd.DataFrame) -> None:
     for setting in sweep.settings:
         losses = setting.by_loss()
@@ -75,6 +76,7 @@ def test_blocks_of_one_metric_are_in_points(sweep: Collected) -> None:
     assert set(across["metric"]) == {"vqa_accuracy"}
 
 
+@pytest.mark.trap("stat-60")
 def test_a_loss_under_two_names_counts_once(sweep: Collected, table: pd.DataFrame) -> None:
     students = sweep.runs[sweep.runs["loss"] == "amad_kl"]
     twins = students.assign(run_id=students["run_id"] + "-twin", loss="again")
