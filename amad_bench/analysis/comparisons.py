@@ -104,15 +104,29 @@ def compare(
     a_S, b_S = _scores(a, statistic), _scores(b, statistic)
     tolerance = _tolerance(a if statistic is None else a_S, b if statistic is None else b_S)
     a_SC, b_SC = _influence(a, labels, statistic), _influence(b, labels, statistic)
-    seeds, examples = a.shape[:2]
     estimate = estimate_of(
-        float(np.mean(a_S - b_S)), a_SC - b_SC, kish=kish(labels), n_examples=examples, tolerance=tolerance
-    )
-    outcome = outcome_of(estimate, test)
-    superiority, effect = (
-        _sizes(a_S, b_S, tolerance, higher_is_better) if seeds >= FEWEST_SEEDS else (NAN, NAN)
+        float(np.mean(a_S - b_S)), a_SC - b_SC, kish=kish(labels), n_examples=a.shape[1], tolerance=tolerance
     )
     constant = max(np.ptp(a_SC), np.ptp(b_SC)) <= tolerance  # two models at 0 are not equivalent
+    found = comparison_of(estimate, a_S, b_S, scope=scope, test=test, higher_is_better=higher_is_better)
+    if region is None or found.statement == "not testable":
+        return found
+    p_equivalent = NAN if constant else equivalence_p(estimate, region, test)
+    return decide(replace(found, region=region, p_equivalent=p_equivalent), found.p_value)
+
+
+def comparison_of(
+    estimate: Estimate,
+    a_S: Floats,
+    b_S: Floats,
+    *,
+    scope: str = "this teacher",
+    test: str = WEIGHTED_T,
+    higher_is_better: bool = True,
+) -> Comparison:
+    """The comparison that an estimate of a difference gives. a_S, b_S: scores of A and B by seed."""
+    outcome = outcome_of(estimate, test)
+    superiority, effect = _sizes(a_S, b_S, estimate.tolerance, higher_is_better)
     undecided = Comparison(
         difference=estimate.value,
         ci_low=outcome.ci_low,
@@ -120,18 +134,16 @@ def compare(
         p_value=outcome.p_value,
         df_seeds=estimate.df(SEEDS),
         df_clusters=estimate.df(CLUSTERS),
-        n_seeds=seeds,
-        n_examples=examples,
+        n_seeds=estimate.n_seeds,
+        n_examples=estimate.n_examples,
         n_clusters=estimate.n_clusters,
         shown_80=shown_difference(estimate.parts) if estimate.varies else NAN,
         p_superiority=superiority,
         effect_in_seed_sd=effect,
         statement="inconclusive",
-        scope=scope if seeds > 1 else ONE_SEED,
+        scope=ONE_SEED if estimate.n_seeds == 1 else scope,
         method=_method(test, estimate.parts),
         higher_is_better=higher_is_better,
-        region=NAN if region is None else region,
-        p_equivalent=NAN if region is None or constant else equivalence_p(estimate, region, test),
         parts=estimate.parts,
     )
     if outcome.trouble:
@@ -178,7 +190,7 @@ def verdict(
     p_equivalent: float = NAN,
     trouble: str = "",
 ) -> Verdict:
-    """What may be said of a difference; the first of these that holds.
+    """Statement about a difference, and its reason: the first of these that holds.
 
     not testable: there is `trouble`. equivalent: p_equivalent (of two one-sided tests, or adjusted in their
     family) is at most .025. better, worse: p_value (raw or adjusted) is at most `level`. Else inconclusive;
@@ -222,23 +234,6 @@ def not_testable(comparison: Comparison, reason: str) -> Comparison:
     """The comparison without interval and p-value."""
     nothing = dict.fromkeys(("ci_low", "ci_high", "p_value", "shown_80", "p_equivalent"), NAN)
     return replace(comparison, **nothing, statement="not testable", reason=reason)
-
-
-def estimate(
-    a: ArrayLike, *, clusters: ArrayLike | None = None, statistic: Statistic | None = None
-) -> tuple[float, float, float]:
-    """(score, ci_low, ci_high) of one method: mean over seeds, 95 % interval by the tables' test.
-
-    Arguments as there. The interval is NaN where nothing varies or there are too few clusters.
-    """
-    a = np.asarray(a, dtype=np.float64)
-    labels = _checked(a, "a", clusters, statistic)
-    a_S = _scores(a, statistic)
-    influence_SC, tolerance = _influence(a, labels, statistic), _tolerance(a_S)
-    mean = float(a_S.mean())
-    found = estimate_of(mean, influence_SC, kish=kish(labels), n_examples=a.shape[1], tolerance=tolerance)
-    outcome = outcome_of(found)
-    return (mean, outcome.ci_low, outcome.ci_high) if found.varies else (mean, NAN, NAN)
 
 
 def _checked(a: Floats, name: str, clusters: ArrayLike | None, statistic: Statistic | None) -> NDArray:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amad_bench.analysis.comparisons import NAN, ROUNDING
-from amad_bench.analysis.estimates import Estimate, added, estimate_of
+from amad_bench.analysis.comparisons import NAN
+from amad_bench.analysis.estimates import Estimate, added
 from amad_bench.analysis.failed_runs import failed
-from amad_bench.analysis.influence import Floats, influence_of_mean, influence_of_statistic, kish
-from amad_bench.analysis.scores import ScoreBook, ScoreMatrix
+from amad_bench.analysis.influence import Floats
+from amad_bench.analysis.score_estimates import estimate_of_sum
+from amad_bench.analysis.scores import ScoreBook
 from amad_bench.plan.catalogue import METRICS
 from amad_bench.scoring.metrics import trouble
 
@@ -38,14 +39,16 @@ class Arm:
 class Contrast:
     """A sum of weighted means in points.
 
-    scores: by arm, the scores (S,) of its replicates that count. n_missing: planned replicates that do not,
-    of the group of arms with most of them; n_failed: by arm, its planned runs that failed.
+    scores, replicates: by arm, the scores (S,) that count and the replicates that have them. n_missing:
+    planned replicates that do not count, of the paired arms with most of them. n_failed: by arm, its planned
+    runs that failed.
     same: whether arms that are paired have equal scores in all replicates, so that nothing is left of them.
     scope: whose teachers it speaks about.
     """
 
     estimate: Estimate
     scores: tuple[Floats, ...]
+    replicates: tuple[tuple[int, ...], ...]
     n_missing: int
     n_failed: tuple[int, ...]
     same: bool
@@ -68,12 +71,14 @@ def contrast(
     estimates = [group.estimate for group in groups]
     estimate = added(estimates) if len(groups) > 1 else estimates[0]
     scores = dict(zip(chain(*places), chain(*(group.scores for group in groups)), strict=True))
+    replicates = {place: group.replicates for own, group in zip(places, groups, strict=True) for place in own}
     teachers = max(len(set(arm.runs["teacher_id"].dropna())) for arm in arms)
     return Contrast(
         estimate=estimate,
         scores=tuple(scores[place] for place in range(len(arms))),
+        replicates=tuple(replicates[place] for place in range(len(arms))),
         n_missing=max(group.n_missing for group in groups),
-        n_failed=tuple(int(failed(arm.runs).sum()) for arm in arms),
+        n_failed=tuple(sum(failed(arm.runs)) for arm in arms),
         same=all(group.same for group in groups),
         scope=ONE_PAIR if estimate.n_seeds == 1 else MORE_TEACHERS if teachers > 1 else ONE_TEACHER,
     )
@@ -85,6 +90,7 @@ class _Group:
 
     estimate: Estimate
     scores: tuple[Floats, ...]
+    replicates: tuple[int, ...]
     n_missing: int
     same: bool
 
@@ -93,7 +99,7 @@ def _groups(arms: Sequence[Arm]) -> list[list[int]]:
     """Places of the arms that are tested on the same examples."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, arm in enumerate(arms):
-        keys = list(arm.runs[IMAGES].drop_duplicates().itertuples(index=False, name=None))
+        keys = list(dict.fromkeys(zip(*(arm.runs[column] for column in IMAGES), strict=True)))
         if len(keys) != 1:
             raise ValueError(f"an arm is tested on {len(keys)} sets of examples: give it runs of one")
         groups.setdefault(keys[0], []).append(place)
@@ -108,12 +114,11 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     known = [page for page in chain(*pages) if page is not None]
     if not known:
         nothing = Estimate(NAN, (), 0, 0, 0, 0.0, NO_REPLICATE)
-        return _Group(nothing, tuple(np.empty(0) for _ in arms), len(planned), same=False)
+        return _Group(nothing, tuple(np.empty(0) for _ in arms), (), len(planned), same=False)
     matrix = book.aligned(known, metric)
     rows, worst = iter(matrix.values), np.zeros(matrix.values.shape[1:])
     values = np.stack([[worst if page is None else next(rows) for page in own] for own in pages])
-    scores_AS = np.stack([replace(matrix, values=own).scores_S() for own in values])
-    estimate = _estimate(matrix, values, scores_AS, np.array([arm.weight for arm in arms]))
+    estimate = estimate_of_sum(matrix, values, np.array([arm.weight for arm in arms]))
     trained = matrix.values[[split == TEST for _, split in known]]
     reason = trouble(metric, trained.sum(axis=1)) if matrix.statistic else ""
     if len(known) < values.shape[0] * values.shape[1] and not METRICS[metric].higher_is_better:
@@ -121,7 +126,8 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     balanced = math.isclose(sum(arm.weight for arm in arms), 0, abs_tol=1e-12)
     return _Group(
         replace(estimate, trouble=reason or estimate.trouble),
-        tuple(scores_AS),
+        tuple(matrix.scores(values)),
+        tuple(common),
         len(planned) - len(common),
         same=balanced and bool((values == values[0]).all()),
     )
@@ -133,7 +139,7 @@ def _pages(
     """By replicate the (run id, split) of its scores; None for a failed run that has the worst ones."""
     stand_in = None if controls is None else _majority(book, arm, metric, controls)
     pages: dict[int, tuple[str, str] | None] = {}
-    of_runs = zip(arm.runs["run_id"], arm.runs["replicate"], failed(arm.runs).tolist(), strict=True)
+    of_runs = zip(arm.runs["run_id"], arm.runs["replicate"], failed(arm.runs), strict=True)
     for run_id, replicate, lost in of_runs:
         if book.having([run_id], metric):
             pages[int(replicate)] = (run_id, TEST)
@@ -147,21 +153,3 @@ def _majority(book: ScoreBook, arm: Arm, metric: str, controls: pd.DataFrame) ->
     alike: Any = controls.merge(arm.runs[IMAGES].drop_duplicates())
     having = book.having(alike["run_id"].tolist(), metric, MAJORITY)
     return (having[0], MAJORITY) if having else None
-
-
-def _estimate(matrix: ScoreMatrix, values: Floats, scores_AS: Floats, weights_A: Floats) -> Estimate:
-    """The estimate of paired arms. values: (A, S, N) points or (A, S, N, K) statistics."""
-    if matrix.statistic is None:
-        influence_SC = influence_of_mean(np.tensordot(weights_A, values, axes=1), matrix.clusters)
-        largest = np.abs(values).max()
-    else:
-        influence_ASC = influence_of_statistic(values, matrix.clusters, matrix.statistic)
-        influence_SC = np.tensordot(weights_A, influence_ASC, axes=1)
-        largest = np.abs(scores_AS).max()
-    return estimate_of(
-        float(weights_A @ scores_AS.mean(axis=1)),
-        influence_SC,
-        kish=kish(matrix.clusters),
-        n_examples=len(matrix.examples),
-        tolerance=ROUNDING * float(largest),
-    )

@@ -1,6 +1,6 @@
 """An estimate with the parts of its variance: what a test of significance is given.
 
-Axes: S seeds, C clusters; `...` = any leading axes (for simulations).
+Axes: S seeds, C clusters.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from amad_bench.analysis.influence import Floats
-from amad_bench.analysis.mean_squares import two_way
+from amad_bench.analysis.mean_squares import TwoWay, two_way
 
 SEEDS = "seeds"
 CLUSTERS = "clusters"
@@ -56,13 +56,12 @@ class Estimate:
         return found[0] if len(found) == 1 else math.nan
 
 
-def variance_parts(influence_SC: Floats) -> tuple[Floats, Floats]:
-    """(w_s, w_c): what seeds and clusters add to the variance of the grand mean of (..., S, C) values.
+def variance_parts(squares: TwoWay, seeds: int, clusters: int) -> tuple[Floats, Floats]:
+    """(w_s, w_c): what seeds and clusters add to the variance of the grand mean of such a table.
 
     w_s = MS_s / (S C), w_c = max(MS_c - MS_e, 0) / (S C). One seed: 0 and MS_c / C.
     """
-    squares = two_way(influence_SC)
-    count = influence_SC.shape[-2] * influence_SC.shape[-1]
+    count = seeds * clusters
     return squares.seed / count, np.maximum(squares.cluster - squares.error, 0.0) / count
 
 
@@ -84,7 +83,9 @@ def estimate_of(
         trouble = "the score is undefined when one of the clusters is left out"
     else:
         trouble = ""
-        of_seeds, of_clusters = (float(part) for part in variance_parts(influence_SC))
+        of_seeds, of_clusters = (
+            float(part) for part in variance_parts(two_way(influence_SC), seeds, clusters)
+        )
         parts = (Part(CLUSTERS, of_clusters, kish - 1),)
         if seeds > 1:
             parts = (Part(SEEDS, of_seeds, seeds - 1), *parts)

@@ -32,9 +32,14 @@ def influence_of_mean(values_SN: Floats, clusters: NDArray) -> Floats:
     m_s + (C - 1) n_c (m_sc - m_s) / (N - n_c): C m_s - (C - 1) (mean without the cluster). For the variance
     only: where sizes differ their mean is not the score. One cluster has the mean itself.
     """
-    sums_SC, sizes_C = cluster_sums(values_SN, clusters, axis=-1)
-    mean_S1 = values_SN.mean(axis=-1, keepdims=True)
-    others_C = np.maximum(values_SN.shape[-1] - sizes_C, 1)
+    return influence_of_sums(*cluster_sums(values_SN, clusters, axis=-1))
+
+
+def influence_of_sums(sums_SC: Floats, sizes_C: NDArray[np.int64]) -> Floats:
+    """The same from sums of values over the examples of each cluster (..., S, C) and the clusters' sizes."""
+    examples = sizes_C.sum()
+    mean_S1 = sums_SC.sum(axis=-1, keepdims=True) / examples
+    others_C = np.maximum(examples - sizes_C, 1)
     return mean_S1 + (len(sizes_C) - 1) * (sums_SC - sizes_C * mean_S1) / others_C
 
 

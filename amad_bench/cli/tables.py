@@ -124,10 +124,11 @@ def paper(options: argparse.Namespace) -> None:
 
 
 def _table(name: TableName) -> "pd.DataFrame":
-    from amad_bench.runtime.parquet import read_parquet
+    from amad_bench.runtime.parquet import read_long, read_parquet
 
     path = RESULTS.table(name)
     if not path.exists():
         before = "collect" if name in COLLECTED else "compare"
         raise UserError(f"{path}: no such table; run `amad-bench {before}` first")
-    return read_parquet(path, "delete it and collect again")
+    read = read_long if name == TableName.SCORES else read_parquet
+    return read(path, "delete it and collect again")

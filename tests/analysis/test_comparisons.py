@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from amad_bench.analysis.comparisons import compare, decide, estimate, not_testable, verdict
+from amad_bench.analysis.comparisons import compare, decide, not_testable, verdict
 from amad_bench.analysis.shown import shown_difference
 
 
@@ -252,25 +252,6 @@ def test_values_that_are_not_finite_are_refused(rng, bad, which):
     arrays[which][1, 2] = bad
     with pytest.raises(ValueError, match=r"(a|b) of shape \(3, 10\) holds 1 values that are not finite"):
         compare(*arrays)
-
-
-def test_estimate_is_a_comparison_with_nothing(rng):
-    a = rng.normal(60, 5, (5, 40))
-    mean, low, high = estimate(a, clusters=np.repeat(np.arange(10), 4))
-    against_zero = compare(a, np.zeros_like(a), clusters=np.repeat(np.arange(10), 4))
-    assert (mean, low, high) == (
-        pytest.approx(a.mean()),
-        pytest.approx(against_zero.ci_low),
-        pytest.approx(against_zero.ci_high),
-    )
-
-
-def test_estimate_without_variation_has_no_interval():
-    for value in (0.0, 100.0):
-        mean, low, high = estimate(np.full((2, 10), value))
-        assert mean == value
-        assert math.isnan(low)
-        assert math.isnan(high)
 
 
 def test_decide_uses_the_adjusted_p_and_keeps_what_is_not_testable(rng):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from amad_bench.analysis.estimates import Part, added, estimate_of, variance_parts
+from amad_bench.analysis.mean_squares import two_way
 
 
 def test_parts_by_hand():
     # mean squares 6, 8, 2 of test_mean_squares.test_two_way_by_hand, S C = 6
     table = np.array([[1.0, 1.0, 4.0], [1.0, 5.0, 6.0]])
-    assert variance_parts(table) == (pytest.approx(6 / 6), pytest.approx((8 - 2) / 6))
+    assert variance_parts(two_way(table), 2, 3) == (pytest.approx(6 / 6), pytest.approx((8 - 2) / 6))
     found = estimate_of(3.0, table, kish=12.5, n_examples=9, tolerance=1e-9)
     assert found.parts == (Part("seeds", pytest.approx(1.0), 1), Part("clusters", pytest.approx(1.0), 11.5))
     assert found.variance == pytest.approx(2.0)
@@ -21,7 +22,7 @@ def test_parts_by_hand():
 
 def test_clusters_that_vary_less_than_what_is_left_add_nothing():
     table = np.array([[1.0, -1.0, 0.0], [2.0, 4.0, 3.0]])
-    of_seeds, of_clusters = variance_parts(table)
+    of_seeds, of_clusters = variance_parts(two_way(table), 2, 3)
     assert of_seeds == pytest.approx(3 * 9 / 2 / 6)
     assert of_clusters == 0
 

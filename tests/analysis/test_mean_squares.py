@@ -6,7 +6,7 @@ import pytest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from amad_bench.analysis.mean_squares import two_way
+from amad_bench.analysis.mean_squares import three_way, two_way
 
 
 @pytest.mark.trap("stat-4")
@@ -31,6 +31,21 @@ def test_two_way_against_statsmodels():
     assert squares.error == pytest.approx(expected["Residual"])
 
 
+@pytest.mark.trap("stat-17")
+def test_three_way_against_statsmodels():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(3, 4, 6)) + rng.normal(size=(3, 1, 6)) + rng.normal(size=(3, 4, 1))
+    loss, seed, cluster = np.meshgrid(range(3), range(4), range(6), indexing="ij")
+    frame = pd.DataFrame({"y": values.ravel(), "l": loss.ravel(), "s": seed.ravel(), "c": cluster.ravel()})
+    table = anova_lm(ols("y ~ C(l) * C(s) + C(l) * C(c)", frame).fit())
+    expected = table["sum_sq"] / table["df"]
+    squares = three_way(values)
+    named = ("C(s)", "C(l):C(s)", "C(c)", "C(l):C(c)", "Residual")
+    found = (squares.seed, squares.loss_seed, squares.cluster, squares.loss_cluster, squares.error)
+    assert found == pytest.approx([expected[name] for name in named])
+    assert squares.df == tuple(table["df"][list(named)])
+
+
 def test_leading_axes_are_independent_tables():
     tables = np.random.default_rng(2).normal(size=(4, 3, 5, 7))
     together = two_way(tables)
@@ -48,3 +63,5 @@ def test_one_seed_has_the_variance_of_its_clusters():
 def test_one_cluster_is_refused():
     with pytest.raises(ValueError, match=r"\(3, 1\).*two or more clusters"):
         two_way(np.zeros((3, 1)))
+    with pytest.raises(ValueError, match=r"\(1, 3, 9\).*two or more losses"):
+        three_way(np.zeros((1, 3, 9)))

@@ -30,6 +30,13 @@ def test_of_two_parts_in_a_simulation():
     assert power == pytest.approx(0.8, abs=0.03)
 
 
+def test_of_a_run_with_a_standard_deviation_of_three_points():
+    """Two losses of sd 2.76: 12.7 points by three seeds of the pair, 7.2 with five losses' together."""
+    variance = 2 * 2.76**2 / 3
+    assert shown_difference([Part("seeds", variance, 2)]) == pytest.approx(12.7, abs=0.05)
+    assert shown_difference([Part("seeds", variance, 8)]) == pytest.approx(7.2, abs=0.05)
+
+
 def test_without_variance_there_is_none():
     assert math.isnan(shown_difference([Part("seeds", 0.0, 4)]))
 

@@ -31,13 +31,23 @@ def test_one_part_is_students_t(df: float, p: float):
 
 
 @pytest.mark.parametrize("p", TAIL)
-def test_two_parts_against_the_closed_forms_of_one_and_two_degrees_of_freedom(p: float):
-    """t(1) is tan(pi (1/2 - q)), t(2) is (1 - 2 q) / sqrt(2 q (1 - q)) at the upper tail q."""
+def test_two_parts_against_the_closed_forms_of_two_and_four_degrees_of_freedom(p: float):
+    """t(2) = (1 - 2 q) / sqrt(2 q (1 - q)) at the upper tail q; t(4)^2 = 4 cos(acos(a) / 3) / a - 4 with
+    a = 2 sqrt(q (1 - q))."""
     q = p / 2
-    of_one, of_two = 1 / math.tan(math.pi * q), (1 - 2 * q) / math.sqrt(2 * q * (1 - q))
-    t, parts = (3 * of_one + of_two) / 4, [Part("seeds", 0.6, 1), Part("clusters", 0.2, 2)]
+    a = 2 * math.sqrt(q * (1 - q))
+    of_two = (1 - 2 * q) / math.sqrt(2 * q * (1 - q))
+    of_four = math.sqrt(4 * math.cos(math.acos(a) / 3) / a - 4)
+    t, parts = (3 * of_two + of_four) / 4, [Part("seeds", 0.6, 2), Part("clusters", 0.2, 4)]
     assert critical_value(parts, p) == pytest.approx(t, rel=1e-12)
     assert two_sided(t, parts) == pytest.approx(p, rel=1e-10)
+
+
+@pytest.mark.trap("stat-5")
+def test_a_part_of_one_degree_of_freedom_makes_all_of_it_cauchy():
+    found = assess(estimate(30.0, (0.1, 1), (0.9, 99)))
+    assert found.critical == pytest.approx(math.tan(math.pi * 0.475))
+    assert found.p_value == pytest.approx(2 * stats.cauchy.sf(30))
 
 
 def test_the_interval_ends_where_the_p_value_is_the_level():
@@ -67,7 +77,7 @@ def test_without_variation():
 
 
 def test_a_part_without_variance_has_no_weight():
-    assert critical_value([Part("seeds", 0.0, 1), Part("clusters", 2.0, 30)], 0.05) == pytest.approx(
+    assert critical_value([Part("seeds", 0.0, 2), Part("clusters", 2.0, 30)], 0.05) == pytest.approx(
         stats.t.isf(0.025, 30)
     )
 

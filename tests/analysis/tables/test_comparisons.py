@@ -11,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.comparisons import compare
-from amad_bench.analysis.tables.comparisons import _pairs, comparisons_table
+from amad_bench.analysis.tables.comparisons import _pairs, comparisons_table, pairs_of_runs_table
 from amad_bench.analysis.tables.headroom import headroom_table
 from amad_bench.analysis.tables.results import results_table
 from amad_bench.plan.plan import Plan
@@ -46,7 +46,7 @@ def test_failed_runs_stay_visible(fake, tmp_path):
     assert math.isnan(rows.at["amad_kl", "mean"])
     compared = comparisons_table(tables)
     assert compared["statement"].tolist() == ["not testable", "not testable"]
-    assert compared["reason"].unique().tolist() == ["no replicate has scores of both losses"]
+    assert compared["reason"].unique().tolist() == ["no replicate has scores of all arms"]
     assert compared["n_missing"].tolist() == [3, 3]
     assert headroom_table(tables)["difference"].notna().all()
 
@@ -199,7 +199,7 @@ def test_scores_over_other_examples_are_refused(fake, tmp_path):
     with pytest.raises(
         UserError, match=r"vqa_accuracy of run .*: its example_ids on the split test are not those"
     ):
-        comparisons_table(tables)
+        pairs_of_runs_table(tables)
 
 
 def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
@@ -211,12 +211,12 @@ def test_cider_on_few_images_is_flagged_in_every_table(fake, tmp_path):
         few = run.config.family == "vlt5"
         own[own["example_id"] < ("e0049" if few else "e0050")].to_parquet(path, index=False)
     tables = collect(plan, tmp_path)
-    for table in (headroom_table, comparisons_table):
+    for table in (headroom_table, pairs_of_runs_table):
         rows = table(tables).set_index(["family", "task"])["warning"]
         assert rows["vlt5", "captioning"].startswith("CIDEr on 49 images")
         assert rows["blip", "captioning"] == rows["vlt5", "vqa"] == ""
     empty = collect(plan, tmp_path / "nothing has run here")
-    for table in (headroom_table, comparisons_table):
+    for table in (headroom_table, pairs_of_runs_table):
         assert set(table(empty)["warning"]) == {""}
 
 
@@ -295,7 +295,7 @@ def test_tables_read_from_files_give_the_same(tables, tmp_path, table):
 
 @pytest.mark.parametrize("table", [headroom_table, comparisons_table])
 def test_what_was_seen_and_shared_images_stand_in_every_row(fake, tmp_path, table):
-    plan = fake.plan(tasks=(*VQA, ("blip", "vqa")), losses=("ce", "amad_kl"))
+    plan = fake.plan(tasks=(*VQA, ("blip", "vqa")), losses=("ce", "amad_kl"), seeds=3)
     for run in plan.runs[:-1]:
         overlap = {"train/test": 1409} if run.config.family == "vlt5" else {}
         fake.write(tmp_path, run, data={"image_overlap": overlap, "features": f"of {run.config.family}"})
