@@ -58,7 +58,7 @@ def verify(folder: Path, stamp: Stamp, collected: Collected, results: ResultsFol
 
 
 def _other_science(stamp: Stamp, collected: Collected) -> list[str]:
-    """What makes other numbers even on the same machine."""
+    """Reasons for other numbers even on the same machine."""
     if stamp.plan == collected.plan.hash:
         return []
     now, then = versions_of(collected.runs), stamp.versions

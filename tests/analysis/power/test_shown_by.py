@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from amad_bench.analysis.estimates import variance_parts
+from amad_bench.analysis.mean_squares import two_way
 from amad_bench.analysis.power.measured import Noise
 from amad_bench.analysis.power.shown_by import (
     shown_across,
@@ -74,7 +75,7 @@ def test_a_pair_is_found_in_four_of_five_simulated_tables(
     noise = Noise(of_seed**2 + of_error**2 / clusters, of_image**2 / clusters, clusters - 1, 2, seeds)
     d_RSC = normal(shown_by_pair(noise, seeds), of_error, (tables, seeds, clusters))
     d_RSC += normal(0, of_seed, (tables, seeds, 1)) + normal(0, of_image, (tables, 1, clusters))
-    parts_RP = np.stack(variance_parts(d_RSC), axis=-1)
+    parts_RP = np.stack(variance_parts(two_way(d_RSC), seeds, clusters), axis=-1)
     critical_R = weighted_quantile(parts_RP, np.array([seeds - 1, clusters - 1]), 0.05)
     found = d_RSC.mean(axis=(1, 2)) > critical_R * np.sqrt(parts_RP.sum(axis=-1))
     assert found.mean() == pytest.approx(0.8, abs=0.02)
