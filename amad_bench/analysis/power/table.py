@@ -129,7 +129,7 @@ def _block_rows(blocks: Sequence[_Measured], ces: Mapping[str, float]) -> list[d
     unit = POINTS if len(metrics) == 1 else PER_CENT
     scaled = blocks
     if unit == PER_CENT:
-        known = [(one, ces[block_key(one.setting)]) for one in blocks]
+        known = [(one, ces[block_key(one.setting.axes)]) for one in blocks]
         scaled = [_of_ce(one, ce) for one, ce in known if ce > 0]
     if not scaled:
         return []
