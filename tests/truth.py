@@ -204,12 +204,12 @@ def _write_steps(path: Path, run: Run, reached: float) -> None:
     """A step log in which validation rises and an alignment gets sharper."""
     path.unlink()
     config, before = run.config, None
-    drawn_HG = _generator("alignment", name_of(run)).normal(
-        0, 1, (config.teacher.heads if config.teacher else 1, config.model.heads)
-    )
+    shape = (config.teacher.heads if config.teacher else 1, config.model.heads)
+    alike_HG = _generator("alignment", name_of(run)).uniform(0, 1, shape)  # as similarities of maps are
+    temperature = float(config.loss.options.get("temperature", 1.0))
     with StepLog(path) as log:
         for step in STEPS:
-            weights_HG = np.exp(2 * drawn_HG * step / STEPS[-1])
+            weights_HG = np.exp(alike_HG * step / STEPS[-1] / temperature)
             weights_HG /= weights_HG.sum(axis=1, keepdims=True)
             parts, aligned = {"ce": np.float64(3 / step**0.3)}, {}
             if config.loss.sites:
