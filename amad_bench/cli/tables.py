@@ -12,6 +12,7 @@ from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, Tabl
 if TYPE_CHECKING:
     import pandas as pd
 
+    from amad_bench.analysis.collected import Collected
     from amad_bench.plan.plan import Plan
 
 
@@ -62,14 +63,20 @@ def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
     return plan
 
 
-def compare(options: argparse.Namespace) -> None:
+def read_collected(options: argparse.Namespace) -> "Collected":
+    """The collected tables; UserError unless they are those of `--config`."""
     from amad_bench.analysis.collected import Collected
-    from amad_bench.analysis.compared import MAKERS
-    from amad_bench.runtime.files import write_table
 
     plan = _refuse_other_tables(options)
     tables: dict[str, Any] = {name.value: _table(name) for name in COLLECTED}
-    collected = Collected(plan, **tables)
+    return Collected(plan, **tables)
+
+
+def compare(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.compared import MAKERS
+    from amad_bench.runtime.files import write_table
+
+    collected = read_collected(options)
     made = {name: make(collected) for name, make in MAKERS.items()}
     for name, table in made.items():
         write_table(table, RESULTS.tables / name)
