@@ -56,6 +56,7 @@ class ResultsFolder:
         self.plan = path / "plan.json"  # the one that the tables were collected for
         self.tables = path / "tables"
         self.figures = path / "figures"
+        self.report = path / "report.html"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from
         self.extra_ended = path / "extra_scores.ended"  # for Snakemake: that all runs were tried
