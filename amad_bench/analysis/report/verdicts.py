@@ -33,13 +33,13 @@ class ShownClaim:
 
 
 def shown_claims(claims: pd.DataFrame, parts: pd.DataFrame) -> list[ShownClaim]:
-    """The claims in the order of their file; NaN and None of optional fields are ""."""
+    """The claims in the order of their file, those that cannot be tested here last; NaN and None are ""."""
     found = []
     for row in claims.astype(object).where(claims.notna(), "").to_dict("records"):
         own: Any = parts[parts["claim"] == row["claim"]]
         table = report_table(f"claim_{row['claim']}", f"Parts of {row['claim']}", "", own, _PARTS)
         found.append(ShownClaim(row, table if len(own) else None))
-    return found
+    return sorted(found, key=lambda claim: claim.row["verdict"] == VERDICTS[-1])
 
 
 def summary(claims: pd.DataFrame) -> str:

@@ -19,3 +19,9 @@ def test_a_claim_has_its_parts_and_no_others():
     assert first.parts.name == "claim_C1"
     assert second.parts is None
     assert second.row["look"] == second.row["p_holm"] == ""
+
+
+def test_what_cannot_be_tested_comes_last():
+    made = tables()
+    claims = made[TableName.CLAIMS].iloc[::-1]
+    assert [claim.row["claim"] for claim in shown_claims(claims, made[TableName.CLAIM_PARTS])] == ["C1", "C2"]
