@@ -200,13 +200,9 @@ LOSSES: dict[str, Loss] = by_name(
         "TinyBert",
         "logit_kd",
         ("scores", "hidden"),
-        {
-            "attention": OptionSpec(
-                bool, True, description="whether scores are compared, too, which takes equal head counts"
-            )
-        },
         supports_shapes=tinybert,
         compares="pre-softmax scores and hidden states: MSE(S_t, S_s) + MSE(H_t, H_s W)",
+        elsewhere={"attention": "hidden states alone are the loss hidden_mse, write that one"},
         products=hidden_mapped,
     ),
     Loss(
