@@ -59,7 +59,7 @@ def write_dataset(dataset: UsedDataset, folder: Path) -> None:
 
 
 def photo_places(dataset: UsedDataset, folder: Path) -> list[Path]:
-    """Where a data set's photos are looked for; folder: the generated files."""
+    """The places where a data set's photos are looked for; folder: the generated files."""
     return list(_photos(dataset, _root(dataset, folder)).values())
 
 
