@@ -13,7 +13,7 @@ from amad_bench.cli.clean import clean
 from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.export import export, predict, predictions
 from amad_bench.cli.runs import run, score, status
-from amad_bench.cli.tables import collect, compare, figures, paper, power
+from amad_bench.cli.tables import collect, compare, figures, paper, power, report
 from amad_bench.cli.verify import verify
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
@@ -150,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     add("figures", figures, f"draw {RESULTS.figures} from the tables").add_argument(
         "--run", metavar="ID", help="draw which head teaches which in this run instead"
     )
+    add("report", report, f"write {RESULTS.report}, a page for people, from tables, figures and predictions")
     add("paper", paper, f"compile {PAPER} from tables and figures").add_argument(
         "--template", type=Path, default=shipped(TEMPLATE), help="its text (default: %(default)s)"
     )

@@ -1,4 +1,4 @@
-"""Commands about results: collect, compare, figures, paper."""
+"""Commands about results: collect, compare, figures, report, paper."""
 
 import argparse
 import sys
@@ -46,7 +46,7 @@ def collect(options: argparse.Namespace) -> None:
 
 def _forget_older_tables() -> None:
     """Remove what was made from the tables that are replaced: it must not pass for made from the new ones."""
-    for path in (RESULTS.plan, *RESULTS.table_files(*COMPARED), *RESULTS.figure_files()):
+    for path in (RESULTS.plan, *RESULTS.table_files(*COMPARED), *RESULTS.figure_files(), RESULTS.report):
         path.unlink(missing_ok=True)
 
 
@@ -112,6 +112,14 @@ def figures(options: argparse.Namespace) -> None:
     _refuse_other_tables(options)
     for path in draw_figures({name: _table(name) for name in TABLES}, RESULTS.path):
         print(path)
+
+
+def report(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.report.report import report as write_report
+    from amad_bench.plan.config.load import load_config
+
+    plan = _refuse_other_tables(options)
+    print(write_report(load_config(options.config), plan, RESULTS.path, RESULTS.report))
 
 
 def paper(options: argparse.Namespace) -> None:

@@ -73,6 +73,7 @@ class ResultsFolder:
         self.merged = self.tables / "merged"  # by `collect --from`, without suffix
         self.figures = path / "figures"
         self.shown_figures = self.figures / "figures.json"  # titles, fine print, pages and sizes
+        self.report = path / "report.html"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from
         self.extra_ended = path / "extra_scores.ended"  # for Snakemake: that all runs were tried
