@@ -68,13 +68,15 @@ def test_smoke_config_runs_to_the_paper_repeats_exactly_and_redoes_only_what_cha
     assert pd.read_parquet(tables / "failures.parquet").empty
     assert {"teacher", "ce", "amad_kl"} == set(pd.read_parquet(tables / "results.parquet")["loss"])
     assert (first / "paper" / "main.pdf").read_bytes().startswith(b"%PDF")
-    assert 'alt="Image of this test example"' in (first / "results" / "report.html").read_text(encoding="utf-8")
+    report = (first / "results" / "report.html").read_text(encoding="utf-8")
+    assert 'alt="Image of this test example"' in report
     for name in ("losses.pdf", "losses.png", "losses.svg", "head_gap.pdf"):
         assert (first / "results" / "figures" / name).stat().st_size > 500
 
     _snakemake(first, "--report", "sweep.html")
     sweep = (first / "sweep.html").read_text(encoding="utf-8")
-    for name in ("losses.svg", "comparisons.csv", "report.html", "Distillation of attention across head counts"):
+    title = "Distillation of attention across head counts"
+    for name in ("losses.svg", "comparisons.csv", "report.html", title):
         assert name in sweep
     assert not re.search(r"<(?:script|link|img)[^>]* (?:src|href)=.https?:", sweep)
 
