@@ -13,7 +13,7 @@ from amad_bench.cli.clean import clean
 from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.export import export, predict, predictions
 from amad_bench.cli.runs import run, score, status
-from amad_bench.cli.tables import collect, compare, figures, paper
+from amad_bench.cli.tables import collect, compare, figures, paper, power
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.interruption import Interrupted
@@ -134,8 +134,17 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", choices=devices.choices(), help="instead of the config's `device`")
         if name == "run":
             sub.add_argument("--strict", action="store_true", help="exit code 1 where the run fails")
-    add("collect", collect, f"gather all runs into {RESULTS.tables}/{{{','.join(COLLECTED)}}}")
+    add("collect", collect, f"gather all runs into {RESULTS.tables}/{{{','.join(COLLECTED)}}}").add_argument(
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="DIR",
+        help="results folders of other machines, whose runs of this config are copied here first",
+    )
     add("compare", compare, f"make {RESULTS.tables}/{{{','.join(COMPARED)}}} from the collected tables")
+    add("power", power, "show which differences other numbers of seeds and blocks would show")
     add("figures", figures, f"draw {RESULTS.figures} from the tables").add_argument(
         "--run", metavar="ID", help="draw which head teaches which in this run instead"
     )

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from amad_bench.cli.common import planned
+from amad_bench.cli.merge import merge
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, TableName
 
@@ -23,6 +24,8 @@ def collect(options: argparse.Namespace) -> None:
 
     config = load_config(options.config)
     plan = expand(config)
+    if options.sources:
+        merge(config, plan, options.sources)
     tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
     for name in COLLECTED:
@@ -78,24 +81,27 @@ def compare(options: argparse.Namespace) -> None:
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
 
 
+def power(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.power.text import power_text
+
+    _refuse_other_tables(options)
+    print(power_text(_table(TableName.POWER)))
+
+
 def figures(options: argparse.Namespace) -> None:
     if options.run is not None:
-        from amad_bench.analysis.alignments import draw_alignments
+        from amad_bench.analysis.figures.alignments import draw_run
         from amad_bench.plan.config.load import load_config
         from amad_bench.plan.grid import find_run
 
         run = find_run(load_config(options.config), options.run)
-        for path in draw_alignments(RESULTS.run(run.id), RESULTS.figures):
+        for path in draw_run(RESULTS.run(run.id), RESULTS.figures):
             print(path)
         return
-    from amad_bench.analysis.curves_figure import draw_learning_curves
-    from amad_bench.analysis.figures import figures as draw
+    from amad_bench.analysis.figures.registry import TABLES, draw_figures
 
     _refuse_other_tables(options)
-    paths = draw(_table(TableName.RESULTS), RESULTS.figures)
-    runs, curves = _table(TableName.RUNS), _table(TableName.LEARNING_CURVES)
-    paths += draw_learning_curves(runs, curves, RESULTS.figures)
-    for path in paths:
+    for path in draw_figures({name: _table(name) for name in TABLES}, RESULTS.path):
         print(path)
 
 

@@ -65,7 +65,7 @@ def build_loss(
         raise ValueError(unknown("loss", name, LOSSES))
     record = LOSSES[name]
     given = {"seed": options.pop("seed", 0)} if record.seeded else {}
-    if problem := next(check_options(name, options, record.options), None):
+    if problem := next(check_options(name, options, record.options, elsewhere=record.elsewhere), None):
         raise ValueError(problem)
     if clash := record.clash(options):
         raise ValueError(f"{name}: {clash}")

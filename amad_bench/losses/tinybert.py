@@ -6,7 +6,7 @@ arXiv:1909.10351.
     L = mean over h and valid entries of (z_T,h - z_S,h)^2  +  hidden_mse,     z = Q K^T * scale + bias
 
 Domain: scores before the softmax (masked entries may hold anything, -inf included) and layer outputs. The
-attention term needs as many student heads as teacher heads; `attention: false` leaves the hidden term alone.
+attention term needs as many student heads as teacher heads; `hidden_mse` is the other term alone.
 """
 
 from collections.abc import Sequence
@@ -34,8 +34,7 @@ def tinybert_attention_loss(
     Raises ValueError for different head counts.
     """
     mask_B1QK = valid_entries(teacher_BHQK, student_BHQK, query_mask_BQ, key_mask_BK, cell_mask_QK)
-    instead = "set attention=False to compare hidden states alone"
-    check_equal_heads("tinybert", teacher_BHQK, student_BHQK, instead)
+    check_equal_heads("tinybert", teacher_BHQK, student_BHQK, "hidden_mse compares hidden states alone")
     maps = prepare(teacher_BHQK, student_BHQK, mask_B1QK)
     squares_B = (maps.teacher_BHQK - maps.student_BGQK).square().mean(1).sum((1, 2))
     batch, _, queries, keys = teacher_BHQK.shape
@@ -48,11 +47,8 @@ def tinybert_attention_loss(
 class TinyBert(LayerLoss):
     """Both terms on traces recorded with `hidden=True`; `hidden` is the second one, with its parameters."""
 
-    def __init__(
-        self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last", *, attention: bool = True
-    ) -> None:
+    def __init__(self, sites: Sequence[str] | None = None, layer_map: LayerMap = "last") -> None:
         super().__init__(sites, layer_map)
-        self.attention = attention
         self.hidden = HiddenMse(sites, layer_map)
 
     def materialise(self, teacher: Trace | None, student: Trace) -> None:
@@ -60,15 +56,10 @@ class TinyBert(LayerLoss):
 
     def outcome(self, teacher: Trace | None, student: Trace) -> Outcome:
         """{"attention": the sum of both terms, each the mean over its mapped layers}."""
-        terms = [self.hidden.outcome(teacher, student)]
-        if self.attention:
-            terms.append(super().outcome(teacher, student))
+        terms = [self.hidden.outcome(teacher, student), super().outcome(teacher, student)]
         return Outcome({"attention": torch.stack([term.parts["attention"] for term in terms]).sum()})
 
     def compare(self, pair: LayerPair) -> Tensor:
         mask_B1QK = traced_entries(pair.teacher, pair.student)
         scores = pair.teacher.scores_BHQK(), pair.student.scores_BHQK()
         return tinybert_attention_loss(*scores, cell_mask_QK=mask_B1QK)
-
-    def extra_repr(self) -> str:
-        return f"attention={self.attention}"

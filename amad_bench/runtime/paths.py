@@ -8,6 +8,7 @@ from amad_bench.runtime.errors import UserError
 DEFAULT_CONFIG = Path("configs/default.yaml")
 PAPER_CORE = Path("configs/paper-core.yaml")
 TEMPLATE = Path("paper/main.typ")
+PUBLISHED = Path("configs/published.csv")
 MANIFESTS = Path("configs/data")
 
 _SOURCE_TREE = Path(__file__).resolve().parents[2]

@@ -11,7 +11,6 @@ LOSSES = (
     ("minilm", 4, {}),
     ("minilm_v2", 2, {}),
     ("tinybert", 4, {}),
-    ("tinybert", 2, {"attention": False}),
     ("a2d", 2, {}),
     ("a2d", 2, {"double_softmax": False}),
     ("shd", 2, {}),

@@ -35,10 +35,10 @@ from amad_bench.training.distill import Objective
 from amad_bench.training.run_model import started_model
 from amad_bench.training.teacher_outputs import OnlineOutputs
 from tests.training.conftest import CONFIG
-from tests.training.test_every_loss import IN_CHUNKS, LINES
+from tests.training.test_every_loss import EQUAL_HEADS, IN_CHUNKS, LINES
 
 BATCH, STEPS = 7, 3  # so that ranks, and their parts, have unequally many examples
-LABELS = ["ce", "logit_kd", "amad_kl", *LINES, "minilm"]
+LABELS = ["ce", "logit_kd", "amad_kl", *LINES, *EQUAL_HEADS]
 ENTRIES = [("vlt5", "translation"), ("blip", "vqa")]
 PIECES = (1, 2, 4)
 FEW = ("ce", "amad_kl", "amad_projected", "a2d")  # two of them with parameters of their own
@@ -72,7 +72,7 @@ def cases(folder: Path) -> Iterator[tuple[str, str, str, TaskData, Run, Run]]:
     known: dict[tuple[str, str], TaskData] = {}
     for family, task in [*ENTRIES, ("vlt5", "vqa")]:
         for label in ["ce", "amad_kl"] if task == "vqa" and family == "vlt5" else LABELS:
-            heads = 4 if label == "minilm" else 2
+            heads = 4 if label in EQUAL_HEADS else 2
             here_too = [r for r in plan.runs if (r.config.family, r.config.task) == (family, task)]
             (teacher,) = (r for r in here_too if r.kind == "teacher")
             student, *_ = (
@@ -158,7 +158,7 @@ def evaluated(folder: Path) -> tuple[Any, list[str]]:
 
 
 def write_config(folder: Path) -> None:
-    lines = "".join(LINES.values()) + "  - {name: minilm}\n"
+    lines = "".join([*LINES.values(), *(f"  - {{name: {name}}}\n" for name in EQUAL_HEADS)])
     text = CONFIG.format(
         rate="1.0e-2",
         temperature=1.0,

@@ -23,13 +23,13 @@ from amad_bench.training.random_state import random_state, set_random_state
 from amad_bench.training.run_model import fresh_model
 from amad_bench.training.teacher_outputs import OnlineOutputs
 from tests.training.conftest import pick
-from tests.training.test_every_loss import IN_CHUNKS, LINES
+from tests.training.test_every_loss import EQUAL_HEADS, IN_CHUNKS, LINES
 
 CPU = torch.device("cpu")
 STEPS, BATCH, EXAMPLES = 4, 8, 22  # the batches do not fit into an epoch
 TASKS = [("vlt5", "vqa"), ("vlt5", "translation"), ("blip", "vqa")]
 SOME = ("ce", "amad_kl", "a2d")
-ALL = ("ce", "logit_kd", "amad_kl", "minilm", *LINES)
+ALL = ("ce", "logit_kd", "amad_kl", *EQUAL_HEADS, *LINES)
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +46,9 @@ def trained(tiny_plan, tmp_path, monkeypatch):
 
     def run(family, task, label, micro_batch=None, *, dropout=0.0, fails_at=None):
         monkeypatch.setitem(ENTRIES_AT_ONCE, "cpu", 1 if label in IN_CHUNKS else 2**22)
-        minilm = label == "minilm"  # which needs a teacher of as many heads: of the student's shape here
-        config = _config(pick(plan, family, task, "amad_kl" if minilm else label).config, dropout)
-        if minilm:
+        equal = label in EQUAL_HEADS  # taught by a model of the student's own shape
+        config = _config(pick(plan, family, task, "amad_kl" if equal else label).config, dropout)
+        if equal:
             loss = config.loss.model_copy(update={"name": label, "label": label, "options": {}})
             config = config.model_copy(update={"loss": loss})
         data = load_task_data(config)
@@ -59,7 +59,7 @@ def trained(tiny_plan, tmp_path, monkeypatch):
             sites = [*FAMILIES[family].by_task[task].sites]
             config = config.model_copy(update={"loss": config.loss.model_copy(update={"sites": sites})})
         teacher = _config(pick(plan, family, task, "teacher").config, 0.0)
-        if minilm:
+        if equal:
             teacher = config.model_copy(update={"seeds": config.seeds.model_copy(update={"init": 1})})
         model, objective = _model(config, data), Objective(config.loss)
         taught = OnlineOutputs(_model(teacher, data), objective).trace if objective.needs_teacher else None

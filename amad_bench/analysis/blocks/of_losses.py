@@ -61,7 +61,7 @@ def block_difference(
         estimate=found.estimate,
         with_failed=with_failed,
         n_failed=found.n_failed,
-        ce=ces[block_key(setting)],
+        ce=ces[block_key(setting.axes)],
         runs=runs.loc[runs["run_id"].isin([*used])],
     )
 
@@ -72,15 +72,15 @@ def ce_scores(collected: "Collected") -> dict[str, float]:
     for setting in collected.settings:
         students = setting.students
         own = students.loc[students["loss"] == CE, "run_id"].tolist()
-        by_block.setdefault(block_key(setting), (setting.primary_metric, []))[1].extend(own)
+        by_block.setdefault(block_key(setting.axes), (setting.primary_metric, []))[1].extend(own)
     return {
         key: _mean(collected, list(dict.fromkeys(ids)), metric) for key, (metric, ids) in by_block.items()
     }
 
 
-def block_key(setting: Setting) -> str:
-    """Name of a setting's block, by all its columns."""
-    return " | ".join(str(setting.axes[axis]) for axis in BLOCK)
+def block_key(axes: Mapping[str, Any]) -> str:
+    """Name of a block by all its columns; axes: of it, or of one of its settings."""
+    return " | ".join(str(axes[axis]) for axis in BLOCK)
 
 
 def _mean(collected: "Collected", run_ids: list[str], metric: str) -> float:

@@ -23,7 +23,8 @@ class Loss(WithOptions):
     labelled_by: the option whose value is in the label (amad_kl). clash_of: why options that are fine one by
     one cannot go together. seeded: draws something once, from the run's `init` seed, which `build_loss` takes
     as `seed`. every_layer: of the sites, whatever `layer_map` says. products: operations beside the scores of
-    maps that it reads, see `catalogue.loss_costs`.
+    maps that it reads, see `catalogue.loss_costs`. elsewhere: options that it does not have, since
+    they ask for another loss -> which one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Loss(WithOptions):
     seeded: bool = False
     every_layer: bool = False
     products: Products = nothing_more
+    elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     version: int = 1
 
     @property
@@ -48,9 +50,10 @@ class Loss(WithOptions):
         """True where it reads layers of the configured sites, so that sites and a layer map matter."""
         return bool(set(self.reads) - {"logits"})
 
-    def scored(self, options: Mapping[str, Any]) -> bool:
-        """Whether scores of attention are computed for it; TinyBERT can do without."""
-        return bool({"probs", "scores"} & set(self.reads)) and bool(options.get("attention", True))
+    @property
+    def scored(self) -> bool:
+        """True where it takes scores of attention, or the maps that are made of them."""
+        return bool({"probs", "scores"} & set(self.reads))
 
     @property
     def weighted_parts(self) -> tuple[str, ...]:

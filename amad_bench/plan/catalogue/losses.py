@@ -189,12 +189,8 @@ LOSSES: dict[str, Loss] = by_name(
         "TinyBert",
         "logit_kd",
         ("scores", "hidden"),
-        {
-            "attention": OptionSpec(
-                bool, True, description="whether scores are compared, too, which takes equal head counts"
-            )
-        },
         supports_shapes=tinybert,
+        elsewhere={"attention": "hidden states alone are the loss hidden_mse, write that one"},
         products=hidden_mapped,
     ),
     Loss(

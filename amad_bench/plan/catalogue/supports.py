@@ -35,11 +35,8 @@ def minilm(teacher: ModelShape, student: ModelShape, _: object) -> tuple[bool, s
     return _equal_heads(teacher, student, "minilm", "minilm_v2 does without equal heads")
 
 
-def tinybert(teacher: ModelShape, student: ModelShape, options: Mapping[str, Any]) -> tuple[bool, str]:
-    if not options["attention"]:
-        return True, ""
-    instead = "set `attention: false` to compare hidden states alone"
-    return _equal_heads(teacher, student, "tinybert", instead)
+def tinybert(teacher: ModelShape, student: ModelShape, _: object) -> tuple[bool, str]:
+    return _equal_heads(teacher, student, "tinybert", "hidden_mse compares hidden states alone")
 
 
 def relation_heads_divide(

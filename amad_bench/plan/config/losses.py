@@ -41,7 +41,9 @@ class LossEntry(Open):
     @model_validator(mode="after")
     def _options_fit(self) -> Self:
         loss = LOSSES[self.name]
-        lines = list(check_options("", self.given, loss.options, tuple(type(self).model_fields)))
+        lines = list(
+            check_options("", self.given, loss.options, tuple(type(self).model_fields), loss.elsewhere)
+        )
         if not lines and (clash := loss.clash(self.given)):
             lines = [f": {clash}"]
         if lines:

@@ -30,7 +30,7 @@ def loss_cost(config: RunConfig, teacher: Model, facts: DataFacts, stored: bool)
         looked_at = min(queries, cast(int, used.options.get("query_rows")) or queries)
         compared = Compared(of_teacher, of_student, looked_at, keys)
         read = layers_read(used, of_teacher.layers, of_student.layers)
-        if record.scored(used.options):
+        if record.scored:
             scores = 2 * compared.queries * keys
             total += read.student * BOTH_WAYS * scores * inner_width(of_student)
             if not (stored and "probs" in record.reads and maps_are_stored(of_teacher, queries, keys)):

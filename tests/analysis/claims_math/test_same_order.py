@@ -7,6 +7,7 @@ from amad_bench.analysis.claims_math.same_order import same_order
 NAN = float("nan")
 
 
+@pytest.mark.trap("stat-49")
 @pytest.mark.parametrize(
     ("steps", "flops", "verdict"),
     [

@@ -364,7 +364,7 @@ def test_examples_and_students_have_an_end(raw: Raw, errors: Errors, load: Calla
     raw["replicates"] = 1000
     load(raw)  # 2 x 4 x 5 x 1000 students
     raw["pretraining"] = {"teacher": ["none"], "student": ["none"]}
-    raw["losses"] = [{"name": "amad", "label": f"l{number}"} for number in range(6)]
+    raw["losses"] = [{"name": "amad", "label": f"l{n}", "temperature": n + 1} for n in range(6)]
     assert only(errors(raw)).startswith("120,000 students are asked for, expected at most 100,000: lower")
 
 

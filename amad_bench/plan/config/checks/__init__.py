@@ -1,6 +1,7 @@
 """Meaning of the values of a config together; each of them is right by itself (config/schema.py)."""
 
 from amad_bench.plan.config.checks.datasets import check_datasets
+from amad_bench.plan.config.checks.grid import check_grid
 from amad_bench.plan.config.checks.losses import check_losses
 from amad_bench.plan.config.checks.models import check_models
 from amad_bench.plan.config.checks.pretraining import check_pretraining
@@ -18,5 +19,6 @@ def check_meaning(config: Config) -> list[str]:
         *check_pretraining(config),
         *check_losses(config),
         *check_tasks(config),
+        *check_grid(config),
     ]
     return list(dict.fromkeys(found))  # two task entries may lack the same
