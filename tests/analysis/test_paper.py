@@ -158,7 +158,7 @@ def test_a_table_in_which_less_is_better_says_so(fake, tmp_path, source, asked, 
 
 
 def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source, asked):
-    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1)
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=2)
     dataset = planned_dataset("vqa_v2", subset=True)  # its files are not here
     scenes = plan.runs[0].config.dataset
     runs = [
@@ -177,7 +177,7 @@ def test_a_part_of_the_official_files_cannot_pass_for_all(fake, tmp_path, source
 
 
 def test_shared_images_and_warnings_cannot_go_unmentioned(fake, tmp_path, source, asked):
-    plan = fake.plan(tasks=(("vlt5", "captioning"), ("blip", "vqa")), losses=("ce", "amad_kl"), seeds=1)
+    plan = fake.plan(tasks=(("vlt5", "captioning"), ("blip", "vqa")), losses=("ce", "amad_kl"), seeds=2)
     for run in plan.runs:
         shared = {"train/test": 1409, "train/validation": 3} if "captioning" in run.id else {}
         path = fake.write(tmp_path, run, data={"image_overlap": shared, "features": "few"}) / "scores.parquet"
@@ -276,7 +276,7 @@ def test_tasks_may_have_replicates_of_their_own(fake, tmp_path, source, asked):
 def test_students_of_several_sizes_are_named(fake, tmp_path, source, asked):
     sizes = {"x": SIZE, "y": SIZE | {"dropout": 0.1}}
     changes = {"models.vlt5.student": None, "models.vlt5.students": sizes}
-    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=1, changes=changes)
+    plan = fake.plan(tasks=(("vlt5", "vqa"),), losses=("ce", "amad_kl"), seeds=2, changes=changes)
     for run in plan.runs:
         fake.write(tmp_path, run)
     publish(plan, tmp_path, tmp_path)
