@@ -159,7 +159,7 @@ class Evidence:
         return found, metric, METRICS[metric].higher_is_better
 
     def _units(self, asked: Asked) -> list[Unit]:
-        """Account of where the contrast can be computed from the replicates that count; all of them in a setting."""
+        """Units of the contrast that have replicates that count; all of them in a setting."""
         units = asked.units(self.planned)
         counted = self.replicates
         if counted is None or asked.over == "setting":

@@ -64,7 +64,7 @@ def _pair(arms: Sequence[Arm]) -> tuple[str, str] | None:
 
 
 def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:
-    """Account of what a contrast came out as: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval -1.1 to
+    """Result of a contrast: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval -1.1 to
     2.7); this design shows 3.9". shown: NaN where nothing is to be said of it.
     """
     if found.estimate.trouble:

@@ -1,4 +1,4 @@
-"""Account of what a set of runs lacks to answer a claim: losses, heads, pre-training, budget, blocks, seeds."""
+"""Lack of runs to answer a claim: losses, heads, pre-training, budget, blocks, seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
