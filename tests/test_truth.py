@@ -1,5 +1,6 @@
 """The results folder with known truth holds it, and the tables across blocks find it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,18 @@ import pytest
 from amad_bench.analysis.blocks.tables import block_differences_table, blocks_table
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.collected import Collected
+from amad_bench.data.sources import scenes
+from amad_bench.plan.catalogue import DATASETS
+from amad_bench.plan.config.schema import Config
+from amad_bench.plan.grid import possible_plan
 from amad_bench.plan.plan import Plan
+from amad_bench.plan.run import SHARED
 from amad_bench.runtime.run_folder.steps import read_training
 from tests.truth import Truth, of_size, write_truth
+from tests.truth_texts import PER_IMAGE, texts_of
 
 EFFECTS = {"ce": 0.0, "one_to_one": 4.0, "amad_kl": 16.0, "amad_mse": 4.0}
+BOTH = SHARED.join(("steps", "flops"))  # budgets
 TRUTH = Truth(seeds=2, students=(2,), effects=EFFECTS, failed={"one_to_one": 1}, missing={"amad_mse": 1})
 
 
@@ -45,6 +53,44 @@ def test_each_run_has_the_score_that_was_asked_for(collected: Collected) -> None
     assert len(off) == len(runs) - 2
     assert abs(np.mean(off)) < 0.03
     assert np.max(np.abs(off)) < 0.25
+
+
+@pytest.mark.parametrize("task", PER_IMAGE)
+def test_texts_are_those_of_the_scenes(task: str, tmp_path: Path) -> None:
+    options, record = (
+        {"train_images": 1, "validation_images": 1, "test_images": 5, "seed": 11},
+        DATASETS["scenes"],
+    )
+    names = dict(record.photos(options))
+    for known in PER_IMAGE:
+        names |= record.files(known, options)
+    files = {role: tmp_path / name for role, name in names.items()}
+    scenes.write(files, options)
+    examples = scenes.read(files, task, options)["test"].examples
+    texts = texts_of(task, 11, len(examples))
+    assert len(texts) == 5 * PER_IMAGE[task]
+    for text, example in zip(texts, examples, strict=True):
+        assert (text.example_id, text.cluster_id) == (example.example_id, example.cluster_id)
+        assert text.references == example.references
+        assert dict(text.groups) == example.groups
+
+
+def test_conditions_and_budgets_have_their_gains() -> None:
+    truth = replace(TRUTH, conditions=("none", "vl"), at_flops={"amad_kl": -3.0}, seed_sd=0, run_sd=0)
+    truth = replace(truth, block_sd=0, per_doubling={"amad_kl": 0.5})
+    plan = possible_plan(Config.model_validate(truth.config()))
+    above = {
+        (run.config.loss.label, run.config.teacher_pretraining, run.config.pretraining, run.budget): (
+            truth.per_cent(run)
+        )
+        for run in plan.runs
+        if run.kind == "student" and run.config.task == "vqa"
+    }
+    assert above["ce", None, "none", BOTH] == 0
+    assert above["ce", None, "vl", BOTH] == 18
+    assert above["amad_kl", "none", "none", "steps"] == 16 + 2 * 0.5
+    assert above["amad_kl", "vl", "none", "flops"] == 16 + 2 * 0.5 + 2 - 3
+    assert above["one_to_one", "vl", "vl", "flops"] == 4 + 2 + 18
 
 
 def test_failed_runs_and_missing_seeds(collected: Collected) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from amad_bench.analysis.alignments import alignments_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.example_groups import example_groups
 from amad_bench.analysis.learning_curves import learning_curves
@@ -78,9 +79,18 @@ def collect(plan: Plan, results: Path) -> Collected:
     filled = [frame for frame in (*frames, extra) if not frame.empty]
     scores = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=SCORE_COLUMNS)
     scores = scores.sort_values(["run_id", "split", "metric", "example_id"], kind="stable", ignore_index=True)
-    curves = learning_curves(runs, validated)
-    groups = example_groups(usable)
-    return Collected(plan, runs.drop(columns="log_tail"), scores, groups, curves, failures, stamp)
+    return Collected(
+        plan,
+        runs=runs.drop(columns="log_tail"),
+        scores=scores,
+        examples=example_groups(usable),
+        learning_curves=learning_curves(runs, validated),
+        alignments=alignments_table(
+            runs, {run.id: folder.steps for run, folder in usable if run.kind == "student"}
+        ),
+        failures=failures,
+        made_of=stamp,
+    )
 
 
 def _skipped(skip: Skip) -> dict[str, Any]:

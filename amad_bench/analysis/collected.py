@@ -1,4 +1,4 @@
-"""What is known of a plan's runs: the collected tables, and views that several others are made from."""
+"""The collected tables of a plan's runs, and views that several others are made from."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,7 @@ class Collected:
     runs: a row per planned run; scores: per run, split, metric and example.
     examples: per test example and group that it belongs to (a question's answer type, say).
     learning_curves: per validation during the training of a teacher or student.
+    alignments: per logged step and aligned layer of a student.
     failures: per run that is not done; per extra metric that is asked for and has no scores; and, with the
     status "skipped", per combination that is left out.
     made_of: changes exactly when the runs that have ended do, or the extra scores; "" of tables from files.
@@ -29,6 +30,7 @@ class Collected:
     scores: pd.DataFrame
     examples: pd.DataFrame
     learning_curves: pd.DataFrame
+    alignments: pd.DataFrame
     failures: pd.DataFrame
     made_of: str = ""
 

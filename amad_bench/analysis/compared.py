@@ -8,9 +8,11 @@ from amad_bench.analysis.blocks.tables import block_differences_table, blocks_ta
 from amad_bench.analysis.claims.tables import claim_parts_table, claims_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.learning_curves import steps_to_score
+from amad_bench.analysis.power.table import power_table
 from amad_bench.analysis.tables.comparisons import comparisons_table, pairs_of_runs_table
 from amad_bench.analysis.tables.headroom import headroom_table
 from amad_bench.analysis.tables.loss_failures import loss_failures_table
+from amad_bench.analysis.tables.published import published_table
 from amad_bench.analysis.tables.ranks import ranks_table
 from amad_bench.analysis.tables.results import results_table
 from amad_bench.analysis.tables.variance import variance_table
@@ -27,6 +29,8 @@ MAKERS: dict[TableName, Callable[[Collected], pd.DataFrame]] = {  # one for each
     TableName.CLAIMS: claims_table,
     TableName.CLAIM_PARTS: claim_parts_table,
     TableName.STEPS_TO_SCORE: lambda collected: steps_to_score(collected.runs, collected.learning_curves),
+    TableName.PUBLISHED: published_table,
     TableName.BLOCKS: blocks_table,
     TableName.BLOCK_DIFFERENCES: block_differences_table,
+    TableName.POWER: power_table,
 }

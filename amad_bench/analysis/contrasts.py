@@ -191,7 +191,7 @@ def _pages(
 
 
 def _majority(book: ScoreBook, arm: Arm, metric: str, controls: pd.DataFrame) -> tuple[str, str] | None:
-    """Where scores of the majority answer on an arm's examples are, which are the same for all runs."""
+    """The page with scores of the majority answer on an arm's examples, which are the same for all runs."""
     alike: Any = controls.merge(arm.runs[IMAGES].drop_duplicates())
     having = book.having(alike["run_id"].tolist(), metric, MAJORITY)
     return (having[0], MAJORITY) if having else None

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import typst
 
 from amad_bench.analysis.collect import SKIPPED
 from amad_bench.analysis.comparisons import ALPHA
+from amad_bench.analysis.figures.files import read_shown
 from amad_bench.analysis.learning_curves import SHOWN_GROUP
 from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.analysis.run_columns import UNCUT
@@ -37,12 +37,13 @@ def paper(results: Path, source: Path, output: Path) -> Path:
         raise UserError(f"{source}: no such file; give the repository's paper/main.typ with --template")
     made = ResultsFolder(results)
     tables = [made.table(name) for name in _READ_HERE]
-    figures = {name: made.figure(name) for name in FigureName}
-    for path in (*tables, *(made.table(name, "csv") for name in _READ_BY_TYPST), *figures.values()):
+    shown = read_shown(made.shown_figures)
+    figures = [made.figure(FigureName(name)) for name in shown]
+    for path in (*tables, *(made.table(name, "csv") for name in _READ_BY_TYPST), *figures):
         if not path.is_file():
             raise UserError(f"{path}: missing, the paper is made from it; run `amad-bench figures` first")
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
-    facts = {"pages": {name: _pages(figure) for name, figure in figures.items()}}
+    facts: dict[str, Any] = {"pages": {name: 0 if one.nothing else one.pages for name, one in shown.items()}}
     facts |= _facts(*(read_parquet(table, "run `amad-bench collect` again") for table in tables))
     pdf = typst.compile(
         source.resolve(),
@@ -56,14 +57,6 @@ def paper(results: Path, source: Path, output: Path) -> Path:
     )
     write_bytes_atomic(output, pdf)
     return output
-
-
-def _pages(figure: Path) -> int:
-    """Number of pages in a PDF by matplotlib, which leaves the root of their tree uncompressed."""
-    counts = re.findall(rb"/Type /Pages\b[^>]*/Count (\d+)", figure.read_bytes())
-    if len(counts) != 1:
-        raise UserError(f"{figure}: no PDF that `amad-bench figures` has written; run that again")
-    return int(counts[0])
 
 
 def _facts(runs: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _SHARED = [axis for axis in (*_OF_TEACHER, "block") if axis != "pretraining"]  #
 DATA = ["features", "image_overlap"]  # what the models saw of an image, and which splits share images
 UNKNOWN = "unknown"  # stands there as long as no run has read its data
 CE = "ce"  # training on the labels alone, without a teacher
+AMAD = "amad"
 TEACHER = "teacher"  # stands in the column `loss` for the teacher's rows
 
 

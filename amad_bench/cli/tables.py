@@ -1,16 +1,18 @@
-"""Commands about results: collect, compare, figures, paper."""
+"""Commands about results: collect, compare, figures, report, paper."""
 
 import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
 from amad_bench.cli.common import planned
+from amad_bench.cli.merge import merge
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, TableName
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from amad_bench.analysis.collected import Collected
     from amad_bench.plan.plan import Plan
 
 
@@ -23,6 +25,8 @@ def collect(options: argparse.Namespace) -> None:
 
     config = load_config(options.config)
     plan = expand(config)
+    if options.sources:
+        merge(config, plan, options.sources)
     tables = collect_runs(plan, RESULTS.path)
     _forget_older_tables()
     for name in COLLECTED:
@@ -42,7 +46,7 @@ def collect(options: argparse.Namespace) -> None:
 
 def _forget_older_tables() -> None:
     """Remove what was made from the tables that are replaced: it must not pass for made from the new ones."""
-    for path in (RESULTS.plan, *RESULTS.table_files(*COMPARED), *RESULTS.figure_files()):
+    for path in (RESULTS.plan, *RESULTS.table_files(*COMPARED), *RESULTS.figure_files(), RESULTS.report):
         path.unlink(missing_ok=True)
 
 
@@ -59,14 +63,20 @@ def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
     return plan
 
 
-def compare(options: argparse.Namespace) -> None:
+def read_collected(options: argparse.Namespace) -> "Collected":
+    """The collected tables; UserError unless they are those of `--config`."""
     from amad_bench.analysis.collected import Collected
-    from amad_bench.analysis.compared import MAKERS
-    from amad_bench.runtime.files import write_table
 
     plan = _refuse_other_tables(options)
     tables: dict[str, Any] = {name.value: _table(name) for name in COLLECTED}
-    collected = Collected(plan, **tables)
+    return Collected(plan, **tables)
+
+
+def compare(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.compared import MAKERS
+    from amad_bench.runtime.files import write_table
+
+    collected = read_collected(options)
     made = {name: make(collected) for name, make in MAKERS.items()}
     for name, table in made.items():
         write_table(table, RESULTS.tables / name)
@@ -80,25 +90,36 @@ def compare(options: argparse.Namespace) -> None:
         print(f"\n{claim['claim']}: {claim['text']}\n  {claim['sentence']}")
 
 
+def power(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.power.text import power_text
+
+    _refuse_other_tables(options)
+    print(power_text(_table(TableName.POWER)))
+
+
 def figures(options: argparse.Namespace) -> None:
     if options.run is not None:
-        from amad_bench.analysis.alignments import draw_alignments
+        from amad_bench.analysis.figures.alignments import draw_run
         from amad_bench.plan.config.load import load_config
         from amad_bench.plan.grid import find_run
 
         run = find_run(load_config(options.config), options.run)
-        for path in draw_alignments(RESULTS.run(run.id), RESULTS.figures):
+        for path in draw_run(RESULTS.run(run.id), RESULTS.figures):
             print(path)
         return
-    from amad_bench.analysis.curves_figure import draw_learning_curves
-    from amad_bench.analysis.figures import figures as draw
+    from amad_bench.analysis.figures.registry import TABLES, draw_figures
 
     _refuse_other_tables(options)
-    paths = draw(_table(TableName.RESULTS), RESULTS.figures)
-    runs, curves = _table(TableName.RUNS), _table(TableName.LEARNING_CURVES)
-    paths += draw_learning_curves(runs, curves, RESULTS.figures)
-    for path in paths:
+    for path in draw_figures({name: _table(name) for name in TABLES}, RESULTS.path):
         print(path)
+
+
+def report(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.report.report import report as write_report
+    from amad_bench.plan.config.load import load_config
+
+    plan = _refuse_other_tables(options)
+    print(write_report(load_config(options.config), plan, RESULTS.path, RESULTS.report))
 
 
 def paper(options: argparse.Namespace) -> None:

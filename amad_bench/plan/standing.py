@@ -50,7 +50,7 @@ def standing(plan: Plan, results: ResultsFolder) -> dict[str, Standing]:
     make. It is left again when it failed for another run that can be used by now or is itself left, and when
     a run that is left needs its weights and they are gone.
     """
-    found = {run.id: _of_its_own(run, results.run(run.id)) for run in plan.runs}
+    found = {run.id: standing_alone(run, results.run(run.id)) for run in plan.runs}
     changed = True
     while changed:  # as often as runs stand in a chain: pre-training, teacher, assistant, student
         changed = False
@@ -67,8 +67,8 @@ def outcomes_hash(standings: Mapping[str, Standing]) -> str:
     return short_hash(ended, 16)
 
 
-def _of_its_own(run: Run, folder: RunFolder) -> Standing:
-    """The standing of a run, whatever stands of others."""
+def standing_alone(run: Run, folder: RunFolder) -> Standing:
+    """The standing of a run by a folder of it, whatever stands of other runs."""
     running = folder.worked_on  # asked first: what ends meanwhile is not taken for broken off
     own = _as_written(run, folder)
     return Standing(RUNNING, "still running") if own.left and running else own

@@ -1,6 +1,6 @@
 """Weights of runs that have ended, as long as the config keeps them (`keep_weights`)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from amad_bench.plan.config.schema import Config
@@ -26,12 +26,17 @@ def unkept_weights(
 
     What a run that failed has left is kept: it may show why.
     """
-    needed = {
-        wanted
-        for run in plan.runs
-        if keep == "teachers" or standings[run.id].left
-        for wanted in run.prerequisites
-    }
+    left = {name for name, own in standings.items() if own.left}
+    needed = kept_weights(plan, left, keep)
     folders = [results.run(name) for name, own in standings.items() if own.usable and name not in needed]
     files = [path for folder in folders for path in (folder.checkpoint, folder.loss_parameters)]
     return [path for path in files if path.exists()]
+
+
+def kept_weights(plan: Plan, left: Collection[str], keep: str) -> set[str]:
+    """The ids of the runs whose weights `keep_weights` keeps. left: ids of the runs still to be trained."""
+    if keep == "all":
+        return set(plan.by_id)
+    return {
+        wanted for run in plan.runs if keep == "teachers" or run.id in left for wanted in run.prerequisites
+    }

@@ -9,7 +9,10 @@ DEFAULT_CONFIG = Path("configs/default.yaml")
 PAPER_CORE = Path("configs/paper-core.yaml")
 CLAIMS = Path("configs/claims.yaml")
 TEMPLATE = Path("paper/main.typ")
+PUBLISHED = Path("configs/published.csv")
 MANIFESTS = Path("configs/data")
+
+CAPTIONS = Path(__file__).resolve().parents[1] / "analysis" / "report" / "captions"  # of `snakemake --report`
 
 _SOURCE_TREE = Path(__file__).resolve().parents[2]
 

@@ -16,6 +16,7 @@ class TableName(StrEnum):
     SCORES = "scores"
     EXAMPLES = "examples"
     LEARNING_CURVES = "learning_curves"
+    ALIGNMENTS = "alignments"
     FAILURES = "failures"
     RESULTS = "results"
     HEADROOM = "headroom"
@@ -27,16 +28,27 @@ class TableName(StrEnum):
     CLAIMS = "claims"
     CLAIM_PARTS = "claim_parts"
     STEPS_TO_SCORE = "steps_to_score"
+    PUBLISHED = "published"
     BLOCKS = "blocks"
     BLOCK_DIFFERENCES = "block_differences"
+    POWER = "power"
 
 
 class FigureName(StrEnum):
-    """Figures of a whole config; each is written as .pdf and as .png."""
+    """Figures of a whole config; each is written as .pdf, .png and .svg."""
 
     LOSSES = "losses"
     HEAD_GAP = "head_gap"
+    HEAD_COUNTS = "head_counts"
+    PAIRS = "pairs"
+    BLOCKS = "blocks"
     LEARNING_CURVES = "learning_curves"
+    ALIGNMENTS = "alignments"
+    SHARPNESS = "sharpness"
+    COST = "cost"
+    PRETRAINING_GAPS = "pretraining_gaps"
+    POWER = "power"
+    PUBLISHED = "published"
 
 
 COLLECTED = (
@@ -45,6 +57,7 @@ COLLECTED = (
     TableName.EXAMPLES,
     TableName.FAILURES,
     TableName.LEARNING_CURVES,
+    TableName.ALIGNMENTS,
 )
 COMPARED = tuple(name for name in TableName if name not in COLLECTED)  # made from the collected ones
 
@@ -57,7 +70,10 @@ class ResultsFolder:
         self.runs = path / "runs"
         self.plan = path / "plan.json"  # the one that the tables were collected for
         self.tables = path / "tables"
+        self.merged = self.tables / "merged"  # by `collect --from`, without suffix
         self.figures = path / "figures"
+        self.shown_figures = self.figures / "figures.json"  # titles, fine print, pages and sizes
+        self.report = path / "report.html"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from
         self.extra_ended = path / "extra_scores.ended"  # for Snakemake: that all runs were tried
@@ -75,7 +91,7 @@ class ResultsFolder:
         return self.tables / f"{name}.{suffix}"
 
     def figure(self, name: FigureName, suffix: str = "pdf") -> Path:
-        """The file of a figure; suffix: pdf or png."""
+        """The file of a figure; suffix: pdf, png or, of its first page, svg."""
         return self.figures / f"{name}.{suffix}"
 
     def table_files(self, *names: TableName) -> list[Path]:
@@ -83,8 +99,9 @@ class ResultsFolder:
         return [self.table(name, suffix) for name in names for suffix in ("parquet", "csv")]
 
     def figure_files(self) -> list[Path]:
-        """Both files of each figure."""
-        return [self.figure(name, suffix) for name in FigureName for suffix in ("pdf", "png")]
+        """The files of all figures, but for further pages as SVG, and what is said of them."""
+        files = [self.figure(name, suffix) for name in FigureName for suffix in ("pdf", "png", "svg")]
+        return [*files, self.shown_figures]
 
     def dataset(self, name: str, data_hash: str) -> Path:
         """The folder of one data set's generated and prepared files; eight digits of its hash name it."""

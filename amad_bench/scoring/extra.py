@@ -1,6 +1,6 @@
 """Metrics whose programs take long to start, in one job over the predictions of all runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -99,6 +99,36 @@ def read_extra(results: ResultsFolder) -> ExtraScores:
             f"{table}: not as `amad-bench score` writes it ({type(error).__name__}: {error}); "
             f"delete it and {facts.name}, then run `amad-bench score` again"
         ) from None
+
+
+def adopt_extra(results: ResultsFolder, source: ResultsFolder, run_ids: Collection[str]) -> int:
+    """Add the slow metrics of runs that were copied from another results folder; how many runs had some.
+
+    Left out are metrics that were computed in another way than here, and scores of other predictions than the
+    copied ones: `score` makes these. UserError for a broken file.
+    """
+    ours, theirs = read_extra(results), read_extra(source)
+    adopted = set[str]()
+    frames, merged = [ours.frame], ExtraScores(signatures=dict(ours.signatures))
+    for metric in ours.sources.keys() | theirs.sources.keys():
+        own = ours.signatures.get(metric) in (None, signature(metric))
+        known = _unchanged(metric, theirs, results) if own else {}
+        new = {run_id: known[run_id] for run_id in run_ids if run_id in known}
+        reasons = {run: why for run, why in theirs.unavailable.get(metric, {}).items() if run in new}
+        rows = theirs.frame
+        frames[0] = frames[0].loc[(frames[0]["metric"] != metric) | ~frames[0]["run_id"].isin(new)]
+        frames.append(rows.loc[(rows["metric"] == metric) & rows["run_id"].isin(new)])
+        before = {run: why for run, why in ours.unavailable.get(metric, {}).items() if run not in new}
+        if sources := ours.sources.get(metric, {}) | new:
+            merged.sources[metric] = dict(sorted(sources.items()))
+            merged.signatures.setdefault(metric, signature(metric))
+        if before | reasons:
+            merged.unavailable[metric] = dict(sorted((before | reasons).items()))
+        adopted |= new.keys()
+    if adopted:
+        frame = _frame(frames).sort_values(["metric", "run_id"], kind="stable", ignore_index=True)
+        write_extra(results, replace(merged, frame=frame))
+    return len(adopted)
 
 
 def _unchanged(metric: str, previous: ExtraScores, results: ResultsFolder) -> dict[str, str]:

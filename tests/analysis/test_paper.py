@@ -5,13 +5,18 @@ import re
 import socket
 from decimal import ROUND_HALF_UP, Decimal
 
+import matplotlib
 import pandas as pd
 import pytest
 import typst
 
 from amad_bench.analysis.collect import collect
-from amad_bench.analysis.curves_figure import draw_learning_curves
-from amad_bench.analysis.figures import figures
+from amad_bench.analysis.figures.drawing import STYLE
+from amad_bench.analysis.figures.files import write_drawing, write_shown
+from amad_bench.analysis.figures.head_gap import draw_head_gap
+from amad_bench.analysis.figures.learning_curves import draw_learning_curves
+from amad_bench.analysis.figures.losses import draw_losses
+from amad_bench.analysis.figures.sheet import Drawing
 from amad_bench.analysis.learning_curves import steps_to_score
 from amad_bench.analysis.paper import paper
 from amad_bench.analysis.tables.comparisons import comparisons_table
@@ -38,9 +43,20 @@ def publish(plan, runs_folder, out):
         "steps_to_score": steps_to_score(tables.runs, tables.learning_curves),
     }.items():
         write_table(frame, out / "tables" / name)
-    figures(results, out / "figures")
-    draw_learning_curves(tables.runs, tables.learning_curves, out / "figures")
+    figures(results, out / "figures", draw_learning_curves(tables.runs, tables.learning_curves))
     return results
+
+
+def figures(results, folder, curves):
+    """Those that the paper shows."""
+    with matplotlib.rc_context(STYLE):
+        drawings = {
+            "losses": draw_losses(results),
+            "head_gap": draw_head_gap(results),
+            "learning_curves": curves,
+        }
+        shown = {name: write_drawing(drawing, folder / name)[0] for name, drawing in drawings.items()}
+    write_shown(shown, folder / "figures.json")
 
 
 @pytest.fixture
@@ -76,7 +92,7 @@ def test_a_missing_template_is_named(tmp_path):
 
 
 def test_a_missing_table_is_named(tmp_path, source):
-    with pytest.raises(UserError, match=r"runs\.parquet: missing.*amad-bench figures"):
+    with pytest.raises(UserError, match=r"figures\.json: no such file; run `amad-bench figures` first"):
         paper(tmp_path, source, tmp_path / "main.pdf")
     assert not (tmp_path / "main.pdf").exists()
 
@@ -221,31 +237,27 @@ def test_learning_curves_and_steps_of_several_conditions(fake, tmp_path, source,
 
 def test_all_pages_of_a_figure_are_in_the_paper(fake_results, tmp_path, source, asked):
     results = publish(*fake_results, tmp_path)
-    many = pd.concat([results.assign(cut=f"condition {number}") for number in range(3)])
-    figures(many, tmp_path / "figures")  # 15 panels, by family and task
+    many = pd.concat([results.assign(student_heads=heads) for heads in (2, 4, 8)])
+    figures(many, tmp_path / "figures", Drawing("nothing", nothing="There is nothing."))
     pdf = paper(tmp_path, source, tmp_path / "main.pdf")
-    assert json.loads(asked["sys_inputs"]["facts"])["pages"] == {
-        "losses": 5,
-        "head_gap": 5,
-        "learning_curves": 1,
-    }
+    pages = {"losses": 2, "head_gap": 1, "learning_curves": 0}  # 15 and 5 panels
+    assert json.loads(asked["sys_inputs"]["facts"])["pages"] == pages
     asked.pop("format")
-    for figure in ("losses", "head-gap"):
-        found = json.loads(typst.query(source, f"<{figure}>", **asked))
-        captions = [" ".join(texts_of(item["caption"])) for item in found]
-        assert [caption.split("Page")[1].split()[:4] for caption in captions] == [
-            [str(page), "of", "5", "."] for page in range(1, 6)
-        ]
+    found = json.loads(typst.query(source, "<losses>", **asked))
+    captions = [" ".join(texts_of(item["caption"])) for item in found]
+    assert [caption.split("Page")[1].split()[:4] for caption in captions] == [
+        [str(page), "of", "2", "."] for page in (1, 2)
+    ]
     images = json.loads(typst.query(source, "image", **asked))
     shown = [(image["source"].rsplit("/", 1)[1], image["page"]) for image in images]
-    assert shown == [(f"{name}.pdf", page) for name in ("losses", "head_gap") for page in range(1, 6)]
+    assert shown == [("losses.pdf", 1), ("losses.pdf", 2), ("head_gap.pdf", 1)]
     assert pdf.read_bytes() == paper(tmp_path, source, tmp_path / "again.pdf").read_bytes()
 
 
-def test_a_figure_of_something_else_is_refused(fake_results, tmp_path, source):
+def test_a_missing_figure_is_named(fake_results, tmp_path, source):
     publish(*fake_results, tmp_path)
-    (tmp_path / "figures" / "losses.pdf").write_bytes(b"%PDF-1.4")
-    with pytest.raises(UserError, match=r"losses\.pdf: no PDF that `amad-bench figures` has written"):
+    (tmp_path / "figures" / "losses.pdf").unlink()
+    with pytest.raises(UserError, match=r"losses\.pdf: missing.*amad-bench figures"):
         paper(tmp_path, source, tmp_path / "main.pdf")
 
 

@@ -15,7 +15,7 @@ def test_everything_written_stands_below_results() -> None:
     assert Path("paper/main.pdf") == PAPER
 
 
-def test_tables_and_figures_have_two_files_each() -> None:
+def test_files_of_tables_and_figures() -> None:
     assert RESULTS.table_files(TableName.RUNS, TableName.STEPS_TO_SCORE) == [
         Path("results/tables/runs.parquet"),
         Path("results/tables/runs.csv"),
@@ -23,8 +23,10 @@ def test_tables_and_figures_have_two_files_each() -> None:
         Path("results/tables/steps_to_score.csv"),
     ]
     assert RESULTS.figure(FigureName.HEAD_GAP) == Path("results/figures/head_gap.pdf")
-    names = {path.name for path in RESULTS.figure_files()}
-    assert names == {f"{n}.{s}" for n in ("losses", "head_gap", "learning_curves") for s in ("pdf", "png")}
+    names = [path.name for path in RESULTS.figure_files()]
+    assert names[:3] == ["losses.pdf", "losses.png", "losses.svg"]
+    assert len(names) == len(set(names)) == 3 * len(FigureName) + 1
+    assert names[-1] == "figures.json"
 
 
 def test_one_command_makes_each_table() -> None:

@@ -14,7 +14,7 @@ from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.results import ResultsFolder
 from amad_bench.runtime.run_folder.scores import SCORE_COLUMNS
 from amad_bench.scoring import meteor, spice
-from amad_bench.scoring.extra import ExtraScores, read_extra, score_extra, write_extra
+from amad_bench.scoring.extra import ExtraScores, adopt_extra, read_extra, score_extra, write_extra
 from amad_bench.scoring.java import JavaFailed
 
 NOTHING = ExtraScores()
@@ -239,3 +239,23 @@ def test_reading_back(score, tmp_path):
         facts.write_text(damaged)
         with pytest.raises(UserError, match=r"extra_scores.parquet: not as `amad-bench score` writes it"):
             read_extra(ResultsFolder(tmp_path))
+
+
+def test_scores_come_along_with_copied_runs(tmp_path, calls, monkeypatch):
+    here, there = ResultsFolder(tmp_path / "here"), ResultsFolder(tmp_path / "there")
+    for results, runs in ((here, "ab"), (there, "bcde")):
+        for run_id in runs:
+            write_run(results.run(run_id).path, f"a {results.path.name} dog")
+        write_extra(results, score_extra({"METEOR": list(runs)}, results, NOTHING))
+    for run_id in "cd":
+        shutil.copytree(there.run(run_id).path, here.run(run_id).path)
+    write_run(here.run("d").path, "other words")
+    assert adopt_extra(here, there, ["c", "d"]) == 1  # d has other predictions here
+    adopted = read_extra(here)
+    assert adopted.sources["METEOR"].keys() == {"a", "b", "c"}
+    again = score_extra({"METEOR": ["a", "b", "c"]}, here, adopted)
+    assert len(calls["METEOR"]) == 2
+    fresh = score_extra({"METEOR": ["a", "b", "c"]}, here, NOTHING)
+    pd.testing.assert_frame_equal(again.frame, fresh.frame)
+    monkeypatch.setattr("amad_bench.scoring.extra.signature", lambda _: "another way")
+    assert adopt_extra(here, there, ["c"]) == 0

@@ -11,9 +11,7 @@ from statistics import fmean
 from amad_bench.analysis.blocks.sharing import counted_as
 from amad_bench.analysis.estimates import CLUSTERS, Estimate, Part
 
-LARGEST_SHARE = (
-    0.1  # of the variance, that images of one real data set may make in blocks that are kept apart
-)
+LARGEST_SHARE = 0.1  # of their variance, that images make in blocks that share them and are kept apart
 
 
 @dataclass(frozen=True)

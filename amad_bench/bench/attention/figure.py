@@ -6,11 +6,12 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from amad_bench.analysis.drawing import GREY, STYLE, Look, dashed, grid, looks, marked, write_figure
+from amad_bench.analysis.figures.drawing import GREY, STYLE, Look, dashed, looks, marked
+from amad_bench.analysis.figures.files import write_figures
+from amad_bench.analysis.figures.sheet import finish, sheet
 from amad_bench.bench.attention.cases import KERNELS, NAIVE
 from amad_bench.bench.attention.losses import DRAWN
 from amad_bench.runtime.devices import CPU
@@ -35,13 +36,13 @@ def draw_attention(rows: Sequence[Mapping[str, Any]], path_without_suffix: Path)
     if drawn.empty:
         return []
     with matplotlib.rc_context(STYLE):
-        return write_figure([_figure(drawn)], path_without_suffix)
+        return write_figures([_figure(drawn)], path_without_suffix)
 
 
 def _figure(table: pd.DataFrame) -> Figure:
     dtypes = list(dict.fromkeys(table["dtype"]))
     look = {name: own for name, own in looks([NAIVE, *KERNELS]).items() if name in set(table["provider"])}
-    figure, axes = grid(2 * len(dtypes), HEIGHT)
+    figure, axes = sheet(2 * len(dtypes), HEIGHT)
     for number, dtype in enumerate(dtypes):
         own: Any = table[table["dtype"] == dtype]
         time, memory = axes[2 * number : 2 * number + 2]
@@ -49,12 +50,8 @@ def _figure(table: pd.DataFrame) -> Figure:
         _panel(memory, own, look, "extra_mib", "least_mib", "Extra memory (MiB)")
         time.set_title(f"Time, {NAMES.get(dtype, dtype)}")
         memory.set_title(f"Memory, {NAMES.get(dtype, dtype)}")
-    figure.suptitle(_measured(table.iloc[0]))
-    marks = [marked(name, own, size=4) for name, own in look.items()]
-    sns.despine(fig=figure)
-    handles = [*marks, dashed("floor", FLOOR)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return figure
+    marks = [marked(name, own) for name, own in look.items()]
+    return finish(figure, _measured(table.iloc[0]), [], [*marks, dashed("floor", FLOOR)]).figure
 
 
 def _measured(row: Mapping[str, Any]) -> str:
@@ -71,7 +68,7 @@ def _panel(
         line = line.sort_values("N")
         ax.plot(line["N"], line[column], color=colour, marker=marker, markersize=4, linewidth=1.2)
     least = table.drop_duplicates("N").sort_values("N")
-    ax.plot(least["N"], least[floor], color=GREY, linewidth=1, dashes=FLOOR, zorder=1)
+    ax.plot(least["N"], least[floor], dashes=FLOOR, zorder=1, **GREY)
     ax.set_xscale("log")
     ax.set_yscale("log")
     tokens = sorted(set(table["N"]))
