@@ -53,7 +53,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the tables say about contrasts.
+    """Account of what the tables say about contrasts.
 
     runs, book: the tables `runs` and `scores`; planned: the students of the plan; ces: of `ce_scores`.
     replicates: those that count, None for all. with_failed: failed runs count, with the scores of the
@@ -126,7 +126,7 @@ class Evidence:
         return Found(estimate, POINTS, 1, scope)
 
     def _block_once(self, unit: Unit) -> tuple[BlockDifference, bool]:
-        """As `_block`, computed once for all claims that ask for it."""
+        """Same as `_block`, computed once for all claims that ask for it."""
         counted = None if self.replicates is None else tuple(sorted(self.replicates))
         key = (*((weight, id(runs)) for weight, runs in unit.arms), counted, self.with_failed)
         if key not in self._known:
@@ -159,7 +159,7 @@ class Evidence:
         return found, metric, METRICS[metric].higher_is_better
 
     def _units(self, asked: Asked) -> list[Unit]:
-        """Where the contrast can be computed from the replicates that count; all of them in a setting."""
+        """Units of the contrast that have replicates that count; all of them in a setting."""
         units = asked.units(self.planned)
         counted = self.replicates
         if counted is None or asked.over == "setting":

@@ -40,7 +40,7 @@ class Part:
 
     @property
     def trouble(self) -> str:
-        """Why it cannot be tested, or ""."""
+        """Reason why it cannot be tested, or ""."""
         return outcome_of(self.found.estimate).trouble
 
     @property

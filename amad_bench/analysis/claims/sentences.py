@@ -64,7 +64,7 @@ def _pair(arms: Sequence[Arm]) -> tuple[str, str] | None:
 
 
 def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:
-    """What a contrast came out as: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval -1.1 to
+    """Result of a contrast: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval -1.1 to
     2.7); this design shows 3.9". shown: NaN where nothing is to be said of it.
     """
     if found.estimate.trouble:
@@ -81,7 +81,7 @@ def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, sh
 
 
 def of_slope(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:
-    """What a slope on the head gap came out as."""
+    """Account of what a slope on the head gap came out as."""
     if found.estimate.trouble:
         return f"{lead(arms)} by head gap: {found.estimate.trouble}"
     value = found.estimate.value
@@ -91,7 +91,7 @@ def of_slope(arms: Sequence[Arm], found: Found, low: float, high: float, shown: 
 
 
 def of_share(share: Share, found: ShareOfGap, tested: Found) -> str:
-    """What a share of a gap came out as, with its interval by Fieller."""
+    """Account of what a share of a gap came out as, with its interval by Fieller."""
     gain, gap = lead(share.gain), lead(share.gap)
     if found.trouble or tested.estimate.trouble:
         return f"{gain} in {gap}: {found.trouble or tested.estimate.trouble}"
@@ -113,7 +113,7 @@ def of_claim(verdict: str, parts: Sequence[str], reason: str) -> str:
 
 
 def of_order(kept: int, changed: Sequence[str]) -> str:
-    """How many pairs of losses that equal steps separate are so at equal FLOPs; changed: the others."""
+    """Count of pairs of losses that equal steps separate and equal FLOPs, too; changed: the others."""
     if not kept and not changed:
         return "no pair of losses is separated at equal steps"
     said = f"{kept} of {plural(kept + len(changed), 'pair')} of losses that equal steps separate"
@@ -128,7 +128,7 @@ def of_missing(claim: Claim, missing: Sequence[str]) -> str:
 
 
 def _evidence(found: Found, value: float, low: float, high: float, shown: float) -> str:
-    """Where it was found, its interval (of the lead of whoever leads) and what can be shown."""
+    """Account of where it was found, its interval (of the lead of whoever leads) and what can be shown."""
     ends = (low, high) if value >= 0 else (-high, -low)
     text = f" {_where(found)} (95 % interval {ends[0]:.1f} to {ends[1]:.1f})"
     return text if math.isnan(shown) else f"{text}; this design shows {shown:.1f}"

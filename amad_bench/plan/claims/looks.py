@@ -1,4 +1,4 @@
-"""When the claims of a file may be judged, and how strictly: once, or at planned numbers of seeds."""
+"""Times when the claims of a file may be judged, and how strictly: once, or at planned numbers of seeds."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast

@@ -1,4 +1,4 @@
-"""What a plan can say about registered claims, as text for people."""
+"""Account of what a plan can say about registered claims, as text for people."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ def _size(claim: Claim, runs: Sequence[Runs]) -> tuple[int, int]:
 
 
 def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
-    """What numbers of blocks and seeds can say, at each level."""
+    """Account of what numbers of blocks and seeds can say, at each level."""
     for level in dict.fromkeys(level for _, _, level in designs):
         here = sorted({(blocks, seeds) for blocks, seeds, own in designs if own == level})
         alone = sorted({(1, seeds) for blocks, seeds in here if blocks > 1 and seeds > 1})

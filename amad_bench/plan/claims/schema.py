@@ -49,7 +49,7 @@ class Selector(Closed):
 
 
 class Where(Selector):
-    """What all arms of a contrast have in common."""
+    """Account of what all arms of a contrast have in common."""
 
     heads: Literal["unequal", "equal"] | None = Field(
         default=None, description="blocks whose teachers and students differ in their number of heads, or not"
