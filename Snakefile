@@ -1,4 +1,4 @@
-"""Config -> data -> runs -> tables -> figures -> paper; each rule is one amad-bench command.
+"""Config -> data -> runs -> tables -> figures -> report, paper; each rule is one amad-bench command.
 
 Of the runs, students wait for teachers, both for the pre-training that they start from.
 
@@ -10,6 +10,7 @@ in its folder is an output, since Snakemake deletes the outputs of a job that it
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -48,6 +49,15 @@ EXTRA_MARKER = [RESULTS.extra_ended] if PLAN.extra_metrics else []
 DATA = {run.data_key: run for run in PLAN.runs}
 
 
+def in_report(files, category, suffix):
+    """The files; those that end so are in what `snakemake --report` makes."""
+    flagged = partial(report, category=category, caption=paths.CAPTIONS / f"{category}.rst")
+    return [flagged(file, labels={"name": file.stem}) if file.suffix == suffix else file for file in files]
+
+
+report: paths.CAPTIONS / "workflow.rst"
+
+
 def ids(kind):
     return "|".join(run.id for run in PLAN.runs if run.kind == kind and run.id in LEFT) or "none"
 
@@ -74,6 +84,7 @@ localrules:  # seconds each: no jobs of a cluster
     all,
     strict,
     figures,
+    report,
     paper,
 
 
@@ -81,6 +92,7 @@ rule all:
     input:
         MARKERS,
         EXTRA_MARKER,
+        RESULTS.report,
         PAPER,
         tables(*COLLECTED, *COMPARED),
 
@@ -184,7 +196,7 @@ rule compare:
         tables(*COLLECTED),
         RESULTS.plan,
     output:
-        tables(*COMPARED),
+        in_report(tables(*COMPARED), "table", ".csv"),
         RESULTS.printed_files(),
     params:
         plan=PLAN.hash,
@@ -201,7 +213,7 @@ rule figures:
         tables(*COLLECTED, *COMPARED),
         RESULTS.plan,
     output:
-        RESULTS.figure_files(),
+        in_report(RESULTS.figure_files(), "figure", ".svg"),
     params:
         plan=PLAN.hash,
     log:
@@ -210,6 +222,23 @@ rule figures:
         RESULTS.benchmark("figures")
     shell:
         "amad-bench figures --config {CONFIG:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        tables(*COLLECTED, *COMPARED),
+        RESULTS.plan,
+        rules.figures.output,
+    output:
+        in_report([RESULTS.report], "report", ".html"),
+    params:
+        plan=PLAN.hash,
+    log:
+        RESULTS.log("report"),
+    benchmark:
+        RESULTS.benchmark("report")
+    shell:
+        "amad-bench report --config {CONFIG:q} > {log:q} 2>&1"
 
 
 rule paper:

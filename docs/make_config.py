@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from amad_bench.plan.catalogue import DATASETS, FAMILIES, FORMATS, LOSSES, OptionSpec
 from amad_bench.plan.config.datasets import DatasetEntry, Limit, OwnDataset
+from amad_bench.plan.config.grid import GridPart
 from amad_bench.plan.config.inputs import INPUTS
 from amad_bench.plan.config.losses import Assistant, LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize, SideSize
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`models.<family>.teacher`, `.student`, `.students.<name>`": ModelSize,
     "`models.<family>.teacher.vision`, `.text`, and of students": SideSize,
     "`heads`": Heads,
+    "`grid[]`": GridPart,
     "`pretraining`": Pretraining,
     "`pretraining.training.<family>.<condition>`": PretrainingTraining,
     "`losses[]`": LossEntry,

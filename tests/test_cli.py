@@ -24,7 +24,7 @@ from tests.run_folders import begin_run, end_run
 
 COMMANDS = (
     *("plan", "data", "run", "score", "collect", "compare", "figures", "paper", "status", "clean"),
-    *("failures", "retry"),
+    *("failures", "retry", "power", "verify"),
 )
 
 
@@ -390,7 +390,7 @@ class CoreInstall:
 
 sys.meta_path.insert(0, CoreInstall())
 from amad_bench.cli import main
-more = {{"run": ["--run", "x"], "bench": ["data"]}}
+more = {{"run": ["--run", "x"], "bench": ["data"], "verify": ["--write", "x"]}}
 print([main([command, *more.get(command, [])]) for command in {commands}])
 """
     done = subprocess.run(

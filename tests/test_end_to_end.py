@@ -55,9 +55,10 @@ def test_smoke_config_runs_to_the_paper_repeats_exactly_and_redoes_only_what_cha
     first = _workspace(repository, tmp_path / "first")
     said = _snakemake(first).splitlines()
     assert len(said) < 60
-    assert said[-5:-2] == [
+    assert said[-6:-2] == [
         "tables   results/tables/*.csv, *.parquet",
         "figures  results/figures/*.pdf, *.png, *.svg",
+        "report   results/report.html",
         "paper    paper/main.pdf",
     ]
     tables = first / "results" / "tables"
@@ -67,8 +68,17 @@ def test_smoke_config_runs_to_the_paper_repeats_exactly_and_redoes_only_what_cha
     assert pd.read_parquet(tables / "failures.parquet").empty
     assert {"teacher", "ce", "amad_kl"} == set(pd.read_parquet(tables / "results.parquet")["loss"])
     assert (first / "paper" / "main.pdf").read_bytes().startswith(b"%PDF")
+    report = (first / "results" / "report.html").read_text(encoding="utf-8")
+    assert 'alt="Image of this test example"' in report
     for name in ("losses.pdf", "losses.png", "losses.svg", "head_gap.pdf"):
         assert (first / "results" / "figures" / name).stat().st_size > 500
+
+    _snakemake(first, "--report", "sweep.html")
+    sweep = (first / "sweep.html").read_text(encoding="utf-8")
+    title = "Distillation of attention across head counts"
+    for name in ("losses.svg", "comparisons.csv", "report.html", title):
+        assert name in sweep
+    assert not re.search(r"<(?:script|link|img)[^>]* (?:src|href)=.https?:", sweep)
 
     assert "Nothing to be done" in _snakemake(first, "-n")
 

@@ -3,7 +3,7 @@
     python -m tests.truth FOLDER [--runs N] [--examples N] [--seeds N]
 
 writes FOLDER/config.yaml and FOLDER/results and collects them, so that `amad-bench compare --config
-config.yaml` and the commands behind it run in FOLDER.
+config.yaml` and the commands behind it run in FOLDER, and `amad-bench data` makes the images.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from amad_bench.plan.run import Run
 from amad_bench.plan.seeds import seed
 from amad_bench.runtime.run_folder.steps import Alignment, StepLog
 from tests.analysis.conftest import TASKS, make_raw, name_of, scores_at, write_run
+from tests.truth_texts import PER_IMAGE, named, predictions_of, texts_of
 
 CONFIG = "config.yaml"
 AMAD = ("amad_kl", "amad_mse", "amad_kl_sharp")
@@ -55,7 +56,8 @@ STEPS = (20, 250, 500, 750, 1000)
 class Truth:
     """What is true of the runs. Numbers, standard deviations too, are per cent of the score of `ce` in BASE.
 
-    effects: of each loss above `ce`. per_doubling: what a loss gains for each doubling of the head gap.
+    effects: of each loss above `ce`. at_flops: what a loss gains at equal FLOPs, a budget that is there where
+    it is not empty. per_doubling: what a loss gains for each doubling of the head gap.
     pretrained: a student's gain by its own vl pre-training; well_taught: a distilled one's by its teacher's.
     block_sd: of a loss's effect between blocks; seed_sd: between replicates, shared by all losses; run_sd:
     between runs. failed, missing: by loss, how many of its runs diverged and were never started, spread over
@@ -69,6 +71,7 @@ class Truth:
     conditions: tuple[str, ...] = ("none",)
     examples: int = 240
     effects: Mapping[str, float] = field(default_factory=lambda: EFFECTS)
+    at_flops: Mapping[str, float] = field(default_factory=dict[str, float])
     per_doubling: Mapping[str, float] = field(default_factory=dict[str, float])
     pretrained: float = 18.0
     well_taught: float = 2.0
@@ -85,6 +88,9 @@ class Truth:
         per, conditions = "sweep" if self.shared else "block", [*self.conditions]
         changes = {"name": "truth", "losses": [LOSS.get(label, {"name": label}) for label in self.effects]}
         changes |= {"teacher_per": per, "scenes_per": per}
+        images = max(-(-self.examples // PER_IMAGE[task]) for _, task in self.tasks)
+        changes |= {"datasets.scenes.test_images": images}
+        changes |= {"budgets": ["steps", "flops"]} if self.at_flops else {}
         changes |= {"pretraining.teacher": conditions, "pretraining.student": conditions}
         if "vl" in self.conditions:
             changes |= {"models.vlt5.order_embedding": True}
@@ -98,6 +104,7 @@ class Truth:
         if config.teacher is None:
             return gain + TEACHER
         gain += self.effects[config.loss.label]
+        gain += self.at_flops.get(config.loss.label, 0.0) if run.budget == "flops" else 0.0
         gain += self.well_taught if config.teacher_pretraining == "vl" else 0.0
         doublings = abs(math.log2(config.teacher.heads / config.model.heads))
         return gain + self.per_doubling.get(config.loss.label, 0.0) * doublings
@@ -129,8 +136,8 @@ def write_truth(folder: Path, truth: Truth = Truth()) -> Plan:
     path = folder / CONFIG
     path.write_text(yaml.safe_dump(truth.config(), sort_keys=False))
     plan = expand(load_config(path))
-    named = {name_of(run) for run in plan.runs}
-    assert len(named) == len(plan.runs), "what is drawn must not be the same for two runs"
+    names = {name_of(run) for run in plan.runs}
+    assert len(names) == len(plan.runs), "what is drawn must not be the same for two runs"
     never, diverged = (_spread(plan, counts) for counts in (truth.missing, truth.failed))
     for run in plan.runs:
         if run.id in never:
@@ -138,11 +145,20 @@ def write_truth(folder: Path, truth: Truth = Truth()) -> Plan:
         if run.id in diverged - never:
             write_run(folder / "results", run, "diverged", "loss or gradient is not finite at step 140")
             continue
-        scores = None if run.kind == "pretrain" else _scores(truth, run)
-        log = write_run(folder / "results", run, scores=scores, measured=_measured(run)) / "steps.jsonl"
+        made: dict[str, Any] = {"measured": _measured(run)}
+        if run.kind != "pretrain":
+            texts = texts_of(run.config.task, images_seed(run), truth.examples)
+            scores = named(_scores(truth, run), texts)
+            made |= {"scores": scores, "predictions": predictions_of(scores, texts)}
+        log = write_run(folder / "results", run, **made) / "steps.jsonl"
         if run.kind == "student":
             _write_steps(log, run, truth.points(run) / 100)
     return plan
+
+
+def images_seed(run: Run) -> int:
+    """The seed that the run's images are drawn from."""
+    return int(str(run.config.dataset.options["seed"]))
 
 
 def _spread(plan: Plan, counts: Mapping[str, int]) -> set[str]:
@@ -160,8 +176,8 @@ def _generator(*parts: str | int) -> np.random.Generator:
 
 def _scores(truth: Truth, run: Run) -> Any:
     """Its scores; runs on the same images share how hard each is, and most of their luck on each example."""
-    config, per_image = run.config, {"vqa": 4, "captioning": 1, "translation": 2}[run.config.task]
-    images = int(str(config.dataset.options["seed"])), config.task
+    config, per_image = run.config, PER_IMAGE[run.config.task]
+    images = images_seed(run), config.task
     images_N = _generator("images", *images).normal(0, SPREAD_OF_IMAGES, -(-truth.examples // per_image))
     luck_N = _generator("luck", *images).normal(0, 1, truth.examples)
     own = _generator("examples", name_of(run))

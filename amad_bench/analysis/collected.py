@@ -1,4 +1,4 @@
-"""What is known of a plan's runs: the collected tables, and views that several others are made from."""
+"""The collected tables of a plan's runs, and views that several others are made from."""
 
 from dataclasses import dataclass
 from functools import cached_property

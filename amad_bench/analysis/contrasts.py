@@ -6,6 +6,7 @@ Axes: S seeds, C clusters, N examples, K sufficient statistics.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from amad_bench.analysis.comparisons import NAN
-from amad_bench.analysis.estimates import Estimate, added
+from amad_bench.analysis.estimates import Estimate, added, estimate_of
 from amad_bench.analysis.failed_runs import failed
-from amad_bench.analysis.influence import Floats
-from amad_bench.analysis.score_estimates import estimate_of_sum
-from amad_bench.analysis.scores import ScoreBook
+from amad_bench.analysis.influence import Floats, kish
+from amad_bench.analysis.score_estimates import estimate_of_sum, influence_of
+from amad_bench.analysis.scores import ScoreBook, ScoreMatrix
 from amad_bench.plan.catalogue import METRICS
 from amad_bench.scoring.metrics import trouble
 
@@ -43,7 +44,7 @@ class Contrast:
     planned replicates that do not count, of the paired arms with most of them. n_failed: by arm, its planned
     runs that failed.
     same: whether arms that are paired have equal scores in all replicates, so that nothing is left of them.
-    scope: whose teachers it speaks about.
+    scope: whose teachers it speaks about. groups: the arms that are paired.
     """
 
     estimate: Estimate
@@ -53,6 +54,50 @@ class Contrast:
     n_failed: tuple[int, ...]
     same: bool
     scope: str
+    groups: tuple["Group", ...]
+
+    def at(self, weights: Sequence[float]) -> Estimate:
+        """The estimate with other weights of the arms; nothing is read or resampled again."""
+        estimates = [group.at([weights[place] for place in group.places]) for group in self.groups]
+        return added(estimates) if len(estimates) > 1 else estimates[0]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Arms on the same examples, paired, and their places among all arms.
+
+    matrix, values: what they are scored on, and (A, S, N, ...) scores; None where no replicate has all.
+    """
+
+    places: tuple[int, ...]
+    estimate: Estimate
+    scores: tuple[Floats, ...]
+    replicates: tuple[int, ...]
+    n_missing: int
+    same: bool
+    matrix: ScoreMatrix | None = None
+    values: Floats | None = None
+    trouble: str = ""
+
+    @cached_property
+    def _influence_ASC(self) -> Floats:
+        assert self.matrix is not None
+        assert self.values is not None
+        return influence_of(self.matrix, self.values)
+
+    def at(self, weights: Sequence[float]) -> Estimate:
+        """The estimate with other weights of its arms."""
+        if self.matrix is None:
+            return self.estimate
+        weights_A = np.asarray(weights)
+        found = estimate_of(
+            float(weights_A @ np.mean(self.scores, axis=1)),
+            np.tensordot(weights_A, self._influence_ASC, axes=1),
+            kish=kish(self.matrix.clusters),
+            n_examples=self.estimate.n_examples,
+            tolerance=self.estimate.tolerance,
+        )
+        return replace(found, trouble=self.trouble or found.trouble)
 
 
 def contrast(
@@ -67,7 +112,10 @@ def contrast(
     `ScoreBook.matrix`.
     """
     places = _groups(arms)
-    groups = [_paired(book, [arms[place] for place in group], metric, controls) for group in places]
+    groups = [
+        replace(_paired(book, [arms[place] for place in own], metric, controls), places=tuple(own))
+        for own in places
+    ]
     estimates = [group.estimate for group in groups]
     estimate = added(estimates) if len(groups) > 1 else estimates[0]
     scores = dict(zip(chain(*places), chain(*(group.scores for group in groups)), strict=True))
@@ -81,18 +129,8 @@ def contrast(
         n_failed=tuple(sum(failed(arm.runs)) for arm in arms),
         same=all(group.same for group in groups),
         scope=ONE_PAIR if estimate.n_seeds == 1 else MORE_TEACHERS if teachers > 1 else ONE_TEACHER,
+        groups=tuple(groups),
     )
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Arms on the same examples, paired."""
-
-    estimate: Estimate
-    scores: tuple[Floats, ...]
-    replicates: tuple[int, ...]
-    n_missing: int
-    same: bool
 
 
 def _groups(arms: Sequence[Arm]) -> list[list[int]]:
@@ -106,7 +144,7 @@ def _groups(arms: Sequence[Arm]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.DataFrame | None) -> _Group:
+def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.DataFrame | None) -> Group:
     found = [_pages(book, arm, metric, controls) for arm in arms]
     planned = set[int]().union(*(arm.runs["replicate"] for arm in arms))
     common = sorted(set[int].intersection(*map(set, found)))
@@ -114,7 +152,7 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     known = [page for page in chain(*pages) if page is not None]
     if not known:
         nothing = Estimate(NAN, (), 0, 0, 0, 0.0, NO_REPLICATE)
-        return _Group(nothing, tuple(np.empty(0) for _ in arms), (), len(planned), same=False)
+        return Group((), nothing, tuple(np.empty(0) for _ in arms), (), len(planned), same=False)
     matrix = book.aligned(known, metric)
     rows, worst = iter(matrix.values), np.zeros(matrix.values.shape[1:])
     values = np.stack([[worst if page is None else next(rows) for page in own] for own in pages])
@@ -124,12 +162,16 @@ def _paired(book: ScoreBook, arms: Sequence[Arm], metric: str, controls: pd.Data
     if len(known) < values.shape[0] * values.shape[1] and not METRICS[metric].higher_is_better:
         reason = f"failed runs have no {metric}: there is none of the majority answer, and no worst one"
     balanced = math.isclose(sum(arm.weight for arm in arms), 0, abs_tol=1e-12)
-    return _Group(
+    return Group(
+        (),
         replace(estimate, trouble=reason or estimate.trouble),
         tuple(matrix.scores(values)),
         tuple(common),
         len(planned) - len(common),
         same=balanced and bool((values == values[0]).all()),
+        matrix=matrix,
+        values=values,
+        trouble=reason,
     )
 
 
@@ -149,7 +191,7 @@ def _pages(
 
 
 def _majority(book: ScoreBook, arm: Arm, metric: str, controls: pd.DataFrame) -> tuple[str, str] | None:
-    """Where scores of the majority answer on an arm's examples are, which are the same for all runs."""
+    """The page with scores of the majority answer on an arm's examples, which are the same for all runs."""
     alike: Any = controls.merge(arm.runs[IMAGES].drop_duplicates())
     having = book.having(alike["run_id"].tolist(), metric, MAJORITY)
     return (having[0], MAJORITY) if having else None

@@ -1,4 +1,4 @@
-"""Which runs failed by what they are, not by what they were given."""
+"""Runs that failed by what they are, not by what they were given."""
 
 import pandas as pd
 

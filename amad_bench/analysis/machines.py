@@ -1,8 +1,9 @@
 """The machine that a run was made on, by its provenance: what must agree for its numbers to be equal."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+import pandas as pd
 
 from amad_bench.runtime.provenance import PACKAGES
 
@@ -24,4 +25,4 @@ def machine_of(facts: Mapping[str, Any]) -> str:
 def known(facts: Mapping[str, Any], name: str) -> Any:
     """The value of a fact; None where it is absent or was never known (NaN in a table)."""
     value = facts.get(name)
-    return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
+    return None if value is None or value is pd.NA or value != value else value

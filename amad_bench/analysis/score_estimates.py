@@ -12,12 +12,12 @@ from amad_bench.analysis.scores import ScoreMatrix
 
 
 def estimate_of_mean(matrix: ScoreMatrix) -> Estimate:
-    """Of the mean score of the matrix's runs, which are seeds of one method."""
+    """The estimate of the mean score of the matrix's runs, which are seeds of one method."""
     return estimate_of_sum(matrix, matrix.values[None], np.ones(1))
 
 
 def estimate_of_sum(matrix: ScoreMatrix, values: Floats, weights_A: Floats) -> Estimate:
-    """Of the weighted sum of the mean scores of arms whose seeds and examples are paired.
+    """The estimate of the weighted sum of the mean scores of arms whose seeds and examples are paired.
 
     values: (A, S, N) points or (A, S, N, K) statistics on the matrix's examples.
     """

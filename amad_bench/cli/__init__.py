@@ -13,7 +13,8 @@ from amad_bench.cli.clean import clean
 from amad_bench.cli.data import data, doctor, plan
 from amad_bench.cli.export import export, predict, predictions
 from amad_bench.cli.runs import run, score, status
-from amad_bench.cli.tables import collect, compare, figures, paper, power
+from amad_bench.cli.tables import collect, compare, figures, paper, power, report
+from amad_bench.cli.verify import verify
 from amad_bench.runtime import devices
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.interruption import Interrupted
@@ -99,9 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         command: Callable[[argparse.Namespace], int | None],
         summary: str,
         config: Path | None = shipped(DEFAULT_CONFIG),  # noqa: B008 (the same at each call)
+        otherwise: str = "",
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=summary, description=summary)
-        default = config or f"{DEFAULT_CONFIG}, of engine {PAPER_CORE}"
+        default = config or otherwise
         sub.add_argument("--config", type=Path, default=config, help=f"config file (default: {default})")
         sub.set_defaults(command=command)
         return sub
@@ -148,11 +150,14 @@ def _parser() -> argparse.ArgumentParser:
     add("figures", figures, f"draw {RESULTS.figures} from the tables").add_argument(
         "--run", metavar="ID", help="draw which head teaches which in this run instead"
     )
+    add("report", report, f"write {RESULTS.report}, a page for people, from tables, figures and predictions")
     add("paper", paper, f"compile {PAPER} from tables and figures").add_argument(
         "--template", type=Path, default=shipped(TEMPLATE), help="its text (default: %(default)s)"
     )
     _add_exports(add)
-    measured = add("bench", bench, f"measure speed and memory, into {RESULTS.bench}", config=None)
+    other = f"{DEFAULT_CONFIG}, of engine {PAPER_CORE}"
+    what = f"measure speed and memory, into {RESULTS.bench}"
+    measured = add("bench", bench, what, config=None, otherwise=other)
     measured.add_argument(
         "what",
         choices=("data", "scaling", "losses", "capture", "steps", "engine", *ATTENTION),
@@ -188,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         "list run folders outside the plan, checkpoints of ended runs and killed preparations",
     ).add_argument("--yes", action="store_true", help="remove them")
     _add_failures(add)
+    _add_verify(add)
     return parser
 
 
@@ -198,6 +204,18 @@ def _add_failures(add: Callable[..., argparse.ArgumentParser]) -> None:
     again.add_argument("runs", metavar="ID", nargs="*", default=(), help="ids of runs")
     again.add_argument(
         "--status", metavar="S", nargs="+", default=(), help=f"all that ended so: {', '.join(FAILURES)}"
+    )
+
+
+def _add_verify(add: Callable[..., argparse.ArgumentParser]) -> None:
+    what = "compare these results with a reference, exit code 1 on a real difference; or write one"
+    other = f"the reference's, with --write {DEFAULT_CONFIG}"
+    which = add("verify", verify, what, config=None, otherwise=other).add_mutually_exclusive_group(
+        required=True
+    )
+    which.add_argument("--reference", type=Path, metavar="DIR", help="such as results/reference/NAME")
+    which.add_argument(
+        "--write", type=Path, metavar="DIR", help="a new folder, for the tables of a complete run"
     )
 
 

@@ -39,7 +39,7 @@ def plan(options: argparse.Namespace) -> None:
 
 
 def _claims(config: "Config", found: "Plan") -> str:
-    """What the plan can say about the registered claims; "" where none are."""
+    """Account of what the plan can say about the registered claims; "" where none are."""
     from amad_bench.plan.claims.load import claims_path
     from amad_bench.plan.claims.report import claims_report
 

@@ -1,4 +1,4 @@
-"""Commands about results: collect, compare, figures, paper."""
+"""Commands about results: collect, compare, figures, report, paper."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from amad_bench.runtime.results import COLLECTED, COMPARED, PAPER, RESULTS, Tabl
 if TYPE_CHECKING:
     import pandas as pd
 
+    from amad_bench.analysis.collected import Collected
     from amad_bench.plan.plan import Plan
 
 
@@ -45,8 +46,8 @@ def collect(options: argparse.Namespace) -> None:
 
 def _forget_older_tables() -> None:
     """Remove what was made from the tables that are replaced: it must not pass for made from the new ones."""
-    made = (*RESULTS.table_files(*COMPARED), *RESULTS.printed_files(), *RESULTS.figure_files())
-    for path in (RESULTS.plan, *made):
+    tables = (*RESULTS.table_files(*COMPARED), *RESULTS.printed_files())
+    for path in (RESULTS.plan, *tables, *RESULTS.figure_files(), RESULTS.report):
         path.unlink(missing_ok=True)
 
 
@@ -63,19 +64,25 @@ def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
     return plan
 
 
-def compare(options: argparse.Namespace) -> None:
+def read_collected(options: argparse.Namespace) -> "Collected":
+    """The collected tables; UserError unless they are those of `--config`."""
     from amad_bench.analysis.collected import Collected
+
+    plan = _refuse_other_tables(options)
+    tables: dict[str, Any] = {name.value: _table(name) for name in COLLECTED}
+    return Collected(plan, **tables)
+
+
+def compare(options: argparse.Namespace) -> None:
     from amad_bench.analysis.compared import MAKERS
     from amad_bench.analysis.printed.every import print_tables
     from amad_bench.runtime.files import write_table
 
-    plan = _refuse_other_tables(options)
-    tables: dict[str, Any] = {name.value: _table(name) for name in COLLECTED}
-    collected = Collected(plan, **tables)
+    collected = read_collected(options)
     made = {name: make(collected) for name, make in MAKERS.items()}
     for name, table in made.items():
         write_table(table, RESULTS.tables / name)
-    print_tables({TableName(name): table for name, table in tables.items()} | made, RESULTS.path)
+    print_tables(made | {TableName.FAILURES: collected.failures}, RESULTS.path)
     results = made[TableName.RESULTS]
     axes = ["family", "task", "dataset", "limit", "teacher_heads", "student_heads"]
     further = ["student", "student_shape", "teacher_pretraining", "pretraining", "cut"]
@@ -108,6 +115,14 @@ def figures(options: argparse.Namespace) -> None:
     _refuse_other_tables(options)
     for path in draw_figures({name: _table(name) for name in TABLES}, RESULTS.path):
         print(path)
+
+
+def report(options: argparse.Namespace) -> None:
+    from amad_bench.analysis.report.report import report as write_report
+    from amad_bench.plan.config.load import load_config
+
+    plan = _refuse_other_tables(options)
+    print(write_report(load_config(options.config), plan, RESULTS.path, RESULTS.report))
 
 
 def paper(options: argparse.Namespace) -> None:

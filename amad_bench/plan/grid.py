@@ -142,6 +142,8 @@ def _expand_entry(runs: TaskRuns, only: str | None = None) -> _Found:
     ]
     for heads, condition, student in product(teacher_heads, config.pretraining.teacher, students):
         block = Block(teacher_heads=heads, student=student[0], student_heads=student[1])
+        if not _asks(runs, block, teacher_pretraining=condition):
+            continue
         try:
             teachers = runs.teachers(block, condition)
         except DataMissing as error:
@@ -162,7 +164,11 @@ def _expand_students(
     config, entry = runs.config, runs.entry
     teacher_heads, name, heads = block.teacher_heads, block.student, block.student_heads
     size = runs.models.student_sizes[name]
+    taught_after = teachers[0].config.pretraining
     for condition in config.student_pretraining_of(entry):
+        conditions = {"teacher_pretraining": taught_after, "student_pretraining": condition}
+        if not _asks(runs, block, **conditions):
+            continue
         which = f"-h{teacher_heads}to{heads}-{f'{name}-' if name else ''}"
         if reason := runs.uncuttable(size, heads, condition, teacher_heads):
             found.skipped.append(_skip(entry, f"{which}{condition}", reason))
@@ -173,6 +179,8 @@ def _expand_students(
             found.skipped.append(_skip(entry, f"{which}{condition}", str(error), absent=True))
             continue
         for loss in config.losses:
+            if not _asks(runs, block, **conditions, losses=loss.shown_label):
+                continue
             reason = _unsupported(runs, loss, teachers[0].config.model, size, heads)
             if loss.assistant and not reason:
                 uncuttable = runs.uncuttable(size, loss.assistant.heads, condition, teacher_heads)
@@ -183,6 +191,20 @@ def _expand_students(
             found.teachers.update({teacher.id: teacher for teacher in teachers})
             for replicate, teacher in zip(range(config.replicates_of(entry)), cycle(teachers), strict=False):
                 _add_student(runs, teacher, loss, (block, condition, replicate), found, only)
+
+
+def _asks(runs: TaskRuns, block: Block, **axes: str) -> bool:
+    """Whether the config's grid has a combination of this block with these values of some axes."""
+    heads = [block.teacher_heads, block.student_heads]
+    return runs.config.asks(families=runs.entry.family, tasks=runs.entry.task, heads=heads, **axes)
+
+
+def _budgets(runs: TaskRuns, teacher: Run, loss: LossEntry, block: Block, condition: str) -> list[str]:
+    """The budgets with which a loss is trained: without a teacher all that this student has, in one run."""
+    axes = {"student_pretraining": condition}
+    if LOSSES[loss.name].reads:
+        axes |= {"losses": loss.shown_label, "teacher_pretraining": teacher.config.pretraining}
+    return [budget for budget in runs.config.budgets if _asks(runs, block, budgets=budget, **axes)]
 
 
 def _add_student(
@@ -211,8 +233,13 @@ def _add_student(
             found.add_student(source, assists=True)
     if asked:
         student = runs.student(teacher, source, loss, block, heads, condition, replicate)
-        found.add_student(student)
-        if "flops" in runs.config.budgets and LOSSES[loss.name].reads:
+        budgets = _budgets(runs, teacher, loss, block, condition)
+        if not LOSSES[loss.name].reads:
+            found.add_student(replace(student, budget=SHARED.join(budgets)))
+            return
+        if "steps" in budgets:
+            found.add_student(student)
+        if "flops" in budgets:
             try:
                 found.add_student(at_equal_flops(student, source, teacher))
             except TooFewSteps as error:

@@ -78,7 +78,7 @@ def _setting(run: Run, conditions: _Conditions) -> str:
 
 
 def _steps_at_equal_flops(plan: Plan) -> list[str]:
-    """For each loss the least and the largest share of the config's steps, e.g. "amad_kl 91-93 %"."""
+    """Shares of the config's steps by loss, the least and the largest, e.g. "amad_kl 91-93%"."""
     asked: dict[tuple[object, ...], int] = {}
     found: dict[str, list[float]] = defaultdict(list)
     for run in plan.runs:

@@ -20,7 +20,7 @@ from amad_bench.plan.config.losses import LossEntry
 from amad_bench.plan.config.models import ModelSize, SideSize
 from amad_bench.plan.config.schema import Config, TaskEntry
 from amad_bench.plan.config.training import Training
-from amad_bench.plan.run import SHARED, Run
+from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import Block, DataSpec, Model, RunConfig, Seeds, Side, Start, Taught, UsedLoss
 from amad_bench.plan.seeds import seed
 from amad_bench.plan.task_data import checkpoints_hash, pretraining_data
@@ -199,8 +199,7 @@ class TaskRuns:
             seeds=self._seeds("student", heads, replicate, own),
             versions=self._versions(entry.name, self.entry.student, entry.options),
         )
-        budget = "steps" if loss.reads else SHARED.join(self.config.budgets)
-        return Run(config.run_id, config, teacher.id if loss.reads else None, block.student, budget)
+        return Run(config.run_id, config, teacher.id if loss.reads else None, block.student, "steps")
 
     def _loss(self, entry: LossEntry) -> UsedLoss:
         """The loss with what it uses: a changed attention weight redoes no run without an attention term."""

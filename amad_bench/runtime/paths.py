@@ -12,6 +12,8 @@ TEMPLATE = Path("paper/main.typ")
 PUBLISHED = Path("configs/published.csv")
 MANIFESTS = Path("configs/data")
 
+CAPTIONS = Path(__file__).resolve().parents[1] / "analysis" / "report" / "captions"  # of `snakemake --report`
+
 _SOURCE_TREE = Path(__file__).resolve().parents[2]
 
 

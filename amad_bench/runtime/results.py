@@ -21,12 +21,12 @@ class TableName(StrEnum):
     RESULTS = "results"
     HEADROOM = "headroom"
     COMPARISONS = "comparisons"
-    CLAIMS = "claims"
-    CLAIM_PARTS = "claim_parts"
     PAIRS_OF_RUNS = "pairs_of_runs"
     RANKS = "ranks"
     VARIANCE = "variance"
     LOSS_FAILURES = "loss_failures"
+    CLAIMS = "claims"
+    CLAIM_PARTS = "claim_parts"
     STEPS_TO_SCORE = "steps_to_score"
     PUBLISHED = "published"
     BLOCKS = "blocks"
@@ -90,6 +90,7 @@ class ResultsFolder:
         self.merged = self.tables / "merged"  # by `collect --from`, without suffix
         self.figures = path / "figures"
         self.shown_figures = self.figures / "figures.json"  # titles, fine print, pages and sizes
+        self.report = path / "report.html"
         self.extra_scores = path / "extra_scores.parquet"  # METEOR and SPICE of all runs
         self.extra_facts = path / "extra_scores.json"  # what these were made from
         self.extra_ended = path / "extra_scores.ended"  # for Snakemake: that all runs were tried

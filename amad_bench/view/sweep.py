@@ -245,6 +245,7 @@ class Sweep:
         named = (
             ("tables", RESULTS.tables, f"{RESULTS.tables}/*.csv, *.parquet"),
             ("figures", RESULTS.figures, f"{RESULTS.figures}/*.pdf, *.png, *.svg"),
+            ("report", RESULTS.report, str(RESULTS.report)),
             ("paper", PAPER, str(PAPER)),
         )
         lines = [f"{name:<9}{shown}" for name, path, shown in named if (base / path).exists()]

@@ -256,11 +256,12 @@ def write_run(
     reason: str = "",
     data: dict[str, Any] | None = None,
     scores: pd.DataFrame | None = None,
+    predictions: list[dict[str, Any]] | None = None,
     measured: Mapping[str, Any] = MappingProxyType({}),
     **changes: Any,
 ) -> Path:
     """`data` replaces parts of what the status says about the data, `measured` of what it says of the run,
-    `changes` parts of the written config; scores: those of `make_scores` where left out."""
+    `changes` parts of the written config; scores, predictions: by default those of `make_scores`."""
     folder = results / "runs" / run.id
     folder.mkdir(parents=True, exist_ok=True)
     provenance = {
@@ -295,7 +296,8 @@ def write_run(
     if status in USABLE and run.kind != "pretrain":
         scores = make_scores(run) if scores is None else scores
         scores.to_parquet(folder / "scores.parquet", index=False)
-        lines = [json.dumps(row) for row in make_predictions(run, scores)]
+        rows = make_predictions(run, scores) if predictions is None else predictions
+        lines = [json.dumps(row) for row in rows]
         (folder / "predictions.jsonl").write_text("\n".join(lines) + "\n")
     return folder
 

@@ -166,6 +166,15 @@ def test_equivalence_is_two_one_sided_tests(rng):
         assert compare(shared + effect, shared, region=region).statement == statement
 
 
+@pytest.mark.trap("stat-10")
+def test_equivalence_in_a_family_is_decided_by_its_adjusted_p(rng):
+    shared = rng.normal(size=(5, 50))
+    found = compare(shared + rng.normal(0, 0.1, (5, 1)), shared, region=0.3)
+    assert found.statement == "equivalent"
+    assert decide(found, found.p_value).statement == "equivalent"
+    assert decide(found, found.p_value, p_equivalent=0.026).statement == "inconclusive"
+
+
 @pytest.mark.trap("stat-11")
 def test_inconclusive_names_the_difference_that_is_shown_with_80_per_cent_power(rng):
     result = compare(rng.normal(size=(5, 40)), rng.normal(size=(5, 40)))

@@ -99,6 +99,10 @@ def test_every_option_is_described() -> None:
             assert "|" not in spec.description  # stands in a table of docs/config.md
 
 
+def test_every_loss_says_what_it_compares() -> None:
+    assert [name for name, loss in LOSSES.items() if not loss.compares] == []
+
+
 def test_labels_carry_the_variant() -> None:
     assert LOSSES["amad"].label({}) == "amad_kl"
     assert LOSSES["amad"].label({"variant": "mse"}) == "amad_mse"

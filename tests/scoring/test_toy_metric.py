@@ -121,7 +121,7 @@ def finish(results: Path, run: Run) -> list[int]:
 @pytest.fixture
 def finished(tmp_path: Path) -> tuple[Collected, dict[str, np.ndarray]]:
     """Tables, and by loss the wrong words of its runs' test outputs (runs, examples)."""
-    plan = make_plan(TRANSLATED, losses=("ce", "amad_kl"), seeds=3)
+    plan = make_plan(tasks=TRANSLATED, losses=("ce", "amad_kl"), seeds=3)
     wrong = {run.id: finish(tmp_path / "results", run) for run in plan.runs}
     by_loss = {
         loss: np.array([own for run_id, own in wrong.items() if f"-{loss}-" in run_id]) for loss in WRONG
@@ -135,7 +135,7 @@ def test_a_metric_is_planned_by_its_record():
         *("toy_edits", "toy_jaccard", "BLEU", "BLEU_lc", "chrF2", "TER"),
     )
     assert "toy_edits" not in metrics_of("captioning", DATASETS["scenes"])
-    plan = make_plan(TRANSLATED, losses=("ce",), seeds=1)
+    plan = make_plan(tasks=TRANSLATED, losses=("ce",), seeds=1)
     assert {run.config.versions["metric:toy_edits"] for run in plan.runs} == {7}
 
 

@@ -18,12 +18,19 @@ SCOPE = "blocks of this kind"
 
 
 def across(
-    differences_K: ArrayLike, *, tolerance: float, n_seeds: int, n_examples: int = 0, n_clusters: int = 0
+    differences_K: ArrayLike,
+    *,
+    tolerance: float,
+    n_seeds: int,
+    n_examples: int = 0,
+    n_clusters: int = 0,
+    common: Part | None = None,
 ) -> Estimate:
     """The mean difference of the blocks: t with K - 1 degrees of freedom.
 
     differences_K: in one unit, each a mean over its block's seeds, which may differ in number. n_seeds: the
-    fewest of a block. Below five blocks nothing can be tested. ValueError for values that are not finite.
+    fewest of a block. common: what blocks share adds to the variance of the mean. Below five blocks nothing
+    can be tested. ValueError for values that are not finite.
     """
     differences_K = _finite(differences_K)
     blocks = len(differences_K)
@@ -31,6 +38,7 @@ def across(
         mean = float(differences_K.mean()) if blocks else math.nan
         return Estimate(mean, (), n_seeds, n_examples, n_clusters, tolerance, too_few(blocks))
     parts = (Part(BLOCKS, float(differences_K.var(ddof=1)) / blocks, blocks - 1),)
+    parts = (*parts, common) if common else parts
     return Estimate(float(differences_K.mean()), parts, n_seeds, n_examples, n_clusters, tolerance)
 
 

@@ -1,6 +1,6 @@
 """The difference of a contrast in each block, and all of them together.
 
-Axis: K blocks.
+Axis: K units, each a block or several that are averaged.
 """
 
 import math
@@ -16,16 +16,14 @@ import pandas as pd
 from amad_bench.analysis.blocks.across import BLOCKS, SCOPE, across
 from amad_bench.analysis.blocks.partial_conjunction import n_better
 from amad_bench.analysis.blocks.sharing import counted_as, drawn, photos, starts
+from amad_bench.analysis.blocks.units import units_of
 from amad_bench.analysis.comparisons import outcome_of
-from amad_bench.analysis.estimates import CLUSTERS, Estimate
+from amad_bench.analysis.estimates import Estimate
 from amad_bench.analysis.influence import Floats
 from amad_bench.analysis.significance.outcome import one_sided_p
 from amad_bench.plan.run_config import head_pair
 
 POINTS, PER_CENT = "points", "% of ce"
-LARGEST_SHARE = (
-    0.1  # of the variance, that images of one real data set may make in blocks that are kept apart
-)
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class BlockDifference:
 
     @cached_property
     def drawn(self) -> frozenset[str]:
-        """What its runs are drawn from, images of real data aside."""
+        """Names of all that its runs are drawn from, images of real data aside."""
         return drawn(self.runs)
 
     @property
@@ -76,8 +74,8 @@ class Together:
     estimate: of the mean over the units that count, in `unit`. differences_K: theirs. counted_as: by block,
     the name of the block that it counts as one with, or its own. n_averaged: blocks that count as one with
     others. share_of_images: of the blocks' variance, what images make; NaN where no block varies.
-    n_better: in how many of the n_tested units with two seeds or more the effect is there. note: why blocks
-    are averaged, or not testable. scope: what the statement speaks about.
+    n_better: in how many of the n_tested units with two seeds or more the effect is there. note: which blocks
+    are averaged, left out or share images. scope: what the statement speaks about.
     """
 
     estimate: Estimate
@@ -129,78 +127,54 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
 def together(blocks: Sequence[BlockDifference], direction: float = 1.0) -> Together:
     """The mean of a contrast over blocks; direction: the sign that "better" has.
 
-    Blocks without a replicate that all arms have are left out. Blocks that share a teacher, the order of data
-    or generated images are averaged and count as one; those that share only images of real data where these
-    make a tenth of the variance or more.
+    Blocks without a replicate that all arms have are left out; those that share something random are averaged
+    or, where that is little, what they share is added to the variance (see `units_of`).
     """
-    unit = unit_of(blocks)
-    estimates = [in_unit(block, unit) for block in blocks]
-    kept = [place for place, found in enumerate(estimates) if math.isfinite(found.value)]
-    share = share_of_images([estimates[place] for place in kept])
-    first, reasons = _units([blocks[place] for place in kept], share)
-    if left := len(blocks) - len(kept):
-        reasons.append(f"left out, without scores of all arms or of ce: {left}")
-    members = {unit_place: [kept[i] for i, f in enumerate(first) if f == unit_place] for unit_place in first}
-    differences_K = np.array([fmean(estimates[i].value for i in own) for own in members.values()])
-    p_values = [
-        max(one_sided_p(blocks[i].p_value, direction * blocks[i].estimate.value) for i in own)
-        for own in members.values()  # in all blocks of a unit, since these are not independent
-        if all(estimates[i].n_seeds > 1 and not math.isnan(blocks[i].p_value) for i in own)
-    ]
-    counted = [block.name for block in blocks]
-    for unit_place, own in members.items():
-        for place in own:
-            counted[place] = blocks[kept[unit_place]].name
-    seeds = [estimates[place].n_seeds for place in kept]
+    unit, counted = unit_of(blocks), [block.name for block in blocks]
+    kept = [place for place, block in enumerate(blocks) if math.isfinite(in_unit(block, unit).value)]
+    own, estimates = [blocks[place] for place in kept], [in_unit(blocks[place], unit) for place in kept]
+    drawn_by_block = [block.drawn for block in own]
+    units = units_of(drawn_by_block, [photos(block.runs) for block in own], estimates)
+    for members in units.members:
+        for place in members:
+            counted[kept[place]] = own[members[0]].name
+    differences_K = np.array(
+        [fmean(estimates[place].value for place in members) for members in units.members]
+    )
+    p_values = [_p_value([own[place] for place in members], direction) for members in units.members]
+    tested = [p_value for p_value in p_values if not math.isnan(p_value)]
     estimate = across(
         differences_K,
-        tolerance=max(
-            (found.tolerance for found in estimates if math.isfinite(found.tolerance)), default=0.0
-        ),
-        n_seeds=min(seeds, default=0),
+        tolerance=max((found.tolerance for found in estimates), default=0.0),
+        n_seeds=min((found.n_seeds for found in estimates), default=0),
         n_examples=sum(found.n_examples for found in estimates),
         n_clusters=sum(found.n_clusters for found in estimates),
+        common=units.common,
     )
+    left = len(blocks) - len(kept)
+    notes = [*units.notes, *([f"left out, without scores of all arms or of ce: {left}"] if left else [])]
     return Together(
         estimate=estimate,
         unit=unit,
         differences_K=differences_K,
         counted_as=tuple(counted),
-        n_averaged=sum(len(own) for own in members.values() if len(own) > 1),
-        share_of_images=share,
-        n_better=n_better(p_values),
-        n_tested=len(p_values),
-        note="; ".join(reasons),
+        n_averaged=sum(len(members) for members in units.members if len(members) > 1),
+        share_of_images=units.share_of_images,
+        n_better=n_better(tested),
+        n_tested=len(tested),
+        note="; ".join(notes),
         scope=f"{SCOPE}, this pre-training" if _share_a_start(blocks) else SCOPE,
     )
 
 
-def share_of_images(estimates: Sequence[Estimate]) -> float:
-    """Share of the blocks' summed variances that clusters of examples make.
+def _p_value(blocks: Sequence[BlockDifference], direction: float) -> float:
+    """One-sided p of a unit: the effect is there in all of its blocks, which are not independent.
 
-    Of a block with one seed it is all, the most that it can be: nothing tells it from the rest there.
+    NaN where one has a single seed, which says nothing about methods.
     """
-    total = sum(found.variance for found in estimates)
-    of_images = sum(part.variance for found in estimates for part in found.parts if part.source == CLUSTERS)
-    return of_images / total if total > 0 else math.nan
-
-
-def _units(blocks: Sequence[BlockDifference], share: float) -> tuple[list[int], list[str]]:
-    """By block the place of the first that it counts as one with, and why."""
-    reasons: list[str] = []
-    parts = [block.drawn for block in blocks]
-    first = counted_as(parts)
-    if len(set(first)) < len(blocks):
-        reasons.append("blocks that share a teacher, the data order or generated images are averaged")
-    seen = [photos(block.runs) for block in blocks]
-    if share >= LARGEST_SHARE:
-        joined = counted_as([own | images for own, images in zip(parts, seen, strict=True)])
-        if joined != first:
-            reasons.append(f"blocks that share images, {share:.0%} of the variance, are averaged")
-        return joined, reasons
-    if len(set(counted_as(seen))) < len(seen):
-        reasons.append(f"some blocks share images, {share:.1%} of the variance")
-    return first, reasons
+    p_values = [one_sided_p(block.p_value, direction * block.estimate.value) for block in blocks]
+    one_seed = any(block.estimate.n_seeds < 2 for block in blocks)
+    return math.nan if one_seed or any(map(math.isnan, p_values)) else max(p_values)
 
 
 def _share_a_start(blocks: Sequence[BlockDifference]) -> bool:

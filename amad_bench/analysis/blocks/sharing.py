@@ -1,4 +1,4 @@
-"""What is random in the runs of a block and shared with other blocks: these are no independent replicates.
+"""Randomness that blocks share, and that keeps them from being independent replicates.
 
 The columns of the table `runs` that tell:
 
@@ -23,7 +23,7 @@ from amad_bench.analysis.run_columns import RANDOM
 
 
 def drawn(runs: pd.DataFrame) -> frozenset[str]:
-    """What these runs (rows of `runs`) are drawn from, images of real data aside.
+    """Names of all that these runs (rows of `runs`) are drawn from, images of real data aside.
 
     Blocks that share any of it are one: their differences vary together.
     """
@@ -33,7 +33,7 @@ def drawn(runs: pd.DataFrame) -> frozenset[str]:
 
 
 def photos(runs: pd.DataFrame) -> frozenset[str]:
-    """Where the images of real data lie that these runs see, a draw that nobody can repeat."""
+    """Places of the images of real data that these runs see, a draw that nobody can repeat."""
     return frozenset(name for name in _images(runs) if not name.startswith(GENERATED))
 
 

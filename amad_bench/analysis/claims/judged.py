@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from amad_bench.analysis.collected import Collected
 
 DEPENDS = "depends on failed runs"
+NOTHING_ENDED = "no replicate has ended in all of its arms"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Judged:
         if self.missing:
             return sentences.of_missing(self.claim, self.missing)
         said = [part.sentence for part in self.parts]
+        if self.claim.order is not None and self.look is not None and self.look.replicates:
+            changed = [part.sentence for part in self.parts if part.p_value > self.look.tested_at / 2]
+            said = [sentences.of_order(len(self.parts) - len(changed), changed)]
         return sentences.of_claim(self.verdict.word, said, self.reason)
 
 
@@ -63,6 +67,8 @@ def _judged(claim: Claim, looks: Looks, evidence: Evidence) -> Judged:
         return Judged(claim, Verdict("not testable here", NAN, ()), missing=tuple(missing))
     units = [unit for asked in asked_by(claim) for unit in asked.units(evidence.planned)]
     look = look_at(looks, units, evidence.runs)
+    if not look.replicates:
+        return Judged(claim, Verdict("not testable here", NAN, ()), look=look, reason=NOTHING_ENDED)
     evidence = replace(evidence, replicates=look.replicates)
     parts = parts_of(claim, evidence, look.tested_at)
     found = _verdict(parts, look)
@@ -75,8 +81,7 @@ def _judged(claim: Claim, looks: Looks, evidence: Evidence) -> Judged:
         if _verdict(with_failed, look).word != found.word:
             undecided = replace(found, word="inconclusive")
             return Judged(claim, undecided, tuple(parts), look, reason=DEPENDS)
-    reason = "" if parts else "no pair of losses is separated at equal steps"
-    return Judged(claim, found, tuple(parts), look, reason=reason)
+    return Judged(claim, found, tuple(parts), look)
 
 
 def _verdict(parts: Sequence[Part], look: Look) -> Verdict:
@@ -84,5 +89,5 @@ def _verdict(parts: Sequence[Part], look: Look) -> Verdict:
 
 
 def _any_failed(units: Sequence[Unit], runs: pd.DataFrame) -> bool:
-    ids = [run_id for unit in units for _, arm in unit.arms for run_id in arm.run_ids.values()]
-    return bool(failed(runs)[runs["run_id"].isin(ids)].any())
+    ids = {run_id for unit in units for _, arm in unit.arms for run_id in arm.run_ids.values()}
+    return any(lost and run_id in ids for run_id, lost in zip(runs["run_id"], failed(runs), strict=True))

@@ -1,4 +1,4 @@
-"""Which look at the runs it is: a look that nobody planned decides nothing."""
+"""Choice of which look at the runs it is: a look that nobody planned decides nothing."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -40,7 +40,7 @@ class Part:
 
     @property
     def trouble(self) -> str:
-        """Why it cannot be tested, or ""."""
+        """Reason why it cannot be tested, or ""."""
         return outcome_of(self.found.estimate).trouble
 
     @property
@@ -63,8 +63,9 @@ class Part:
         return shown_difference(estimate.parts, level) if not self.trouble and estimate.varies else math.nan
 
     def to_show(self, level: float) -> float:
-        """The difference that the design would have shown, of a part that it does not show; else NaN."""
-        return math.nan if self.p_value <= level / 2 else self.shown_80(level)
+        """The difference that the design would have shown, where it shows neither direction; else NaN."""
+        decided = min(self.p_value, self.p_worse) <= level / 2
+        return math.nan if decided else self.shown_80(level)
 
 
 def parts_of(claim: Claim, evidence: Evidence, level: float) -> list[Part]:
@@ -111,7 +112,8 @@ def _of_share(share: Share, evidence: Evidence, level: float) -> Iterator[Part]:
     of_gap = evidence.of(gap)
     yield _difference(share.gap, of_gap, "better", level, after=" (the gap)")
     combined = evidence.combined(gain, gap)
-    tested = replace(of_gap, estimate=combined(1.0, -share.more_than))
+    estimate, trouble = combined(1.0, -share.more_than), evidence.of(gain).estimate.trouble
+    tested = replace(of_gap, estimate=replace(estimate, trouble=trouble or estimate.trouble))
     found = share_of_gap(combined)
     sentence = sentences.of_share(share, found, tested)
     low, high = (100 * end for end in (found.low, found.high))
@@ -151,7 +153,7 @@ def _of_slope(asked: Slope, evidence: Evidence, level: float) -> Part:
         "",
     )
     return replace(
-        part, sentence=sentences.of_slope(asked.arms, found, part.low, part.high, part.shown_80(level))
+        part, sentence=sentences.of_slope(asked.arms, found, part.low, part.high, part.to_show(level))
     )
 
 

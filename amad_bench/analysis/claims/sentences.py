@@ -51,16 +51,27 @@ def contrast_name(arms: Sequence[Arm]) -> str:
     return text
 
 
+def lead(arms: Sequence[Arm]) -> str:
+    """Phrase for a contrast as a thing, e.g. "the lead of AMAD over one-to-one"."""
+    pair = _pair(arms)
+    return contrast_name(arms) if pair is None else f"the lead of {pair[0]} over {pair[1]}"
+
+
+def _pair(arms: Sequence[Arm]) -> tuple[str, str] | None:
+    """The names of two arms that are simply compared, the first one minus the second."""
+    first, *others = sorted(arms, key=lambda arm: -arm.weight)
+    return (arm_name(first), arm_name(others[0])) if len(others) == 1 and first.weight == 1 else None
+
+
 def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:
-    """What a contrast came out as: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval -1.1 to
+    """Result of a contrast: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval -1.1 to
     2.7); this design shows 3.9". shown: NaN where nothing is to be said of it.
     """
     if found.estimate.trouble:
         return f"{contrast_name(arms)}: {found.estimate.trouble}"
     value = found.estimate.value
-    ahead = sorted(arms, key=lambda arm: -arm.weight)
-    if len(arms) == 2 and ahead[0].weight == 1:
-        first, second = (arm_name(arm) for arm in ahead)
+    if (pair := _pair(arms)) is not None:
+        first, second = pair
         leads = "leads" if value >= 0 else "trails"
         said = f"{first} {leads} {second} by {_amount(abs(value), found.unit)}"
     else:
@@ -70,21 +81,21 @@ def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, sh
 
 
 def of_slope(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:
-    """What a slope on the head gap came out as."""
+    """Account of what a slope on the head gap came out as."""
     if found.estimate.trouble:
-        return f"{contrast_name(arms)} on the head gap: {found.estimate.trouble}"
+        return f"{lead(arms)} by head gap: {found.estimate.trouble}"
     value = found.estimate.value
     grows = f"{'grows' if value >= 0 else 'shrinks'} by {_amount(abs(value), found.unit)}"
-    said = f"{contrast_name(arms)} {grows} with each doubling of the head gap"
+    said = f"{lead(arms)} {grows} with each doubling of the head gap"
     return said + _evidence(found, value, low, high, shown)
 
 
 def of_share(share: Share, found: ShareOfGap, tested: Found) -> str:
-    """What a share of a gap came out as, with its interval by Fieller."""
-    gain, gap = contrast_name(share.gain), contrast_name(share.gap)
+    """Account of what a share of a gap came out as, with its interval by Fieller."""
+    gain, gap = lead(share.gain), lead(share.gap)
     if found.trouble or tested.estimate.trouble:
         return f"{gain} in {gap}: {found.trouble or tested.estimate.trouble}"
-    said = f"{gain} is {100 * found.value:.0f} % of {gap} {_where(tested)}"
+    said = f"{gain} is {100 * found.value:.0f} % of {gap}, {_where(tested)}"
     low, high = (f"{100 * end:.0f} %" for end in (found.low, found.high))
     kept = {
         "interval": f"95 % interval {low} to {high}",
@@ -101,6 +112,15 @@ def of_claim(verdict: str, parts: Sequence[str], reason: str) -> str:
     return f"{PREFIX[verdict]}: {said}." if said else f"{PREFIX[verdict]}."
 
 
+def of_order(kept: int, changed: Sequence[str]) -> str:
+    """Count of pairs of losses that equal steps separate and equal FLOPs, too; changed: the others."""
+    if not kept and not changed:
+        return "no pair of losses is separated at equal steps"
+    said = f"{kept} of {plural(kept + len(changed), 'pair')} of losses that equal steps separate"
+    said += " are separated alike at equal FLOPs"
+    return "; ".join([said, *changed])
+
+
 def of_missing(claim: Claim, missing: Sequence[str]) -> str:
     """The whole sentence about a claim that these runs cannot answer."""
     said = f"missing {'; '.join(missing)}; {joined(claim.answered_by)} can answer it"
@@ -108,7 +128,7 @@ def of_missing(claim: Claim, missing: Sequence[str]) -> str:
 
 
 def _evidence(found: Found, value: float, low: float, high: float, shown: float) -> str:
-    """Where it was found, its interval (of the lead of whoever leads) and what can be shown."""
+    """Account of where it was found, its interval (of the lead of whoever leads) and what can be shown."""
     ends = (low, high) if value >= 0 else (-high, -low)
     text = f" {_where(found)} (95 % interval {ends[0]:.1f} to {ends[1]:.1f})"
     return text if math.isnan(shown) else f"{text}; this design shows {shown:.1f}"
@@ -122,4 +142,4 @@ def _where(found: Found) -> str:
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{value:.1f} points" if unit == POINTS else f"{value:.1f} % of the score of training on labels"
+    return f"{value:.1f} points" if unit == POINTS else f"{value:.1f} % of the score of ce"

@@ -88,6 +88,6 @@ def _parts(each: Judged) -> Iterator[dict[str, Any]]:
 
 
 def _statement(part: Part, level: float) -> str:
-    """Of the number that is tested, by itself."""
+    """Statement of the number that is tested, by itself."""
     two_sided = 2 * min(part.p_value, part.p_worse)
     return statement_of(part.found.estimate.value, two_sided, level=level, trouble=part.trouble).statement

@@ -1,1 +1,1 @@
-"""Numbers that claims need beyond a linear contrast: a share of a gap, the same order at two budgets."""
+"""Numbers that claims need beyond a linear contrast: a share of a gap."""

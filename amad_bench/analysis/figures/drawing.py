@@ -102,14 +102,17 @@ def points(
 
 
 def intervals(
-    ax: Axes, colour: str, at: ArrayLike, low: ArrayLike, high: ArrayLike, *, upright: bool
+    ax: Axes, colours: str | Sequence[str], at: ArrayLike, low: ArrayLike, high: ArrayLike, *, upright: bool
 ) -> None:
-    """A line from `low` to `high` at each of N places; none where one of them is NaN."""
+    """A line from `low` to `high` at each of N places; none where one of them is NaN. colours: one, or N."""
     at_N, low_N, high_N = (np.asarray(values, dtype=float) for values in (at, low, high))
     known_N = np.isfinite(low_N) & np.isfinite(high_N)
     if known_N.any():
         draw = ax.vlines if upright else ax.hlines
-        draw(at_N[known_N], low_N[known_N], high_N[known_N], colors=colour, linewidth=1.1, zorder=2)
+        shown = (
+            colours if isinstance(colours, str) else [str(colour) for colour in np.array(colours)[known_N]]
+        )
+        draw(at_N[known_N], low_N[known_N], high_N[known_N], colors=shown, linewidth=1.1, zorder=2)
 
 
 def spread(count: int, width: float = 0.7) -> np.ndarray:

@@ -68,8 +68,10 @@ def _page(panels: Sequence[Frame], look: dict[str, Look], height: float) -> Page
                 ax.axvline(by_loss.at[name, "mean"], dashes=dashes, zorder=1, **GREY)
         for place, loss in enumerate(losses):
             row = by_loss.loc[loss]
-            intervals(ax, look[loss][0], [place], [row["ci_low"]], [row["ci_high"]], upright=False)
             points(ax, look[loss], [row["mean"]], [place])
+        shown = by_loss.loc[losses]
+        colours = [look[loss][0] for loss in losses]
+        intervals(ax, colours, range(len(losses)), shown["ci_low"], shown["ci_high"], upright=False)
         ax.set_yticks(range(len(losses)), losses)
         ax.set_ylim(len(losses) - 0.4, -0.6)  # the first loss on top
         ax.set_xlim(*limits(rows))

@@ -37,7 +37,7 @@ def draw_pretraining_gaps(results: Frame) -> Drawing:
     drawn = primary_scores(results)
     drawn = drawn[drawn["loss"] != TEACHER]
     drawn = drawn.assign(condition=[condition(row) for row in drawn.to_dict("records")])
-    panels: list[Frame] = [rows for _, rows in grouped(drawn, PANEL) if rows["pretraining"].nunique() > 1]
+    panels: list[Frame] = [rows for _, rows in grouped(drawn, PANEL) if len(set(rows["pretraining"])) > 1]
     if not panels:
         one = "No students with scores differ in their pre-training only."
         return Drawing(TITLE, nothing=NOTHING if drawn.empty else one)

@@ -32,12 +32,12 @@ class Chosen:
     refused: tuple[str, ...] = ()
 
     def taken(self, source: Source) -> list[Choice]:
-        """What is to be copied out of a source."""
+        """The choices to be copied out of a source."""
         return [choice for choice in self.choices.values() if choice.kept.source is source.results]
 
 
 def choose(plan: Plan, sources: Sequence[Source]) -> Chosen:
-    """Which copy of each planned run stays; sources: one's own results first, then the others in their order.
+    """The copy of each planned run that stays; sources: one's own results first, then the others in order.
 
     A copy of a run that is running in one's own results is left alone, and so is one whose teacher or
     pre-training failed where that copy stays: it would have ended the same way.

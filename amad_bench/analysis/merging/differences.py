@@ -90,7 +90,7 @@ def _shared(run: Run, choice: Choice, other: Copy, taught: int) -> dict[str, Any
 
 
 def _taught(plan: Plan, choices: Mapping[str, Choice], needed: Run, other: Copy) -> int:
-    """How many runs that stay were made beside that copy of a run that they need."""
+    """Number of runs that stay and were made beside that copy of a run that they need."""
     return sum(
         choices[run.id].kept.source is other.source
         for run in plan.runs

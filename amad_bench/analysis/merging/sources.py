@@ -57,7 +57,7 @@ def results_folders(paths: Sequence[Path], own: ResultsFolder) -> list[ResultsFo
 
 
 def read_source(plan: Plan, results: ResultsFolder) -> Source:
-    """What another machine's results hold of the planned runs; nothing is taken that cannot be read.
+    """Another machine's copies of the planned runs; nothing is taken that cannot be read.
 
     UserError where its runs were made by other versions of what they use than the plan's.
     """
@@ -80,7 +80,7 @@ def read_source(plan: Plan, results: ResultsFolder) -> Source:
 
 
 def read_own(plan: Plan, results: ResultsFolder) -> Source:
-    """What stands in one's own results; its damage is for `collect` to report, as without a merge."""
+    """One's own results; their damage is for `collect` to report, as without a merge."""
     folders = {run.id: results.run(run.id) for run in plan.runs}
     found = {
         run.id: Copy(results, folders[run.id], standing_alone(run, folders[run.id])) for run in plan.runs

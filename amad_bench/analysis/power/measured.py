@@ -1,4 +1,4 @@
-"""What makes a pair of losses vary, measured on the finished runs of a setting or of several blocks.
+"""Noise of pairs of losses, measured on the finished runs of a setting or of several blocks.
 
 Axes: L losses, S seeds, C clusters of test examples, K blocks.
 """

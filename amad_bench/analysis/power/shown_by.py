@@ -12,12 +12,12 @@ FEWEST_DF = 4  # of MS_LS, which the test of a setting pools
 
 
 def shown_by_pair(noise: Noise, seeds: int) -> float:
-    """Of one pair in one setting, alone at .05; in a family Holm asks for more."""
+    """The difference of one pair in one setting, alone at .05; in a family Holm asks for more."""
     return _shown(_of_seeds(noise, seeds, seeds - 1), _of_images(noise))
 
 
 def shown_by_setting(noise: Noise, seeds: int) -> float:
-    """Of a pair where all losses of a setting are equally unstable; NaN below four degrees of freedom."""
+    """The same where all losses of the setting are equally unstable; NaN below four degrees of freedom."""
     df = (noise.n_losses - 1) * (seeds - 1)
     return _shown(_of_seeds(noise, seeds, df), _of_images(noise)) if df >= FEWEST_DF else math.nan
 
@@ -28,7 +28,7 @@ def shown_by_images(noise: Noise) -> float:
 
 
 def shown_across(noises: Sequence[Noise], effect: float, seeds: int, blocks: int) -> float:
-    """Of the mean over so many independent blocks.
+    """The difference shown by the mean over so many independent blocks.
 
     noises: of measured blocks, in one unit; new ones are taken to be like their mean. effect: variance of
     the true difference between blocks.

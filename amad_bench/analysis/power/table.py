@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from amad_bench.analysis.blocks.across import FEWEST_BLOCKS
+from amad_bench.analysis.blocks.differences import PER_CENT, POINTS
+from amad_bench.analysis.blocks.of_losses import block_key, ce_scores
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.influence import Floats, influence_of_mean, influence_of_statistic, kish
 from amad_bench.analysis.power.measured import Noise, effect_variance, noise_of
@@ -24,12 +26,11 @@ from amad_bench.analysis.power.shown_by import (
     shown_by_setting,
 )
 from amad_bench.analysis.scores import ScoreBook
-from amad_bench.analysis.settings import BLOCK, CE, SETTING, TEACHER, Setting
+from amad_bench.analysis.settings import BLOCK, SETTING, TEACHER, Setting
 
 SEEDS_ASKED = (2, 3, 5, 10, 20)
 BLOCKS_ASKED = (5, 8, 12, 20)
 PAIR, OF_SETTING, BLOCKS = "pair", "setting", "blocks"
-POINTS, OF_CE = "points", "% of ce"
 CONDITIONS = [axis for axis in SETTING if axis not in BLOCK]  # what blocks are grouped by
 _NUMBERS = ("n_seeds", "n_blocks", "n_losses", "n_seeds_measured", "n_blocks_measured")
 _SHOWN = ("shown_80", "floor_80", "sd_seed", "sd_images", "sd_effect")
@@ -44,10 +45,11 @@ def power_table(collected: Collected) -> pd.DataFrame:
     one seed's paired difference; sd_images: what the test examples add to every difference; sd_effect: of the
     true difference between blocks, NaN (and taken to be 0) where fewer than two blocks say it.
     """
-    measured = [found for setting in collected.settings if (found := _measured(setting, collected.book))]
+    found, ces = [_measured(setting, collected.book) for setting in collected.settings], ce_scores(collected)
+    measured = [one for one in found if one is not None]
     rows = [row for one in measured for row in _setting_rows(one)]
     for blocks in _groups(measured):
-        rows += _block_rows(blocks)
+        rows += _block_rows(blocks, ces)
     table = pd.DataFrame(rows, columns=POWER_COLUMNS)
     whole = ("teacher_heads", "student_heads", *_NUMBERS)
     return table.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(_SHOWN, "float64"))
@@ -122,30 +124,33 @@ def _groups(measured: Sequence[_Measured]) -> list[list[_Measured]]:
     return list(groups.values())
 
 
-def _block_rows(blocks: Sequence[_Measured]) -> list[dict[str, Any]]:
+def _block_rows(blocks: Sequence[_Measured], ces: Mapping[str, float]) -> list[dict[str, Any]]:
     metrics = list(dict.fromkeys(one.setting.primary_metric for one in blocks))
-    unit = POINTS if len(metrics) == 1 else OF_CE
-    scaled = blocks if unit == POINTS else [_of_ce(one) for one in blocks if one.means.get(CE, 0) > 0]
+    unit = POINTS if len(metrics) == 1 else PER_CENT
+    scaled = blocks
+    if unit == PER_CENT:
+        known = [(one, ces[block_key(one.setting.axes)]) for one in blocks]
+        scaled = [_of_ce(one, ce) for one, ce in known if ce > 0]
     if not scaled:
         return []
     effect, noises = _effect(scaled), [one.noise for one in scaled]
-    known = 0.0 if math.isnan(effect) else effect
+    assumed = 0.0 if math.isnan(effect) else effect
     conditions = {axis: blocks[0].setting.axes[axis] for axis in CONDITIONS}
     shared = conditions | {"test": BLOCKS, "metric": " | ".join(metrics), "unit": unit} | _facts(scaled)
     shared |= {"sd_effect": math.sqrt(effect)}
     asked = {*BLOCKS_ASKED, max(len(scaled), FEWEST_BLOCKS)}
     return [
         shared
-        | {"n_seeds": seeds, "n_blocks": count, "shown_80": shown_across(noises, known, seeds, count)}
+        | {"n_seeds": seeds, "n_blocks": count, "shown_80": shown_across(noises, assumed, seeds, count)}
         | {"floor_80": shown_across_by_images(noises, count)}
         for count in sorted(asked)
         for seeds in (1, *SEEDS_ASKED)
     ]
 
 
-def _of_ce(one: _Measured) -> _Measured:
+def _of_ce(one: _Measured, ce: float) -> _Measured:
     """The same in per cent of the block's mean score of `ce`."""
-    factor = 100 / one.means[CE]
+    factor = 100 / ce
     noise = replace(
         one.noise, of_seed=one.noise.of_seed * factor**2, of_images=one.noise.of_images * factor**2
     )

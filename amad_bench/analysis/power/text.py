@@ -19,7 +19,7 @@ _NAME, _NUMBER = 12, 8  # characters of a column
 
 
 def power_text(table: pd.DataFrame) -> str:
-    """What to print. UserError for a table without rows."""
+    """The text to print. UserError for a table without rows."""
     if table.empty:
         raise UserError(_NOTHING)
     differing = [axis for axis in CONDITIONS if len(set(table[axis])) > 1]  # else all alike, and long

@@ -58,7 +58,7 @@ def weighted_quantile(variances_P: Floats, df_P: Floats, level: float) -> Floats
     quantile_P = -special.stdtrit(1.0 if (df_P == 1).any() else df_P, level / 2)
     total = variances_P.sum(axis=-1)
     weighted = np.sum(variances_P * quantile_P, axis=-1)
-    return np.divide(weighted, total, out=np.full_like(total, np.nan), where=total > 0)
+    return np.divide(weighted, total, out=np.full(np.shape(total), np.nan), where=total > 0)
 
 
 def two_sided(t: float, parts: Sequence[Part]) -> float:

@@ -15,11 +15,10 @@ from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.loss_scores import ByReplicate, as_array, scores_of
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.setting_test import SettingTest, setting_test
-from amad_bench.analysis.settings import DATA, SETTING, Setting
+from amad_bench.analysis.settings import AMAD, DATA, SETTING, Setting
 from amad_bench.analysis.tables.pairs import Pair, alone, decided, losses_of, methods_of, pair_of
 from amad_bench.plan.catalogue import METRICS
 
-AMAD = "amad"
 _CONTRAST = ["metric", "loss_a", "loss_b", "assistant_a", "registered"]
 _MEASURED = [
     *("difference", "ci_low", "ci_high", "p_value", "p_holm", "df_seeds", "df_clusters"),

@@ -1,4 +1,4 @@
-"""How often the training of each loss fails."""
+"""Failures of the training of each loss."""
 
 from typing import Any
 

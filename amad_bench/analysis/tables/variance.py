@@ -1,4 +1,4 @@
-"""Where the scores of a setting's runs come from: seeds, losses on seeds, images, losses on images."""
+"""Sources of the scores of a setting's runs: seeds, losses on seeds, images, losses on images."""
 
 from dataclasses import asdict
 from typing import Any

@@ -58,6 +58,11 @@ def write_dataset(dataset: UsedDataset, folder: Path) -> None:
     reader_of(dataset.record).write(files, dataset.options)
 
 
+def photo_places(dataset: UsedDataset, folder: Path) -> list[Path]:
+    """The places where a data set's photos are looked for; folder: the generated files."""
+    return list(_photos(dataset, _root(dataset, folder)).values())
+
+
 def _root(dataset: UsedDataset, folder: Path) -> Path:
     """The folder that its paths are relative to; folder: the generated files."""
     return folder if dataset.record.generated else amad_data()

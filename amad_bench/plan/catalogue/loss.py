@@ -16,6 +16,8 @@ QUERY_ROWS_VERSION = 1  # of how rows are drawn, losses.query_rows
 class Loss(WithOptions):
     """A way to distil.
 
+    compares: what, as a phrase with its formula, for reports (docs/methods.md has it in full). t_h, s_g: maps
+    of teacher head h and student head g; a_hg: the alignment; D: `distance`.
     implementation: its class in amad_bench/losses/<name>.py. base: what is trained beside it: "none" (it is
     the cross-entropy itself), "ce" (cross-entropy) or "logit_kd" (cross-entropy and logit distillation).
     reads: parts of a trace: "logits"; of the configured sites "probs" (attention maps), "scores", "queries",
@@ -37,6 +39,7 @@ class Loss(WithOptions):
     clash_of: Clash = never
     seeded: bool = False
     every_layer: bool = False
+    compares: str = ""
     products: Products = nothing_more
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     version: int = 1

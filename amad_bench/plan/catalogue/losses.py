@@ -59,7 +59,7 @@ _QUERY_ROWS = OptionSpec(
 )
 
 LOSSES: dict[str, Loss] = by_name(
-    Loss("ce", "CrossEntropy", "none", ()),
+    Loss("ce", "CrossEntropy", "none", (), compares="nothing: cross-entropy of the labels alone"),
     Loss(
         "logit_kd",
         "LogitKD",
@@ -74,6 +74,7 @@ LOSSES: dict[str, Loss] = by_name(
                 description="divides the logits of teacher and student, without unit; its square is a factor",
             )
         },
+        compares="output distributions: T² KL(softmax(z_teacher / T) ‖ softmax(z_student / T))",
     ),
     Loss(
         "one_to_one",
@@ -95,6 +96,7 @@ LOSSES: dict[str, Loss] = by_name(
         supports_shapes=one_to_one,
         clash_of=rows_of_maps,
         seeded=True,
+        compares="head h with head h: Σ_h D(t_h, s_h)",
     ),
     Loss(
         "head_mean",
@@ -104,6 +106,7 @@ LOSSES: dict[str, Loss] = by_name(
         {"distance": _DISTANCE, "kernel": _KERNEL_OR_TRITON, "query_rows": _QUERY_ROWS},
         clash_of=rows_of_maps,
         seeded=True,
+        compares="the mean head with the mean head: D(mean_h t_h, mean_g s_g)",
     ),
     Loss(
         "student_mean",
@@ -118,6 +121,7 @@ LOSSES: dict[str, Loss] = by_name(
         },
         clash_of=rows_of_maps,
         seeded=True,
+        compares="each teacher head with the mean student head, a control: Σ_h D(t_h, mean_g s_g)",
         products=mixed,
     ),
     Loss(
@@ -127,6 +131,8 @@ LOSSES: dict[str, Loss] = by_name(
         ("probs",),
         {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
         seeded=True,
+        compares="each teacher head with a mixture drawn once, a control: "
+        "Σ_h D(t_h, Σ_g a_hg s_g), a_h ~ Dirichlet(1)",
         products=mixed,
     ),
     Loss(
@@ -135,6 +141,7 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("probs",),
         {"distance": _DISTANCE, "head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
+        compares="the best one-to-one assignment π of heads: Σ_h D(t_h, s_π(h))",
         products=matched,
     ),
     Loss(
@@ -155,6 +162,7 @@ LOSSES: dict[str, Loss] = by_name(
             "head_reduction": _HEAD_REDUCTION,
             "kernel": _KERNEL,
         },
+        compares="each teacher head with a mixture by entropic transport: Σ_h D(t_h, Σ_g a_hg s_g)",
         products=aligned,
     ),
     Loss(
@@ -164,6 +172,7 @@ LOSSES: dict[str, Loss] = by_name(
         ("probs", "values"),
         {"kernel": _KERNEL},
         supports_shapes=minilm,
+        compares="maps and value relations of the last layer: KL(A_t ‖ A_s) + KL(VR_t ‖ VR_s)",
         products=values_related,
     ),
     Loss(
@@ -182,6 +191,8 @@ LOSSES: dict[str, Loss] = by_name(
             "kernel": _KERNEL,
         },
         supports_shapes=relation_heads_divide,
+        compares="relations of re-split queries, keys and values: "
+        "Σ_X KL(softmax(X_t X_tᵀ / √d) ‖ softmax(X_s X_sᵀ / √d))",
         products=all_related,
     ),
     Loss(
@@ -190,6 +201,7 @@ LOSSES: dict[str, Loss] = by_name(
         "logit_kd",
         ("scores", "hidden"),
         supports_shapes=tinybert,
+        compares="pre-softmax scores and hidden states: MSE(S_t, S_s) + MSE(H_t, H_s W)",
         elsewhere={"attention": "hidden states alone are the loss hidden_mse, write that one"},
         products=hidden_mapped,
     ),
@@ -217,6 +229,7 @@ LOSSES: dict[str, Loss] = by_name(
             ),
         },
         every_layer=True,
+        compares="all teacher maps with a learned 1 × 1 convolution of all student maps: KL(T ‖ conv(S))",
         products=convolved,
     ),
     Loss(
@@ -226,9 +239,17 @@ LOSSES: dict[str, Loss] = by_name(
         ("probs", "values", "output_weight"),
         {"head_reduction": _HEAD_REDUCTION, "kernel": _KERNEL},
         supports_shapes=no_fewer_teacher_heads,
+        compares="teacher heads merged to as many as the student has: Σ_g KL(merged_g ‖ s_g)",
         products=squeezed,
     ),
-    Loss("hidden_mse", "HiddenMse", "logit_kd", ("hidden",), products=hidden_mapped),
+    Loss(
+        "hidden_mse",
+        "HiddenMse",
+        "logit_kd",
+        ("hidden",),
+        compares="hidden states through a learned map: MSE(H_t, H_s W)",
+        products=hidden_mapped,
+    ),
     Loss(
         "amad",
         "Amad",
@@ -267,6 +288,8 @@ LOSSES: dict[str, Loss] = by_name(
         supports_shapes=projectable,
         clash_of=amad,
         seeded=True,
+        compares="each teacher head with its soft mixture of student heads: "
+        "Σ_h D(t_h, Σ_g a_hg s_g), a_hg = softmax_g(cos(t_h, s_g) / τ)",
         products=aligned,
     ),
 )

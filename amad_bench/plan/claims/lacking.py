@@ -1,4 +1,4 @@
-"""What a set of runs lacks to answer a claim: losses, heads, pre-training, budget, blocks, seeds."""
+"""Lack of runs to answer a claim: losses, heads, pre-training, budget, blocks, seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Asked:
     own_teachers: bool = False
 
     def units(self, runs: Sequence[Runs]) -> list[Unit]:
-        """Where it can be computed; see `cells.units`."""
+        """Account of where it can be computed; see `cells.units`."""
         return units(self.arms, self.where, self.over, runs)
 
 
@@ -64,7 +64,7 @@ def _pair(order: Order, first: str, second: str, budget: Budget) -> Asked:
 
 
 def lacking(claim: Claim, runs: Sequence[Runs]) -> list[str]:
-    """What is missing, a phrase each; empty where the runs can answer the claim."""
+    """Account of what is missing, a phrase each; empty where the runs can answer the claim."""
     found = [phrase for asked in asked_by(claim) for phrase in _of_contrast(asked, runs)]
     return list(dict.fromkeys(found))
 

@@ -1,4 +1,4 @@
-"""When the claims of a file may be judged, and how strictly: once, or at planned numbers of seeds."""
+"""Times when the claims of a file may be judged, and how strictly: once, or at planned numbers of seeds."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
@@ -10,7 +10,7 @@ from amad_bench.plan.shown import shown
 
 ONCE = "once"
 ONE_LOOK = 0.05  # two-sided level of a single look
-# Two-sided levels by number of seeds. Together wrong in at most .047 (union bound); looks at .05 each: .12.
+# Two-sided levels by number of seeds. Together wrong in at most .05, their sum; looks at .05 each: .12.
 PLANNED = {3: 0.005, 5: 0.010, 10: 0.035}
 
 _KNOWN = ", ".join(f"{seeds} (level {level:g})" for seeds, level in PLANNED.items())

@@ -1,4 +1,4 @@
-"""What a plan can say about registered claims, as text for people."""
+"""Account of what a plan can say about registered claims, as text for people."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -52,16 +52,18 @@ def _size(claim: Claim, runs: Sequence[Runs]) -> tuple[int, int]:
 
 
 def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
-    """What numbers of blocks and seeds can say at a level."""
-    for blocks, seeds, level in designs:
-        power = power_of_one_sd(blocks, seeds, level)
-        one = power_of_one_sd(1, seeds, level) if seeds > 1 else None
-        alone = f", one block alone with {100 * one:.0f} %" if one is not None and blocks > 1 else ""
-        what = "blocks of this kind" if blocks > 1 else "this setting"
+    """Account of what numbers of blocks and seeds can say, at each level."""
+    for level in dict.fromkeys(level for _, _, level in designs):
+        here = sorted({(blocks, seeds) for blocks, seeds, own in designs if own == level})
+        alone = sorted({(1, seeds) for blocks, seeds in here if blocks > 1 and seeds > 1})
+        shown = [
+            f"{100 * power_of_one_sd(*design, level):.0f} % with {plural(design[0], 'block')} of "
+            f"{plural(design[1], 'seed')}"
+            for design in (*here, *alone)
+        ]
         yield (
-            f"{plural(blocks, 'block')} with {plural(seeds, 'seed')} speak about {what}: a difference as "
-            "large as the standard deviation of a seed's paired difference is shown with "
-            f"{100 * power:.0f} % power at level {level:g}{alone}"
+            f"at level {level:g}, a difference as large as the standard deviation of a seed's paired "
+            f"difference is shown in {joined(shown)}; blocks stand for blocks of their kind"
         )
 
 

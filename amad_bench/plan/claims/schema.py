@@ -7,8 +7,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from amad_bench.plan.claims.looks import ONCE, Looks
 from amad_bench.plan.config.base import Closed, Label, Name, Problems, distinct
+from amad_bench.plan.config.grid import Budget
 from amad_bench.plan.config.numbers import Few
-from amad_bench.plan.config.schema import Budget, TaskName
+from amad_bench.plan.config.schema import TaskName
 from amad_bench.plan.config.training import Condition, FamilyName
 from amad_bench.plan.shown import shown
 
@@ -48,7 +49,7 @@ class Selector(Closed):
 
 
 class Where(Selector):
-    """What all arms of a contrast have in common."""
+    """Account of what all arms of a contrast have in common."""
 
     heads: Literal["unequal", "equal"] | None = Field(
         default=None, description="blocks whose teachers and students differ in their number of heads, or not"

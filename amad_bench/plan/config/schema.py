@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from amad_bench.plan.catalogue import DATASETS, EXTRA_METRICS, FAMILIES, LOSSES, TASKS, Dataset, record_of
 from amad_bench.plan.config.base import Closed, Name, PathBelow, Problems, distinct, known
 from amad_bench.plan.config.datasets import Datasets, options_of
+from amad_bench.plan.config.grid import Budgets, GridPart, TaskName
 from amad_bench.plan.config.inputs import IMAGE_CACHE_GB, ImageInputs
 from amad_bench.plan.config.losses import LossEntry, LossWeights
 from amad_bench.plan.config.models import Heads, ModelEntry, ModelSize
@@ -43,19 +44,8 @@ def _device(name: str) -> str:
     return name
 
 
-TaskName = Annotated[str, known("task", TASKS)]
 ExtraMetrics = Annotated[list[Annotated[str, known("extra metric", EXTRA_METRICS)]], AfterValidator(distinct)]
 DeviceName = Annotated[str, AfterValidator(_device), Field(json_schema_extra={"enum": [*devices.choices()]})]
-Budget = Literal["steps", "flops"]
-
-
-def _with_steps(budgets: list[Budget]) -> list[Budget]:
-    if "steps" not in budgets:
-        raise Problems([": steps is always one of them, flops is reckoned from it; write [steps, flops]"])
-    return budgets
-
-
-Budgets = Annotated[list[Budget], AfterValidator(distinct), AfterValidator(_with_steps)]
 Sites = Annotated[list[str], Field(min_length=1), AfterValidator(distinct)]
 
 
@@ -175,6 +165,11 @@ class Config(Closed):
         description="what all students get alike, a setting each: steps, the updates that their task says; "
         "flops, as many updates as cost no more FLOPs than those of `ce` (docs/engine.md#equal-flops)",
     )
+    grid: list[GridPart] = Field(
+        default=[],
+        description="parts of the grid, whose union is trained; empty: every combination of heads, "
+        "conditions, losses and budgets on every task",
+    )
     teacher_per: Literal["sweep", "block", "replicate"] = Field(
         default="sweep",
         description="sweep: one teacher for all replicates and students; block: one for each pair of head "
@@ -265,9 +260,13 @@ class Config(Closed):
         """Pre-training conditions of the students of a task entry."""
         return entry.student_pretraining or self.pretraining.student
 
+    def asks(self, **axes: Any) -> bool:
+        """Whether the grid has a combination with these values of some axes (the keys of GridPart)."""
+        return not self.grid or any(part.has(**axes) for part in self.grid)
+
     @property
     def students(self) -> int:
-        """Number that is asked for, those included that cannot be trained."""
+        """Number in the whole grid, those included that cannot be trained."""
         after_each = len(
             self.pretraining.teacher
         )  # without a teacher a loss is trained once, for all budgets

@@ -24,7 +24,7 @@ def copy_run(source: RunFolder, target: RunFolder, *, weights: bool) -> None:
 
 
 def _files(source: RunFolder, weights: bool) -> list[Path]:
-    """What a copy takes along, the record and then the status at the end."""
+    """The files that a copy takes along, the record and then the status at the end."""
     last = [source.record, source.status]
     left = {*last, source.live, source.ended}
     left |= set() if weights else {source.checkpoint, source.loss_parameters}

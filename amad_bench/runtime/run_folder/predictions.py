@@ -42,10 +42,7 @@ def read_predictions(path: Path) -> dict[str, list[Prediction]]:
     """
     by_split: dict[str, list[Prediction]] = {}
     for number, row in enumerate(_rows(path), start=1):
-        if flaw := _flaw(row):
-            raise _damaged(path, f"line {number}: {flaw}")
-        texts = {key: row[key] for key in _TEXTS}
-        prediction = Prediction(**texts, references=row["references"], groups=row["groups"])
+        prediction = _prediction(path, number, row)
         by_split.setdefault(prediction.split, []).append(prediction)
     for split, predictions in by_split.items():
         try:
@@ -53,6 +50,21 @@ def read_predictions(path: Path) -> dict[str, list[Prediction]]:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
     return by_split
+
+
+def first_predictions(path: Path, split: str, asked: int) -> list[Prediction]:
+    """The first records of a split, as many as asked for or there are; the rest is not read.
+
+    UserError as by `read_predictions`.
+    """
+    found: list[Prediction] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if len(found) == asked:
+                break
+            prediction = _prediction(path, number, _row(path, number, line))
+            found += [prediction] if prediction.split == split else []
+    return found
 
 
 def _rows(path: Path) -> list[Any]:
@@ -64,13 +76,21 @@ def _rows(path: Path) -> list[Any]:
             return found
     except (ValueError, RecursionError):
         pass
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line.decode("utf-8")))
-        except (ValueError, RecursionError) as error:
-            raise _damaged(path, f"line {number} is no JSON record ({error})") from None
-    return rows
+    return [_row(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _row(path: Path, number: int, line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"line {number} is no JSON record ({error})") from None
+
+
+def _prediction(path: Path, number: int, row: Any) -> Prediction:
+    if flaw := _flaw(row):
+        raise _damaged(path, f"line {number}: {flaw}")
+    texts = {key: row[key] for key in _TEXTS}
+    return Prediction(**texts, references=row["references"], groups=row["groups"])
 
 
 def predictions_sha256(path: Path) -> str:

@@ -70,6 +70,8 @@ def test_intervals_without_an_end_are_not_drawn():
     assert spans(ax) == [((1.0, 0.0), (2.0, 0.0))]
     intervals(ax, INK, [0], [float("nan")], [1], upright=True)
     assert len(spans(ax)) == 1
+    intervals(ax, PALETTE[:3], [0, 1, 2], [1, float("nan"), 3], [2, 5, 4], upright=True)
+    assert ax.collections[-1].get_colors().tolist() == [[*to_rgb(PALETTE[n]), 1.0] for n in (0, 2)]
 
 
 def test_marks_are_spread_around_their_place():

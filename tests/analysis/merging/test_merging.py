@@ -88,6 +88,7 @@ def other_scores(place: Path, run, changed: int = 3) -> None:
     scores.to_parquet(path, index=False)
 
 
+@pytest.mark.trap("stat-66")
 def test_the_first_copy_stays_and_the_difference_is_a_line_and_a_row(config, plan, capsys):
     teacher, student, *_ = plan.runs
     write_run(Path("results"), teacher)
@@ -122,6 +123,7 @@ def test_whom_another_copy_of_a_teacher_taught_is_counted(config, plan, capsys):
     assert "; 2 runs of these results were taught by it" in capsys.readouterr().err
 
 
+@pytest.mark.trap("stat-67")
 @pytest.mark.parametrize(
     ("first", "second", "stays"),
     [

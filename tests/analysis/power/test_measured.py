@@ -9,6 +9,7 @@ from amad_bench.analysis.mean_squares import two_way
 from amad_bench.analysis.power.measured import effect_variance, noise_of
 
 
+@pytest.mark.trap("stat-60")
 def test_it_is_the_mean_over_all_pairs() -> None:
     influence_LSC = np.random.default_rng(0).normal(60, [[[5]], [[9]], [[2]], [[4]]], (4, 3, 30))
     influence_LSC += np.random.default_rng(1).normal(0, 20, (4, 1, 30))

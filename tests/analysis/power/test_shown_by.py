@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from amad_bench.analysis.estimates import variance_parts
+from amad_bench.analysis.mean_squares import two_way
 from amad_bench.analysis.power.measured import Noise
 from amad_bench.analysis.power.shown_by import (
     shown_across,
@@ -27,6 +28,7 @@ def seeds_needed(noise: Noise, points: float) -> int:
     return next(seeds for seeds in range(2, 1000) if shown_by_pair(noise, seeds) <= points)
 
 
+@pytest.mark.trap("stat-62")
 @pytest.mark.parametrize(("run_sd", "expected"), [(2.76, (180, 35, 7)), (1.0, (25, 7, 3))])
 def test_seeds_for_1_2_and_5_points(run_sd: float, expected: tuple[int, ...]) -> None:
     found = [seeds_needed(reference(run_sd), points) for points in (1, 2, 5)]
@@ -38,6 +40,7 @@ def test_the_images_alone() -> None:
     assert shown_by_pair(reference(2.76), 10**6) == pytest.approx(shown_by_images(reference(2.76)), rel=1e-3)
 
 
+@pytest.mark.trap("stat-62")
 def test_at_three_seeds_a_setting_shows_what_a_pair_does_not() -> None:
     """7.2 instead of 12.7 points were measured."""
     pair, setting = shown_by_pair(reference(2.76), 3), shown_by_setting(reference(2.76), 3)
@@ -60,6 +63,7 @@ def test_nothing_that_varies_shows_everything() -> None:
     )
 
 
+@pytest.mark.trap("stat-61")
 @pytest.mark.parametrize(
     ("seeds", "of_seed", "of_image", "of_error"),
     [(2, 3.0, 5.0, 15.0), (3, 3.0, 5.0, 15.0), (5, 3.0, 15.0, 15.0), (10, 0.5, 15.0, 15.0)],
@@ -71,7 +75,7 @@ def test_a_pair_is_found_in_four_of_five_simulated_tables(
     noise = Noise(of_seed**2 + of_error**2 / clusters, of_image**2 / clusters, clusters - 1, 2, seeds)
     d_RSC = normal(shown_by_pair(noise, seeds), of_error, (tables, seeds, clusters))
     d_RSC += normal(0, of_seed, (tables, seeds, 1)) + normal(0, of_image, (tables, 1, clusters))
-    parts_RP = np.stack(variance_parts(d_RSC), axis=-1)
+    parts_RP = np.stack(variance_parts(two_way(d_RSC), seeds, clusters), axis=-1)
     critical_R = weighted_quantile(parts_RP, np.array([seeds - 1, clusters - 1]), 0.05)
     found = d_RSC.mean(axis=(1, 2)) > critical_R * np.sqrt(parts_RP.sum(axis=-1))
     assert found.mean() == pytest.approx(0.8, abs=0.02)

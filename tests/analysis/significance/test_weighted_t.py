@@ -77,7 +77,7 @@ def test_without_variation():
 
 
 def test_a_part_without_variance_has_no_weight():
-    assert critical_value([Part("seeds", 0.0, 2), Part("clusters", 2.0, 30)], 0.05) == pytest.approx(
+    assert critical_value([Part("seeds", 0, 2), Part("clusters", 2, 30)], 0.05) == pytest.approx(
         stats.t.isf(0.025, 30)
     )
 

@@ -10,6 +10,7 @@ from amad_bench.analysis.run_columns import run_columns
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE
+from amad_bench.runtime.results import COLLECTED
 
 METRIC, EXAMPLES, PER_IMAGE = "vqa_accuracy", 60, 2
 
@@ -35,7 +36,9 @@ def made(
             pages.append(page(run.id, "test_majority", np.full(EXAMPLES, majority)))
     numbers = dict.fromkeys(("teacher_heads", "student_heads", "replicate"), "Int64")
     nothing = pd.DataFrame(columns=["dataset", "task", "seed", "split", "example_id", "group", "value"])
-    return Collected(plan, pd.DataFrame(rows).astype(numbers), pd.concat(pages), nothing, nothing, nothing)
+    made_of_runs = {"runs": pd.DataFrame(rows).astype(numbers), "scores": pd.concat(pages)}
+    tables: dict[str, pd.DataFrame] = dict.fromkeys(COLLECTED, nothing) | made_of_runs
+    return Collected(plan, **tables)
 
 
 def page(run_id: str, split: str, values: np.ndarray) -> pd.DataFrame:

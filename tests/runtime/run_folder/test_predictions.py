@@ -8,6 +8,7 @@ import pytest
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.run_folder.predictions import (
     Prediction,
+    first_predictions,
     predictions_sha256,
     read_predictions,
     write_predictions,
@@ -40,6 +41,15 @@ def test_rows_by_split_in_their_order(write):
     first, second, third = (Prediction(**row) for row in rows)
     assert read_predictions(path) == {"test": [first, third], "b": [second]}
     assert predictions_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_first_of_a_split_without_the_rest(write):
+    rows = [record(split="b"), *(record(example_id=str(number)) for number in range(3))]
+    path = write(*rows, "{")
+    assert first_predictions(path, "test", 2) == [Prediction(**row) for row in rows[1:3]]
+    assert first_predictions(path, "b", 1) == [Prediction(**rows[0])]
+    with pytest.raises(UserError, match="line 5 is no JSON record"):
+        first_predictions(path, "b", 2)
 
 
 def test_what_is_written_is_a_line_of_json_for_each_record(write, tmp_path):

@@ -2,6 +2,7 @@
 
 from amad_bench.plan.config.checks.claims import check_claims
 from amad_bench.plan.config.checks.datasets import check_datasets
+from amad_bench.plan.config.checks.grid import check_grid
 from amad_bench.plan.config.checks.losses import check_losses
 from amad_bench.plan.config.checks.models import check_models
 from amad_bench.plan.config.checks.pretraining import check_pretraining
@@ -20,5 +21,6 @@ def check_meaning(config: Config) -> list[str]:
         *check_losses(config),
         *check_tasks(config),
         *check_claims(config),
+        *check_grid(config),
     ]
     return list(dict.fromkeys(found))  # two task entries may lack the same

@@ -46,7 +46,7 @@ def check_losses(config: Config) -> Iterator[str]:
 
 
 def _method(config: Config, entry: LossEntry) -> str:
-    """What an entry trains, whatever its label: entries of one text have equal scores.
+    """The training that an entry asks for, whatever its label: entries of one text have equal scores.
 
     A part of weight 0 is none: an attention loss without it is logit distillation, that is `ce`.
     """

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from scipy import stats
 
 from amad_bench.analysis.blocks.differences import BlockDifference, Together, in_unit, together
+from amad_bench.analysis.blocks.of_losses import Pair
+from amad_bench.analysis.blocks.tables import blocks_table
 from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate, Part
 from amad_bench.analysis.significance.weighted_t import assess
 
@@ -121,6 +124,18 @@ def test_blocks_that_share_photos_stay_apart_below_a_tenth_of_the_variance(
     assert found.n_blocks == n_blocks
     assert "share images" in found.note
     assert ("averaged" in found.note) == (n_blocks == 5)
+    over_blocks = np.var(found.differences_K, ddof=1) / n_blocks
+    added = of_images / 15 if n_blocks == 6 else 0.0  # one pair of fifteen shares them
+    assert found.estimate.variance == pytest.approx(over_blocks + added)
+
+
+def test_blocks_whose_images_make_an_unknown_part_are_averaged() -> None:
+    photos = {"dataset": "daquar", "dataset_options": "{}"}
+    made = [block(number, 1.0 + number, **photos) for number in range(5)]
+    few = [replace(one, estimate=replace(one.estimate, parts=(), trouble="4 clusters")) for one in made]
+    found = together(few)
+    assert found.estimate.trouble == "1 of 5 blocks"
+    assert "an unknown part" in found.note
 
 
 def test_with_one_seed_all_variance_may_be_of_images() -> None:
@@ -164,3 +179,32 @@ def test_a_shared_pretraining_is_part_of_the_scope() -> None:
     found = together(blocks(start="pretrain run vlt5-pretraining"))
     assert found.scope == "blocks of this kind, this pre-training"
     assert found.n_blocks == 6
+
+
+def table_of(made: list[BlockDifference]) -> pd.DataFrame:
+    condition = {"teacher_pretraining": "none", "pretraining": "none", "budget": "steps"}
+    pairs: Any = SimpleNamespace(pairs=[Pair("amad_kl", "ce", condition, made)])
+    return blocks_table(pairs)
+
+
+def test_a_statement_that_rests_on_leaving_failed_runs_out_is_inconclusive() -> None:
+    strong = blocks([2.0, 2.1, 1.9, 2.2, 1.8])
+    (row,) = table_of(strong).to_dict("records")
+    assert (row["statement"], row["difference_with_failed"]) == ("better", pytest.approx(2.0))
+    lost = replace(strong[0], n_failed=(2, 1), with_failed=replace(strong[0].with_failed, value=-20.0))
+    (row,) = table_of([lost, *strong[1:]]).to_dict("records")
+    assert (row["n_failed_a"], row["n_failed_b"]) == (2, 1)
+    assert row["difference_with_failed"] == pytest.approx((-20 + 8) / 5)
+    assert row["statement"] == "inconclusive"
+    assert row["reason"].startswith("depends on failed runs: better without them")
+    assert row["difference"] == pytest.approx(2.0)
+
+
+def test_a_row_says_what_the_design_shows() -> None:
+    (row,) = table_of(blocks([1.0, -1.2, 0.3, 0.9, -0.8])).to_dict("records")
+    assert row["statement"] == "inconclusive"
+    sd = np.std([1.0, -1.2, 0.3, 0.9, -0.8], ddof=1)
+    critical, center = stats.t.isf(0.025, 4), row["shown_80"] / sd * math.sqrt(5)
+    power = stats.nct.sf(critical, 4, center) + stats.nct.cdf(-critical, 4, center)
+    assert power == pytest.approx(0.8, abs=1e-6)
+    assert (row["df"], row["n_seeds_min"], row["heads"], row["over"]) == (4, 2, "unequal", "all")
