@@ -8,7 +8,7 @@ import pandas as pd
 from amad_bench.analysis.figures.drawing import INK, Frame, intervals, marked, points
 from amad_bench.analysis.figures.pairs import HOLLOW, LOOKS, forest_limits, zero
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
-from amad_bench.analysis.figures.titles import family_and_task, letter
+from amad_bench.analysis.figures.titles import LONGEST, by_letter, family_and_task, letter
 from amad_bench.analysis.settings import grouped
 from amad_bench.plan import catalogue
 
@@ -32,18 +32,20 @@ def draw_blocks(blocks: Frame, block_differences: Frame) -> Drawing:
         for column, value in values.items():
             own = own[own[column].isna() if pd.isna(value) else own[column] == value]
         groups = own[(own["unit"] == rows["unit"].iloc[0]) & own["difference"].notna()]
-        panels.append((rows.head(MOST), groups))
+        panels.append((rows, groups))
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
-    height = REST + ROW * max(len(rows) + len(groups) for rows, groups in panels)
+    height = REST + ROW * max(min(len(rows), MOST) + len(groups) for rows, groups in panels)
     found = [_page([panels[n] for n in page], height) for page in pages(len(panels), height)]
     return Drawing(TITLE, found)
 
 
 def _page(panels: Sequence[tuple[Frame, Frame]], height: float) -> Page:
     figure, axes = sheet(len(panels), height, alone=5.4)
+    titles, apart = _titles([rows.iloc[0] for rows, _ in panels])
     seen: list[str] = []
-    for number, ((rows, groups), ax) in enumerate(zip(panels, axes, strict=True)):
+    for number, ((every, groups), ax) in enumerate(zip(panels, axes, strict=True)):
+        rows = every.head(MOST)
         zero(ax)
         place_N = range(len(rows))
         intervals(ax, INK, place_N, rows["ci_low"], rows["ci_high"], upright=False)
@@ -59,8 +61,8 @@ def _page(panels: Sequence[tuple[Frame, Frame]], height: float) -> Page:
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_xlim(*forest_limits(pd.concat([rows, groups])))
         ax.grid(axis="y", visible=False)
-        ax.set_xlabel(f"Difference ({_unit(rows)})\n{_counted(rows)}")
-        ax.set_title(f"{letter(number)}  {_title(rows)}" if len(panels) > 1 else _title(rows))
+        ax.set_xlabel(f"Difference ({_unit(rows)})\n{_counted(every)}")
+        ax.set_title(titles[number])
     marks = [marked("one block", ONE)]
     for statement in [name for name in LOOKS if name in set(seen)]:
         colour, marker, hollow = _together(statement)
@@ -72,7 +74,7 @@ def _page(panels: Sequence[tuple[Frame, Frame]], height: float) -> Page:
         f"{exploratory} Heads of teacher → student; a pair of words in a title: pre-training of teacher → of "
         "student."
     )
-    return finish(figure, TITLE, [note], marks)
+    return finish(figure, TITLE, [note, *apart], marks)
 
 
 def _together(statement: str) -> tuple[str, str, bool]:
@@ -81,12 +83,23 @@ def _together(statement: str) -> tuple[str, str, bool]:
     return colour, marker if statement == "not testable" else "D", statement == HOLLOW
 
 
-def _title(rows: Frame) -> str:
-    first = rows.iloc[0]
-    pair = [first["teacher_pretraining"], first["pretraining"]]
-    trained = "" if pair == ["none", "none"] else f" · {' → '.join(map(str, pair))}"
-    budget = " · equal FLOPs" if first["budget"] == "flops" else ""
-    return f"{first['loss_a']} − {first['loss_b']}{trained}{budget} · {first['heads']} heads"
+def _titles(rows: Sequence[Frame]) -> tuple[list[str], list[str]]:
+    """The title of each panel, and as fine print by letters what is too long for one of them."""
+    titles = [f"{row['loss_a']} − {row['loss_b']}" for row in rows]
+    notes = []
+    for said in ([_trained(row) for row in rows], [f"{row['heads']} heads" for row in rows]):
+        longer = [" · ".join(filter(None, both)) for both in zip(titles, said, strict=True)]
+        if max(map(len, longer)) > LONGEST and len(rows) > 1:
+            notes.append(by_letter(said))
+        else:
+            titles = longer
+    return ([f"{letter(n)}  {title}" for n, title in enumerate(titles)] if len(rows) > 1 else titles), notes
+
+
+def _trained(row: Frame) -> str:
+    pair = [row["teacher_pretraining"], row["pretraining"]]
+    parts = [] if pair == ["none", "none"] else [" → ".join(map(str, pair))]
+    return " · ".join([*parts, "equal FLOPs"] if row["budget"] == "flops" else parts)
 
 
 def _names(rows: Frame) -> list[str]:
@@ -117,4 +130,5 @@ def _unit(rows: Frame) -> str:
 def _counted(rows: Frame) -> str:
     low, high = int(rows["n_seeds"].min()), int(rows["n_seeds"].max())
     seeds = f"{low}" if low == high else f"{low}–{high}"
-    return f"n = {len(rows)} blocks × {seeds} {'seed' if seeds == '1' else 'seeds'}"
+    drawn = f" (the first {MOST} drawn)" if len(rows) > MOST else ""
+    return f"n = {len(rows)} blocks{drawn} × {seeds} {'seed' if seeds == '1' else 'seeds'}"

@@ -22,6 +22,7 @@ from amad_bench.analysis.figures.losses import DASHES, limits, loss_looks, prima
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
 from amad_bench.analysis.settings import SETTING, TEACHER, grouped, settings
+from amad_bench.runtime.errors import USABLE
 
 TITLE = "Test scores over the cost of training a student"
 NOTHING = "No student with a score has a measured cost."
@@ -42,7 +43,7 @@ NOTE = (
     "Mean over seeds with its 95 % interval; a mark per setting and loss, those of one cost beside each "
     "other. Operations: forward and backward passes of the student, three times those of a forward pass, "
     "times examples and steps; the teacher's passes and the loss's own products are in the seconds, not in "
-    "the operations. Seconds: median over seeds, of the machines that ran them, validation included."
+    "the operations. Seconds: median over finished seeds, of the machines that ran them, validation included."
 )
 
 
@@ -60,8 +61,11 @@ def draw_cost(results: Frame, runs: Frame) -> Drawing:
 
 
 def with_costs(scored: Frame, runs: Frame) -> Frame:
-    """Rows of students' scores with the medians of `flops` and `seconds` over their runs."""
+    """Rows of students' scores with the medians of `flops` and `seconds` over their finished runs."""
     students: Any = pd.concat([runs.head(0), *(setting.students for setting in settings(runs))])
+    students = students[
+        students["status"].isin(USABLE)
+    ]  # a failed run costs less
     students = students[students["flops_per_example"].notna() & students["steps"].notna()]
     batch = [json.loads(training)["batch"] for training in students["training"]]
     passes = (1 + BACKWARD) * students["steps"].astype(float) * batch

@@ -13,7 +13,14 @@ from amad_bench.analysis.figures.drawing import (
     points,
     spread,
 )
-from amad_bench.analysis.figures.losses import DASHES, NOTHING, limits, loss_looks, primary_scores
+from amad_bench.analysis.figures.losses import (
+    DASHES,
+    NOTHING,
+    limits,
+    loss_looks,
+    primary_scores,
+    with_students,
+)
 from amad_bench.analysis.figures.sheet import Drawing, Page, finish, pages, sheet
 from amad_bench.analysis.figures.titles import in_points, n_of, titles_and_notes
 from amad_bench.analysis.settings import SETTING, TEACHER, grouped
@@ -27,7 +34,7 @@ HEIGHT = 2.25  # inches of a panel
 def draw_head_gap(results: Frame) -> Drawing:
     """A mark per loss with its interval over each pair of head counts, the smallest gap first."""
     drawn = primary_scores(results)
-    panels = grouped(drawn, WITHOUT_HEADS)
+    panels = [(values, rows) for values, rows in grouped(drawn, WITHOUT_HEADS) if with_students(rows)]
     if not panels:
         return Drawing(TITLE, nothing=NOTHING)
     if len(drawn.drop_duplicates(HEADS)) == 1:

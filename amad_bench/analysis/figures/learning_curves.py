@@ -82,5 +82,5 @@ def _model(run: Mapping[str, Any]) -> str:
     if run["kind"] == "student":
         name = f"student {run['student']}".rstrip()
         return f"{name} {run['shape']}, {head_gap(run)}"
-    block = f", block {run['block']}" if pd.notna(run["block"]) else ""
+    block = f", block {run['block'].replace('->', '→')}" if pd.notna(run["block"]) else ""
     return f"teacher {run['shape']}, {run['heads']} heads{block}"

@@ -23,7 +23,7 @@ from amad_bench.analysis.settings import AMAD, CE, SETTING, TEACHER, grouped
 from amad_bench.plan.catalogue import METRICS
 
 TITLE = "Test scores per loss"
-NOTHING = "No run has a score on its primary metric yet."
+NOTHING = "No student has a score on its primary metric yet."
 LOGITS = "logit_kd"
 DASHES = {TEACHER: (6, 2), CE: (2, 2)}  # of the lines to compare with
 ROW, REST = 0.17, 0.75  # inches of a loss, and of what else a panel has
@@ -35,7 +35,7 @@ def draw_losses(results: Frame) -> Drawing:
     results: the table. Losses without a score are left out, and so are panels without any.
     """
     drawn = primary_scores(results)
-    panels = grouped(drawn, SETTING)
+    panels = [(values, rows) for values, rows in grouped(drawn, SETTING) if with_students(rows)]
     look = loss_looks(results)
     height = REST + ROW * max((len(set(rows["loss"]) - {TEACHER}) for _, rows in panels), default=1)
     found = [_page([panels[n][1] for n in page], look, height) for page in pages(len(panels), height)]
@@ -46,6 +46,11 @@ def primary_scores(results: Frame) -> Frame:
     """The rows of the table `results` with the scores that figures show."""
     found = results[results["primary"].astype(bool) & results["mean"].notna()]
     return pd.DataFrame(found)
+
+
+def with_students(rows: Frame) -> bool:
+    """Whether one of the rows is not a teacher's."""
+    return bool((rows["loss"] != TEACHER).any())
 
 
 def loss_looks(planned: Frame) -> dict[str, Look]:

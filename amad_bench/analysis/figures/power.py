@@ -19,7 +19,8 @@ FLOOR = (1, 1.5)  # dashes
 HEIGHT = 2.25  # inches of a panel
 NOTE = (
     "From the noise of finished runs: the smallest true difference that a test at .05 finds with 80 % power. "
-    "Dotted: the limit that the test examples set, with seeds without end. Both axes are logarithmic."
+    "Dotted: the limit that the test examples set, with seeds without end; across "
+    "blocks in the colour of their number. Both axes are logarithmic."
 )
 
 
@@ -48,6 +49,8 @@ def _page(panels: Sequence[Frame], look: dict[str, Look]) -> Page:
     settings = [rows.iloc[0] for rows in panels if rows["test"].iloc[0] != ACROSS]
     titles, notes = titles_and_notes(settings, "teacher_heads") if settings else ([], [])
     conditions = [_condition(rows.iloc[0]) for rows in panels[len(settings) :]]
+    if settings and conditions:
+        notes = [f"Panels of one setting: {note}" for note in notes]
     if len(panels) > 1:
         conditions = [f"{letter(len(settings) + n)}  {name}" for n, name in enumerate(conditions)]
         titles = titles if len(settings) > 1 else [f"a  {title}" for title in titles]
@@ -55,14 +58,16 @@ def _page(panels: Sequence[Frame], look: dict[str, Look]) -> Page:
     shown: set[str] = set()
     for rows, title, ax in zip(panels, [*titles, *conditions], axes, strict=True):
         across = rows["test"].iloc[0] == ACROSS
+        floors: dict[float, dict[str, Any]] = {}
         for _, own in grouped(rows, ["test", "n_blocks"]):
             name = _blocks(own["n_blocks"].iloc[0]) if across else NAMES[own["test"].iloc[0]]
             own = own.sort_values("n_seeds")
             points(ax, look[name], own["n_seeds"].astype(float), own["shown_80"], line=True)
             shown.add(name)
-        floors = sorted({floor for floor in rows["floor_80"] if floor > 0})  # 0 where images add nothing
-        for floor in floors:
-            ax.axhline(floor, dashes=FLOOR, zorder=1, **GREY)
+            line = {**GREY, "color": look[name][0], "alpha": 1.0} if across else GREY
+            floors |= {floor: line for floor in own["floor_80"] if floor > 0}  # 0 where images add nothing
+        for floor, line in floors.items():
+            ax.axhline(floor, dashes=FLOOR, zorder=1, **line)
         _scales(ax, rows["n_seeds"], min([*floors, rows["shown_80"].min()]), rows["shown_80"].max())
         first = rows.iloc[0]
         n_blocks = f" × {first['n_blocks_measured']} blocks" if across else ""

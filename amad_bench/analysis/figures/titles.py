@@ -95,7 +95,7 @@ def titles_and_notes(
     """
     parts: list[list[str]] = [[family_and_task(row)] for row in rows]
     shared: list[str] = []
-    by_letter: list[list[str]] = []
+    apart: list[list[str]] = []
     for key, say in {**_SAID, **_LONG}.items():
         if key in without:
             continue
@@ -110,12 +110,12 @@ def titles_and_notes(
         elif alike:
             shared += [said[0]] if said[0] else []
         else:
-            by_letter.append(said)
+            apart.append(said)
     alone = len(rows) == 1
     titles = [" · ".join(own) for own in parts]
     titles = titles if alone else [f"{letter(n)}  {title}" for n, title in enumerate(titles)]
     notes = [_sentence("; ".join(shared))] if shared else []
-    return titles, notes + [_by_letter(said) for said in by_letter]
+    return titles, notes + [by_letter(said) for said in apart]
 
 
 def letter(number: int) -> str:
@@ -124,7 +124,7 @@ def letter(number: int) -> str:
     return (ascii_lowercase[tens - 1] if tens else "") + ascii_lowercase[ones]
 
 
-def _by_letter(said: Sequence[str]) -> str:
+def by_letter(said: Sequence[str]) -> str:
     """ "a–c, e: this; d: that."."""
     found = [
         f"{_letters([n for n, other in enumerate(said) if other == one])}: {one}"

@@ -49,6 +49,7 @@ def facts_of(
     )
     students = pd.DataFrame(runs[runs["kind"] == "student"])
     blocks = tables[TableName.BLOCKS]
+    more = {name: one for name, one in figures.items() if name not in IN_TEXT and not one["nothing"]}
     read = {**tables, TableName.BLOCKS: blocks[blocks["over"] == "all"]}
     printed = {name.value: PRINTERS[name](read[name]) for name in IN_TABLES}
     unprinted = len(comparisons) if len(comparisons) > MOST_CONTRASTS else 0
@@ -61,8 +62,8 @@ def facts_of(
         "choices": _choices(choices).canonical(),
         "figures": figures,
         "headline": HEADLINE,
-        "appendix": [name for name, one in figures.items() if name not in IN_TEXT and _fits(one)],
-        "left_out": [name for name, one in figures.items() if name not in IN_TEXT and not _fits(one)],
+        "appendix": [name for name, one in more.items() if _fits(one)],
+        "left_out": [name for name, one in more.items() if not _fits(one)],
         "losses": list(dict.fromkeys(students["loss"])),
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),

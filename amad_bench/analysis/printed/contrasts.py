@@ -4,7 +4,7 @@ import pandas as pd
 
 from amad_bench.analysis.printed.by_setting import Column, Row, by_setting
 from amad_bench.analysis.printed.numbers import interval, p_value, points
-from amad_bench.analysis.printed.table import PrintedTable
+from amad_bench.analysis.printed.table import NOTHING, PrintedTable
 
 SHOWN = "shown: the difference that this design shows with 80 % power"
 _CONTRAST = (
@@ -74,4 +74,5 @@ def _which(row: Row) -> str:
 
 
 def _difference(row: Row) -> str:
-    return points(row["difference"], signed=True) + ("" if row["unit"] == "points" else " %")
+    text = points(row["difference"], signed=True)
+    return text if row["unit"] == "points" or text == NOTHING else f"{text} %"

@@ -46,12 +46,14 @@ def _table(settings: list[pd.DataFrame]) -> PrintedTable:
 
 
 def _score(row: dict[str, Any] | None) -> str:
-    """ "61.2 ± 1.3"; with the number of failed runs where there are any."""
+    """ "61.2 ± 1.3"; with the seeds that it rests on where a planned one has no score."""
     if row is None:
         return ""
     half = (row["ci_high"] - row["ci_low"]) / 2
     text = points(row["mean"]) + ("" if pd.isna(half) else f" ± {points(half)}")
-    return f"{text} ({row['n_failed']} failed)" if row["n_failed"] else text
+    if not row["n_failed"]:
+        return text
+    return f"{text} ({row['n_seeds']} of {row['n_seeds'] + row['n_failed']} seeds)"
 
 
 def _range(numbers: list[int]) -> str:

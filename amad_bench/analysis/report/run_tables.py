@@ -75,7 +75,7 @@ def steps_to_score(frame: pd.DataFrame) -> ReportTable:
         Column("Pre-training", "pretraining"),
         Column("Cut", "cut"),
         Column("Runs", "n_runs", "number"),
-        Column("Failed", "n_failed", "number"),
+        Column("Missing", "n_failed", "number", says="planned runs that have not finished"),
         Column(
             "First step", "first_step", "number", says="at which the mean over replicates reaches that score"
         ),

@@ -124,7 +124,7 @@ def pairs_of_runs(frame: pd.DataFrame) -> ReportTable:
 _MEAN = Column("Mean [95 %]", ("mean", "ci_low", "ci_high"), "interval", 1, says="over seeds, in points")
 _COUNTS = [
     Column("Runs", "n_seeds", "number"),
-    Column("Failed", "n_failed", "number", says="planned runs without this score; left out of the mean"),
+    Column("Missing", "n_failed", "number", says="planned runs without this score; left out of the mean"),
     Column("Examples", "n_examples", "number"),
 ]
 

@@ -76,3 +76,21 @@ def test_blocks_without_a_difference():
     assert draw_blocks(together().head(0), differences().head(0)).nothing == NOTHING
     (ax,) = panels(drawn(draw_blocks, together().head(0), differences()))
     assert len(names(ax)) == 3
+
+
+def test_what_is_too_long_for_a_title_stands_below_by_letters():
+    long = {"loss_a": "amad_kl_sharp", "loss_b": "random_alignment", "budget": "flops"}
+    tables = (pd.concat([made(), made(**long)]) for made in (together, differences))
+    drawing = drawn(draw_blocks, *tables)
+    assert [ax.get_title(loc="left") for ax in panels(drawing)] == [
+        "a  amad_kl − ce",
+        "b  amad_kl_sharp − random_alignment · equal FLOPs",
+    ]
+    assert drawing.pages[0].notes[-1] == "a–b: unequal heads."
+
+
+def test_blocks_beyond_the_most_are_counted_and_said_to_be_left_out():
+    many = pd.concat([differences(student=f"s{number}") for number in range(20)])
+    (ax,) = panels(drawn(draw_blocks, together(), many))
+    assert len(names(ax)) == 34 + 2
+    assert ax.get_xlabel() == "Difference (% of ce)\nn = 60 blocks (the first 34 drawn) × 2 seeds"

@@ -49,7 +49,7 @@ def test_pairs_of_heads_that_were_not_run_are_empty():
 
 
 def test_nothing_to_compare():
-    assert draw_head_counts(TABLE.head(0), NONE).nothing.startswith("No run has a score")
+    assert draw_head_counts(TABLE.head(0), NONE).nothing.startswith("No student has a score")
     alone = TABLE[TABLE["loss"].isin(["teacher", "ce"])]
     assert draw_head_counts(alone, NONE).nothing == "No setting has scores of ce and of another loss."
     one = draw_head_counts(results(*of_setting()), NONE)

@@ -29,4 +29,4 @@ def test_the_smallest_gap_first_and_losses_beside_each_other():
 def test_one_pair_of_heads_and_no_score_are_sentences():
     one = draw_head_gap(results(*of_setting()))
     assert one.nothing == "Only one pair of head counts was run, so nothing is drawn over them."
-    assert draw_head_gap(TABLE.head(0)).nothing.startswith("No run has a score")
+    assert draw_head_gap(TABLE.head(0)).nothing.startswith("No student has a score")

@@ -76,8 +76,8 @@ def test_the_teachers_of_a_block_say_whose_they_are(fake, tmp_path):
     for run in plan.runs:
         fake.steps(fake.write(tmp_path, run), CURVES[run.config.pretraining])
     assert [ax.get_title(loc="left") for ax in axes_of(collect(plan, tmp_path))] == [
-        "a  VL-T5 · VQA · teacher 2x48, 8 heads, block 8 -> 2",
-        "b  VL-T5 · VQA · teacher 2x48, 8 heads, block 8 -> 4",
+        "a  VL-T5 · VQA · teacher 2x48, 8 heads, block 8 → 2",
+        "b  VL-T5 · VQA · teacher 2x48, 8 heads, block 8 → 4",
     ]
 
 

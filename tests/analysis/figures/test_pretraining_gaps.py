@@ -37,4 +37,4 @@ def test_teachers_conditions_have_panels_and_a_name():
 def test_one_condition_is_a_sentence():
     alone = draw_pretraining_gaps(TABLE[TABLE["pretraining"] == "vl"])
     assert alone.nothing == "No students with scores differ in their pre-training only."
-    assert draw_pretraining_gaps(TABLE.head(0)).nothing.startswith("No run has a score")
+    assert draw_pretraining_gaps(TABLE.head(0)).nothing.startswith("No student has a score")
