@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.measured_by import dataset_of
-from amad_bench.plan.catalogue import Dataset, primary_metric
+from amad_bench.plan.catalogue import TASKS, Dataset, primary_metric
 from amad_bench.plan.run import SHARED
 from amad_bench.plan.run_config import head_pair
 from amad_bench.runtime.errors import UserError
 
 TASK = ["family", "task", "dataset", "limit"]
+# Of what runs of all kinds are trained for.
+TASK_LABELS = {"pretraining": "Pre-training"} | {name: task.label for name, task in TASKS.items()}
 TRAINED_ON = [*TASK, "examples", "inputs", "precision"]
 # With the columns that say more about its data, its heads and its student.
 BLOCK = [*TRAINED_ON, "teacher_heads", "student_heads", "student", "student_shape", "heads_keep"]

@@ -63,9 +63,7 @@ def draw_cost(results: Frame, runs: Frame) -> Drawing:
 def with_costs(scored: Frame, runs: Frame) -> Frame:
     """Rows of students' scores with the medians of `flops` and `seconds` over their finished runs."""
     students: Any = pd.concat([runs.head(0), *(setting.students for setting in settings(runs))])
-    students = students[
-        students["status"].isin(USABLE)
-    ]  # a failed run costs less
+    students = students[students["status"].isin(USABLE)]  # a failed run costs less
     students = students[students["flops_per_example"].notna() & students["steps"].notna()]
     batch = [json.loads(training)["batch"] for training in students["training"]]
     passes = (1 + BACKWARD) * students["steps"].astype(float) * batch

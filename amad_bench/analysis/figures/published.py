@@ -33,7 +33,12 @@ def draw_published(published: Frame) -> Drawing:
 def _lines(rows: Frame) -> list[tuple[str, float, float, float, bool]]:
     """(name, value, low, high, whether it is ours) of each line of a panel, best published first."""
     theirs = rows.drop_duplicates(["work", "model", "value"]).sort_values("value", ascending=False)
-    lines = [(_name(row), row["value"], row["value"], row["value"], False) for _, row in theirs.iterrows()]
+    names = [_name(row) for _, row in theirs.iterrows()]
+    names = [
+        f"{name}, {trained}" if names.count(name) > 1 else name
+        for name, trained in zip(names, theirs["pretraining"], strict=True)
+    ]
+    lines = [(name, value, value, value, False) for name, value in zip(names, theirs["value"], strict=True)]
     ours = rows[rows["mean"].notna()].drop_duplicates(
         ["family", "teacher_heads", "teacher_pretraining", "mean"]
     )
@@ -45,7 +50,9 @@ def _lines(rows: Frame) -> list[tuple[str, float, float, float, bool]]:
 
 
 def _name(row: Frame) -> str:
-    return row["model"] if row["model"] in row["work"] else f"{row['model']}, {row['work']}"
+    """The model, and the work where that is of another name: "VL-BART, VL-T5 (Cho 2021)"."""
+    same = row["model"].split()[0] == row["work"].split()[0]
+    return row["model"] if same else f"{row['model']}, {row['work']}"
 
 
 def _page(panels: Sequence[Frame], height: float) -> Page:
@@ -58,6 +65,7 @@ def _page(panels: Sequence[Frame], height: float) -> Page:
             points(ax, look, [value], [place])
         ax.set_yticks(range(len(lines)), [name for name, *_ in lines])
         ax.set_ylim(len(lines) - 0.4, -0.6)
+        ax.margins(x=0.08)
         ax.grid(axis="y", visible=False)
         first = rows.iloc[0]
         seeds = rows["n_seeds"].max()

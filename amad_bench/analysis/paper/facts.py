@@ -13,6 +13,7 @@ from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.analysis.printed.every import PRINTERS
 from amad_bench.analysis.printed.protocol import protocol_table
 from amad_bench.analysis.printed.table import PrintedTable
+from amad_bench.analysis.settings import TASK_LABELS
 from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
 from amad_bench.runtime.results import TableName
@@ -31,7 +32,6 @@ MOST_CONTRASTS = 40  # within settings; more are no reading matter
 HEADLINE = "blocks"
 MOST_PAGES = 2  # of a figure in the appendix
 IN_TEXT = (HEADLINE, "head_gap", "learning_curves")  # figures that the text speaks of
-TASKS = {"pretraining": "Pre-training"} | {name: task.label for name, task in catalogue.TASKS.items()}
 
 
 def facts_of(
@@ -106,7 +106,7 @@ def _overlaps(runs: pd.DataFrame) -> list[dict[str, str]]:
     for task, dataset, overlap in zip(runs["task"], runs["dataset"], runs["image_overlap"], strict=True):
         pairs = overlap.split("; ") if isinstance(overlap, str) and overlap != NO_OVERLAP else []
         for splits, count in (pair.rsplit(" ", 1) for pair in pairs):
-            labels = {"dataset": catalogue.label_of(dataset), "task": TASKS[task]}
+            labels = {"dataset": catalogue.label_of(dataset), "task": TASK_LABELS[task]}
             found[dataset, task, splits, count] = labels | {"splits": splits, "images": f"{int(count):,}"}
     return [found[key] for key in sorted(found)]
 

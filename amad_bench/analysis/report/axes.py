@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.settings import UNKNOWN, seen_images
+from amad_bench.analysis.settings import TASK_LABELS, UNKNOWN, seen_images
 from amad_bench.plan import catalogue
 
 Row = Mapping[str, Any]
 _AXES: dict[str, tuple[tuple[str, ...], Callable[[Row], str]]] = {  # label: columns, the phrase made of them
     "Models": (("family",), lambda row: catalogue.FAMILIES[row["family"]].label),
-    "Task": (("task",), lambda row: catalogue.TASKS[row["task"]].label),
+    "Task": (("task",), lambda row: TASK_LABELS[row["task"]]),
     "Data": (("dataset",), lambda row: catalogue.label_of(row["dataset"])),
     "Metric": (("metric",), lambda row: _metrics(row["metric"])),
     "Heads": (

@@ -115,7 +115,12 @@ def published(frame: pd.DataFrame) -> ReportTable:
         Column("Pre-training", "pretraining"),
         Column("Split", "split"),
         Column("Published", "value", "number", 1),
+        Column("Here [95 %]", ("mean", "ci_low", "ci_high"), "interval", 1, says="teachers trained here"),
+        Column("Heads here", "teacher_heads", "number"),
+        Column("Pre-training here", "teacher_pretraining"),
         Column("Source", "source"),
     ]
     title, says = "Published numbers", "Beside ours where a setting is the published one."
-    return report_table(TableName.PUBLISHED, title, says, frame, columns)
+    # `task` is a work's own name of it, `pretraining` the published model's: no axes of a setting here
+    axes = frame.reindex(columns=["family", "dataset", "metric"])
+    return report_table(TableName.PUBLISHED, title, says, frame, columns, axes)

@@ -31,13 +31,19 @@ class ReportTable:
 
 
 def report_table(
-    name: str, title: str, says: str, frame: pd.DataFrame, columns: Sequence[Column]
+    name: str,
+    title: str,
+    says: str,
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    axes: pd.DataFrame | None = None,
 ) -> ReportTable:
     """The columns of a frame, behind those of the axes on which its rows differ.
 
+    axes: the columns of the frame among which axes are looked for, if not all.
     A column in which nothing stands is left out.
     """
-    differ, alike = axes_of(frame)
+    differ, alike = axes_of(frame if axes is None else axes)
     shown = [(Column(label), values) for label, values in differ.items()]
     shown += [(column, column.values(frame)) for column in columns]
     kept = [(column, values) for column, values in shown if any(map(_there, values))]

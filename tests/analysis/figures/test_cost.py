@@ -47,3 +47,13 @@ def test_a_student_whose_cost_is_unknown_is_left_out(tables):
     unknown = runs.assign(flops_per_example=None)
     assert draw_cost(results, unknown).nothing == "No student with a score has a measured cost."
     assert draw_cost(results.head(0), runs).pages == []
+
+
+def test_a_failed_run_costs_nothing(tables):
+    results, runs = tables
+    students = runs.index[(runs["family"] == "vlt5") & (runs["task"] == "vqa") & (runs["loss"] == "amad_kl")]
+    broken = runs.copy()
+    broken.loc[students[0], ["status", "train_seconds"]] = ["diverged", 0.5]
+    found = with_costs(primary_scores(results), broken)
+    row = found[(found["family"] == "vlt5") & (found["loss"] == "amad_kl")].iloc[0]
+    assert row["seconds"] == runs.loc[students[1], "train_seconds"]

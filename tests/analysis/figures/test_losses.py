@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from amad_bench.analysis.figures.drawing import GREY, looks
+from amad_bench.analysis.figures.head_gap import draw_head_gap
 from amad_bench.analysis.figures.losses import NOTHING, draw_losses, limits, loss_looks, primary_scores
 from tests.analysis.figures.frames import NAN, drawn, marks, names, of_setting, panels, results, spans
 
@@ -75,3 +76,13 @@ def test_a_loss_looks_alike_in_every_table():
     assert order == ["ce", "logit_kd", "amad_kl"]
     assert loss_looks(TABLE.iloc[::-1]) == loss_looks(TABLE) == looks(order)
     assert np.all(primary_scores(TABLE)["mean"].notna())
+
+
+def test_a_teacher_without_students_is_no_figure():
+    teachers = results(*(row for row in of_setting() if row["loss"] == "teacher"))
+    gone = [row | {"mean": NAN, "ci_low": NAN, "ci_high": NAN} for row in of_setting()[1:]]
+    for table in (teachers, results(of_setting()[0], *gone)):
+        assert draw_losses(table).nothing == NOTHING
+        assert draw_head_gap(table).nothing == NOTHING
+    both = results(*of_setting(), of_setting(student_heads=4)[0])
+    assert len(panels(drawn(draw_losses, both))) == 1

@@ -5,7 +5,7 @@ import pandas as pd
 from amad_bench.analysis.figures.published import NOTHING, draw_published
 from tests.analysis.figures.frames import NAN, drawn, marks, names, panels, spans
 
-FACTS = {"dataset": "coco", "metric": "CIDEr", "subset": "all"}
+FACTS = {"dataset": "coco", "metric": "CIDEr", "subset": "all", "pretraining": "4M"}
 OURS = {"family": "vlt5", "teacher_heads": 12, "teacher_pretraining": "vl", "n_seeds": 1}
 TABLE = pd.DataFrame(
     [
@@ -32,3 +32,17 @@ def test_theirs_and_ours_stand_in_one_panel():
 
 def test_data_that_nobody_published_on():
     assert draw_published(TABLE.head(0)).nothing == NOTHING
+
+
+def test_models_of_one_name_are_told_apart_by_their_pretraining():
+    rows = [
+        {"work": "BLIP (Li 2022)", "model": "BLIP ViT-B", "value": value, "pretraining": images}
+        for value, images in ((129.7, "14M"), (131.4, "129M"))
+    ]
+    rows.append({"work": "BLIP (Li 2022)", "model": "BLIP ViT-B CapFilt-L", "value": 133.3})
+    table = pd.DataFrame([FACTS | {"family": "", "mean": NAN, "n_seeds": NAN} | row for row in rows])
+    (cider,) = panels(drawn(draw_published, table))
+    assert names(cider) == ["BLIP ViT-B CapFilt-L", "BLIP ViT-B, 129M", "BLIP ViT-B, 14M"]
+    low, high = cider.get_xlim()  # no mark is cut by the frame
+    assert low < 129.7 - 0.1
+    assert high > 133.3 + 0.1

@@ -5,8 +5,10 @@ import pytest
 
 from amad_bench.analysis.report.axes import axes_of
 from amad_bench.analysis.report.columns import Column
+from amad_bench.analysis.report.run_tables import published
 from amad_bench.analysis.report.table import report_table
-from tests.analysis.report.conftest import AXES, NAN, frame
+from amad_bench.runtime.results import TableName
+from tests.analysis.report.conftest import AXES, NAN, frame, tables
 
 
 def test_axes_on_which_rows_are_alike_are_said_once():
@@ -36,6 +38,19 @@ def test_rows_keep_their_order_and_missing_axes_their_place():
     assert axes_of(frame(*rows))[0] == {"Data": ["Scenes", "DAQUAR", "Scenes"]}
     assert axes_of(frame({"claim": "C1"})) == ({}, {})
     assert axes_of(frame(AXES).head(0)) == ({}, {})
+
+
+def test_pretraining_runs_have_a_task_of_their_own():
+    assert axes_of(frame(AXES, AXES | {"task": "pretraining"}))[0] == {"Task": ["VQA", "Pre-training"]}
+
+
+def test_published_scores_stand_beside_those_of_teachers_here():
+    shown = published(tables()[TableName.PUBLISHED])
+    labels = [column["label"] for column in shown.columns]
+    row = dict(zip(labels, shown.rows[0], strict=True))
+    assert row["Here [95 %]"] == [61.5, 60.0, 63.0]
+    assert (row["Heads here"], row["Pre-training"], row["Pre-training here"]) == (8.0, "180K", "vl")
+    assert shown.alike == {"Models": "VL-T5", "Data": "VQA v2", "Metric": "VQA accuracy"}
 
 
 def test_rows_that_lack_an_axis_have_nothing_there():
