@@ -28,7 +28,7 @@ IN_TABLES = (
     TableName.FAILURES,
 )
 READ = (TableName.RUNS, *IN_TABLES)
-MOST_CONTRASTS = 40  # within settings; more are no reading matter
+MOST_CONTRASTS = 40  # of losses; more are no reading matter
 HEADLINE = "blocks"
 MOST_PAGES = 2  # of a figure in the appendix
 IN_TEXT = (HEADLINE, "head_gap", "learning_curves")  # figures that the text speaks of
@@ -50,7 +50,10 @@ def facts_of(
     students = pd.DataFrame(runs[runs["kind"] == "student"])
     blocks = tables[TableName.BLOCKS]
     more = {name: one for name, one in figures.items() if name not in IN_TEXT and not one["nothing"]}
-    read = {**tables, TableName.BLOCKS: blocks[blocks["over"] == "all"]}
+    across: Any = blocks[blocks["over"] == "all"]
+    many = len(across) > MOST_CONTRASTS
+    tested: Any = across[across["statement"] != "not testable"] if many else across
+    read = {**tables, TableName.BLOCKS: tested}
     printed = {name.value: PRINTERS[name](read[name]) for name in IN_TABLES}
     unprinted = len(comparisons) if len(comparisons) > MOST_CONTRASTS else 0
     printed |= {"protocol": [protocol_table(runs)]} | ({TableName.COMPARISONS.value: []} if unprinted else {})
@@ -59,6 +62,7 @@ def facts_of(
         "plan": plan["hash"],
         "tables": {name: [table.canonical() for table in found] for name, found in printed.items()},
         "unprinted": unprinted,
+        "untestable": len(across) - len(tested),
         "choices": _choices(choices).canonical(),
         "figures": figures,
         "headline": HEADLINE,

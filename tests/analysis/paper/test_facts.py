@@ -2,21 +2,22 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from amad_bench.analysis.collect import collect
 from amad_bench.analysis.compared import MAKERS
 from amad_bench.analysis.paper.facts import facts_of
 from amad_bench.plan.plan import Plan, Skip
-from amad_bench.runtime.results import COLLECTED
+from amad_bench.runtime.results import COLLECTED, TableName
 
 
 @pytest.fixture
 def facts(repository, tmp_path):
-    def of(plan):
+    def of(plan, change=lambda tables: tables):
         collected = collect(plan, tmp_path)
         tables = {name: getattr(collected, name) for name in COLLECTED}
-        tables |= {name: make(collected) for name, make in MAKERS.items()}
+        tables = change(tables | {name: make(collected) for name, make in MAKERS.items()})
         choices = repository / "paper" / "open_choices.csv"
         return facts_of(tables, {"name": plan.name, "hash": plan.hash}, {}, choices)
 
@@ -80,3 +81,22 @@ def test_many_contrasts_are_counted_and_not_printed(fake, tmp_path, facts, monke
     monkeypatch.setattr("amad_bench.analysis.paper.facts.MOST_CONTRASTS", 3)
     found = facts(plan)
     assert (found["unprinted"], found["tables"]["comparisons"]) == (4, [])
+
+
+def test_of_many_contrasts_across_blocks_only_what_can_be_tested_is_printed(fake, tmp_path, facts):
+    plan = fake.plan(losses=("ce", "amad_kl"), seeds=1)
+    for run in plan.runs:
+        fake.write(tmp_path, run)
+
+    def with_rows(number):
+        def change(tables):
+            blocks = tables[TableName.BLOCKS]
+            row = blocks[blocks["over"] == "all"].head(1)
+            rows = [row.assign(statement="better"), *[row.assign(statement="not testable")] * (number - 1)]
+            return tables | {TableName.BLOCKS: pd.concat(rows)}
+
+        return change
+
+    few, many = (facts(plan, with_rows(number)) for number in (40, 41))
+    assert (few["untestable"], len(few["tables"]["blocks"][0]["rows"])) == (0, 40)
+    assert (many["untestable"], len(many["tables"]["blocks"][0]["rows"])) == (40, 1)
