@@ -204,7 +204,7 @@ def verdict(
         statement = "better" if (difference > 0) == higher_is_better else "worse"
         return Verdict(statement, f"p = {p_value:.2g}")
     if math.isnan(shown):
-        return Verdict("inconclusive", "no difference in any cluster of any seed")
+        return Verdict("inconclusive", "no difference, and no variation between seeds or clusters")
     return Verdict("inconclusive", f"difference that this design shows with 80 % power: {_plain(shown)}")
 
 
@@ -214,20 +214,23 @@ def decide(
     """The comparison with its verdict.
 
     p_value, p_equivalent: raw or adjusted; without the second that of the comparison. level: what the raw p
-    has to reach (ALPHA for a single comparison, see `holm_level` for one of a family); the difference that
-    the design shows is that at this level.
+    has to reach (ALPHA for a single comparison, see `holm_level` for one of a family); `shown_80` becomes
+    that at this level.
     """
     if comparison.statement == "not testable":
         return comparison
+    shown = comparison.shown_80
+    if level != ALPHA and not math.isnan(shown):
+        shown = shown_difference(comparison.parts, level)
     decided = verdict(
         comparison.difference,
         p_value,
-        shown=comparison.shown_80 if level == ALPHA else shown_difference(comparison.parts, level),
+        shown=shown,
         higher_is_better=comparison.higher_is_better,
         region=comparison.region,
         p_equivalent=comparison.p_equivalent if math.isnan(p_equivalent) else p_equivalent,
     )
-    return replace(comparison, statement=decided.statement, reason=decided.reason)
+    return replace(comparison, shown_80=shown, statement=decided.statement, reason=decided.reason)
 
 
 def not_testable(comparison: Comparison, reason: str) -> Comparison:

@@ -104,7 +104,7 @@ def mean_interval(estimate: Estimate, pool: Pool | None = None, level: float = A
     """(ci_low, ci_high) of one loss's mean over its S seeds; NaN where it is not testable or nothing varies.
 
     Variance [MS_S + (L - 1) MS_ls] / (L S) + w_c with Satterthwaite's degrees of freedom. estimate: of that
-    loss, which may have fewer seeds than the pool. pool: of all losses of the setting; without one, and with
+    loss, which may have other seeds than the pool. pool: of all losses of the setting; without one, and with
     one seed, the parts are the estimate's own.
     """
     if estimate.trouble or not estimate.varies:
