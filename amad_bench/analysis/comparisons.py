@@ -108,9 +108,7 @@ def compare(
         float(np.mean(a_S - b_S)), a_SC - b_SC, kish=kish(labels), n_examples=a.shape[1], tolerance=tolerance
     )
     constant = max(np.ptp(a_SC), np.ptp(b_SC)) <= tolerance  # two models at 0 are not equivalent
-    by_luck = (
-        not estimate.varies and np.abs(a_SC - b_SC).max() > tolerance
-    )  # they differ, their variance is 0
+    by_luck = not estimate.varies and np.abs(a_SC - b_SC).max() > tolerance  # nor two that differ
     found = comparison_of(estimate, a_S, b_S, scope=scope, test=test, higher_is_better=higher_is_better)
     if region is None or found.statement == "not testable":
         return found
