@@ -23,13 +23,14 @@ Planned = Callable[[Any], Plan]
 
 @pytest.fixture
 def five_blocks(raw: Raw) -> Raw:
-    """Five blocks of two seeds: VL-T5 on three tasks, BLIP on two; each with teachers of its own."""
+    """Five blocks of two seeds: VL-T5 on three tasks, BLIP on two; each with images and teachers of its own."""
     by_task = {(entry["family"], entry["task"]): entry for entry in raw["tasks"]}
     vlt5, blip = by_task["vlt5", "vqa"], by_task["blip", "captioning"]
     more = [deepcopy(vlt5) | {"task": task} for task in ("captioning", "translation")]
     return raw | {
         "tasks": [vlt5, *more, blip, deepcopy(blip) | {"task": "vqa"}],
         "teacher_per": "block",
+        "scenes_per": "block",
         "losses": [
             {"name": "ce"},
             {"name": "logit_kd"},
@@ -104,13 +105,19 @@ def test_a_look_that_the_seeds_never_reach(
     )
 
 
-def test_blocks_that_share_a_teacher_are_one(planned: Planned, raw: Raw) -> None:
+@pytest.mark.parametrize(
+    ("teacher_per", "scenes_per", "count"),
+    [("sweep", "sweep", 1), ("block", "sweep", 1), ("block", "block", 4), ("replicate", "block", 4)],
+)
+def test_blocks_that_share_a_teacher_or_images_are_one(
+    planned: Planned, raw: Raw, teacher_per: str, scenes_per: str, count: int
+) -> None:
+    """As the tables count them (`analysis/blocks/sharing`), which read it from the runs."""
     raw |= {"heads": {"teacher": [8], "student": [4, 2]}, "losses": [{"name": "ce"}, {"name": "logit_kd"}]}
-    for per, count in (("sweep", 2), ("block", 4)):
-        runs = planned_runs(planned(raw | {"teacher_per": per}))
-        found = units(arms("logit_kd", "ce"), Where(), "blocks", runs)
-        assert len(found) == 4
-        assert len(independent(found)) == count
+    raw |= {"teacher_per": teacher_per, "scenes_per": scenes_per}
+    found = units(arms("logit_kd", "ce"), Where(), "blocks", planned_runs(planned(raw)))
+    assert len(found) == 4
+    assert len(independent(found)) == count
 
 
 def test_pretraining_pairs_are_averaged_in_a_block(planned: Planned, raw: Raw) -> None:
