@@ -88,9 +88,9 @@ def parts_of(claim: Claim, evidence: Evidence, level: float) -> list[Part]:
 
 
 def _difference(
-    arms: Sequence[Arm], found: Found, direction: Direction, level: float, after: str = ""
+    arms: Sequence[Arm], found: Found, direction: Direction, level: float, before: str = "", after: str = ""
 ) -> Part:
-    """after: what the part's name says beside its arms."""
+    """before: how its sentence begins; after: what its name says beside its arms."""
     outcome, value = outcome_of(found.estimate), found.estimate.value
     part = Part(
         sentences.contrast_name(arms) + after,
@@ -103,14 +103,14 @@ def _difference(
         "",
     )
     said = sentences.of_difference(arms, found, part.low, part.high, part.to_show(level))
-    return replace(part, sentence=said + after)
+    return replace(part, sentence=before + said)
 
 
 def _of_share(share: Share, evidence: Evidence, level: float) -> Iterator[Part]:
     """The gap, which must be there; and what is gained of it beyond the share to be exceeded."""
     gain, gap = (Asked(arms, share.where, share.over) for arms in (share.gain, share.gap))
     of_gap = evidence.of(gap)
-    yield _difference(share.gap, of_gap, "better", level, after=" (the gap)")
+    yield _difference(share.gap, of_gap, "better", level, before="the gap: ", after=" (the gap)")
     combined = evidence.combined(gain, gap)
     estimate, trouble = combined(1.0, -share.more_than), evidence.of(gain).estimate.trouble
     tested = replace(of_gap, estimate=replace(estimate, trouble=trouble or estimate.trouble))
@@ -165,4 +165,6 @@ def _of_order(order: Order, evidence: Evidence, level: float) -> Iterator[Part]:
     for (_, flops), found, p_value in zip(pairs, at_steps, separated, strict=True):
         if p_value <= level:
             direction: Direction = "better" if found.estimate.value > 0 else "worse"
-            yield _difference(flops.arms, evidence.of(flops), direction, level, after=" at equal FLOPs")
+            at_flops = evidence.of(flops)
+            words = {"before": "at equal FLOPs ", "after": " at equal FLOPs"}
+            yield _difference(flops.arms, at_flops, direction, level, **words)

@@ -24,6 +24,9 @@ _SPOKEN = {
     "ce": "training on labels",
     "student_mean": "its uniform control",
 }
+_OF_A_LEAD = ("{} behind", "{} ahead")
+_OF_A_SUM = ("{} below", "{} above")
+_OF_A_SLOPE = ("shrinking by {}", "growing by {}")
 _AFTER = {"none": "without pre-training", "text": "after text pre-training", "vl": "after VL pre-training"}
 
 
@@ -64,8 +67,8 @@ def _pair(arms: Sequence[Arm]) -> tuple[str, str] | None:
 
 
 def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:
-    """Result of a contrast: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval -1.1 to
-    2.7); this design shows 3.9". shown: NaN where nothing is to be said of it.
+    """Result of a contrast: "AMAD leads one-to-one by 0.8 points over 5 blocks (95 % interval: 1.1 behind to
+    2.7 ahead); 3.9 would be shown with 80 % power". shown: NaN where nothing is to be said of it.
     """
     if found.estimate.trouble:
         return f"{contrast_name(arms)}: {found.estimate.trouble}"
@@ -73,11 +76,11 @@ def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, sh
     if (pair := _pair(arms)) is not None:
         first, second = pair
         leads = "leads" if value >= 0 else "trails"
-        said = f"{first} {leads} {second} by {_amount(abs(value), found.unit)}"
+        said, sides = f"{first} {leads} {second} by {_amount(abs(value), found.unit)}", _OF_A_LEAD
     else:
         side = "above" if value >= 0 else "below"
-        said = f"{contrast_name(arms)} is {_amount(abs(value), found.unit)} {side} 0"
-    return said + _evidence(found, value, low, high, shown)
+        said, sides = f"{contrast_name(arms)} is {_amount(abs(value), found.unit)} {side} 0", _OF_A_SUM
+    return said + _evidence(found, sides, low, high, shown)
 
 
 def of_slope(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:
@@ -87,7 +90,7 @@ def of_slope(arms: Sequence[Arm], found: Found, low: float, high: float, shown: 
     value = found.estimate.value
     grows = f"{'grows' if value >= 0 else 'shrinks'} by {_amount(abs(value), found.unit)}"
     said = f"{lead(arms)} {grows} with each doubling of the head gap"
-    return said + _evidence(found, value, low, high, shown)
+    return said + _evidence(found, _OF_A_SLOPE, low, high, shown)
 
 
 def of_share(share: Share, found: ShareOfGap, tested: Found) -> str:
@@ -127,11 +130,20 @@ def of_missing(claim: Claim, missing: Sequence[str]) -> str:
     return of_claim("not testable here", [said], "")
 
 
-def _evidence(found: Found, value: float, low: float, high: float, shown: float) -> str:
-    """Account of where it was found, its interval (of the lead of whoever leads) and what can be shown."""
-    ends = (low, high) if value >= 0 else (-high, -low)
-    text = f" {_where(found)} (95 % interval {ends[0]:.1f} to {ends[1]:.1f})"
-    return text if math.isnan(shown) else f"{text}; this design shows {shown:.1f}"
+def _evidence(found: Found, sides: tuple[str, str], low: float, high: float, shown: float) -> str:
+    """Account of where it was found, its interval and what can be shown."""
+    text = f" {_where(found)} (95 % interval: {_interval(sides, low, high)})"
+    return text if math.isnan(shown) else f"{text}; {shown:.1f} would be shown with 80 % power"
+
+
+def _interval(sides: tuple[str, str], low: float, high: float) -> str:
+    """Both ends with the side of 0 that they are on, in words: a sign would be read against those before."""
+    below, above = sides
+    if low >= 0:
+        return above.format(f"{low:.1f} to {high:.1f}")
+    if high <= 0:
+        return below.format(f"{abs(high):.1f} to {abs(low):.1f}")
+    return f"{below.format(f'{abs(low):.1f}')} to {above.format(f'{high:.1f}')}"
 
 
 def _where(found: Found) -> str:
