@@ -18,6 +18,7 @@ from amad_bench.analysis.significance.outcome import one_sided_p
 from amad_bench.plan.claims.lacking import Asked, pairs_of
 from amad_bench.plan.claims.schema import Arm, Claim, Direction, Order, Share, Slope
 
+AT_EQUAL_STEPS = " at equal steps"  # ends the name of a part of an order that is not testable there
 SIGN = {"better": 1.0, "worse": -1.0}
 
 
@@ -158,13 +159,17 @@ def _of_slope(asked: Slope, evidence: Evidence, level: float) -> Part:
 
 
 def _of_order(order: Order, evidence: Evidence, level: float) -> Iterator[Part]:
-    """At equal FLOPs, the pairs that Holm separates at equal steps, in the direction that they have there."""
+    """At equal FLOPs, the pairs that Holm separates at equal steps, in the direction that they have there.
+
+    A pair that cannot be tested at equal steps is a part, too: whether its order is kept is not known.
+    """
     pairs = pairs_of(order)
     at_steps = [evidence.of(steps) for steps, _ in pairs]
-    separated = holm([outcome_of(found.estimate).p_value for found in at_steps])
-    for (_, flops), found, p_value in zip(pairs, at_steps, separated, strict=True):
-        if p_value <= level:
-            direction: Direction = "better" if found.estimate.value > 0 else "worse"
+    p_values = [outcome_of(found.estimate).p_value for found in at_steps]
+    for (steps, flops), found, p_value in zip(pairs, at_steps, holm(p_values), strict=True):
+        direction: Direction = "worse" if found.estimate.value < 0 else "better"
+        if math.isnan(p_value):
+            yield _difference(steps.arms, found, direction, level, "at equal steps ", AT_EQUAL_STEPS)
+        elif p_value <= level:
             at_flops = evidence.of(flops)
-            words = {"before": "at equal FLOPs ", "after": " at equal FLOPs"}
-            yield _difference(flops.arms, at_flops, direction, level, **words)
+            yield _difference(flops.arms, at_flops, direction, level, "at equal FLOPs ", " at equal FLOPs")

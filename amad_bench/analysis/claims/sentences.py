@@ -1,6 +1,7 @@
 """Sentences about claims as a person would say them; tables, report, paper and command line show these."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from amad_bench.analysis.blocks.differences import POINTS
@@ -115,13 +116,19 @@ def of_claim(verdict: str, parts: Sequence[str], reason: str) -> str:
     return f"{PREFIX[verdict]}: {said}." if said else f"{PREFIX[verdict]}."
 
 
-def of_order(kept: int, changed: Sequence[str]) -> str:
-    """Count of pairs of losses that equal steps separate and equal FLOPs, too; changed: the others."""
-    if not kept and not changed:
-        return "no pair of losses is separated at equal steps"
-    said = f"{kept} of {plural(kept + len(changed), 'pair')} of losses that equal steps separate"
-    said += " are separated alike at equal FLOPs"
-    return "; ".join([said, *changed])
+def of_order(kept: int, changed: Sequence[str], unknown: Sequence[str]) -> str:
+    """Count of pairs of losses that equal steps separate and equal FLOPs, too.
+
+    changed: sentences about those that equal FLOPs do not; unknown: why others cannot be tested at equal steps.
+    """
+    if kept or changed:
+        said = f"{kept} of {plural(kept + len(changed), 'pair')} of losses that equal steps separate"
+        said += " are separated alike at equal FLOPs"
+    else:
+        said = "no pair of losses is separated at equal steps"
+    counts = Counter(unknown).items()
+    lacking = [f"{plural(n, 'pair')} cannot be tested at equal steps ({reason})" for reason, n in counts]
+    return "; ".join([said, *changed, *lacking])
 
 
 def of_missing(claim: Claim, missing: Sequence[str]) -> str:

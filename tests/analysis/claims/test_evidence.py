@@ -247,3 +247,39 @@ def test_no_claims_no_rows() -> None:
     assert claims_table(nothing).empty
     assert claim_parts_table(nothing).empty
     assert list(claims_table(nothing).columns) == list(claims_table(found).columns)
+
+
+ORDER = {"order": {"over": "blocks", "losses": ["ce", "logit_kd", "amad_kl"]}}
+BUDGETS = {"budgets": ["steps", "flops"]}
+
+
+@pytest.mark.trap("stat-49")
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        (
+            "steps",
+            "1 of 1 pair of losses that equal steps separate are separated alike at equal FLOPs; "
+            "2 pairs cannot be tested at equal steps (4 of 5 blocks)",
+        ),
+        (
+            "flops",
+            "1 of 3 pairs of losses that equal steps separate are separated alike at equal FLOPs; "
+            "at equal FLOPs training on labels - AMAD: 4 of 5 blocks; "
+            "at equal FLOPs logit KD - AMAD: 4 of 5 blocks",
+        ),
+    ],
+)
+def test_an_order_of_which_a_pair_is_not_testable_is_not_testable(budget: str, said: str) -> None:
+    """AMAD has runs in four blocks of six at one of the budgets, its teachers failed in two; none counts as kept."""
+
+    def status(run: Run) -> str:
+        gone = run.config.loss.label == "amad_kl" and run.budget == budget and run.config.model.heads == 4
+        return "teacher_failed" if gone else "done"
+
+    effects = {"logit_kd": 6.0, "amad_kl": 12.0}
+    found = world(effects, claims=claims(**ORDER), status=status, **few(BUDGETS))
+    assert tables(world(effects, claims=claims(**ORDER), **few(BUDGETS)))[0]["verdict"] == "supported"
+    row, _ = tables(found)
+    assert (row["verdict"], np.isnan(row["p_value"])) == ("not testable here", True)
+    assert row["sentence"] == f"Not testable here: {said}."
