@@ -139,9 +139,9 @@ def _of_slope(asked: Slope, evidence: Evidence, level: float) -> Part:
         n_seeds=min((each.n_seeds for _, each in kept), default=0),
     )
     whole = found_over(together(blocks), trouble)
-    found = replace(
-        whole, estimate=replace(estimate, trouble=trouble or estimate.trouble), n_blocks=len(kept)
-    )
+    estimate = replace(estimate, trouble=trouble or estimate.trouble)
+    # Without the note on which blocks are averaged: a slope has a value of each.
+    found = replace(whole, estimate=estimate, n_blocks=len(kept), note="")
     outcome = outcome_of(found.estimate)
     part = Part(
         f"{sentences.contrast_name(asked.arms)} on log2 of the head gap",

@@ -102,7 +102,7 @@ def of_share(share: Share, found: ShareOfGap, tested: Found) -> str:
     said = f"{gain} is {100 * found.value:.0f} % of {gap}, {_where(tested)}"
     low, high = (f"{100 * end:.0f} %" for end in (found.low, found.high))
     kept = {
-        "interval": f"95 % interval {low} to {high}",
+        "interval": f"95 % interval: {low} to {high}",
         "ray": f"95 %: at least {low}" if math.isfinite(found.low) else f"95 %: at most {high}",
         "two rays": f"95 %: at most {high} or at least {low}, since the gap may be 0",
         "whole line": "95 %: any share, since the gap may be 0",

@@ -195,3 +195,12 @@ def test_shipped_configs_answer_what_claims_name_them_for(
     runs = planned_runs(possible_plan(load_config(path)))
     answered = {claim.id for claim in shipped.values() if not lacking(claim, runs)}
     assert answered == {claim.id for claim in shipped.values() if f"configs/{name}.yaml" in claim.answered_by}
+
+
+@pytest.mark.parametrize(("name", "said"), [("paper", True), ("default", False)])
+def test_blocks_that_share_photos_are_said_to(repository: Path, name: str, said: bool) -> None:
+    path = repository / "configs/claims.yaml"
+    text = claims_report(
+        path, load_claims(path), possible_plan(load_config(repository / f"configs/{name}.yaml"))
+    )
+    assert ("  blocks share photos of real data: " in text) == said
