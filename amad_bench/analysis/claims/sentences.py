@@ -99,6 +99,8 @@ def of_share(share: Share, found: ShareOfGap, tested: Found) -> str:
     gain, gap = lead(share.gain), lead(share.gap)
     if found.trouble or tested.estimate.trouble:
         return f"{gain} in {gap}: {found.trouble or tested.estimate.trouble}"
+    if math.isnan(found.value):
+        return f"{gain} has no share in {gap}, which is 0"
     said = f"{gain} is {100 * found.value:.0f} % of {gap}, {_where(tested)}"
     low, high = (f"{100 * end:.0f} %" for end in (found.low, found.high))
     kept = {
@@ -119,7 +121,8 @@ def of_claim(verdict: str, parts: Sequence[str], reason: str) -> str:
 def of_order(kept: int, changed: Sequence[str], unknown: Sequence[str]) -> str:
     """Count of pairs of losses that equal steps separate and equal FLOPs, too.
 
-    changed: sentences about those that equal FLOPs do not; unknown: why others cannot be tested at equal steps.
+    changed: sentences about those that equal FLOPs do not; unknown: why others cannot be tested at equal
+    steps.
     """
     if kept or changed:
         said = f"{kept} of {plural(kept + len(changed), 'pair')} of losses that equal steps separate"

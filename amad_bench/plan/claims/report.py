@@ -39,8 +39,8 @@ def claims_report(path: Path, file: ClaimsFile, plan: Plan) -> str:
     lines += [f"  {sentence}" for sentence in _shown(list(designs))]
     if designs and _photos_shared(plan):
         lines.append(
-            "  blocks share photos of real data: they count apart where images make less than a tenth of their "
-            "variance, else as one"
+            "  blocks share photos of real data: they count apart where images make less than a tenth of "
+            "their variance, else as one"
         )
     return "\n".join(lines)
 

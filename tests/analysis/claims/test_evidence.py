@@ -271,7 +271,7 @@ BUDGETS = {"budgets": ["steps", "flops"]}
     ],
 )
 def test_an_order_of_which_a_pair_is_not_testable_is_not_testable(budget: str, said: str) -> None:
-    """AMAD has runs in four blocks of six at one of the budgets, its teachers failed in two; none counts as kept."""
+    """At one of the budgets AMAD has runs in four blocks of six; what is not known is not kept."""
 
     def status(run: Run) -> str:
         gone = run.config.loss.label == "amad_kl" and run.budget == budget and run.config.model.heads == 4
