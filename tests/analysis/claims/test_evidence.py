@@ -224,6 +224,19 @@ def test_looks(looks: Any, ended: int, level: float | None, look: str) -> None:
         assert row["verdict"] == "supported"
 
 
+def test_a_replicate_counts_when_all_of_its_runs_have_ended() -> None:
+    """Of the last two replicates of five a single run, in one of six blocks, is missing."""
+
+    def status(run: Run) -> str:
+        late = run.config.loss.label == "logit_kd" and run.config.replicate >= 3
+        here = run.config.family == "blip" and run.config.model.heads == 2
+        return "not_run" if run.kind == "student" and late and here else "done"
+
+    file = claims([3, 5, 10], **over_blocks())
+    row, part = tables(world({"amad_kl": 6.0}, claims=file, status=status, seeds=5, **few()))
+    assert (row["look"], row["level"], part["n_seeds"]) == ("at 3 seeds (planned: 3, 5 and 10)", 0.005, 3)
+
+
 def test_a_look_is_stricter_than_one_alone() -> None:
     """p one-sided between .0025 and .025: enough for a single look, not for the first of three."""
     file = {"effects": {"amad_kl": 0.8, "logit_kd": 0.0}, "block_sd": 0.5}
@@ -283,3 +296,14 @@ def test_an_order_of_which_a_pair_is_not_testable_is_not_testable(budget: str, s
     row, _ = tables(found)
     assert (row["verdict"], np.isnan(row["p_value"])) == ("not testable here", True)
     assert row["sentence"] == f"Not testable here: {said}."
+
+
+def test_an_order_holds_the_pairs_that_holm_separates_at_equal_steps() -> None:
+    """Of three pairs two have p between .0167 and .05 at equal steps: each alone would be separated."""
+    found = world({"logit_kd": 0.6, "amad_kl": 0.6}, claims=claims(**ORDER), **few(BUDGETS))
+    at_steps = replace(found, runs=found.runs[found.runs["budget"].str.contains("steps")])
+    for loss in ("logit_kd", "amad_kl"):
+        assert 0.017 < stats.ttest_1samp(block_means(at_steps, {loss: 1, "ce": -1}), 0).pvalue < 0.05
+    row, part = tables(found)
+    assert (row["verdict"], part) == ("inconclusive", None)
+    assert row["sentence"] == "Not shown: no pair of losses is separated at equal steps."

@@ -105,3 +105,5 @@ def test_a_share(share: Any, said: str) -> None:
     gap = "the lead of AMAD over training on labels"
     expected = f"the lead of AMAD over one-to-one is {said.format(gap=gap)}"
     assert of_share(asked, ShareOfGap(*share), found(0.4)) == expected
+    unknown = f"the lead of AMAD over one-to-one has no share in {gap}, which is 0"
+    assert of_share(asked, ShareOfGap(math.nan), found(0.0)) == unknown

@@ -23,7 +23,7 @@ Planned = Callable[[Any], Plan]
 
 @pytest.fixture
 def five_blocks(raw: Raw) -> Raw:
-    """Five blocks of two seeds: VL-T5 on three tasks, BLIP on two; each with images and teachers of its own."""
+    """Five blocks of two seeds, with images and teachers of their own: VL-T5 on three tasks, BLIP on two."""
     by_task = {(entry["family"], entry["task"]): entry for entry in raw["tasks"]}
     vlt5, blip = by_task["vlt5", "vqa"], by_task["blip", "captioning"]
     more = [deepcopy(vlt5) | {"task": task} for task in ("captioning", "translation")]
