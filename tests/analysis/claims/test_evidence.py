@@ -8,54 +8,20 @@ import pytest
 from scipy import stats
 
 from amad_bench.analysis.claims.tables import claim_parts_table, claims_table
-from amad_bench.analysis.collected import Collected
-from amad_bench.plan.claims.schema import ClaimsFile
 from amad_bench.plan.run import Run
-from tests.analysis.claims.worlds import VARIANTS, points_of, world
-
-VQA = (("vlt5", "vqa"), ("blip", "vqa"))
-A_B = [{"weight": 1.0, "loss": "amad_kl"}, {"weight": -1.0, "loss": "logit_kd"}]
-EFFECTS = {"amad_kl": 1.0, "logit_kd": 0.5}
-SETTING = {"family": "vlt5", "task": "vqa", "student_heads": 2}
-
-
-def few(changes: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A world of three losses in six blocks on one metric."""
-    losses = [{"name": "ce"}, {"name": "logit_kd"}, VARIANTS["amad_kl"], VARIANTS["amad_mse"]]
-    return {"tasks": VQA, "changes": {"losses": losses} | (changes or {})} | more
-
-
-def claims(looks: Any = "once", **kind: Any) -> ClaimsFile:
-    known = {"id": "A", "text": "A beats B", "answered_by": ["configs/gpu.yaml"]}
-    return ClaimsFile.model_validate({"looks": looks, "claims": [known | kind]})
-
-
-def over_blocks(**more: Any) -> dict[str, Any]:
-    return {"contrasts": [{"over": "blocks", "arms": A_B} | more]}
-
-
-def in_setting(arms: list[dict[str, Any]] = A_B, **more: Any) -> dict[str, Any]:
-    return {"contrasts": [{"over": "setting", "where": SETTING, "arms": arms} | more]}
-
-
-def tables(collected: Collected) -> tuple[Any, Any]:
-    """The row of the claim and that of its first part."""
-    parts = claim_parts_table(collected)
-    return claims_table(collected).iloc[0], None if parts.empty else parts.iloc[0]
-
-
-def block_means(collected: Collected, weights: dict[str, float]) -> np.ndarray:
-    """(6,) weighted means over seeds, from the scores alone."""
-    return np.array(
-        [
-            sum(
-                weight * points_of(collected, family=family, student_heads=heads, loss=loss).mean()
-                for loss, weight in weights.items()
-            )
-            for family in ("vlt5", "blip")
-            for heads in (4, 2, 1)
-        ]
-    )
+from tests.analysis.claims.worlds import (
+    A_B,
+    EFFECTS,
+    SETTING,
+    block_means,
+    claims,
+    few,
+    in_setting,
+    over_blocks,
+    points_of,
+    tables,
+    world,
+)
 
 
 @pytest.mark.parametrize("direction", ["better", "worse"])
@@ -262,48 +228,14 @@ def test_no_claims_no_rows() -> None:
     assert list(claims_table(nothing).columns) == list(claims_table(found).columns)
 
 
-ORDER = {"order": {"over": "blocks", "losses": ["ce", "logit_kd", "amad_kl"]}}
-BUDGETS = {"budgets": ["steps", "flops"]}
-
-
-@pytest.mark.trap("stat-49")
-@pytest.mark.parametrize(
-    ("budget", "said"),
-    [
-        (
-            "steps",
-            "1 of 1 pair of losses that equal steps separate are separated alike at equal FLOPs; "
-            "2 pairs cannot be tested at equal steps (4 of 5 blocks)",
-        ),
-        (
-            "flops",
-            "1 of 3 pairs of losses that equal steps separate are separated alike at equal FLOPs; "
-            "at equal FLOPs training on labels - AMAD: 4 of 5 blocks; "
-            "at equal FLOPs logit KD - AMAD: 4 of 5 blocks",
-        ),
-    ],
-)
-def test_an_order_of_which_a_pair_is_not_testable_is_not_testable(budget: str, said: str) -> None:
-    """At one of the budgets AMAD has runs in four blocks of six; what is not known is not kept."""
-
-    def status(run: Run) -> str:
-        gone = run.config.loss.label == "amad_kl" and run.budget == budget and run.config.model.heads == 4
-        return "teacher_failed" if gone else "done"
-
-    effects = {"logit_kd": 6.0, "amad_kl": 12.0}
-    found = world(effects, claims=claims(**ORDER), status=status, **few(BUDGETS))
-    assert tables(world(effects, claims=claims(**ORDER), **few(BUDGETS)))[0]["verdict"] == "supported"
-    row, _ = tables(found)
-    assert (row["verdict"], np.isnan(row["p_value"])) == ("not testable here", True)
-    assert row["sentence"] == f"Not testable here: {said}."
-
-
-def test_an_order_holds_the_pairs_that_holm_separates_at_equal_steps() -> None:
-    """Of three pairs two have p between .0167 and .05 at equal steps: each alone would be separated."""
-    found = world({"logit_kd": 0.6, "amad_kl": 0.6}, claims=claims(**ORDER), **few(BUDGETS))
-    at_steps = replace(found, runs=found.runs[found.runs["budget"].str.contains("steps")])
-    for loss in ("logit_kd", "amad_kl"):
-        assert 0.017 < stats.ttest_1samp(block_means(at_steps, {loss: 1, "ce": -1}), 0).pvalue < 0.05
-    row, part = tables(found)
-    assert (row["verdict"], part) == ("inconclusive", None)
-    assert row["sentence"] == "Not shown: no pair of losses is separated at equal steps."
+@pytest.mark.parametrize(("over", "kind"), [("setting", "this teacher"), ("blocks", "blocks of this kind")])
+def test_a_pretraining_is_part_of_the_scope_where_one_alone_is_there(over: str, kind: str) -> None:
+    """Blocks with images of their own have a pre-training each, so that over them nothing is shared."""
+    arms = [
+        {"weight": 1.0, "loss": "amad_kl", "pretraining": "none"},
+        {"weight": -1.0, "loss": "ce", "pretraining": "vl"},
+    ]
+    where = {"teacher_pretraining": "vl"} | (SETTING if over == "setting" else {})
+    file = claims(contrasts=[{"over": over, "where": where, "arms": arms}])
+    row, _ = tables(world(EFFECTS, claims=file, conditions=("none", "vl"), seeds=2, **few()))
+    assert row["scope"] == kind + (", this pre-training" if over == "setting" else "")
