@@ -31,7 +31,7 @@ def planned_runs(plan: Plan) -> list[Runs]:
 
 
 def _drawn(run: Run) -> set[Hashable]:
-    """What a run is drawn from, photos of real data aside: whether they matter only results can tell."""
+    """All that a run is drawn from but photos of real data: whether they matter only results can tell."""
     dataset = run.config.dataset
     found: set[Hashable] = {("data order", run.config.seeds.data_order)}
     if run.teacher_id is not None:
