@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from amad_bench.analysis.blocks.differences import POINTS
 from amad_bench.analysis.claims.evidence import Found
 from amad_bench.analysis.claims_math.share_of_gap import Share as ShareOfGap
+from amad_bench.plan.claims.cells import FLOPS, STEPS
 from amad_bench.plan.claims.looks import joined
 from amad_bench.plan.claims.report import plural
 from amad_bench.plan.claims.schema import Arm, Claim, Share
@@ -28,11 +29,20 @@ _SPOKEN = {
 _OF_A_LEAD = ("{} behind", "{} ahead")
 _OF_A_SUM = ("{} below", "{} above")
 _OF_A_SLOPE = ("shrinking by {}", "growing by {}")
+_AT = {STEPS: "at equal steps", FLOPS: "at equal FLOPs"}
 _AFTER = {"none": "without pre-training", "text": "after text pre-training", "vl": "after VL pre-training"}
 
 
+def names_of(arms: Sequence[Arm]) -> list[str]:
+    """Names of arms; with their budgets where these differ."""
+    budgets = [arm.budget or STEPS for arm in arms]
+    if len(set(budgets)) == 1:
+        return [arm_name(arm) for arm in arms]
+    return [f"{arm_name(arm)} {_AT[budget]}" for arm, budget in zip(arms, budgets, strict=True)]
+
+
 def arm_name(arm: Arm) -> str:
-    """A loss with what else the arm names, e.g. "AMAD without pre-training"."""
+    """A loss with what else the arm names but its budget, e.g. "AMAD without pre-training"."""
     others = [str(value) for axis, value in arm.asked.items() if axis not in ("loss", "budget", *_CONDITIONS)]
     words = [_SPOKEN.get(arm.loss, arm.loss), *others]
     if arm.pretraining is not None:
@@ -48,10 +58,10 @@ _CONDITIONS = ("pretraining", "teacher_pretraining")
 def contrast_name(arms: Sequence[Arm]) -> str:
     """Short name of a contrast by its arms, e.g. "AMAD - one-to-one"."""
     text = ""
-    for arm in arms:
+    for arm, name in zip(arms, names_of(arms), strict=True):
         sign = "- " if arm.weight < 0 else "+ " if text else ""
         times = "" if abs(arm.weight) == 1 else f"{abs(arm.weight):g} "
-        text += f"{' ' if text else ''}{sign}{times}{arm_name(arm)}"
+        text += f"{' ' if text else ''}{sign}{times}{name}"
     return text
 
 
@@ -64,7 +74,10 @@ def lead(arms: Sequence[Arm]) -> str:
 def _pair(arms: Sequence[Arm]) -> tuple[str, str] | None:
     """The names of two arms that are simply compared, the first one minus the second."""
     first, *others = sorted(arms, key=lambda arm: -arm.weight)
-    return (arm_name(first), arm_name(others[0])) if len(others) == 1 and first.weight == 1 else None
+    if len(others) != 1 or first.weight != 1:
+        return None
+    one, other = names_of([first, *others])
+    return one, other
 
 
 def of_difference(arms: Sequence[Arm], found: Found, low: float, high: float, shown: float) -> str:

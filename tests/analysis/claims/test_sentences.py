@@ -68,6 +68,14 @@ def test_a_sum_of_more_arms() -> None:
     )
 
 
+def test_budgets_that_differ_are_named() -> None:
+    arms = [Arm(weight=1.0, loss="amad_kl", budget="flops"), Arm(weight=-1.0, loss="amad_kl")]
+    assert of_difference(arms, found(-1.0), -2.0, -0.5, math.nan) == (
+        "AMAD at equal FLOPs trails AMAD at equal steps by 1.0 points over 8 blocks "
+        "(95 % interval: 0.5 to 2.0 behind)"
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high", "grows", "interval"),
     [
