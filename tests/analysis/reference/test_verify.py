@@ -201,7 +201,9 @@ def test_a_damaged_reference_does_not_pass(here: Plan, capsys: pytest.CaptureFix
     for changed in ({"versions": 3}, {"commit": None}, {"columns": {}}):
         text = json.dumps(json.loads(texts[stamp]) | changed)
         assert "stamp.json: not as it is written" in refused(stamp, text)
-    assert "results.csv: its columns are not those in stamp.json" in refused(results, without(results, "mean"))
+    assert "results.csv: its columns are not those in stamp.json" in refused(
+        results, without(results, "mean")
+    )
     assert "runs.csv: its columns are not those" in refused(runs, without(runs, "run_id"))
     head, row, *rows = texts[means].splitlines(keepends=True)
     assert "with other runs or means; restore it" in refused(means, "".join([head, *rows]))
