@@ -56,7 +56,8 @@ def read_means(path: Path) -> pd.DataFrame:
 
 
 def _read(source: Any) -> pd.DataFrame:
-    types = dict.fromkeys([*KEYS, "data_hash"], "str") | dict.fromkeys([*_COUNTS, "mean", *_PARTS], "float64")
+    types: Any = dict.fromkeys([*KEYS, "data_hash"], "str")
+    types |= dict.fromkeys([*_COUNTS, "mean", *_PARTS], "float64")
     found = pd.read_csv(source, dtype=types)
     texts = [column for column in (*KEYS, "data_hash") if column in found.columns]
     found[texts] = found[texts].fillna("")
