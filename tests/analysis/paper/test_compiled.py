@@ -115,6 +115,13 @@ def test_of_a_plan_without_results_it_says_what_is_missing(fake, tmp_path, sourc
     assert "not run" in texts_of(source, "<failures>", asked)
 
 
+def test_a_figure_that_is_gone_is_one_line(published, tmp_path, source):
+    shutil.copytree(published.path, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "figures" / "losses.svg").unlink()
+    with pytest.raises(UserError, match=r"main\.typ: .*losses\.svg.*run `amad-bench figures` again"):
+        paper(tmp_path, source, tmp_path / "main.pdf")
+
+
 def test_it_compiles_without_a_claims_file(published, tmp_path, source, asked):
     folder = ResultsFolder(tmp_path)
     shutil.copytree(published.path, tmp_path, dirs_exist_ok=True)
