@@ -43,4 +43,4 @@ def test_what_stays_on_the_login_node_exists(repository: Path, rules: dict[str, 
     named = re.search(r"(?m)^localrules:.*\n((?:    \w+,\n)+)", text)
     assert named is not None
     local = {name.strip(" ,") for name in named[1].splitlines()}
-    assert local == {"all", "strict", "figures", "paper"} <= set(rules)
+    assert local == {"all", "strict", "figures", "report", "paper"} <= set(rules)

@@ -91,7 +91,7 @@ def snapshots(count: int) -> list[int]:
 
 
 def typical_runs(runs: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Of each family the run (of AMAD, if any) whose last sharpness, mean over layers, is the median."""
+    """The run of each family (of AMAD, if any) whose last sharpness, mean over layers, is the median."""
     last: Any = table[table["step"] == table.groupby("run_id")["step"].transform("max")]
     ends = last.groupby("run_id", sort=False)[["sharpness", "bound"]].mean().reset_index()
     ends = runs[["run_id", "family"]].merge(ends, on="run_id")

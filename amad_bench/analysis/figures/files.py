@@ -22,7 +22,7 @@ _FONT = "'DejaVu Sans', Verdana, sans-serif"  # as wide as each other
 
 @dataclass(frozen=True)
 class Shown:
-    """What is known of a figure's files without opening them.
+    """Facts about a figure's files, known without opening them.
 
     notes: the fine print of each page, sentence by sentence. nothing: why there is nothing to see, or "".
     sizes: width and height of each page in inches. svgs: names of the files, one for each page; they have
@@ -98,7 +98,7 @@ def write_shown(shown: dict[str, Shown], path: Path) -> None:
 
 
 def read_shown(path: Path) -> dict[str, Shown]:
-    """What figures.json says, by the figures' names; UserError where it is missing or not its writer's."""
+    """Content of figures.json, by the figures' names; UserError where it is missing or not its writer's."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; run `amad-bench figures` first")
     try:

@@ -105,6 +105,6 @@ def statement_marks(seen: set[str]) -> list[Any]:
 
 
 def exploratory(rows: Frame) -> str:
-    """What the colours rest on, and that nothing of it was registered, if so."""
+    """Phrase for what the colours rest on, and that nothing of it was registered, if so."""
     basis = "statements by p adjusted by Holm within a setting"
     return basis if rows["registered"].all() else f"{basis}; exploratory: no claim registers them"

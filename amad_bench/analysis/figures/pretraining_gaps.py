@@ -1,4 +1,4 @@
-"""How far pre-training conditions of the student lie apart under each loss: dumbbells, a row per loss."""
+"""Gaps between pre-training conditions of the student under each loss: dumbbells, a row per loss."""
 
 from collections.abc import Sequence
 

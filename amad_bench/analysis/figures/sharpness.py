@@ -1,4 +1,4 @@
-"""How sharp the alignment of heads gets, beside how sharp it can be and beside no alignment at all."""
+"""Sharpness of the alignment of heads, beside its bound and beside no alignment at all."""
 
 from collections.abc import Sequence
 from typing import Any

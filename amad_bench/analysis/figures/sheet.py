@@ -103,7 +103,7 @@ def finish(figure: Figure, title: str, notes: Sequence[str], handles: Sequence[L
 
 
 def _columns(handles: Sequence[Line2D], width: float) -> int:
-    """Of the legend, whose longest entry has to fit."""
+    """Columns of the legend, whose longest entry has to fit."""
     widest = max((len(str(handle.get_label())) for handle in handles), default=1)
     return max(1, min(len(handles), int(width / (ENTRY * widest + 0.45))))
 

@@ -1,4 +1,4 @@
-"""What panels say they show: short titles, and the rest as fine print, once where all panels share it.
+"""Titles of panels and fine print: short titles, and the rest as fine print, once where all panels share it.
 
 A panel's title has a letter and what tells it from its neighbours; the fine print says what all have in
 common, and by the letters what only some of them have.

@@ -1,4 +1,4 @@
-"""What the paper says of a results folder: numbers, names and tables."""
+"""Facts that the paper states of a results folder: numbers, names and tables."""
 
 import csv
 import json
@@ -122,7 +122,7 @@ def _distinct(runs: pd.DataFrame, column: str) -> list[str]:
 
 
 def _choices(path: Path) -> PrintedTable:
-    """What published texts leave open, or what is done otherwise here; also in docs/methods.md."""
+    """Choices that published texts leave open, and deviations from them; also in docs/methods.md."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(row["where"], row["published"], row["here"]) for row in csv.DictReader(file)]
     return PrintedTable(

@@ -16,6 +16,7 @@ from amad_bench.analysis.blocks.across import FEWEST_BLOCKS
 from amad_bench.analysis.blocks.differences import PER_CENT, POINTS
 from amad_bench.analysis.blocks.of_losses import block_key, ce_scores
 from amad_bench.analysis.collected import Collected
+from amad_bench.analysis.estimates import FEWEST_CLUSTERS
 from amad_bench.analysis.influence import Floats, influence_of_mean, influence_of_statistic, kish
 from amad_bench.analysis.power.measured import Noise, effect_variance, noise_of
 from amad_bench.analysis.power.shown_by import (
@@ -65,7 +66,9 @@ class _Measured:
 
 
 def _measured(setting: Setting, book: ScoreBook) -> _Measured | None:
-    """None without two losses that have two replicates in common, each a method of its own."""
+    """None without two losses that have two replicates in common, each a method of its own, and where no
+    test could say anything for too few clusters.
+    """
     metric, ids = setting.primary_metric, dict[str, dict[int, str]]()
     for loss, rows in setting.by_loss().items():
         known = dict(zip(rows["replicate"], rows["run_id"], strict=True))
@@ -78,6 +81,8 @@ def _measured(setting: Setting, book: ScoreBook) -> _Measured | None:
         return None
     common = _common(ids)
     matrix = book.matrix([own[seed] for own in ids.values() for seed in common], metric)
+    if kish(matrix.clusters) < FEWEST_CLUSTERS:
+        return None
     values = matrix.values.reshape(len(ids), len(common), *matrix.values.shape[1:])
     influence_LSC = (
         influence_of_mean(values, matrix.clusters)

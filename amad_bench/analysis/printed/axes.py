@@ -26,7 +26,7 @@ def data_name(row: Any) -> str:
 
 
 def phrases(row: Any) -> dict[str, str]:
-    """What tells a setting from another, by topic; "" where it is the usual."""
+    """Phrases that tell a setting from another, by topic; "" where it is the usual."""
     pretraining = (row["teacher_pretraining"], row["pretraining"])
     seen = row["inputs"] if row.get("features", UNKNOWN) == UNKNOWN else row["features"]
     return {

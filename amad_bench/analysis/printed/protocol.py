@@ -1,4 +1,4 @@
-"""What was trained on what: a row per family, task and data set."""
+"""Models and data that were trained: a row per family, task and data set."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was run, and what was not, as readers see it."""
+"""Runs that failed or are missing, and steps to a score, as readers see them."""
 
 from typing import Any
 

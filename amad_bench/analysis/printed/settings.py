@@ -1,4 +1,4 @@
-"""What is said of each setting: room for distillation, ranks, sources of variance."""
+"""Tables about single settings: room for distillation, ranks, sources of variance."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

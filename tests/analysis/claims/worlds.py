@@ -74,7 +74,7 @@ def world(
         {"teacher_heads": "Int64", "student_heads": "Int64", "replicate": "Int64"}
     )
     nothing = pd.DataFrame()
-    return Collected(plan, runs, pd.concat(scores, ignore_index=True), nothing, nothing, nothing)
+    return Collected(plan, runs, pd.concat(scores, ignore_index=True), *[nothing] * 4)
 
 
 def scores_of(run: Run, points: float, split: str = "test") -> pd.DataFrame:

@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from amad_bench.analysis.alignments import COLUMNS as ALIGNMENT_COLUMNS
+from amad_bench.analysis.collect import FAILURE_COLUMNS
 from amad_bench.analysis.collected import Collected
+from amad_bench.analysis.example_groups import EXAMPLE_COLUMNS
+from amad_bench.analysis.learning_curves import learning_curves
 from amad_bench.analysis.run_columns import run_columns
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.runtime.errors import USABLE
-from amad_bench.runtime.results import COLLECTED
 
 METRIC, EXAMPLES, PER_IMAGE = "vqa_accuracy", 60, 2
 
@@ -35,10 +38,16 @@ def made(
         if majority is not None and run.config.controls:
             pages.append(page(run.id, "test_majority", np.full(EXAMPLES, majority)))
     numbers = dict.fromkeys(("teacher_heads", "student_heads", "replicate"), "Int64")
-    nothing = pd.DataFrame(columns=["dataset", "task", "seed", "split", "example_id", "group", "value"])
-    made_of_runs = {"runs": pd.DataFrame(rows).astype(numbers), "scores": pd.concat(pages)}
-    tables: dict[str, pd.DataFrame] = dict.fromkeys(COLLECTED, nothing) | made_of_runs
-    return Collected(plan, **tables)
+    runs = pd.DataFrame(rows).astype(numbers)
+    return Collected(
+        plan,
+        runs,
+        scores=pd.concat(pages),
+        examples=pd.DataFrame(columns=EXAMPLE_COLUMNS),
+        learning_curves=learning_curves(runs, {}),
+        alignments=pd.DataFrame(columns=[*ALIGNMENT_COLUMNS]),
+        failures=pd.DataFrame(columns=FAILURE_COLUMNS),
+    )
 
 
 def page(run_id: str, split: str, values: np.ndarray) -> pd.DataFrame:

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from amad_bench.analysis.collected import Collected
-from amad_bench.analysis.compared import MAKERS
 from amad_bench.cli import main
 from amad_bench.plan.config.load import load_config
 from amad_bench.plan.grid import expand
@@ -31,10 +30,6 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compare:
     change: of a frame of scores and the ids of AMAD's runs.
     """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "amad_bench.analysis.compared.MAKERS",
-        {name: MAKERS[name] for name in (TableName.RESULTS, TableName.COMPARISONS, TableName.PAIRS_OF_RUNS)},
-    )
 
     def run(change: Callable[[pd.DataFrame, list[str]], pd.DataFrame], seeds: int = 3) -> int:
         Path("config.yaml").write_text(
