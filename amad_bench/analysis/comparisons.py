@@ -108,10 +108,11 @@ def compare(
         float(np.mean(a_S - b_S)), a_SC - b_SC, kish=kish(labels), n_examples=a.shape[1], tolerance=tolerance
     )
     constant = max(np.ptp(a_SC), np.ptp(b_SC)) <= tolerance  # two models at 0 are not equivalent
+    by_luck = not estimate.varies and np.abs(a_SC - b_SC).max() > tolerance  # nor two that differ
     found = comparison_of(estimate, a_S, b_S, scope=scope, test=test, higher_is_better=higher_is_better)
     if region is None or found.statement == "not testable":
         return found
-    p_equivalent = NAN if constant else equivalence_p(estimate, region, test)
+    p_equivalent = NAN if constant or by_luck else equivalence_p(estimate, region, test)
     return decide(replace(found, region=region, p_equivalent=p_equivalent), found.p_value)
 
 
@@ -204,7 +205,7 @@ def verdict(
         statement = "better" if (difference > 0) == higher_is_better else "worse"
         return Verdict(statement, f"p = {p_value:.2g}")
     if math.isnan(shown):
-        return Verdict("inconclusive", "no difference in any cluster of any seed")
+        return Verdict("inconclusive", "no difference, and no variation between seeds or clusters")
     return Verdict("inconclusive", f"difference that this design shows with 80 % power: {_plain(shown)}")
 
 
@@ -214,20 +215,23 @@ def decide(
     """The comparison with its verdict.
 
     p_value, p_equivalent: raw or adjusted; without the second that of the comparison. level: what the raw p
-    has to reach (ALPHA for a single comparison, see `holm_level` for one of a family); the difference that
-    the design shows is that at this level.
+    has to reach (ALPHA for a single comparison, see `holm_level` for one of a family); `shown_80` becomes
+    that at this level.
     """
     if comparison.statement == "not testable":
         return comparison
+    shown = comparison.shown_80
+    if level != ALPHA and not math.isnan(shown):
+        shown = shown_difference(comparison.parts, level)
     decided = verdict(
         comparison.difference,
         p_value,
-        shown=comparison.shown_80 if level == ALPHA else shown_difference(comparison.parts, level),
+        shown=shown,
         higher_is_better=comparison.higher_is_better,
         region=comparison.region,
         p_equivalent=comparison.p_equivalent if math.isnan(p_equivalent) else p_equivalent,
     )
-    return replace(comparison, statement=decided.statement, reason=decided.reason)
+    return replace(comparison, shown_80=shown, statement=decided.statement, reason=decided.reason)
 
 
 def not_testable(comparison: Comparison, reason: str) -> Comparison:

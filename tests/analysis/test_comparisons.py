@@ -127,6 +127,11 @@ def test_constant_scores_of_both_are_not_equivalent():
     right = np.zeros((5, 30))
     right[:, 3:] = 1
     assert compare(right, right.copy(), region=1.0).statement == "equivalent"
+    c, d = np.ones((2, 2, 20))  # errors on other examples each: no variance by luck
+    c[0, 0] = d[0, 1] = c[1, 2] = d[1, 3] = 0
+    found = compare(c, d, region=0.1)
+    assert (found.difference, found.p_value, found.statement) == (0, 1, "inconclusive")
+    assert math.isnan(found.ci_low)
 
 
 @pytest.mark.trap("stat-7")

@@ -17,7 +17,6 @@ from amad_bench.analysis.blocks.differences import PER_CENT, POINTS
 from amad_bench.analysis.blocks.of_losses import block_key, ce_scores
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.estimates import FEWEST_CLUSTERS
-from amad_bench.analysis.influence import Floats, influence_of_mean, influence_of_statistic, kish
 from amad_bench.analysis.power.measured import Noise, effect_variance, noise_of
 from amad_bench.analysis.power.shown_by import (
     shown_across,
@@ -27,7 +26,8 @@ from amad_bench.analysis.power.shown_by import (
     shown_by_setting,
 )
 from amad_bench.analysis.scores import ScoreBook
-from amad_bench.analysis.settings import BLOCK, SETTING, TEACHER, Setting
+from amad_bench.analysis.settings import BLOCK, SETTING, Setting
+from amad_bench.analysis.tables.full import full_table_of
 
 SEEDS_ASKED = (2, 3, 5, 10, 20)
 BLOCKS_ASKED = (5, 8, 12, 20)
@@ -41,8 +41,9 @@ POWER_COLUMNS = ["test", *SETTING, "metric", "unit", "n_seeds", "n_blocks", *_SH
 def power_table(collected: Collected) -> pd.DataFrame:
     """A row per test and number of seeds, of each setting; and of blocks per number of blocks, too.
 
-    Left out are settings without two losses that have two seeds in common. shown_80: the difference that the
-    test finds at .05 with 80 % power; floor_80: with seeds without end, what the test set allows. sd_seed: of
+    Measured on each setting's full table with most degrees of freedom of loss x seed; left out are settings
+    without two losses that have two seeds in common. shown_80: the difference that the test finds at .05 with
+    80 % power; floor_80: with seeds without end, what the test set allows. sd_seed: of
     one seed's paired difference; sd_images: what the test examples add to every difference; sd_effect: of the
     true difference between blocks, NaN (and taken to be 0) where fewer than two blocks say it.
     """
@@ -66,49 +67,12 @@ class _Measured:
 
 
 def _measured(setting: Setting, book: ScoreBook) -> _Measured | None:
-    """None without two losses that have two replicates in common, each a method of its own, and where no
-    test could say anything for too few clusters.
-    """
-    metric, ids = setting.primary_metric, dict[str, dict[int, str]]()
-    for loss, rows in setting.by_loss().items():
-        known = dict(zip(rows["replicate"], rows["run_id"], strict=True))
-        known = {int(replicate): run for replicate, run in known.items() if book.having([run], metric)}
-        if loss != TEACHER and len(known) > 1:
-            ids[loss] = known
-    while len(ids) > 1 and len(_common(ids)) < 2:
-        del ids[min(ids, key=lambda loss: len(ids[loss]))]
-    if len(ids) < 2:
+    """None without a full table, and where no test could say anything for too few clusters."""
+    table = full_table_of(setting, book)
+    if table is None or table.kish < FEWEST_CLUSTERS:
         return None
-    common = _common(ids)
-    matrix = book.matrix([own[seed] for own in ids.values() for seed in common], metric)
-    if kish(matrix.clusters) < FEWEST_CLUSTERS:
-        return None
-    values = matrix.values.reshape(len(ids), len(common), *matrix.values.shape[1:])
-    influence_LSC = (
-        influence_of_mean(values, matrix.clusters)
-        if matrix.statistic is None
-        else influence_of_statistic(values, matrix.clusters, matrix.statistic)
-    )
-    scores_LS = matrix.scores_S().reshape(values.shape[:2])
-    kept = _without_twins(influence_LSC)
-    if len(kept) < 2 or not np.isfinite(influence_LSC).all():
-        return None
-    noise = noise_of(influence_LSC[kept], kish(matrix.clusters))
-    return _Measured(setting, noise, dict(zip(ids, scores_LS.mean(axis=1).tolist(), strict=True)))
-
-
-def _common(ids: Mapping[str, Mapping[int, str]]) -> list[int]:
-    """The replicates that all of the losses have."""
-    return sorted(set[int].intersection(*(set(own) for own in ids.values())))
-
-
-def _without_twins(influence_LSC: Floats) -> list[int]:
-    """Places of the losses, of those with equal scores in all replicates the first: they are one method."""
-    kept = list[int]()
-    for place, own in enumerate(influence_LSC):
-        if not any(np.array_equal(own, influence_LSC[other]) for other in kept):
-            kept.append(place)
-    return kept
+    means = dict(zip(table.labels, table.scores_LS.mean(axis=1).tolist(), strict=True))
+    return _Measured(setting, noise_of(table.influence_LSC, table.kish), means)
 
 
 def _setting_rows(one: _Measured) -> list[dict[str, Any]]:

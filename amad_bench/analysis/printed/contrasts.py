@@ -22,7 +22,7 @@ _FOUND = (
 def comparisons_tables(comparisons: pd.DataFrame) -> list[PrintedTable]:
     """From the table `comparisons`."""
     adjusted = Column("p (Holm)", lambda row: p_value(row["p_holm"]))
-    notes = ("in points", SHOWN, "exploratory")
+    notes = ("in points", f"{SHOWN} at the level of its family", "exploratory")
     return by_setting(comparisons, "differences between losses", (*_CONTRAST, adjusted, *_FOUND), notes)
 
 

@@ -122,7 +122,8 @@ STATISTICS = [
     f"pseudo-values. The critical value at level {ALPHA:g} is the mean of two of Student's t, with the "
     "degrees of freedom of either, weighted by their parts (Cochran and Cox 1950).",
     "The contrasts of a setting are one family: Holm's adjusted p decides the statement. “Inconclusive” "
-    "names the difference that the design shows with 80 % power.",
+    "names the difference that the design shows with 80 % power, at the level that one more contrast of the "
+    "family would have needed.",
     "Across blocks, the mean difference of each block is one observation of a t-test. Blocks that share "
     "a teacher or the data order are averaged first and count as one; five blocks are needed.",
     "A registered claim is supported where each of its parts has a one-sided p of at most half its level, "

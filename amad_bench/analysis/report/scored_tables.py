@@ -15,7 +15,7 @@ _SHOWN = Column(
     "shown_80",
     "number",
     1,
-    says="the smallest difference that this design shows with 80 % power",
+    says="the smallest difference that this design shows with 80 % power, at the level that decides",
 )
 _STATEMENT = Column("Statement", "statement", "word")
 _REASON = Column("Reason", "reason", "long")

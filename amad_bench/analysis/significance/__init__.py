@@ -1,1 +1,1 @@
-"""Tests of significance, one file each: `assess(center, influence_SC, tolerance)` gives an `Outcome`."""
+"""Tests of significance, one file each: `assess(estimate)` gives an `Outcome`."""

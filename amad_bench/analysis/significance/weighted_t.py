@@ -23,12 +23,12 @@ SMALLEST = 1e-150  # p-values end there: further out scipy loses the quantiles o
 def assess(estimate: Estimate, level: float = ALPHA) -> Outcome:
     """Two-sided test against 0, and the interval at `level`.
 
-    Without variation p is 1 where the estimate is 0, else it is not testable.
+    Without variation there is no interval, and p is 1 where the estimate is 0; else it is not testable.
     """
     if trouble := _trouble(estimate):
         return Outcome(trouble=trouble)
     if not estimate.varies:
-        return Outcome(estimate.value, estimate.value, 1.0)
+        return Outcome(p_value=1.0)
     critical = critical_value(estimate.parts, level)
     error = math.sqrt(estimate.variance)
     low, high = estimate.value - critical * error, estimate.value + critical * error

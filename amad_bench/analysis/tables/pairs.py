@@ -60,25 +60,29 @@ def _comparison(found: Contrast, metric: str) -> Comparison:
 def decided(pairs: Sequence[Pair], methods: Mapping[str, str]) -> list[Pair]:
     """The pairs of one family with their adjusted p-values and statements, in the same order.
 
-    methods: of `methods_of`. What is compared twice under other labels counts once, a method with itself not
-    at all. A statement that failed runs at the majority answer change is inconclusive.
+    methods: of `methods_of`. What is compared twice under other labels counts once, with its p of most
+    seeds, beside which each of its pairs has its own p adjusted; a method with itself does not count. A
+    statement that failed runs at the majority answer change is inconclusive.
     """
-    compared = [(methods[pair.loss_a], methods[pair.loss_b]) for pair in pairs]
-    once = {own: pair for own, pair in zip(compared, pairs, strict=True) if not pair.contrast.same}
-    p_values = {own: pair.comparison.p_value for own, pair in once.items()}
-    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    level = holm_level(np.array([*adjusted.values()]))
+    compared = [tuple(sorted((methods[pair.loss_a], methods[pair.loss_b]))) for pair in pairs]
+    by_seeds = sorted(zip(compared, pairs, strict=True), key=lambda found: found[1].comparison.n_seeds)
+    p_values = {own: pair.comparison.p_value for own, pair in by_seeds if not pair.contrast.same}
+    level = holm_level(holm([*p_values.values()]))
+
+    def adjusted(own: tuple[str, ...], p_value: float) -> float:
+        return float(holm([*(p_values | {own: p_value}).values()])[list(p_values).index(own)])
+
     found = []
     for own, pair in zip(compared, pairs, strict=True):
         if pair.contrast.same:
             found.append(replace(pair, p_holm=pair.comparison.p_value))
             continue
-        comparison = decide(pair.comparison, adjusted[own], level)
+        p_holm = adjusted(own, pair.comparison.p_value)
+        comparison = decide(pair.comparison, p_holm, level)
         if pair.with_failed is not None and comparison.statement != "not testable":
-            raw = [*(p_values | {own: pair.with_failed.p_value}).values()]
-            p_failed = holm(raw)[list(p_values).index(own)]
+            p_failed = adjusted(own, pair.with_failed.p_value)
             comparison = _robust(comparison, decide(pair.with_failed, p_failed, level))
-        found.append(replace(pair, comparison=comparison, p_holm=adjusted[own]))
+        found.append(replace(pair, comparison=comparison, p_holm=p_holm))
     return found
 
 

@@ -42,16 +42,17 @@ def results_table(collected: Collected) -> pd.DataFrame:
     """One row per setting, loss (the teacher's first), test set, subset and metric.
 
     mean: over seeds. ci_low, ci_high: its 95 % interval, with what seeds add pooled over the setting's losses
-    that vary about as much, on metrics from 0 to 100; over images alone with one seed. split: the test set's
-    own name, or "test" where it has none. subset: "all", and of the first test set its parts by
-    SUBSET_GROUPS. primary: the first test set, whole, on the primary metric. n_failed counts planned runs
-    without that score; where all are, the row stays, with NaN.
+    that vary about as much, on metrics from 0 to 100; from its own seeds alone where a loss lacks replicates
+    of the others, and over images alone with one seed. split: the test set's own name, or "test" where it has
+    none. subset: "all", and of the first test set its parts by SUBSET_GROUPS. primary: the first test set,
+    whole, on the primary metric. n_failed counts planned runs without that score; where all are, the row
+    stays, with NaN.
     """
     rows = []
     for setting in collected.settings:
         metrics = measured_by(setting.axes["task"], setting.dataset, collected.plan.extra_metrics)
         losses, shared = setting.by_loss(), setting.axes | setting.data
-        methods = {*methods_of(collected.book, losses_of(setting), setting.primary_metric).values()}
+        methods = methods_of(collected.book, losses_of(setting), setting.primary_metric)
         of_splits = {}
         for split in _test_sets(setting):
             parts: _Parts = {ALL: None, **(_subsets(setting, collected.examples) if split == "test" else {})}
@@ -67,8 +68,11 @@ def results_table(collected: Collected) -> pd.DataFrame:
                         "subset": subset,
                         "primary": primary,
                     }
-                    comparable = {label: found[label].scores for label in found if label in methods}
-                    numbers = _numbers(loss, found.get(loss), comparable, METRICS[metric])
+                    comparable = {
+                        label: found[label].scores for label in found if methods.get(label) == label
+                    }
+                    method = methods.get(loss, loss)
+                    numbers = _numbers(method, found.get(loss), comparable, METRICS[metric])
                     row |= numbers | {"n_failed": len(planned) - numbers["n_seeds"]}
                     rows.append(shared | row | {"subset": subset, "primary": primary})
     what = ["loss", "metric", "split", "subset", "primary"]
@@ -123,16 +127,20 @@ def _of_split(
 
 
 def _numbers(
-    loss: str, found: _Measured | None, comparable: Mapping[str, ByReplicate], metric: Metric
+    method: str, found: _Measured | None, comparable: Mapping[str, ByReplicate], metric: Metric
 ) -> dict[str, Any]:
-    """Columns of a loss. comparable: scores of the students' losses, where labels with the same are one."""
+    """Columns of a loss.
+
+    comparable: scores of the students' losses, where labels with the same are one method; method: that of
+    this loss.
+    """
     if found is None:
         nothing = dict.fromkeys(("mean", "ci_low", "ci_high"), NAN)
         return {"n_seeds": 0, "n_examples": 0, "warning": ""} | nothing
     estimate, pool = found.estimate, None
     labels, replicates = full_table(comparable)
-    if (metric.minimum, metric.maximum) == SHARE and loss in labels:
-        table_LS, place = as_array(comparable, labels, replicates), labels.index(loss)
+    if (metric.minimum, metric.maximum) == SHARE and method in labels:
+        table_LS, place = as_array(comparable, labels, replicates), labels.index(method)
         alike_L = alike(table_LS, (place, place))
         pool = pooled(table_LS[alike_L]) if alike_L.sum() > 1 else None
     low, high = mean_interval(estimate, pool)

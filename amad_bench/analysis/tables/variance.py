@@ -3,14 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from amad_bench.analysis.collected import Collected
-from amad_bench.analysis.loss_scores import full_table, scores_of
-from amad_bench.analysis.score_estimates import influence_of
 from amad_bench.analysis.settings import SETTING, Setting
-from amad_bench.analysis.tables.pairs import losses_of, methods_of
+from amad_bench.analysis.tables.full import full_table_of
 from amad_bench.analysis.variance_sources import variance_sources
 
 _SOURCE = ["source", "ms", "df", "F", "share", "sd"]
@@ -29,20 +26,9 @@ def variance_table(collected: Collected) -> pd.DataFrame:
 
 
 def _of_setting(setting: Setting, collected: Collected) -> list[dict[str, Any]]:
-    book, losses, metric = collected.book, losses_of(setting), setting.primary_metric
-    methods = {*methods_of(book, losses, metric).values()}
-    scores = {label: scores_of(book, losses[label], metric) for label in losses if label in methods}
-    labels, replicates = full_table(scores)
-    if not labels:
+    table = full_table_of(setting, collected.book)
+    if table is None:
         return []
-    runs = [losses[label].set_index("replicate").loc[replicates, "run_id"].tolist() for label in labels]
-    matrix = book.matrix([run_id for own in runs for run_id in own], metric)
-    if len(set(matrix.clusters)) < 2:
-        return []
-    influence_LSC = influence_of(matrix, matrix.values).reshape(len(labels), len(replicates), -1)
-    if not np.isfinite(influence_LSC).all():
-        return []
-    of = dict(zip(_OF, influence_LSC.shape, strict=True))
-    return [
-        setting.axes | {"metric": metric} | asdict(source) | of for source in variance_sources(influence_LSC)
-    ]
+    of = dict(zip(_OF, table.influence_LSC.shape, strict=True))
+    shared = setting.axes | {"metric": setting.primary_metric}
+    return [shared | asdict(source) | of for source in variance_sources(table.influence_LSC)]

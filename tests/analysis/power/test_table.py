@@ -89,6 +89,18 @@ def test_a_loss_with_too_few_seeds_is_left_out(sweep: Collected, table: pd.DataF
     assert left["shown_80"].tolist() == expected.tolist()
 
 
+def test_a_loss_with_few_seeds_does_not_take_the_seeds_of_the_others(tmp_path: Any) -> None:
+    """Of `logit_kd` two of five runs are there: (3 - 1)(2 - 1) is less than (2 - 1)(5 - 1)."""
+    of_plan: dict[str, Any] = {"tasks": TASKS[:1], "seeds": 5}
+    whole = collected(tmp_path / "whole", losses=("ce", "amad_kl", "logit_kd"), **of_plan)
+    gone = whole.runs.query("loss == 'logit_kd' and replicate > 1")["run_id"]
+    without = whole.runs.query("loss == 'logit_kd'")["run_id"]
+    found = power_table(replace(whole, scores=whole.scores[~whole.scores["run_id"].isin(gone)]))
+    expected = power_table(replace(whole, scores=whole.scores[~whole.scores["run_id"].isin(without)]))
+    assert set(found["n_seeds_measured"]) == {5}
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_what_a_person_reads(table: pd.DataFrame) -> None:
     first, of_vqa, *_, across = power_text(table).split("\n\n")
     assert "80 % power" in first

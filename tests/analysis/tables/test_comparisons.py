@@ -156,7 +156,7 @@ def test_comparison_is_paired_by_replicate_and_example(tables, comparisons):
     clusters = values(tables, "blip-vqa-h8to2-ce-none-s00", "vqa_accuracy")["cluster_id"]
     expected = compare(100 * a, 100 * b, clusters=clusters)
     row = comparisons.query("family == 'blip' and task == 'vqa' and loss_b == 'one_to_one'").iloc[0]
-    for column in ("difference", "ci_low", "ci_high", "p_value", "df_clusters", "shown_80"):
+    for column in ("difference", "ci_low", "ci_high", "p_value", "df_clusters"):
         assert row[column] == pytest.approx(getattr(expected, column))
 
 

@@ -147,3 +147,16 @@ def test_a_loss_near_the_floor_lends_nothing_to_the_others(fake) -> None:
     rows = results_table(made(plan, values)).query("primary").set_index("loss")
     half = stats.t.isf(0.025, 2) * 10 / np.sqrt(3)
     assert rows.at["amad_kl", "ci_high"] == pytest.approx(50 + half)
+
+
+def test_two_labels_of_one_method_have_one_interval(plan) -> None:
+    scored, by_id = noisy({}), {run.id: run for run in plan.runs}
+
+    def values(run):
+        if run.kind == "student" and run.config.loss.label == "logit_kd":
+            return scored(by_id[of_loss(plan, "ce")[run.config.replicate].id])
+        return scored(run)
+
+    rows = results_table(made(plan, values)).query("primary").set_index("loss")
+    columns = ["mean", "ci_low", "ci_high"]
+    assert rows.loc["logit_kd", columns].tolist() == rows.loc["ce", columns].tolist()

@@ -151,3 +151,49 @@ def test_variants_of_amad_are_compared_with_each_other(fake) -> None:
         ["amad_mse", "ce"],
         ["amad_kl", "amad_mse"],
     ]
+
+
+@pytest.mark.trap("stat-32")
+def test_a_method_under_two_labels_has_its_own_p_under_each(plan) -> None:
+    """`student_mean` scores as `logit_kd` and lacks two runs: each row has its own p adjusted."""
+    scored, by_id = noisy({"amad_kl": 0.54}), {run.id: run for run in plan.runs}
+
+    def values(run):
+        of_twin = run.kind == "student" and run.config.loss.label == "student_mean"
+        return scored(by_id[of_loss(plan, "logit_kd", run.config.replicate)[0]] if of_twin else run)
+
+    lost = dict.fromkeys(of_loss(plan, "student_mean", 3, 4), "not_run")
+    rows = comparisons_table(made(plan, values, status=lost)).set_index("loss_b")
+    assert rows.at["student_mean", "n_seeds"] == 3
+    assert rows.at["student_mean", "p_value"] != rows.at["logit_kd", "p_value"]
+    for label, of_method in (("logit_kd", "logit_kd"), ("student_mean", "student_mean"), ("ce", "logit_kd")):
+        family = rows.loc[["ce", "one_to_one", of_method], "p_value"]
+        adjusted = dict(zip(family.index, multipletests(family, method="holm")[1], strict=True))
+        assert rows.at[label, "p_holm"] == pytest.approx(adjusted[label])
+
+
+@pytest.mark.trap("stat-11")
+def test_what_is_shown_is_at_the_level_of_the_family(plan) -> None:
+    """None of four pairs is significant: one would need .05 / 4, in the column and in the reason."""
+    rows = comparisons_table(made(plan, noisy({}))).set_index("loss_b")
+    assert set(rows["statement"]) == {"inconclusive"}
+    for row in rows.to_dict("records"):
+        half = (row["ci_high"] - row["ci_low"]) / 2  # w_s is nearly all of V
+        assert row["shown_80"] > half * stats.t.isf(0.05 / 8, 4) / stats.t.isf(0.025, 4)
+        shown = float(f"{row['shown_80']:.3g}")
+        assert row["reason"] == f"difference that this design shows with 80 % power: {shown:g}"
+
+
+def test_pairs_that_differ_only_from_example_to_example_have_no_interval(plan) -> None:
+    """Each seed's two arms err equally often, on other images: no variance is left, and p is 1."""
+
+    def values(run):
+        own = np.ones(EXAMPLES)
+        if run.kind == "student" and run.config.loss.label in ("ce", "amad_kl"):
+            own[10 * run.config.replicate + 2 * (run.config.loss.label == "ce")] = 0
+        return own
+
+    row = comparisons_table(made(plan, values)).set_index("loss_b").loc["ce"]
+    assert (row["p_value"], row["difference"]) == (1, 0)
+    assert row["reason"] == "no difference, and no variation between seeds or clusters"
+    assert np.isnan([row["ci_low"], row["ci_high"], row["shown_80"]]).all()
