@@ -76,7 +76,7 @@ def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
         shown = [
             f"{100 * power_of_one_sd(*design, level):.0f} % with {plural(design[0], 'block')} of "
             f"{plural(design[1], 'seed')}"
-            for design in (*here, *alone)
+            for design in dict.fromkeys((*here, *alone))
         ]
         yield (
             f"at level {level:g}, a difference as large as the standard deviation of a seed's paired "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from amad_bench.plan.claims.cells import independent, units
 from amad_bench.plan.claims.lacking import asked_by, lacking
@@ -74,6 +75,21 @@ def test_the_report_says_what_five_blocks_with_two_seeds_can_say(
     assert "): answerable here: 5 blocks, 2 seeds" in text
     assert "missing: loss student_mean; configs/gpu.yaml" in text
     assert "is shown in 66 % with 5 blocks of 2 seeds and 9 % with 1 block of 2 seeds" in text
+
+
+def test_a_design_is_said_once(planned: Planned, five_blocks: Raw, tmp_path: Path) -> None:
+    arms = [{"weight": 1, "loss": "amad_kl"}, {"weight": -1, "loss": "ce"}]
+    common = {"text": "t", "answered_by": ["c.yaml"]}
+    where = {"family": "vlt5", "task": "vqa"}
+    claims = [
+        {"id": "all", **common, "contrasts": [{"over": "blocks", "arms": arms}]},
+        {"id": "one", **common, "contrasts": [{"over": "setting", "where": where, "arms": arms}]},
+    ]
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump({"looks": "once", "claims": claims}))
+    text = claims_report(path, load_claims(path), planned(five_blocks))
+    assert text.count("% with 1 block of 2 seeds") == 1
+    assert text.count("% with 5 blocks of 2 seeds") == 1
 
 
 @pytest.mark.parametrize(
