@@ -495,17 +495,23 @@ def test_run_trains_on_the_device_that_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "target", "says"),
     [
-        (errno.EROFS, "results/x: Read-only file system; make it readable and writable"),
-        (errno.ENOSPC, "results/x: No space left on device; free some space, then start again"),
+        (errno.EROFS, None, "results/x: Read-only file system; make it readable and writable"),
+        (errno.ENOSPC, None, "results/x: No space left on device; free some space, then start again"),
+        (errno.ENOSPC, "results/y", "results/y: No space left on device"),  # of a copy
     ],
 )
 def test_what_the_machine_refuses_is_one_line(
-    code: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+    code: int,
+    target: str | None,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: Path,
 ) -> None:
     def refuse(*_: object) -> None:
-        raise OSError(code, os.strerror(code), "results/x")
+        raise OSError(code, os.strerror(code), "results/x", None, target)
 
     monkeypatch.setattr("amad_bench.plan.config.load.read_yaml", refuse)
     assert says in error(["plan", "--config", str(config)], capsys)

@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = refusal(error)
         if code is None or not (error.filename or code in FULL):
             raise
-        where = f"{error.filename}: " if error.filename else ""
+        place = (error.filename2 if code in FULL else None) or error.filename  # of a copy its target is full
+        where = f"{place}: " if place else ""
         # a library may have put more lines into error.strerror
         return _refused([f"{where}{os.strerror(code)}; {WHAT_TO_DO[code]}, then start again"])
     except Interrupted as signal:

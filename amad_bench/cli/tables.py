@@ -59,7 +59,8 @@ def _refuse_other_tables(options: argparse.Namespace) -> "Plan":
     if not path.exists():
         raise UserError(f"{path}: no such file, nothing is collected yet; {what_to_do}")
     plan = planned(options)
-    if read_json(path).get("hash") != plan.hash:
+    found = read_json(path)
+    if not isinstance(found, dict) or found.get("hash") != plan.hash:
         raise UserError(f"{path}: the tables were collected for another config (or version); {what_to_do}")
     return plan
 

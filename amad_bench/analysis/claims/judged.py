@@ -10,7 +10,7 @@ from amad_bench.analysis.blocks.of_losses import ce_scores
 from amad_bench.analysis.claims import sentences
 from amad_bench.analysis.claims.evidence import Evidence
 from amad_bench.analysis.claims.looks import Look, look_at
-from amad_bench.analysis.claims.parts import Part, parts_of
+from amad_bench.analysis.claims.parts import AT_EQUAL_STEPS, Part, parts_of
 from amad_bench.analysis.claims.verdicts import Verdict, verdict
 from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.failed_runs import failed
@@ -47,8 +47,14 @@ class Judged:
             return sentences.of_missing(self.claim, self.missing)
         said = [part.sentence for part in self.parts]
         if self.claim.order is not None and self.look is not None and self.look.replicates:
-            changed = [part.sentence for part in self.parts if part.p_value > self.look.tested_at / 2]
-            said = [sentences.of_order(len(self.parts) - len(changed), changed)]
+            unknown = [part.trouble for part in self.parts if part.name.endswith(AT_EQUAL_STEPS)]
+            kept = sum(part.p_value <= self.look.tested_at / 2 for part in self.parts)
+            changed = [
+                part.sentence
+                for part in self.parts
+                if not part.name.endswith(AT_EQUAL_STEPS) and not part.p_value <= self.look.tested_at / 2
+            ]
+            said = [sentences.of_order(kept, changed, unknown)]
         return sentences.of_claim(self.verdict.word, said, self.reason)
 
 

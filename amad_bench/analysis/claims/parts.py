@@ -18,6 +18,7 @@ from amad_bench.analysis.significance.outcome import one_sided_p
 from amad_bench.plan.claims.lacking import Asked, pairs_of
 from amad_bench.plan.claims.schema import Arm, Claim, Direction, Order, Share, Slope
 
+AT_EQUAL_STEPS = " at equal steps"  # ends the name of a part of an order that is not testable there
 SIGN = {"better": 1.0, "worse": -1.0}
 
 
@@ -88,9 +89,9 @@ def parts_of(claim: Claim, evidence: Evidence, level: float) -> list[Part]:
 
 
 def _difference(
-    arms: Sequence[Arm], found: Found, direction: Direction, level: float, after: str = ""
+    arms: Sequence[Arm], found: Found, direction: Direction, level: float, before: str = "", after: str = ""
 ) -> Part:
-    """after: what the part's name says beside its arms."""
+    """before: how its sentence begins; after: what its name says beside its arms."""
     outcome, value = outcome_of(found.estimate), found.estimate.value
     part = Part(
         sentences.contrast_name(arms) + after,
@@ -103,14 +104,14 @@ def _difference(
         "",
     )
     said = sentences.of_difference(arms, found, part.low, part.high, part.to_show(level))
-    return replace(part, sentence=said + after)
+    return replace(part, sentence=before + said)
 
 
 def _of_share(share: Share, evidence: Evidence, level: float) -> Iterator[Part]:
     """The gap, which must be there; and what is gained of it beyond the share to be exceeded."""
     gain, gap = (Asked(arms, share.where, share.over) for arms in (share.gain, share.gap))
     of_gap = evidence.of(gap)
-    yield _difference(share.gap, of_gap, "better", level, after=" (the gap)")
+    yield _difference(share.gap, of_gap, "better", level, before="the gap: ", after=" (the gap)")
     combined = evidence.combined(gain, gap)
     estimate, trouble = combined(1.0, -share.more_than), evidence.of(gain).estimate.trouble
     tested = replace(of_gap, estimate=replace(estimate, trouble=trouble or estimate.trouble))
@@ -138,9 +139,9 @@ def _of_slope(asked: Slope, evidence: Evidence, level: float) -> Part:
         n_seeds=min((each.n_seeds for _, each in kept), default=0),
     )
     whole = found_over(together(blocks), trouble)
-    found = replace(
-        whole, estimate=replace(estimate, trouble=trouble or estimate.trouble), n_blocks=len(kept)
-    )
+    estimate = replace(estimate, trouble=trouble or estimate.trouble)
+    # Without the note on which blocks are averaged: a slope has a value of each.
+    found = replace(whole, estimate=estimate, n_blocks=len(kept), note="")
     outcome = outcome_of(found.estimate)
     part = Part(
         f"{sentences.contrast_name(asked.arms)} on log2 of the head gap",
@@ -158,11 +159,17 @@ def _of_slope(asked: Slope, evidence: Evidence, level: float) -> Part:
 
 
 def _of_order(order: Order, evidence: Evidence, level: float) -> Iterator[Part]:
-    """At equal FLOPs, the pairs that Holm separates at equal steps, in the direction that they have there."""
+    """At equal FLOPs, the pairs that Holm separates at equal steps, in the direction that they have there.
+
+    A pair that cannot be tested at equal steps is a part, too: whether its order is kept is not known.
+    """
     pairs = pairs_of(order)
     at_steps = [evidence.of(steps) for steps, _ in pairs]
-    separated = holm([outcome_of(found.estimate).p_value for found in at_steps])
-    for (_, flops), found, p_value in zip(pairs, at_steps, separated, strict=True):
-        if p_value <= level:
-            direction: Direction = "better" if found.estimate.value > 0 else "worse"
-            yield _difference(flops.arms, evidence.of(flops), direction, level, after=" at equal FLOPs")
+    p_values = [outcome_of(found.estimate).p_value for found in at_steps]
+    for (steps, flops), found, p_value in zip(pairs, at_steps, holm(p_values), strict=True):
+        direction: Direction = "worse" if found.estimate.value < 0 else "better"
+        if math.isnan(p_value):
+            yield _difference(steps.arms, found, direction, level, "at equal steps ", AT_EQUAL_STEPS)
+        elif p_value <= level:
+            at_flops = evidence.of(flops)
+            yield _difference(flops.arms, at_flops, direction, level, "at equal FLOPs ", " at equal FLOPs")

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from amad_bench.analysis.scores import ScoreBook
 from amad_bench.plan.plan import Plan
 from amad_bench.plan.run import Run
 from amad_bench.plan.run_config import canonical_json
@@ -98,8 +101,18 @@ def _refuse_unreadable(run: Run, folder: RunFolder, own: Standing) -> None:
         return
     read_validations(folder.steps, required=own.usable)
     if own.usable:
-        read_scores(folder.scores, run.id, may_be_empty=own.state != "done")
+        _refuse_no_numbers(folder, read_scores(folder.scores, run.id, may_be_empty=own.state != "done"))
         read_predictions(folder.predictions)
+
+
+def _refuse_no_numbers(folder: RunFolder, scores: pd.DataFrame) -> None:
+    """UserError for a score that is no number, and one without a cluster."""
+    book = ScoreBook(scores)
+    for split, metric in scores[["split", "metric"]].drop_duplicates().itertuples(index=False):
+        try:
+            book.matrix([folder.id], metric, split)
+        except UserError as error:
+            raise UserError(f"{folder.path}: not taken: {error.messages[0]}") from None
 
 
 def _refuse_other_versions(plan: Plan, results: ResultsFolder, foreign: Sequence[Path]) -> None:

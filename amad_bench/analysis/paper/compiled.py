@@ -19,8 +19,8 @@ from amad_bench.runtime.results import ResultsFolder
 def paper(results: Path, source: Path, output: Path) -> Path:
     """Compile `source` into `output`; the same tables and figures give the same bytes.
 
-    UserError when `source` or the files beside it are missing, or in `results` a table or figure. Uses the
-    fonts of the typst and matplotlib wheels only.
+    UserError when `source` or the files beside it are missing, or in `results` a table or figure, and for
+    what typst cannot compile. Uses the fonts of the typst and matplotlib wheels only.
     """
     for path in (source, source.with_name(CHOICES)):
         if not path.is_file():
@@ -33,16 +33,20 @@ def paper(results: Path, source: Path, output: Path) -> Path:
     drawn = {name: asdict(shown) for name, shown in read_shown(made.shown_figures).items()}
     facts = facts_of(tables, read_json(made.plan), drawn, source.with_name(CHOICES))
     root = Path(os.path.commonpath([source.resolve().parent, results.resolve()]))
-    pdf = typst.compile(
-        source.resolve(),
-        root=root,
-        format="pdf",
-        ignore_system_fonts=True,
-        font_paths=[Path(matplotlib.get_data_path(), "fonts", "ttf")],  # of the figures
-        sys_inputs={
-            "results": "/" + results.resolve().relative_to(root).as_posix(),
-            "facts": json.dumps(facts, sort_keys=True),
-        },
-    )
+    try:
+        pdf = typst.compile(
+            source.resolve(),
+            root=root,
+            format="pdf",
+            ignore_system_fonts=True,
+            font_paths=[Path(matplotlib.get_data_path(), "fonts", "ttf")],  # of the figures
+            sys_inputs={
+                "results": "/" + results.resolve().relative_to(root).as_posix(),
+                "facts": json.dumps(facts, sort_keys=True),
+            },
+        )
+    except RuntimeError as error:  # of typst: a figure that is gone or broken, a template of one's own
+        what = " ".join(str(error).split())
+        raise UserError(f"{source}: {what}; run `amad-bench figures` again, or correct it") from None
     write_bytes_atomic(output, pdf)
     return output

@@ -50,11 +50,15 @@ def read_means(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: {what}; restore it, or make the reference again") from None
     if list(found.columns) != MEAN_COLUMNS or found.empty:
         raise UserError(f"{path}: of another schema; make the reference again by `amad-bench verify --write`")
+    if found.duplicated(KEYS).any():
+        raise UserError(f"{path}: a mean stands twice; restore it, or make the reference again")
     return found
 
 
 def _read(source: Any) -> pd.DataFrame:
-    found = pd.read_csv(source, dtype=dict.fromkeys([*KEYS, "data_hash"], "str"))
+    types: Any = dict.fromkeys([*KEYS, "data_hash"], "str")
+    types |= dict.fromkeys([*_COUNTS, "mean", *_PARTS], "float64")
+    found = pd.read_csv(source, dtype=types)
     texts = [column for column in (*KEYS, "data_hash") if column in found.columns]
     found[texts] = found[texts].fillna("")
     return found

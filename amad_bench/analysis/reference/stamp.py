@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, write_json_atomic
 
 SCHEMA = 1
-_AGAIN = "make the reference again by `amad-bench verify --write`"
+AGAIN = "make the reference again by `amad-bench verify --write`"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,15 @@ class Stamp:
         found = read_json(path)
         schema = found.get("schema") if isinstance(found, dict) else None
         if schema != SCHEMA:
-            raise UserError(f"{path}: its schema is {schema}, {SCHEMA} was expected; {_AGAIN}")
-        if found.keys() != {field.name for field in fields(cls)}:
-            raise UserError(f"{path}: not as it is written; restore it, or {_AGAIN}")
+            raise UserError(f"{path}: its schema is {schema}, {SCHEMA} was expected; {AGAIN}")
+        names = {field.name for field in fields(cls)}
+        if found.keys() != names or not _typed(cls, found) or "runs" not in found["columns"]:
+            raise UserError(f"{path}: not as it is written; restore it, or {AGAIN}")
         return cls(**found)
+
+
+def _typed(record: type, found: dict[str, Any]) -> bool:
+    """Whether the values are of the types that the record's fields have."""
+    return all(
+        isinstance(found[name], get_origin(hint) or hint) for name, hint in get_type_hints(record).items()
+    )

@@ -19,10 +19,10 @@ from amad_bench.analysis.reference.differences import (
 )
 from amad_bench.analysis.reference.equal import machine_differences, read_text, table_differences
 from amad_bench.analysis.reference.means import KEYS, as_written, means_table, read_means
-from amad_bench.analysis.reference.stamp import Stamp
+from amad_bench.analysis.reference.stamp import AGAIN, Stamp
 from amad_bench.analysis.reference.writing import MEANS, TABLES, refuse_incomplete, versions_of
 from amad_bench.runtime.errors import UserError
-from amad_bench.runtime.results import ResultsFolder
+from amad_bench.runtime.results import ResultsFolder, TableName
 
 _MOST_LINES = 40  # of cells that differ; of the others only the number is given
 
@@ -43,7 +43,7 @@ def verify(folder: Path, stamp: Stamp, collected: Collected, results: ResultsFol
     refuse_incomplete(collected.runs)
     means = read_means(folder / f"{MEANS}.csv")
     shared = [name for name in TABLES if name in stamp.columns]
-    there = {name.value: read_text(folder / f"{name}.csv") for name in shared}
+    there = {name.value: _reference_table(folder, stamp, name) for name in shared}
     here = {name.value: read_text(results.table(name, "csv")) for name in shared}
     others = _other_science(stamp, collected) + machine_differences(there["runs"], here["runs"])
     title = f"{folder}: {stamp.config} at commit {stamp.commit[:7]}, {stamp.date}, {len(there['runs'])} runs"
@@ -52,9 +52,21 @@ def verify(folder: Path, stamp: Stamp, collected: Collected, results: ResultsFol
         return _same_kind(title, there, here)
     lines = [title, f"another machine than the reference's: {'; '.join(others)}"]
     table = mean_differences(means, as_written(own))
+    runs = [set(tables["runs"]["run_id"]) for tables in (there, here)]
+    if stamp.plan == collected.plan.hash and (ONE_SIDE in set(table["verdict"]) or runs[0] != runs[1]):
+        raise UserError(f"{folder}: of the same plan, but with other runs or means; restore it, or {AGAIN}")
     if set(table["verdict"]) == {ONE_SIDE}:
         raise UserError(f"{folder}: it has no mean of this config's runs; give the config of the reference")
     return Verified((*lines, *_summary(table)), not real(table).empty)
+
+
+def _reference_table(folder: Path, stamp: Stamp, name: TableName) -> pd.DataFrame:
+    """A table of the reference; UserError unless it has the columns that it was written with."""
+    path = folder / f"{name}.csv"
+    found = read_text(path)
+    if list(found.columns) != stamp.columns[name.value]:
+        raise UserError(f"{path}: its columns are not those in stamp.json; restore it, or {AGAIN}")
+    return found
 
 
 def _other_science(stamp: Stamp, collected: Collected) -> list[str]:

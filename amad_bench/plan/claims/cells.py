@@ -16,7 +16,7 @@ class Runs:
     """The planned runs of one loss in one setting.
 
     axes: the value of each of AXES. block: what tells its block from all others. run_ids: by replicate.
-    shared: what would make two blocks one that both have it: a teacher, a data order.
+    shared: what would make two blocks one that both have it: a teacher, a data order, generated images.
     """
 
     axes: Mapping[str, Value]

@@ -102,7 +102,7 @@ def _of_blocks(asked: Asked, found: Sequence[Unit]) -> Iterator[str]:
     if asked.own_teachers:
         gaps = {unit.arms[0][1].gap for unit in found}
         if len(groups) < len(found):
-            yield "blocks that share no teacher and no data order (teacher_per: block)"
+            yield "blocks that share no teacher, data order or images (teacher_per: block, scenes_per: block)"
         if len(gaps) < 2:
             yield f"two or more head gaps (there {_are(len(gaps))})"
     if len(groups) < FEWEST_BLOCKS:

@@ -26,8 +26,19 @@ def planned_runs(plan: Plan) -> list[Runs]:
             continue
         for place in _places(run, taught_after):
             run_ids[place][run.config.replicate] = run.id
-            shared[place] |= {run.teacher_id, run.config.seeds.data_order} - {None}
+            shared[place] |= _drawn(run)
     return [Runs(dict(where), _block(where), ids, frozenset(shared[where])) for where, ids in run_ids.items()]
+
+
+def _drawn(run: Run) -> set[Hashable]:
+    """All that a run is drawn from but photos of real data: whether they matter only results can tell."""
+    dataset = run.config.dataset
+    found: set[Hashable] = {("data order", run.config.seeds.data_order)}
+    if run.teacher_id is not None:
+        found.add(("teacher", run.teacher_id))
+    if dataset.record.generated:
+        found.add(("images", dataset.name, dataset.options["seed"]))
+    return found
 
 
 def _compared(run: Run) -> bool:

@@ -37,7 +37,24 @@ def claims_report(path: Path, file: ClaimsFile, plan: Plan) -> str:
         lines.append(f"{name}answerable here: {plural(blocks, 'block')}, {plural(seeds, 'seed')}")
         designs[blocks, seeds, level or 0.0] = None
     lines += [f"  {sentence}" for sentence in _shown(list(designs))]
+    if designs and _photos_shared(plan):
+        lines.append(
+            "  blocks share photos of real data: they count apart where images make less than a tenth of "
+            "their variance, else as one"
+        )
     return "\n".join(lines)
+
+
+def _photos_shared(plan: Plan) -> bool:
+    """Whether students of two blocks see the same photos of real data."""
+    seen: dict[str, set[object]] = {}
+    for config in (run.config for run in plan.runs if run.kind == "student"):
+        dataset = config.dataset
+        if not dataset.record.generated:
+            for place in set(dataset.record.photos(dataset.options).values()) or {dataset.name}:
+                block = (config.family, config.task, dataset.name, config.teacher and config.teacher.heads)
+                seen.setdefault(place, set()).add((*block, config.model.heads))
+    return any(len(blocks) > 1 for blocks in seen.values())
 
 
 def _elsewhere(claim: Claim) -> str:
@@ -59,7 +76,7 @@ def _shown(designs: Sequence[tuple[int, int, float]]) -> Iterator[str]:
         shown = [
             f"{100 * power_of_one_sd(*design, level):.0f} % with {plural(design[0], 'block')} of "
             f"{plural(design[1], 'seed')}"
-            for design in (*here, *alone)
+            for design in dict.fromkeys((*here, *alone))
         ]
         yield (
             f"at level {level:g}, a difference as large as the standard deviation of a seed's paired "

@@ -41,12 +41,20 @@ def read_scores(path: Path, run_id: str, may_be_empty: bool) -> pd.DataFrame:
         raise UserError(f"{path}: the run is done but its scores are missing; {what_to_do}")
     scores = read_arrow(path, what_to_do)
     expected = [run_id] if scores.num_rows or not may_be_empty else []
-    if scores.column_names != SCORE_COLUMNS or scores["run_id"].unique().to_pylist() != expected:
+    if (
+        scores.column_names != SCORE_COLUMNS
+        or scores["run_id"].unique().to_pylist() != expected
+        or not _has_lists(scores["statistics"])
+    ):
         raise UserError(
             f"{path}: rows of run {run_id} with {', '.join(SCORE_COLUMNS)} were expected; {what_to_do}"
         )
     frame = scores.drop_columns("statistics").to_pandas()
     return frame.assign(statistics=pd.Series(_lists(scores["statistics"]), dtype=object, index=frame.index))
+
+
+def _has_lists(column: pa.ChunkedArray) -> bool:
+    return column.null_count == len(column) or pa.types.is_list(column.type)
 
 
 def _lists(column: pa.ChunkedArray) -> list[list[float] | None]:

@@ -119,7 +119,7 @@ def test_sentences_have_their_numbers() -> None:
     assert row["unit"] == "% of ce"
     assert claims.at["C5", "sentence"] == (
         f"Supported: AMAD leads its uniform control by {row['difference']:.1f} % of the score of ce over "
-        f"12 blocks (95 % interval {row['ci_low']:.1f} to {row['ci_high']:.1f})."
+        f"12 blocks (95 % interval: {row['ci_low']:.1f} to {row['ci_high']:.1f} ahead)."
     )
     assert re.fullmatch(
         r"Supported: (\d+) of \1 pairs of losses that equal steps separate are separated alike at equal "

@@ -8,54 +8,20 @@ import pytest
 from scipy import stats
 
 from amad_bench.analysis.claims.tables import claim_parts_table, claims_table
-from amad_bench.analysis.collected import Collected
-from amad_bench.plan.claims.schema import ClaimsFile
 from amad_bench.plan.run import Run
-from tests.analysis.claims.worlds import VARIANTS, points_of, world
-
-VQA = (("vlt5", "vqa"), ("blip", "vqa"))
-A_B = [{"weight": 1.0, "loss": "amad_kl"}, {"weight": -1.0, "loss": "logit_kd"}]
-EFFECTS = {"amad_kl": 1.0, "logit_kd": 0.5}
-SETTING = {"family": "vlt5", "task": "vqa", "student_heads": 2}
-
-
-def few(changes: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A world of three losses in six blocks on one metric."""
-    losses = [{"name": "ce"}, {"name": "logit_kd"}, VARIANTS["amad_kl"], VARIANTS["amad_mse"]]
-    return {"tasks": VQA, "changes": {"losses": losses} | (changes or {})} | more
-
-
-def claims(looks: Any = "once", **kind: Any) -> ClaimsFile:
-    known = {"id": "A", "text": "A beats B", "answered_by": ["configs/gpu.yaml"]}
-    return ClaimsFile.model_validate({"looks": looks, "claims": [known | kind]})
-
-
-def over_blocks(**more: Any) -> dict[str, Any]:
-    return {"contrasts": [{"over": "blocks", "arms": A_B} | more]}
-
-
-def in_setting(arms: list[dict[str, Any]] = A_B, **more: Any) -> dict[str, Any]:
-    return {"contrasts": [{"over": "setting", "where": SETTING, "arms": arms} | more]}
-
-
-def tables(collected: Collected) -> tuple[Any, Any]:
-    """The row of the claim and that of its first part."""
-    parts = claim_parts_table(collected)
-    return claims_table(collected).iloc[0], None if parts.empty else parts.iloc[0]
-
-
-def block_means(collected: Collected, weights: dict[str, float]) -> np.ndarray:
-    """(6,) weighted means over seeds, from the scores alone."""
-    return np.array(
-        [
-            sum(
-                weight * points_of(collected, family=family, student_heads=heads, loss=loss).mean()
-                for loss, weight in weights.items()
-            )
-            for family in ("vlt5", "blip")
-            for heads in (4, 2, 1)
-        ]
-    )
+from tests.analysis.claims.worlds import (
+    A_B,
+    EFFECTS,
+    SETTING,
+    block_means,
+    claims,
+    few,
+    in_setting,
+    over_blocks,
+    points_of,
+    tables,
+    world,
+)
 
 
 @pytest.mark.parametrize("direction", ["better", "worse"])
@@ -224,6 +190,19 @@ def test_looks(looks: Any, ended: int, level: float | None, look: str) -> None:
         assert row["verdict"] == "supported"
 
 
+def test_a_replicate_counts_when_all_of_its_runs_have_ended() -> None:
+    """Of the last two replicates of five a single run, in one of six blocks, is missing."""
+
+    def status(run: Run) -> str:
+        late = run.config.loss.label == "logit_kd" and run.config.replicate >= 3
+        here = run.config.family == "blip" and run.config.model.heads == 2
+        return "not_run" if run.kind == "student" and late and here else "done"
+
+    file = claims([3, 5, 10], **over_blocks())
+    row, part = tables(world({"amad_kl": 6.0}, claims=file, status=status, seeds=5, **few()))
+    assert (row["look"], row["level"], part["n_seeds"]) == ("at 3 seeds (planned: 3, 5 and 10)", 0.005, 3)
+
+
 def test_a_look_is_stricter_than_one_alone() -> None:
     """p one-sided between .0025 and .025: enough for a single look, not for the first of three."""
     file = {"effects": {"amad_kl": 0.8, "logit_kd": 0.0}, "block_sd": 0.5}
@@ -247,3 +226,16 @@ def test_no_claims_no_rows() -> None:
     assert claims_table(nothing).empty
     assert claim_parts_table(nothing).empty
     assert list(claims_table(nothing).columns) == list(claims_table(found).columns)
+
+
+@pytest.mark.parametrize(("over", "kind"), [("setting", "this teacher"), ("blocks", "blocks of this kind")])
+def test_a_pretraining_is_part_of_the_scope_where_one_alone_is_there(over: str, kind: str) -> None:
+    """Blocks with images of their own have a pre-training each, so that over them nothing is shared."""
+    arms = [
+        {"weight": 1.0, "loss": "amad_kl", "pretraining": "none"},
+        {"weight": -1.0, "loss": "ce", "pretraining": "vl"},
+    ]
+    where = {"teacher_pretraining": "vl"} | (SETTING if over == "setting" else {})
+    file = claims(contrasts=[{"over": over, "where": where, "arms": arms}])
+    row, _ = tables(world(EFFECTS, claims=file, conditions=("none", "vl"), seeds=2, **few()))
+    assert row["scope"] == kind + (", this pre-training" if over == "setting" else "")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amad_bench.analysis.claims.tables import claim_parts_table, claims_table
 from amad_bench.analysis.collected import Collected
 from amad_bench.analysis.run_columns import run_columns
 from amad_bench.plan.claims.load import load_claims
@@ -103,3 +104,48 @@ def points_of(collected: Collected, **axes: Any) -> np.ndarray:
     of_test = collected.scores[collected.scores["split"] == "test"].groupby("run_id")["value"].mean()
     scale = METRIC[runs["task"].iloc[0]][1]
     return scale * of_test.loc[runs.sort_values("replicate")["run_id"]].to_numpy()
+
+
+VQA = (("vlt5", "vqa"), ("blip", "vqa"))
+A_B = [{"weight": 1.0, "loss": "amad_kl"}, {"weight": -1.0, "loss": "logit_kd"}]
+EFFECTS = {"amad_kl": 1.0, "logit_kd": 0.5}
+SETTING = {"family": "vlt5", "task": "vqa", "student_heads": 2}
+
+
+def few(changes: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A world of three losses in six blocks on one metric."""
+    losses = [{"name": "ce"}, {"name": "logit_kd"}, VARIANTS["amad_kl"], VARIANTS["amad_mse"]]
+    return {"tasks": VQA, "changes": {"losses": losses} | (changes or {})} | more
+
+
+def claims(looks: Any = "once", **kind: Any) -> ClaimsFile:
+    known = {"id": "A", "text": "A beats B", "answered_by": ["configs/gpu.yaml"]}
+    return ClaimsFile.model_validate({"looks": looks, "claims": [known | kind]})
+
+
+def over_blocks(**more: Any) -> dict[str, Any]:
+    return {"contrasts": [{"over": "blocks", "arms": A_B} | more]}
+
+
+def in_setting(arms: list[dict[str, Any]] = A_B, **more: Any) -> dict[str, Any]:
+    return {"contrasts": [{"over": "setting", "where": SETTING, "arms": arms} | more]}
+
+
+def tables(collected: Collected) -> tuple[Any, Any]:
+    """The row of the claim and that of its first part."""
+    parts = claim_parts_table(collected)
+    return claims_table(collected).iloc[0], None if parts.empty else parts.iloc[0]
+
+
+def block_means(collected: Collected, weights: dict[str, float]) -> np.ndarray:
+    """(6,) weighted means over seeds, from the scores alone."""
+    return np.array(
+        [
+            sum(
+                weight * points_of(collected, family=family, student_heads=heads, loss=loss).mean()
+                for loss, weight in weights.items()
+            )
+            for family in ("vlt5", "blip")
+            for heads in (4, 2, 1)
+        ]
+    )

@@ -280,6 +280,29 @@ def test_broken_and_foreign_folders_are_a_line_each(config, plan, capsys):
     assert [run.id for run in plan.runs if RESULTS.run(run.id).path.exists()] == [fine.id]
 
 
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"value": float("nan")}, "has a score that is no number"),
+        ({"cluster_id": None}, "has a score without a cluster"),
+        ({"statistics": 1.0}, "rows of run"),
+    ],
+)
+def test_scores_that_are_none_are_not_taken(config, plan, capsys, changed, what):
+    run = plan.runs[0]
+    for folder in ("a", "b"):
+        write_run(Path(folder), run)
+    path = Path("a/runs") / run.id / "scores.parquet"
+    pd.read_parquet(path).assign(**changed).to_parquet(path, index=False)
+    assert merge(config, "a", "b") == 0
+    captured = capsys.readouterr()
+    assert "a: 0 of 0 ended runs taken, 1 broken" in captured.out
+    assert "b: 1 of 1 ended runs taken" in captured.out
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("a/")]
+    assert run.id in line
+    assert what in line
+
+
 def test_what_a_source_has_not_ended_is_taken_from_the_next(config, plan):
     run = plan.runs[0]
     begin_run(run, ResultsFolder(Path("a")))

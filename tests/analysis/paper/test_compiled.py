@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from amad_bench.analysis.figures.registry import TABLES, draw_figures
 from amad_bench.analysis.paper.compiled import paper
 from amad_bench.runtime.errors import UserError
 from amad_bench.runtime.files import read_json, write_json_atomic, write_table
-from amad_bench.runtime.results import COLLECTED, ResultsFolder
+from amad_bench.runtime.results import COLLECTED, ResultsFolder, TableName
 
 
 def publish(plan, runs_folder: Path, out: Path) -> ResultsFolder:
@@ -112,6 +113,23 @@ def test_of_a_plan_without_results_it_says_what_is_missing(fake, tmp_path, sourc
     facts = json.loads(asked["sys_inputs"]["facts"])
     assert (facts["planned"], facts["failed"]) == (3, 3)
     assert "not run" in texts_of(source, "<failures>", asked)
+
+
+def test_a_figure_that_is_gone_is_one_line(published, tmp_path, source):
+    shutil.copytree(published.path, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "figures" / "losses.svg").unlink()
+    with pytest.raises(UserError, match=r"main\.typ: .*losses\.svg.*run `amad-bench figures` again"):
+        paper(tmp_path, source, tmp_path / "main.pdf")
+
+
+def test_it_compiles_without_a_claims_file(published, tmp_path, source, asked):
+    folder = ResultsFolder(tmp_path)
+    shutil.copytree(published.path, tmp_path, dirs_exist_ok=True)
+    path = folder.table(TableName.CLAIMS)
+    pd.read_parquet(path).head(0).to_parquet(path)
+    made = paper(tmp_path, source, tmp_path / "main.pdf")  # would fail on a reference to no table
+    assert made.is_file()
+    assert json.loads(asked["sys_inputs"]["facts"])["tables"]["claims"] == []
 
 
 def test_figures_without_a_picture_are_left_out_and_large_ones_are_named(published, tmp_path, source, asked):

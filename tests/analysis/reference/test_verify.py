@@ -182,6 +182,39 @@ def test_a_reference_that_cannot_be_read_is_one_line(here: Plan, capsys: pytest.
     assert f"{REFERENCE}: no such folder" in error(capsys)
 
 
+def test_a_damaged_reference_does_not_pass(here: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    stamp, means, results, runs = (
+        Path(REFERENCE, name) for name in ("stamp.json", "means.csv", "results.csv", "runs.csv")
+    )
+    texts = {path: path.read_text() for path in (stamp, means, results, runs)}
+    change(here, cpu="another processor")
+
+    def refused(path: Path, text: str) -> str:
+        path.write_text(text)
+        line = error(capsys)
+        path.write_text(texts[path])
+        return line
+
+    def without(path: Path, column: str) -> str:
+        return pd.read_csv(path, dtype="str").drop(columns=column).to_csv(index=False)
+
+    for changed in ({"versions": 3}, {"commit": None}, {"columns": {}}):
+        text = json.dumps(json.loads(texts[stamp]) | changed)
+        assert "stamp.json: not as it is written" in refused(stamp, text)
+    assert "results.csv: its columns are not those in stamp.json" in refused(
+        results, without(results, "mean")
+    )
+    assert "runs.csv: its columns are not those" in refused(runs, without(runs, "run_id"))
+    head, row, *rows = texts[means].splitlines(keepends=True)
+    assert "with other runs or means; restore it" in refused(means, "".join([head, *rows]))
+    assert "means.csv: a mean stands twice" in refused(means, "".join([head, row, row, *rows]))
+    value = str(pd.read_csv(means)["mean"][0])
+    assert "no readable table of means" in refused(means, texts[means].replace(value, "high", 1))
+    head, _, *rows = texts[runs].splitlines(keepends=True)
+    assert "with other runs or means; restore it" in refused(runs, "".join([head, *rows]))
+    assert verify(capsys)[0] == 0
+
+
 def test_todays_reference_is_of_an_older_schema(
     here: Plan, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

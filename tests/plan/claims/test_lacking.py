@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from amad_bench.plan.claims.cells import independent, units
 from amad_bench.plan.claims.lacking import asked_by, lacking
@@ -23,13 +24,14 @@ Planned = Callable[[Any], Plan]
 
 @pytest.fixture
 def five_blocks(raw: Raw) -> Raw:
-    """Five blocks of two seeds: VL-T5 on three tasks, BLIP on two; each with teachers of its own."""
+    """Five blocks of two seeds, with images and teachers of their own: VL-T5 on three tasks, BLIP on two."""
     by_task = {(entry["family"], entry["task"]): entry for entry in raw["tasks"]}
     vlt5, blip = by_task["vlt5", "vqa"], by_task["blip", "captioning"]
     more = [deepcopy(vlt5) | {"task": task} for task in ("captioning", "translation")]
     return raw | {
         "tasks": [vlt5, *more, blip, deepcopy(blip) | {"task": "vqa"}],
         "teacher_per": "block",
+        "scenes_per": "block",
         "losses": [
             {"name": "ce"},
             {"name": "logit_kd"},
@@ -75,6 +77,21 @@ def test_the_report_says_what_five_blocks_with_two_seeds_can_say(
     assert "is shown in 66 % with 5 blocks of 2 seeds and 9 % with 1 block of 2 seeds" in text
 
 
+def test_a_design_is_said_once(planned: Planned, five_blocks: Raw, tmp_path: Path) -> None:
+    arms = [{"weight": 1, "loss": "amad_kl"}, {"weight": -1, "loss": "ce"}]
+    common = {"text": "t", "answered_by": ["c.yaml"]}
+    where = {"family": "vlt5", "task": "vqa"}
+    claims = [
+        {"id": "all", **common, "contrasts": [{"over": "blocks", "arms": arms}]},
+        {"id": "one", **common, "contrasts": [{"over": "setting", "where": where, "arms": arms}]},
+    ]
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump({"looks": "once", "claims": claims}))
+    text = claims_report(path, load_claims(path), planned(five_blocks))
+    assert text.count("% with 1 block of 2 seeds") == 1
+    assert text.count("% with 5 blocks of 2 seeds") == 1
+
+
 @pytest.mark.parametrize(
     ("blocks", "seeds", "power"),  # of the specification, simulated there
     [
@@ -104,13 +121,19 @@ def test_a_look_that_the_seeds_never_reach(
     )
 
 
-def test_blocks_that_share_a_teacher_are_one(planned: Planned, raw: Raw) -> None:
+@pytest.mark.parametrize(
+    ("teacher_per", "scenes_per", "count"),
+    [("sweep", "sweep", 1), ("block", "sweep", 1), ("block", "block", 4), ("replicate", "block", 4)],
+)
+def test_blocks_that_share_a_teacher_or_images_are_one(
+    planned: Planned, raw: Raw, teacher_per: str, scenes_per: str, count: int
+) -> None:
+    """As the tables count them (`analysis/blocks/sharing`), which read it from the runs."""
     raw |= {"heads": {"teacher": [8], "student": [4, 2]}, "losses": [{"name": "ce"}, {"name": "logit_kd"}]}
-    for per, count in (("sweep", 2), ("block", 4)):
-        runs = planned_runs(planned(raw | {"teacher_per": per}))
-        found = units(arms("logit_kd", "ce"), Where(), "blocks", runs)
-        assert len(found) == 4
-        assert len(independent(found)) == count
+    raw |= {"teacher_per": teacher_per, "scenes_per": scenes_per}
+    found = units(arms("logit_kd", "ce"), Where(), "blocks", planned_runs(planned(raw)))
+    assert len(found) == 4
+    assert len(independent(found)) == count
 
 
 def test_pretraining_pairs_are_averaged_in_a_block(planned: Planned, raw: Raw) -> None:
@@ -188,3 +211,12 @@ def test_shipped_configs_answer_what_claims_name_them_for(
     runs = planned_runs(possible_plan(load_config(path)))
     answered = {claim.id for claim in shipped.values() if not lacking(claim, runs)}
     assert answered == {claim.id for claim in shipped.values() if f"configs/{name}.yaml" in claim.answered_by}
+
+
+@pytest.mark.parametrize(("name", "said"), [("paper", True), ("default", False)])
+def test_blocks_that_share_photos_are_said_to(repository: Path, name: str, said: bool) -> None:
+    path = repository / "configs/claims.yaml"
+    text = claims_report(
+        path, load_claims(path), possible_plan(load_config(repository / f"configs/{name}.yaml"))
+    )
+    assert ("  blocks share photos of real data: " in text) == said
