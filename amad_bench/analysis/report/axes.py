@@ -53,7 +53,7 @@ def axes_of(frame: pd.DataFrame) -> tuple[dict[str, list[str]], dict[str, str]]:
     if not there or frame.empty:
         return {}, {}
     columns = list(dict.fromkeys(column for label in there for column in _AXES[label][0]))
-    known: Any = frame[columns].astype(object).fillna("")
+    known: Any = frame[columns].astype(object).where(frame[columns].notna(), "")
     distinct: Any = known.drop_duplicates()
     rows: list[Row] = distinct.to_dict("records")
     numbers = known.merge(distinct.assign(number=range(len(rows))), how="left", on=columns)["number"]

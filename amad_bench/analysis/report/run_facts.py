@@ -108,7 +108,7 @@ def _machines(runs: pd.DataFrame) -> list[str]:
     made: Any = runs.reindex(columns=["device", *columns]).dropna(subset=["device"])
     found = Counter(
         (row["device_name"], row["cpu"], row["cpu_count"] and f"{row['cpu_count']} CPUs", row["platform"])
-        for row in made.astype(object).fillna("").to_dict("records")
+        for row in made.astype(object).where(made.notna(), "").to_dict("records")
     )
     named = {", ".join(filter(None, parts)): count for parts, count in found.items()}
     return [f"{machine} ({count_of(count, 'run')})" for machine, count in named.items()]
