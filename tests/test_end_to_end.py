@@ -23,8 +23,7 @@ def _workspace(repository: Path, folder: Path) -> Path:
         else:
             folder.mkdir(exist_ok=True)
             shutil.copy(source, folder / name)
-    (folder / "paper").mkdir()
-    shutil.copy(repository / "paper" / "main.typ", folder / "paper")
+    shutil.copytree(repository / "paper", folder / "paper", ignore=shutil.ignore_patterns("*.pdf"))
     return folder
 
 

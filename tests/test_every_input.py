@@ -122,8 +122,7 @@ def workspace(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     vit_folder(root / "vit")
     monkeypatch.setenv("AMAD_DATA", str(root))
     folder = tmp_path / "work"
-    (folder / "paper").mkdir(parents=True)
-    shutil.copy(repository / "paper" / "main.typ", folder / "paper")
+    shutil.copytree(repository / "paper", folder / "paper", ignore=shutil.ignore_patterns("*.pdf"))
     monkeypatch.chdir(folder)
     return folder
 
@@ -192,7 +191,7 @@ def test_from_config_to_paper(workspace: Path, capsys: pytest.CaptureFixture[str
     assert set(results["features"]) == {seen}
     assert results["mean"].notna().all()
     part = "a part of the official files"
-    for table in ("runs", "results", "headroom", "comparisons"):
+    for table in ("runs", "results", "headroom", "pairs_of_runs"):
         assert set(pd.read_csv(tables / f"{table}.csv")["limit"]) == {part}
     assert compared.count(part) == 2 * 3
     made = pd.read_csv(tables / "runs.csv")

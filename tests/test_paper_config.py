@@ -238,8 +238,7 @@ def test_the_whole_path_on_stand_ins(command, published, tmp_path):
     with_worker = tmp_path / "with_worker.yaml"
     with_worker.write_text(path.read_text().replace("workers: 0", "workers: 1"))
     shutil.rmtree("configs")
-    Path("paper").mkdir()
-    shutil.copy(REPOSITORY / "paper/main.typ", "paper")
+    shutil.copytree(REPOSITORY / "paper", "paper", ignore=shutil.ignore_patterns("*.pdf"))
 
     def succeed(*arguments: str, config: Path = path) -> str:
         code, out, err = command(published, config, *arguments)

@@ -72,8 +72,7 @@ def test_the_whole_path_on_stand_ins(command, published, tmp_path):
     assert keys(small) == keys(paper(CORE))
     path.write_text(yaml.safe_dump(small, sort_keys=False), encoding="utf-8")
     shutil.rmtree("configs")
-    Path("paper").mkdir()
-    shutil.copy(REPOSITORY / "paper/main.typ", "paper")
+    shutil.copytree(REPOSITORY / "paper", "paper", ignore=shutil.ignore_patterns("*.pdf"))
 
     def succeed(*arguments: str) -> str:
         code, out, err = command(published, path, *arguments)

@@ -40,7 +40,7 @@ outputs = {
     "run": [f"results/runs/{options.get('--run')}/ended"],
     "collect": RESULTS.table_files(*COLLECTED),
     "score": ["results/extra_scores.parquet"],
-    "compare": RESULTS.table_files(*COMPARED),
+    "compare": [*RESULTS.table_files(*COMPARED), *RESULTS.printed_files()],
     "figures": RESULTS.figure_files(),
     "report": [RESULTS.report],
     "paper": ["paper/main.pdf"],
