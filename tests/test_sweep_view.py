@@ -73,7 +73,7 @@ def test_the_log_of_a_sweep_is_short_and_says_what_it_must(project: Project, pla
 def test_a_dry_run_counts_and_snakemakes_own_list_can_be_had(project: Project) -> None:
     done = project.snakemake("-n")
     assert [line.split(maxsplit=2) for line in done.stdout.splitlines()[:4]] == [
-        ["9", "jobs", "would be done:"],
+        ["10", "jobs", "would be done:"],
         ["prepare", "1", "missing output files"],
         ["teacher", "1", "not begun"],
         ["student", "2", "not begun"],
