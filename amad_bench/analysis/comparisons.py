@@ -17,8 +17,7 @@ from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate, Part, estim
 from amad_bench.analysis.influence import (
     Floats,
     Statistic,
-    influence_of_mean,
-    influence_of_statistic,
+    influence_of,
     kish,
 )
 from amad_bench.analysis.shown import shown_difference
@@ -103,7 +102,7 @@ def compare(
 
     a_S, b_S = _scores(a, statistic), _scores(b, statistic)
     tolerance = _tolerance(a if statistic is None else a_S, b if statistic is None else b_S)
-    a_SC, b_SC = _influence(a, labels, statistic), _influence(b, labels, statistic)
+    a_SC, b_SC = influence_of(a, labels, statistic), influence_of(b, labels, statistic)
     estimate = estimate_of(
         float(np.mean(a_S - b_S)), a_SC - b_SC, kish=kish(labels), n_examples=a.shape[1], tolerance=tolerance
     )
@@ -264,10 +263,6 @@ def _checked(a: Floats, name: str, clusters: ArrayLike | None, statistic: Statis
 def _scores(a: Floats, statistic: Statistic | None) -> Floats:
     """(S,) scores."""
     return a.mean(axis=1) if statistic is None else np.asarray(statistic(a.sum(axis=1)), dtype=np.float64)
-
-
-def _influence(a: Floats, labels: NDArray, statistic: Statistic | None) -> Floats:
-    return influence_of_mean(a, labels) if statistic is None else influence_of_statistic(a, labels, statistic)
 
 
 def _tolerance(*scores: Floats) -> float:

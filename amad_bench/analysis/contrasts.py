@@ -16,8 +16,8 @@ import pandas as pd
 from amad_bench.analysis.comparisons import NAN
 from amad_bench.analysis.estimates import Estimate, added, estimate_of
 from amad_bench.analysis.failed_runs import failed
-from amad_bench.analysis.influence import Floats, kish
-from amad_bench.analysis.score_estimates import estimate_of_sum, influence_of
+from amad_bench.analysis.influence import Floats, influence_of, kish
+from amad_bench.analysis.score_estimates import estimate_of_sum
 from amad_bench.analysis.scores import ScoreBook, ScoreMatrix
 from amad_bench.plan.catalogue import METRICS
 from amad_bench.scoring.metrics import trouble
@@ -83,7 +83,7 @@ class Group:
     def _influence_ASC(self) -> Floats:
         assert self.matrix is not None
         assert self.values is not None
-        return influence_of(self.matrix, self.values)
+        return influence_of(self.values, self.matrix.clusters, self.matrix.statistic)
 
     def at(self, weights: Sequence[float]) -> Estimate:
         """The estimate with other weights of its arms."""

@@ -26,6 +26,13 @@ def kish(clusters: NDArray) -> float:
     return float(len(clusters) ** 2 / np.square(sizes_C.astype(np.float64)).sum())
 
 
+def influence_of(values: Floats, clusters: NDArray, statistic: Statistic | None) -> Floats:
+    """(..., S, C) influence values of (..., S, N) values, or of (..., S, N, K) where there is a statistic."""
+    if statistic is None:
+        return influence_of_mean(values, clusters)
+    return influence_of_statistic(values, clusters, statistic)
+
+
 def influence_of_mean(values_SN: Floats, clusters: NDArray) -> Floats:
     """(..., S, C) delete-one-cluster jackknife pseudo-values of the mean over examples.
 

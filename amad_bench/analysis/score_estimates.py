@@ -7,7 +7,7 @@ import numpy as np
 
 from amad_bench.analysis.comparisons import ROUNDING
 from amad_bench.analysis.estimates import Estimate, estimate_of
-from amad_bench.analysis.influence import Floats, influence_of_mean, influence_of_statistic, kish
+from amad_bench.analysis.influence import Floats, influence_of, kish
 from amad_bench.analysis.scores import ScoreMatrix
 
 
@@ -23,9 +23,10 @@ def estimate_of_sum(matrix: ScoreMatrix, values: Floats, weights_A: Floats) -> E
     """
     scores_AS = matrix.scores(values)
     if matrix.statistic is None:  # the influence values of a mean are linear in the scores
-        influence_SC = influence_of(matrix, np.tensordot(weights_A, values, axes=1))
+        influence_SC = influence_of(np.tensordot(weights_A, values, axes=1), matrix.clusters, None)
     else:
-        influence_SC = np.tensordot(weights_A, influence_of(matrix, values), axes=1)
+        influence_ASC = influence_of(values, matrix.clusters, matrix.statistic)
+        influence_SC = np.tensordot(weights_A, influence_ASC, axes=1)
     largest = np.abs(values if matrix.statistic is None else scores_AS).max()
     return estimate_of(
         float(weights_A @ scores_AS.mean(axis=1)),
@@ -34,10 +35,3 @@ def estimate_of_sum(matrix: ScoreMatrix, values: Floats, weights_A: Floats) -> E
         n_examples=len(matrix.examples),
         tolerance=ROUNDING * float(largest),
     )
-
-
-def influence_of(matrix: ScoreMatrix, values: Floats) -> Floats:
-    """(..., S, C) influence values of (..., S, N) points or (..., S, N, K) statistics on its examples."""
-    if matrix.statistic is None:
-        return influence_of_mean(values, matrix.clusters)
-    return influence_of_statistic(values, matrix.clusters, matrix.statistic)

@@ -13,6 +13,7 @@ from amad_bench.analysis.measured_by import dataset_of
 from amad_bench.analysis.printed.every import PRINTERS
 from amad_bench.analysis.printed.protocol import protocol_table
 from amad_bench.analysis.printed.table import PrintedTable
+from amad_bench.analysis.run_summary import commits, distinct, replicates
 from amad_bench.analysis.settings import TASK_LABELS
 from amad_bench.data.formats.overlap import NO_OVERLAP
 from amad_bench.plan import catalogue
@@ -72,24 +73,17 @@ def facts_of(
         "students": len(students),
         "teachers": len(runs[runs["kind"] == "teacher"]),
         "pretrainings": len(runs[runs["kind"] == "pretrain"]),
-        "replicates": _replicates(runs),
+        "replicates": replicates(runs),
         "teacher_per": _teacher_per(runs),
         "planned": len(runs),
         "failed": len(runs[runs["status"] != "done"]),
         "skipped": len(failures[failures["status"] == SKIPPED]),
         "overlaps": _overlaps(runs),
         "signatures": _signatures(runs),
-        "commits": _commits(runs),
-        "machines": _distinct(runs, "cpu"),
-        "torch": _distinct(runs, "torch"),
+        "commits": [{"commit": commit, "dirty": dirty} for commit, dirty in commits(runs)],
+        "machines": distinct(runs, "cpu"),
+        "torch": distinct(runs, "torch"),
     }
-
-
-def _replicates(runs: pd.DataFrame) -> list[int]:
-    """The numbers of replicates, each once, in order: tasks may have their own."""
-    students = runs[runs["kind"] == "student"]
-    by_task = students.groupby(["family", "task", "dataset"])["replicate"].nunique()
-    return sorted({int(number) for number in by_task})
 
 
 def _signatures(runs: pd.DataFrame) -> list[str]:
@@ -113,17 +107,6 @@ def _overlaps(runs: pd.DataFrame) -> list[dict[str, str]]:
             labels = {"dataset": catalogue.label_of(dataset), "task": TASK_LABELS[task]}
             found[dataset, task, splits, count] = labels | {"splits": splits, "images": f"{int(count):,}"}
     return [found[key] for key in sorted(found)]
-
-
-def _commits(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each commit once, or twice when it was used with and without uncommitted changes."""
-    made = runs.reindex(columns=["commit", "dirty"]).dropna(subset=["commit"])
-    found = {(row["commit"], row["dirty"] is True) for row in made.to_dict("records")}
-    return [{"commit": commit, "dirty": dirty} for commit, dirty in sorted(found)]
-
-
-def _distinct(runs: pd.DataFrame, column: str) -> list[str]:
-    return sorted({str(value) for value in runs[column].dropna()}) if column in runs else []
 
 
 def _choices(path: Path) -> PrintedTable:

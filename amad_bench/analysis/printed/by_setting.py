@@ -37,16 +37,20 @@ def by_setting(
         records = [
             row | {"words": ", ".join(words)} for row, words in zip(rows.to_dict("records"), own, strict=True)
         ]
-        found.append(
-            PrintedTable(
-                title=f"{name}: {what}, {_label(rows['metric'].iloc[0])}",
-                columns=tuple(column.heading for column in every),
-                numbers=tuple(column.number for column in every),
-                rows=tuple(tuple(column.text(row) for column in every) for row in records),
-                note=sentence([*shared, *notes]),
-            )
-        )
+        title = f"{name}: {what}, {_label(rows['metric'].iloc[0])}"
+        found.append(of_columns(title, every, records, sentence([*shared, *notes])))
     return found
+
+
+def of_columns(title: str, columns: Sequence[Column], records: Sequence[Row], note: str = "") -> PrintedTable:
+    """A table with a row for each of the records."""
+    return PrintedTable(
+        title=title,
+        columns=tuple(column.heading for column in columns),
+        numbers=tuple(column.number for column in columns),
+        rows=tuple(tuple(column.text(row) for column in columns) for row in records),
+        note=note,
+    )
 
 
 def _label(metric: str) -> str:

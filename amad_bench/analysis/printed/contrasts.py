@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from amad_bench.analysis.printed.by_setting import Column, Row, by_setting
+from amad_bench.analysis.printed.by_setting import Column, Row, by_setting, of_columns
 from amad_bench.analysis.printed.numbers import interval, p_value, points
 from amad_bench.analysis.printed.table import NOTHING, PrintedTable
 
@@ -51,17 +51,13 @@ def blocks_tables(blocks: pd.DataFrame) -> list[PrintedTable]:
         Column("k of N", lambda row: f"{row['n_better']} of {row['n_tested']}"),
         _FOUND[2],
     )
-    rows = tuple(tuple(column.text(row) for column in columns) for row in blocks.to_dict("records"))
-    table = PrintedTable(
-        title="Differences across blocks",
-        columns=tuple(column.heading for column in columns),
-        numbers=tuple(column.number for column in columns),
-        rows=rows,
-        note="In points where all blocks share a metric, else in per cent of a block's mean ce score. K: "
+    note = (
+        "In points where all blocks share a metric, else in per cent of a block's mean ce score. K: "
         "blocks that count. k of N: in so many of N blocks a difference of that sign is shown. "
-        f"{SHOWN.capitalize()}. Exploratory.",
+        f"{SHOWN.capitalize()}. Exploratory."
     )
-    return [table] if rows else []
+    records = blocks.to_dict("records")
+    return [of_columns("Differences across blocks", columns, records, note)] if records else []
 
 
 def _which(row: Row) -> str:

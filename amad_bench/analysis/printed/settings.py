@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from amad_bench.analysis.printed.by_setting import Column, Row, by_setting
+from amad_bench.analysis.printed.by_setting import Column, Row, by_setting, of_columns
 from amad_bench.analysis.printed.numbers import points, share
 from amad_bench.analysis.printed.table import NOTHING, PrintedTable
 from amad_bench.analysis.settings import grouped
@@ -69,12 +69,11 @@ def power_tables(power: pd.DataFrame) -> list[PrintedTable]:
 def _power_of_blocks(over: pd.DataFrame, numbers: Sequence[Column]) -> list[PrintedTable]:
     columns = (Column("Blocks", lambda row: str(row["n_blocks"])), *numbers)
     return [
-        PrintedTable(
-            title="What a design shows across blocks",
-            columns=tuple(column.heading for column in columns),
-            numbers=tuple(column.number for column in columns),
-            rows=tuple(tuple(column.text(row) for column in columns) for row in rows.to_dict("records")),
-            note=f"In {values['unit']}. Shown: the difference found with 80 % power.",
+        of_columns(
+            "What a design shows across blocks",
+            columns,
+            rows.to_dict("records"),
+            f"In {values['unit']}. Shown: the difference found with 80 % power.",
         )
         for values, rows in grouped(over, ["unit"])
     ]

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.collected import Collected
-from amad_bench.analysis.comparisons import NAN, ROUNDING
-from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate, estimate_of
-from amad_bench.analysis.influence import influence_of_mean, influence_of_statistic, kish
+from amad_bench.analysis.comparisons import NAN
+from amad_bench.analysis.estimates import CLUSTERS, SEEDS, Estimate
 from amad_bench.analysis.measured_by import measured_by
+from amad_bench.analysis.score_estimates import estimate_of_mean
 from amad_bench.analysis.scores import ScoreMatrix
 from amad_bench.analysis.settings import SETTING, Setting
 from amad_bench.runtime.errors import UserError
@@ -82,19 +82,7 @@ def _of_setting(collected: Collected, setting: Setting) -> Iterator[dict[str, An
 
 
 def _measured(matrix: ScoreMatrix) -> dict[str, Any]:
-    scores_S = matrix.scores_S()
-    influence_SC = (
-        influence_of_mean(matrix.values, matrix.clusters)
-        if matrix.statistic is None
-        else influence_of_statistic(matrix.values, matrix.clusters, matrix.statistic)
-    )
-    found = estimate_of(
-        float(scores_S.mean()),
-        influence_SC,
-        kish=kish(matrix.clusters),
-        n_examples=len(matrix.examples),
-        tolerance=ROUNDING * float(abs(scores_S).max()),
-    )
+    found = estimate_of_mean(matrix)
     row = {"mean": found.value, "n_examples": found.n_examples, "n_clusters": found.n_clusters}
     for source in (SEEDS, CLUSTERS):
         row |= {f"var_{source}": _variance(found, source), f"df_{source}": found.df(source)}

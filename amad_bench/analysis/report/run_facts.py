@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from amad_bench.analysis.measured_by import dataset_of
+from amad_bench.analysis.printed.axes import data_name
+from amad_bench.analysis.run_summary import commits, distinct, replicates
 from amad_bench.analysis.settings import grouped
 from amad_bench.plan import catalogue
 from amad_bench.plan.plan import Plan
@@ -26,12 +28,12 @@ def run_facts(plan: Plan, runs: pd.DataFrame) -> dict[str, list[str]]:
         "Runs": [_kinds(runs)],
         "Ended": [f"{count} {status.replace('_', ' ')}" for status, count in Counter(runs["status"]).items()],
         "Left out": [f"{count_of(len(plan.skipped), 'combination')}"] if plan.skipped else [],
-        "Replicates of a student": [_span(_replicates(runs))],
+        "Replicates of a student": [_span(replicates(runs))],
         "Tasks": _tasks(runs),
         "Trained for": _hours(runs),
         "Machines": _machines(runs),
         "Commit": _commits(runs),
-        "Versions": [f"{name} {', '.join(found)}" for name in _PACKAGES if (found := _distinct(runs, name))],
+        "Versions": [f"{name} {', '.join(found)}" for name in _PACKAGES if (found := distinct(runs, name))],
     }
     return {word: phrases for word, phrases in facts.items() if phrases}
 
@@ -48,7 +50,7 @@ def say_runs(runs: pd.DataFrame) -> str:
     )
     return (
         f"{count_of(len(students), 'student')} under {losses} loss{'' if losses == 1 else 'es'}, "
-        f"{_span(_replicates(runs))} replicates of each, learnt from {count_of(teachers, 'teacher')}. {done}"
+        f"{_span(replicates(runs))} replicates of each, learnt from {count_of(teachers, 'teacher')}. {done}"
     )
 
 
@@ -62,12 +64,6 @@ def _kinds(runs: pd.DataFrame) -> str:
     return ", ".join(count_of(counts[kind], word) for kind, word in _KINDS.items() if counts[kind])
 
 
-def _replicates(runs: pd.DataFrame) -> list[int]:
-    """The numbers of replicates, in order: tasks may have their own."""
-    students: Any = runs[runs["kind"] == "student"]
-    return sorted(set(students.groupby(["family", "task", "dataset"])["replicate"].nunique().astype(int)))
-
-
 def _span(numbers: list[int]) -> str:
     return "–".join(dict.fromkeys(f"{end:,}" for end in (numbers[0], numbers[-1]))) if numbers else "none"
 
@@ -79,11 +75,6 @@ def _tasks(runs: pd.DataFrame) -> list[str]:
     for values, rows in grouped(trained, ["family", "task", "dataset"]):
         options = rows["dataset_options"].iloc[0]
         metric = catalogue.primary_metric(values["task"], dataset_of(values["dataset"], options))
-        names = [
-            catalogue.FAMILIES[values["family"]].label,
-            catalogue.TASKS[values["task"]].label,
-            catalogue.label_of(values["dataset"]),
-        ]
         students: Any = rows[rows["kind"] == "student"]
         pairs = sorted(
             set(students[["teacher_heads", "student_heads"]].dropna().itertuples(index=False, name=None))
@@ -93,7 +84,7 @@ def _tasks(runs: pd.DataFrame) -> list[str]:
         shown = [f"heads {heads}"] if heads else []
         shown += [catalogue.METRICS[metric].label]
         shown += [f"{_span(tested)} test examples"] if tested else []
-        found.append(f"{', '.join(names)}: {'; '.join(shown)}")
+        found.append(f"{data_name(values)}: {'; '.join(shown)}")
     return found
 
 
@@ -115,10 +106,4 @@ def _machines(runs: pd.DataFrame) -> list[str]:
 
 
 def _commits(runs: pd.DataFrame) -> list[str]:
-    made: Any = runs.reindex(columns=["commit", "dirty"]).dropna(subset=["commit"])
-    found = {(row["commit"], row["dirty"] is True) for row in made.to_dict("records")}
-    return [commit + (" with uncommitted changes" if dirty else "") for commit, dirty in sorted(found)]
-
-
-def _distinct(runs: pd.DataFrame, column: str) -> list[str]:
-    return sorted({str(value) for value in runs[column].dropna()}) if column in runs else []
+    return [commit + (" with uncommitted changes" if dirty else "") for commit, dirty in commits(runs)]

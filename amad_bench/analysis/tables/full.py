@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from amad_bench.analysis.influence import Floats, kish
+from amad_bench.analysis.influence import Floats, influence_of, kish
 from amad_bench.analysis.loss_scores import full_table, scores_of
-from amad_bench.analysis.score_estimates import influence_of
 from amad_bench.analysis.scores import ScoreBook
 from amad_bench.analysis.settings import Setting
 from amad_bench.analysis.tables.pairs import losses_of, methods_of
@@ -41,7 +40,7 @@ def full_table_of(setting: Setting, book: ScoreBook) -> FullTable | None:
     if len(set(matrix.clusters)) < 2:
         return None
     shape = len(labels), len(replicates)
-    influence_LSC = influence_of(matrix, matrix.values).reshape(*shape, -1)
+    influence_LSC = influence_of(matrix.values, matrix.clusters, matrix.statistic).reshape(*shape, -1)
     if not np.isfinite(influence_LSC).all():
         return None
     return FullTable(labels, matrix.scores_S().reshape(shape), influence_LSC, kish(matrix.clusters))
